@@ -1,0 +1,406 @@
+"""A second reading of BLOCKS: names, files and archives, from specs/20-blocks.md alone.
+
+Python 3.10 or later, standard library only. It shares no code with the crates. It computes sha2-256
+only: blocks named by blake3 are parsed, and are left out of what must be hashed.
+
+    python3 specs/reference/blocks.py specs/vectors            checks the vectors
+    python3 specs/reference/blocks.py --write specs/vectors    writes them again, byte for byte
+
+`check(vectors_dir)` returns how many cases passed and a list of what failed.
+"""
+
+import base64
+import hashlib
+import sys
+
+import vectors
+from vectors import Fault
+
+BLOCK_BYTES_MAX = 2 * 1024 * 1024
+NAME_BYTES_MAX = 256
+LINKS_MAX = 8192
+DEPTH_MAX = 16
+RAW, DAG_PB, DAG_CBOR = 0x55, 0x70, 0x71
+CODECS = {"raw": RAW, "dag-pb": DAG_PB, "dag-cbor": DAG_CBOR}
+SHA2_256, BLAKE3 = 0x12, 0x1E
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+# --- varints and CIDs ---------------------------------------------------------------------------
+
+
+def varint(value):
+    out = b""
+    while value >= 128:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def take_varint(data, at):
+    """The value and what is after it; None if the bytes end or it exceeds 64 bits."""
+    value = 0
+    for index in range(10):
+        if at + index >= len(data):
+            return None
+        byte = data[at + index]
+        value |= (byte & 127) << (7 * index)
+        if byte < 128:
+            return (value, at + index + 1) if value < 1 << 64 else None
+    return None
+
+
+def take_short(data, at):
+    """A varint in its shortest form, as CIDs have them."""
+    taken = take_varint(data, at)
+    if taken is None or (taken[1] - at > 1 and data[taken[1] - 1] == 0):
+        return None
+    return taken
+
+
+def take_cid(data, at=0):
+    """(codec, hash, digest, canonical CIDv1) and what is after it; None if it is no CID."""
+    if data[at : at + 2] == b"\x12\x20" and len(data) - at >= 34:
+        digest = data[at + 2 : at + 34]
+        return (DAG_PB, SHA2_256, digest, b"\x01\x70\x12\x20" + digest), at + 34
+    parts = []
+    for _ in range(4):
+        taken = take_short(data, at)
+        if taken is None:
+            return None
+        value, at = taken
+        parts.append(value)
+    version, codec, function, size = parts
+    digest = data[at : at + size]
+    if version != 1 or size > 64 or len(digest) != size:
+        return None
+    canonical = b"".join(map(varint, parts)) + digest
+    return (codec, function, digest, canonical), at + size
+
+
+def cid(codec, data):
+    return bytes([1, codec, SHA2_256, 32]) + hashlib.sha256(data).digest()
+
+
+def cid_text(link):
+    return "b" + base64.b32encode(link).decode().lower().rstrip("=")
+
+
+def from_base58(text):
+    number = 0
+    for letter in text:
+        number = number * 58 + BASE58.index(letter)
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def from_base32(text):
+    data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    if base64.b32encode(data).decode().rstrip("=") != text.upper():
+        raise ValueError("padding bits")
+    return data
+
+
+def from_multibase(text):
+    base, body = text[:1], text[1:]
+    if base in ("b", "B"):
+        return from_base32(body)
+    if base == "z":
+        return from_base58(body)
+    if base in ("f", "F"):
+        return bytes.fromhex(body)
+    raise ValueError(base)
+
+
+# --- names (BLOCKS-1, BLOCKS-2, BLOCKS-8) -------------------------------------------------------
+
+
+def from_digest(text):
+    if len(text) != 64 or not set(text) <= set("0123456789abcdefABCDEF"):
+        raise Fault("E_NAME_DIGEST")
+    return bytes([1, RAW, SHA2_256, 32]) + bytes.fromhex(text)
+
+
+def parse_name(text):
+    text = text.strip()
+    if not text:
+        raise Fault("E_NAME_EMPTY")
+    if len(text.encode()) > NAME_BYTES_MAX:
+        raise Fault("E_NAME_LENGTH")
+    for prefix in ("proto://", "sha256-"):
+        if text.startswith(prefix):
+            return from_digest(text[len(prefix) :])
+    if len(text) == 64 and set(text) <= set("0123456789abcdefABCDEF"):
+        return from_digest(text)
+    for prefix in ("allod://", "ipfs://"):
+        text = text.removeprefix(prefix)
+    text = text.removesuffix("/")
+    if set(text) & set("/?#"):
+        raise Fault("E_NAME_TRAILING")
+    try:
+        is_v0 = len(text) == 46 and text.startswith("Qm")
+        data = from_base58(text) if is_v0 else from_multibase(text)
+    except ValueError:
+        raise Fault("E_NAME_CID") from None
+    taken = take_cid(data)
+    if taken is None or taken[1] != len(data):
+        raise Fault("E_NAME_CID")
+    codec, function, digest, canonical = taken[0]
+    if codec not in CODECS.values() or function not in (SHA2_256, BLAKE3) or len(digest) != 32:
+        raise Fault("E_NAME_KIND")
+    return canonical
+
+
+# --- files (BLOCKS-30 to BLOCKS-33) -------------------------------------------------------------
+
+
+def field(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def number(field_number, value):
+    return varint(field_number << 3) + varint(value)
+
+
+def index(parts):
+    """The block of an index node over (cid, content bytes, total bytes)."""
+    links = b"".join(
+        field(2, field(1, link) + field(2, b"") + number(3, total)) for link, _, total in parts
+    )
+    sizes = b"".join(number(4, content) for _, content, _ in parts)
+    return links + field(1, number(1, 2) + number(3, sum(part[1] for part in parts)) + sizes)
+
+
+def content(size):
+    """The content of generated cases: byte i is i xor i/2^8 xor i/2^16, modulo 256."""
+    return bytes((i ^ i >> 8 ^ i >> 16) & 255 for i in range(size))
+
+
+def add_file(data, chunk_bytes, links):
+    """The root's name and all blocks by name."""
+    blocks = {}
+
+    def keep(codec, block):
+        name = cid(codec, block)
+        blocks[name] = block
+        return name
+
+    level = []
+    for at in range(0, max(len(data), 1), chunk_bytes):
+        chunk = data[at : at + chunk_bytes]
+        level.append((keep(RAW, chunk), len(chunk), len(chunk)))
+    while len(level) > 1:
+        above = []
+        for at in range(0, len(level), links):
+            parts = level[at : at + links]
+            block = index(parts)
+            total = sum(part[2] for part in parts) + len(block)
+            above.append((keep(DAG_PB, block), sum(part[1] for part in parts), total))
+        level = above
+    return level[0][0], blocks
+
+
+def fields(data, bad):
+    at = 0
+    while at < len(data):
+        tag = take_varint(data, at)
+        value = take_varint(data, tag[1]) if tag else None
+        if value is None or tag[0] & 7 not in (0, 2):
+            raise Fault(bad)
+        at = value[1]
+        if tag[0] & 7 == 0:
+            yield tag[0] >> 3, value[0]
+            continue
+        if at + value[0] > len(data):
+            raise Fault(bad)
+        yield tag[0] >> 3, data[at : at + value[0]]
+        at += value[0]
+
+
+def read_link(data):
+    link = None
+    for key, value in fields(data, "E_FILE_MALFORMED"):
+        if key == 1 and isinstance(value, bytes):
+            taken = take_cid(value)
+            if taken is None or taken[1] != len(value) or taken[0][0] not in (RAW, DAG_PB):
+                raise Fault("E_FILE_LINK")
+            link = taken[0][3]
+        elif not (key == 2 and isinstance(value, bytes) or key == 3 and isinstance(value, int)):
+            raise Fault("E_FILE_MALFORMED")
+    if link is None:
+        raise Fault("E_FILE_LINK")
+    return link
+
+
+def read_index(block):
+    """(inline content, [(link, content bytes)]) of an index node."""
+    links, data = [], None
+    for key, value in fields(block, "E_FILE_MALFORMED"):
+        if data is not None or not isinstance(value, bytes) or key not in (1, 2):
+            raise Fault("E_FILE_MALFORMED")
+        if key == 1:
+            data = value
+            continue
+        if len(links) >= LINKS_MAX:
+            raise Fault("E_FILE_LINKS")
+        links.append(read_link(value))
+    if data is None:
+        raise Fault("E_FILE_KIND")
+    kind, inline, stated, sizes = None, b"", None, []
+    for key, value in fields(data, "E_FILE_MALFORMED"):
+        is_number = isinstance(value, int)
+        if key == 1 and is_number:
+            kind = value
+        elif key == 2 and not is_number:
+            inline = value
+        elif key == 3 and is_number:
+            stated = value
+        elif key == 4 and is_number and len(sizes) < LINKS_MAX:
+            sizes.append(value)
+        elif key not in (7, 8):
+            raise Fault("E_FILE_MALFORMED")
+    if kind not in (0, 2):
+        raise Fault("E_FILE_KIND")
+    total = len(inline) + sum(sizes)
+    if total >= 1 << 64 or stated not in (None, total) or 0 in sizes or len(sizes) != len(links):
+        raise Fault("E_FILE_SIZES")
+    return inline, list(zip(links, sizes))
+
+
+def read_file(blocks, root, depth=0, stated=None):
+    block = blocks.get(root)
+    if block is None:
+        raise Fault("E_BLOCK_MISSING")
+    codec = root[1]
+    if codec == RAW:
+        if stated not in (None, len(block)):
+            raise Fault("E_FILE_SIZES")
+        return block
+    if codec != DAG_PB:
+        raise Fault("E_FILE_KIND")
+    if depth >= DEPTH_MAX:
+        raise Fault("E_FILE_DEPTH")
+    inline, parts = read_index(block)
+    if stated not in (None, len(inline) + sum(size for _, size in parts)):
+        raise Fault("E_FILE_SIZES")
+    return inline + b"".join(read_file(blocks, link, depth + 1, size) for link, size in parts)
+
+
+# --- archives (BLOCKS-40 to BLOCKS-43) ----------------------------------------------------------
+
+
+def car_header(roots):
+    links = b"".join(b"\xd8\x2a\x58" + bytes([len(root) + 1, 0]) + root for root in roots)
+    assert len(roots) < 24
+    return b"\xa2\x65roots" + bytes([0x80 | len(roots)]) + links + b"\x67version\x01"
+
+
+def section(*parts):
+    data = b"".join(parts)
+    return varint(len(data)) + data
+
+
+def car(roots, blocks):
+    return section(car_header(roots)) + b"".join(section(name, block) for name, block in blocks)
+
+
+def read_header(data):
+    start, end = b"\xa2\x65roots", b"\x67version\x01"
+    if not data.startswith(start) or not data.endswith(end) or len(data) < len(start + end):
+        raise Fault("E_CAR_HEADER")
+    body = data[len(start) : -len(end)]
+    if not body or body[0] >> 5 != 4 or body[0] & 31 > 24:
+        raise Fault("E_CAR_HEADER")
+    wide = body[0] & 31 == 24
+    if wide and len(body) < 2:
+        raise Fault("E_CAR_HEADER")
+    count, at, roots = (body[1], 2, []) if wide else (body[0] & 31, 1, [])
+    for _ in range(count):
+        taken = None
+        if body[at : at + 3] == b"\xd8\x2a\x58" and at + 3 < len(body):
+            size = body[at + 3]
+            link = body[at + 4 : at + 4 + size]
+            taken = take_cid(link[1:]) if link[:1] == b"\0" and len(link) == size else None
+        if taken is None or taken[1] != size - 1:
+            raise Fault("E_CAR_HEADER")
+        roots.append(taken[0][3])
+        at += 4 + size
+    if at != len(body) or len(roots) > 64:
+        raise Fault("E_CAR_HEADER")
+    return roots
+
+
+def verify_block(link, data):
+    codec, function, digest, canonical = link
+    if len(data) > BLOCK_BYTES_MAX:
+        raise Fault("E_BLOCK_SIZE")
+    if codec not in CODECS.values():
+        raise Fault("E_BLOCK_CODEC")
+    if function != SHA2_256:
+        raise Fault("E_BLOCK_HASH")
+    if hashlib.sha256(data).digest() != digest:
+        raise Fault("E_BLOCK_MISMATCH")
+    return canonical
+
+
+def read_car(data):
+    length = take_varint(data, 0)
+    if length is None or length[0] > 4096 or length[1] + length[0] > len(data):
+        raise Fault("E_CAR_HEADER")
+    at = length[1] + length[0]
+    roots, names = read_header(data[length[1] : at]), []
+    while at < len(data):
+        length = take_varint(data, at)
+        if length is None or length[0] > BLOCK_BYTES_MAX + 64:
+            raise Fault("E_CAR_SECTION")
+        at, body = length[1] + length[0], data[length[1] : length[1] + length[0]]
+        taken = take_cid(body)
+        if len(body) != length[0] or taken is None:
+            raise Fault("E_CAR_SECTION")
+        names.append(verify_block(taken[0], body[taken[1] :]))
+    return {"roots": list(map(cid_text, roots)), "blocks": list(map(cid_text, names))}
+
+
+# --- vectors ------------------------------------------------------------------------------------
+
+
+def run_name(given):
+    link = parse_name(given["text"])
+    is_sha = link[2] == SHA2_256
+    return {"cid": cid_text(link), "proto": f"proto://{link[4:].hex()}" if is_sha else None}
+
+
+def run_file(given):
+    if "size" in given:
+        data = content(given["size"])
+        root, blocks = add_file(data, given["chunk"], given["links"])
+        assert read_file(blocks, root) == data
+        return {"cid": cid_text(root), "blocks": len(blocks)}
+    if "bytes" in given:
+        inline, parts = read_index(bytes.fromhex(given["bytes"]))
+        size = len(inline) + sum(size for _, size in parts)
+        return {"size": size, "links": [cid_text(link) for link, _ in parts]}
+    blocks = {}
+    for codec, data in given["blocks"]:
+        blocks[cid(CODECS[codec], bytes.fromhex(data))] = bytes.fromhex(data)
+    return {"content": read_file(blocks, parse_name(given["root"])).hex()}
+
+
+def run_car(given):
+    return read_car(bytes.fromhex(given["bytes"]))
+
+
+RUNNERS = {"blocks/name.json": run_name, "blocks/unixfs.json": run_file, "blocks/car.json": run_car}
+
+
+def check(vectors_dir):
+    return vectors.check(vectors_dir, RUNNERS)
+
+
+def write(vectors_dir):
+    import blocks_cases
+
+    vectors.write(vectors_dir, "BLOCKS", RUNNERS, blocks_cases.files())
+
+
+if __name__ == "__main__":
+    vectors.main(check, write, sys.argv[1:])

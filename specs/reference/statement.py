@@ -1,0 +1,647 @@
+"""A second reading of STMT and IDENT: statements, keys, key logs and keystores, from the pages alone.
+
+Python 3.10 or later, standard library only. It shares no code with the crates.
+
+    python3 specs/reference/statement.py specs/vectors            checks the vectors
+    python3 specs/reference/statement.py --write specs/vectors    writes them again, byte for byte
+
+`check(vectors_dir)` returns how many cases passed and a list of what failed.
+"""
+
+import base64
+import hashlib
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import keystore  # noqa: E402
+
+STATEMENT_BYTES_MAX = 64 * 1024
+DEPTH_MAX = 64
+KEYLOG_EVENTS_MAX = 4096
+TIME_MS_MAX = (1 << 48) - 1
+DOMAIN_LETTERS = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+class Fault(Exception):
+    """A refusal with its registered code."""
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+# --- Ed25519, strict (STMT-7) -----------------------------------------------------------------
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT = pow(2, (P - 1) // 4, P)
+IDENTITY = (0, 1, 1, 0)
+
+
+def add(a, b):
+    """Adds two points in extended coordinates."""
+    m = (a[1] - a[0]) * (b[1] - b[0]) % P
+    n = (a[1] + a[0]) * (b[1] + b[0]) % P
+    c = 2 * a[3] * b[3] * D % P
+    d = 2 * a[2] * b[2] % P
+    e, f, g, h = n - m, d - c, d + c, n + m
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def times(scalar, point):
+    total = IDENTITY
+    while scalar:
+        if scalar & 1:
+            total = add(total, point)
+        point = add(point, point)
+        scalar >>= 1
+    return total
+
+
+def same(a, b):
+    return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
+
+
+def to_point(data):
+    """The point of an encoding, canonical or not; None if there is none."""
+    number = int.from_bytes(data, "little")
+    y, sign = number & ((1 << 255) - 1), number >> 255
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if (x * x - square) % P:
+        return None
+    if x & 1 != sign:
+        x = -x % P
+    return (x, y % P, 1, x * (y % P) % P)
+
+
+def from_point(point):
+    inverse = pow(point[2], P - 2, P)
+    x, y = point[0] * inverse % P, point[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def is_small(point):
+    return same(times(8, point), IDENTITY)
+
+
+BASE = to_point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def hash_scalar(*parts):
+    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % L
+
+
+def check_key(data):
+    """IDENT-1: a point, canonically encoded, not of small order."""
+    point = to_point(data) if len(data) == 32 else None
+    if point is None or from_point(point) != data or is_small(point):
+        raise Fault("E_KEY")
+    return point
+
+
+def verifies(key, message, signature):
+    """STMT-7: canonical S, R not of small order, and the equation without the cofactor."""
+    a = check_key(key)
+    r_bytes, s = signature[:32], int.from_bytes(signature[32:], "little")
+    r = to_point(r_bytes)
+    if s >= L or r is None or is_small(r):
+        return False
+    k = hash_scalar(r_bytes, key, message)
+    minus_a = (-a[0] % P, a[1], a[2], -a[3] % P)
+    return from_point(add(times(s, BASE), times(k, minus_a))) == r_bytes
+
+
+def expand(seed):
+    digest = hashlib.sha512(seed).digest()
+    scalar = int.from_bytes(digest[:32], "little")
+    return (scalar & ((1 << 254) - 8)) | (1 << 254), digest[32:]
+
+
+def public(seed):
+    return from_point(times(expand(seed)[0], BASE))
+
+
+def sign(seed, message):
+    a, prefix = expand(seed)
+    r = hash_scalar(prefix, message)
+    r_bytes = from_point(times(r, BASE))
+    s = (r + hash_scalar(r_bytes, public(seed), message) * a) % L
+    return r_bytes + s.to_bytes(32, "little")
+
+
+# --- DAG-CBOR (CONV-1, CONV-2) ----------------------------------------------------------------
+
+
+class Link(bytes):
+    """The bytes of a CID."""
+
+
+def head(major, value):
+    for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
+        if value < 24:
+            return bytes([major << 5 | value])
+        if value < 1 << (8 * size):
+            return bytes([major << 5 | info]) + value.to_bytes(size, "big")
+    raise ValueError(value)
+
+
+def encode(value):
+    if value is None or isinstance(value, bool):
+        return {None: b"\xf6", False: b"\xf4", True: b"\xf5"}[value]
+    if isinstance(value, int):
+        return head(0, value) if value >= 0 else head(1, -1 - value)
+    if isinstance(value, Link):
+        return b"\xd8\x2a" + encode(b"\x00" + bytes(value))
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    if isinstance(value, list):
+        return head(4, len(value)) + b"".join(map(encode, value))
+    keys = sorted((key.encode() for key in value), key=lambda key: (len(key), key))
+    members = (head(3, len(key)) + key + encode(value[key.decode()]) for key in keys)
+    return head(5, len(value)) + b"".join(members)
+
+
+class Decoder:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, size):
+        if self.at + size > len(self.data):
+            raise Fault("E_CBOR")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def head(self):
+        first = self.take(1)[0]
+        major, info = first >> 5, first & 31
+        if info < 24:
+            return major, info, first
+        if info == 31 and 2 <= major <= 5:
+            raise Fault("E_CANONICAL")
+        if info > 27:
+            raise Fault("E_CBOR")
+        value = int.from_bytes(self.take(1 << (info - 24)), "big")
+        least = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}[info]
+        if major != 7 and value < least:
+            raise Fault("E_CANONICAL")
+        return major, value, first
+
+    def text(self, size):
+        try:
+            return self.take(size).decode("utf-8", "strict")
+        except UnicodeDecodeError:
+            raise Fault("E_CBOR") from None
+
+    def item(self, depth=0):
+        if depth > DEPTH_MAX:
+            raise Fault("E_DEPTH")
+        major, value, first = self.head()
+        if major == 0:
+            return value
+        if major == 1:
+            return -1 - value
+        if major == 2:
+            return self.take(value)
+        if major == 3:
+            return self.text(value)
+        if major == 4:
+            return [self.item(depth + 1) for _ in range(value)]
+        if major == 5:
+            return self.map(value, depth)
+        if major == 6:
+            return self.link(value)
+        return self.simple(first)
+
+    def map(self, size, depth):
+        members, last = {}, None
+        for _ in range(size):
+            major, length, _ = self.head()
+            if major != 3:
+                raise Fault("E_CBOR")
+            key = self.text(length)
+            order = (len(key.encode()), key.encode())
+            if last is not None and last >= order:
+                raise Fault("E_CANONICAL")
+            last = order
+            members[key] = self.item(depth + 1)
+        return members
+
+    def link(self, tag):
+        if tag != 42:
+            raise Fault("E_CBOR")
+        major, size, _ = self.head()
+        if major != 2:
+            raise Fault("E_CBOR")
+        data = self.take(size)
+        if data[:2] != b"\x00\x01" or not is_cid(data[1:]):
+            raise Fault("E_CBOR")
+        return Link(data[1:])
+
+    def simple(self, first):
+        if first in (0xF4, 0xF5, 0xF6):
+            return {0xF4: False, 0xF5: True, 0xF6: None}[first]
+        if first in (0xF9, 0xFA):
+            raise Fault("E_CANONICAL")
+        if first != 0xFB:
+            raise Fault("E_CBOR")
+        bits = int.from_bytes(self.data[self.at - 8 : self.at], "big")
+        if bits >> 52 & 0x7FF == 0x7FF:
+            raise Fault("E_CBOR")
+        if bits == 1 << 63:
+            raise Fault("E_CANONICAL")
+        return float.fromhex("0x0p0") if bits == 0 else ("float", bits)
+
+
+def decode(data):
+    decoder = Decoder(data)
+    value = decoder.item()
+    if decoder.at != len(data):
+        raise Fault("E_TRAILING")
+    return value
+
+
+def varint(data):
+    """An unsigned varint in its shortest form, and what follows; None if there is none."""
+    value = 0
+    for at, byte in enumerate(data[:9]):
+        value |= (byte & 127) << (7 * at)
+        if byte < 128:
+            return None if at and byte == 0 else (value, data[at + 1 :])
+    return None
+
+
+def is_cid(data):
+    rest, parts = data, []
+    for _ in range(4):
+        part = varint(rest)
+        if part is None:
+            return False
+        value, rest = part
+        parts.append(value)
+    return parts[0] == 1 and parts[3] == len(rest) <= 64
+
+
+# --- Names ------------------------------------------------------------------------------------
+
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def to_did(key):
+    number, text = int.from_bytes(b"\xed\x01" + key, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = BASE58[digit] + text
+    return "did:key:z" + text
+
+
+def from_did(text):
+    """IDENT-2: the text is exactly what the key's name is."""
+    if len(text.encode()) > 64 or not text.startswith("did:key:z"):
+        raise Fault("E_DID")
+    number = 0
+    for letter in text[9:]:
+        if letter not in BASE58:
+            raise Fault("E_DID")
+        number = number * 58 + BASE58.index(letter)
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    if data[:2] != b"\xed\x01" or text[9:10] == "1":
+        raise Fault("E_DID")
+    check_key(data[2:])
+    return data[2:]
+
+
+def cid(data):
+    """STMT-8."""
+    return Link(b"\x01\x71\x12\x20" + hashlib.sha256(data).digest())
+
+
+def cid_text(link):
+    return "b" + base64.b32encode(link).decode().lower().rstrip("=")
+
+
+def fingerprint(key):
+    """IDENT-3."""
+    return hashlib.sha256(b"allod/fingerprint/1\0" + key).hexdigest()[:8]
+
+
+# --- Statements -------------------------------------------------------------------------------
+
+
+def signature_input(domain, signer, payload):
+    """STMT-6."""
+    said = b"\x83" + encode(domain) + encode(signer) + payload
+    return b"allod/" + domain.encode() + b"/1\0" + said
+
+
+def make(seed, domain, payload):
+    body, signer = encode(payload), public(seed)
+    signature = sign(seed, signature_input(domain, signer, body))
+    return b"\x84" + encode(domain) + encode(signer) + body + encode(signature)
+
+
+def verify(data, domain):
+    """The statement's parts, or a Fault. The order of the checks is that of the page."""
+    if len(data) > STATEMENT_BYTES_MAX:
+        raise Fault("E_SIZE")
+    value = decode(data)
+    if not isinstance(value, list) or len(value) != 4:
+        raise Fault("E_SHAPE")
+    said, signer, payload, signature = value
+    is_shaped = (
+        isinstance(said, str)
+        and 1 <= len(said) <= 23
+        and set(said) <= DOMAIN_LETTERS
+        and type(signer) is bytes
+        and len(signer) == 32
+        and isinstance(payload, dict)
+        and type(signature) is bytes
+        and len(signature) == 64
+    )
+    if not is_shaped:
+        raise Fault("E_SHAPE")
+    if said != domain:
+        raise Fault("E_DOMAIN")
+    check_key(signer)
+    PAYLOADS[domain][0](payload)
+    body = encode(payload)
+    signing = signature_input(domain, signer, body)
+    if not verifies(signer, signing, signature):
+        raise Fault("E_SIGNATURE")
+    PAYLOADS[domain][1](payload)
+    return {"signer": signer, "payload": payload, "body": body, "signing": signing}
+
+
+def members(payload, shapes):
+    """CONV-3: exactly these members, of these types."""
+    if set(payload) != set(shapes):
+        raise Fault("E_SHAPE")
+    for name, kind in shapes.items():
+        value = payload[name]
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if type(value) not in kinds:
+            raise Fault("E_SHAPE")
+        if type(value) is int and not 0 <= value < 1 << 64:
+            raise Fault("E_SHAPE")
+
+
+def is_key(data):
+    try:
+        check_key(data)
+    except Fault:
+        return False
+    return True
+
+
+def example_shape(payload):
+    members(payload, {"say": str})
+
+
+def example_check(payload):
+    if not payload["say"]:
+        raise Fault("E_EXAMPLE")
+
+
+EVENTS = {
+    "inception": {"next": bytes},
+    "add-device": {"device": bytes, "name": str, "at": int},
+}
+
+
+def keylog_shape(payload):
+    """IDENT-4 to IDENT-6."""
+    event = payload.get("event")
+    if not isinstance(event, dict):
+        raise Fault("E_SHAPE")
+    if len(event) == 1 and next(iter(event)) not in EVENTS:
+        raise Fault("E_KIND")
+    members(payload, {"agent": bytes, "seq": int, "prev": (type(None), Link), "event": dict})
+    if len(event) != 1:
+        raise Fault("E_SHAPE")
+    [(kind, body)] = event.items()
+    if not isinstance(body, dict):
+        raise Fault("E_SHAPE")
+    members(body, EVENTS[kind])
+    keys = [payload["agent"]] + ([body["device"]] if kind == "add-device" else [])
+    if not all(map(is_key, keys)) or len(body.get("next", bytes(32))) != 32:
+        raise Fault("E_SHAPE")
+
+
+def is_unprintable(c):
+    return ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u200e\u200f" or (
+        "\u2028" <= c <= "\u202e" or "\u2066" <= c <= "\u2069"
+    )
+
+
+BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008" + (
+    "\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+
+
+def keylog_check(payload):
+    """IDENT-5, IDENT-7, IDENT-8."""
+    is_first = payload["seq"] == 0
+    if is_first != ("inception" in payload["event"]) or is_first != (payload["prev"] is None):
+        raise Fault("E_KEYLOG_FIRST")
+    added = payload["event"].get("add-device")
+    if added is None:
+        return
+    name = added["name"]
+    if not 1 <= len(name.encode()) <= 64 or name.strip(BLANKS) != name:
+        raise Fault("E_DEVICE_NAME")
+    if any(map(is_unprintable, name)):
+        raise Fault("E_DEVICE_NAME")
+    if added["at"] > TIME_MS_MAX:
+        raise Fault("E_TIME")
+
+
+PAYLOADS = {"example": (example_shape, example_check), "keylog": (keylog_shape, keylog_check)}
+
+
+def replay(agent, statements):
+    """IDENT-9 to IDENT-14: the devices and the head after these events."""
+    kept, devices = [], {}
+    for data in statements:
+        parts = verify(data, "keylog")
+        payload = parts["payload"]
+        if payload["agent"] != agent:
+            raise Fault("E_KEYLOG_AGENT")
+        if parts["signer"] != agent:
+            raise Fault("E_KEYLOG_SIGNER")
+        seq = payload["seq"]
+        if seq > len(kept):
+            raise Fault("E_KEYLOG_GAP")
+        if seq < len(kept):
+            if kept[seq] != cid(data):
+                raise Fault("E_EQUIVOCATION")
+            continue
+        if payload["prev"] != (kept[-1] if kept else None):
+            raise Fault("E_KEYLOG_PREV")
+        if len(kept) >= KEYLOG_EVENTS_MAX:
+            raise Fault("E_KEYLOG_FULL")
+        added = payload["event"].get("add-device")
+        if added is not None:
+            if added["device"] in devices:
+                raise Fault("E_KEYLOG_DUPLICATE")
+            devices[added["device"]] = added["name"]
+        kept.append(cid(data))
+    return {
+        "head": cid_text(kept[-1]) if kept else None,
+        "devices": {to_did(key): devices[key] for key in sorted(devices)},
+    }
+
+
+# --- Keystores --------------------------------------------------------------------------------
+
+KDF = {"alg": str, "m": int, "t": int, "p": int, "salt": bytes}
+
+
+def keystore_header(file):
+    """IDENT-24: what is authenticated beside the sealed part."""
+    header = {name: file[name] for name in ("v", "kdf", "nonce")}
+    return b"allod/keystore/1\0" + encode(header)
+
+
+def make_keystore(secret, kdf, nonce, keys):
+    file = {"v": 1, "kdf": kdf, "nonce": nonce}
+    sealed = keystore.seal(secret, kdf, nonce, keystore_header(file), encode(keys))
+    return encode(file | {"ct": sealed})
+
+
+def open_keystore(data, secret):
+    """IDENT-21 to IDENT-24."""
+    if len(data) > 4096:
+        raise Fault("E_SIZE")
+    file = decode(data)
+    if not isinstance(file, dict) or type(file.get("v")) is not int or file["v"] < 0:
+        raise Fault("E_SHAPE")
+    if file["v"] != 1:
+        raise Fault("E_KEYSTORE_VERSION")
+    members(file, {"v": int, "kdf": dict, "nonce": bytes, "ct": bytes})
+    kdf = file["kdf"]
+    members(kdf, KDF)
+    if len(file["nonce"]) != 24 or len(kdf["salt"]) != 16 or max(kdf["m"], kdf["t"], kdf["p"]) >> 32:
+        raise Fault("E_SHAPE")
+    bounded = 1 <= kdf["p"] <= 4 and 1 <= kdf["t"] <= 16 and 8 * kdf["p"] <= kdf["m"] <= 262144
+    if kdf["alg"] != "argon2id" or not bounded:
+        raise Fault("E_KEYSTORE_PARAMS")
+    plain = keystore.unseal(secret, kdf, file["nonce"], keystore_header(file), file["ct"])
+    if plain is None:
+        raise Fault("E_KEYSTORE_SECRET")
+    keys = decode(plain)
+    seed = (type(None), bytes)
+    members(keys, {"agent": seed, "next": seed, "device": bytes})
+    if any(len(key) != 32 for key in keys.values() if key is not None):
+        raise Fault("E_SHAPE")
+    return keys
+
+
+# --- Vectors ----------------------------------------------------------------------------------
+
+
+def run_statement(given):
+    parts = verify(bytes.fromhex(given["bytes"]), given["domain"])
+    return {
+        "signer": to_did(parts["signer"]),
+        "payload": parts["body"].hex(),
+        "signing_input": parts["signing"].hex(),
+        "cid": cid_text(cid(bytes.fromhex(given["bytes"]))),
+    }
+
+
+def run_did(given):
+    key = from_did(given["text"])
+    return {"key": key.hex(), "fingerprint": fingerprint(key)}
+
+
+def run_keylog(given):
+    statements = [bytes.fromhex(data) for data in given["events"]]
+    return replay(from_did(given["agent"]), statements)
+
+
+def run_keystore(given):
+    keys = open_keystore(bytes.fromhex(given["bytes"]), bytes.fromhex(given["secret"]))
+    return {name: keys[name] and keys[name].hex() for name in ("agent", "next", "device")}
+
+
+RUNNERS = {
+    "statement/statement.json": run_statement,
+    "identity/did.json": run_did,
+    "identity/event.json": run_statement,
+    "identity/keylog.json": run_keylog,
+    "identity/keystore.json": run_keystore,
+}
+CASE_MEMBERS = {"id", "rule", "comment", "input", "expect"}
+
+
+def outcome(run, given):
+    try:
+        return {"ok": run(given)}
+    except Fault as fault:
+        return {"error": fault.code}
+
+
+def check(vectors_dir):
+    """Runs every case. Returns how many passed, and a text for each that did not."""
+    passed, failures = 0, []
+    for name, run in RUNNERS.items():
+        path = pathlib.Path(vectors_dir) / name
+        document = json.loads(path.read_text())
+        if set(document) != {"spec", "revision", "schema", "cases"}:
+            failures.append(f"{name}: unknown members")
+        for case in document["cases"]:
+            got = outcome(run, case["input"])
+            if set(case) != CASE_MEMBERS:
+                failures.append(f"{name} {case['id']}: unknown members")
+            elif got != case["expect"]:
+                failures.append(f"{name} {case['id']}: {got} instead of {case['expect']}")
+            else:
+                passed += 1
+    return passed, failures
+
+
+def write(vectors_dir):
+    """Writes the vectors: the cases are made here, by hand, and judged by this reading."""
+    import statement_cases  # beside this file
+
+    for name, spec, cases in statement_cases.files():
+        document = {"spec": spec, "revision": 1, "schema": 1, "cases": []}
+        for case_id, comment, given, expected in cases:
+            got = outcome(RUNNERS[name], given)
+            if got.get("error") != expected:
+                raise SystemExit(f"{case_id}: {got}, meant {expected}")
+            document["cases"].append(
+                {
+                    "id": case_id,
+                    "rule": [case_id.split("/")[0]],
+                    "comment": comment,
+                    "input": given,
+                    "expect": got,
+                }
+            )
+        path = pathlib.Path(vectors_dir) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--write"]:
+        write(arguments[1])
+        return
+    passed, failures = check(arguments[0])
+    for failure in failures:
+        print(failure)
+    print(f"{passed} passed, {len(failures)} failed")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()
