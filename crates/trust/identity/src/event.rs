@@ -1,0 +1,117 @@
+//! The events of an agent's key log (IDENT-4 to IDENT-8).
+
+use std::collections::BTreeMap;
+
+use cid::Cid;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{self, CanonicalError};
+use crate::key::{AgentId, DeviceId, PublicKey};
+use crate::statement::{CheckError, DecodeError, Payload, STATEMENT_BYTES_MAX};
+
+/// The longest device name, in bytes (IDENT-7): a line in a list, in any script.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+
+/// The latest time, in milliseconds (IDENT-8): 48 bits, as in every stamp; the year 10889.
+pub const TIME_MS_MAX: u64 = (1 << 48) - 1;
+
+/// The event kinds this version reads (IDENT-6).
+const KINDS: [&str; 2] = ["inception", "add-device"];
+
+/// One entry of an agent's key log: the payload of domain `keylog`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyEvent {
+    /// Whose log it is.
+    pub agent: AgentId,
+    /// The position in the log, from 0.
+    pub seq: u64,
+    /// The name of the event before, `None` at position 0.
+    pub prev: Option<Cid>,
+    /// What happens.
+    pub event: Event,
+}
+
+/// What a key event does. In bytes a map with one member, named after the kind.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Event {
+    /// Begins the log and commits to the key that may replace the present one.
+    Inception {
+        /// The sha2-256 of the next public key's 32 bytes.
+        #[serde(with = "serde_bytes")]
+        next: [u8; 32],
+    },
+    /// Lets a device act for the agent.
+    AddDevice {
+        /// The device.
+        device: DeviceId,
+        /// What people call it, at most [`DEVICE_NAME_BYTES_MAX`].
+        name: String,
+        /// When, in milliseconds since 1970.
+        at: u64,
+    },
+}
+
+/// The `event` member of a payload, whatever its kind.
+#[derive(Deserialize)]
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "a set would be read from an array, not from a map"
+)]
+struct Peek {
+    event: BTreeMap<String, IgnoredAny>,
+}
+
+impl Payload for KeyEvent {
+    const DOMAIN: &'static str = "keylog";
+
+    fn check(&self, _signer: &PublicKey) -> Result<(), CheckError> {
+        let is_inception = matches!(self.event, Event::Inception { .. });
+        if (self.seq == 0) != is_inception || (self.seq == 0) != self.prev.is_none() {
+            return Err(CheckError::new(
+                "E_KEYLOG_FIRST",
+                "position 0, no predecessor and inception go together",
+            ));
+        }
+        if let Event::AddDevice { name, at, .. } = &self.event {
+            check_name(name)?;
+            if *at > TIME_MS_MAX {
+                return Err(CheckError::new("E_TIME", "the time exceeds 48 bits"));
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() <= STATEMENT_BYTES_MAX && canonical::check(bytes).is_ok() {
+            let peek: Peek =
+                serde_ipld_dagcbor::from_slice(bytes).map_err(|_error| CanonicalError::Shape)?;
+            // One member whose name is new is a kind of the future; anything else has no shape.
+            if peek.event.len() == 1 && !peek.event.keys().any(|k| KINDS.contains(&k.as_str())) {
+                return Err(DecodeError::UnknownKind);
+            }
+        }
+        Ok(canonical::decode(bytes, STATEMENT_BYTES_MAX)?)
+    }
+}
+
+/// A device name: 1 to 64 bytes, without control characters, not blank at either end (IDENT-7).
+fn check_name(name: &str) -> Result<(), CheckError> {
+    let fits = (1..=DEVICE_NAME_BYTES_MAX).contains(&name.len());
+    if fits && name.trim() == name && !name.chars().any(is_unprintable) {
+        return Ok(());
+    }
+    Err(CheckError::new(
+        "E_DEVICE_NAME",
+        "a device name has 1 to 64 bytes, no control characters, and no blanks around it",
+    ))
+}
+
+/// Controls, and the marks that turn the direction of text and could disguise a name.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,48 @@
+//! Agents, devices, key logs and signed statements.
+//!
+//! Spec: `specs/10-statement.md` (STMT) and `specs/11-identity.md` (IDENT).
+//!
+//! # What this crate is
+//! A *statement* is the one signed envelope for everything anyone says. [`Signed`] is a statement
+//! that was decoded and shows nothing of its payload; [`Verified`] is the proof that its signature
+//! was checked over exactly the bytes it keeps. An agent's [`KeyLog`] says which devices act for
+//! it, and a [`Keystore`] keeps secret keys at rest.
+//!
+//! # What it is not
+//! No storage, no network, no clock and no source of randomness: seeds, salts, nonces and times are
+//! arguments.
+//!
+//! # The flow
+//! ```text
+//! payload --Verified::sign--> Verified<T> --bytes()--> a peer
+//! bytes --Signed::decode--> Signed<T> --verify--> Verified<T> --KeyLog::append--> devices
+//! ```
+//!
+//! # Invariants
+//! - A `Verified` exists only if its signature holds strictly over the bytes it keeps, and its
+//!   payload keeps the invariants of its type.
+//! - What decodes is the one canonical encoding of what it says, so a statement has one name.
+//! - A key is a point of large order in its canonical encoding, so an agent has one name.
+//! - Secret keys are erased when dropped and never appear in debug output.
+
+pub mod canonical;
+mod event;
+mod key;
+mod keylog;
+mod keystore;
+mod secret;
+mod statement;
+
+pub use crate::event::{DEVICE_NAME_BYTES_MAX, Event, KeyEvent, TIME_MS_MAX};
+pub use crate::key::{AgentId, DeviceId, KeyError, PublicKey};
+pub use crate::keylog::{Device, Equivocation, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError};
+pub use crate::keystore::{KdfParams, Keystore, KeystoreError};
+pub use crate::secret::SecretKey;
+pub use crate::statement::{
+    CheckError, DecodeError, Payload, STATEMENT_BYTES_MAX, SignError, Signed, Verified,
+    VerifyError, domain_of,
+};
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

@@ -1,0 +1,132 @@
+//! Key logs: what extends them, what stops them.
+
+use allod_identity::{
+    Event, KEYLOG_EVENTS_MAX, KeyEvent, KeyLog, KeyLogError, SecretKey, Verified,
+};
+use proptest::prelude::*;
+
+use crate::{cases, key};
+
+fn log() -> KeyLog {
+    KeyLog::inception(&key(1), &key(2).public()).expect("a log")
+}
+
+fn device(n: u16) -> SecretKey {
+    let mut seed = [0xdd; 32];
+    seed[..2].copy_from_slice(&n.to_le_bytes());
+    SecretKey::from_seed(seed)
+}
+
+#[test]
+fn a_device_counts_once_it_is_in_the_log() {
+    let mut log = log();
+    let laptop = device(1).device_id();
+    assert!(!log.is_device(&laptop));
+    let event = log.add_device(&key(1), laptop, "laptop", 7).unwrap();
+    assert!(log.is_device(&laptop));
+    assert_eq!(log.head(), Some(event.cid()));
+    let (id, entry) = log.devices().next().unwrap();
+    assert_eq!(
+        (id, entry.name.as_str(), entry.at, entry.seq),
+        (&laptop, "laptop", 7, 1)
+    );
+    let replayed = KeyLog::from_events(*log.agent(), log.events().to_vec()).unwrap();
+    assert_eq!(replayed, log);
+}
+
+#[test]
+fn an_agent_without_a_log_has_no_devices() {
+    let log = KeyLog::new(key(1).agent_id());
+    assert_eq!(log.head(), None);
+    assert!(!log.is_device(&key(1).device_id()));
+}
+
+#[test]
+fn only_the_agent_adds_devices_and_a_refusal_changes_nothing() {
+    let mut log = log();
+    let before = log.clone();
+    let other = log.add_device(&key(9), device(1).device_id(), "x", 0);
+    assert_eq!(other, Err(KeyLogError::Signer));
+    let bad_name = log.add_device(&key(1), device(1).device_id(), "", 0);
+    assert_eq!(bad_name.unwrap_err().code(), "E_DEVICE_NAME");
+    assert_eq!(log, before);
+}
+
+#[test]
+fn equivocation_is_proven_and_ends_the_log_before_it() {
+    let mut log = log();
+    let mut fork = log.clone();
+    let shared = log
+        .add_device(&key(1), device(1).device_id(), "one", 0)
+        .unwrap();
+    fork.append(shared).unwrap();
+    log.add_device(&key(1), device(2).device_id(), "two", 0)
+        .unwrap();
+    log.add_device(&key(1), device(3).device_id(), "three", 0)
+        .unwrap();
+    let lie = fork
+        .add_device(&key(1), device(4).device_id(), "four", 0)
+        .unwrap();
+
+    let Err(KeyLogError::Equivocation(proof)) = log.append(lie.clone()) else {
+        panic!("two events for one position were accepted");
+    };
+    assert_eq!((proof.agent(), proof.seq()), (log.agent(), 2));
+    assert_eq!(proof.statements()[1], &lie);
+    assert_eq!(log.equivocation(), Some(&*proof));
+    // Neither is trusted, nor what followed; what came before stands.
+    assert_eq!(log.events().len(), 2);
+    assert!(log.is_device(&device(1).device_id()));
+    for n in 2..=4 {
+        assert!(!log.is_device(&device(n).device_id()));
+    }
+    let again = log.append(lie).unwrap_err();
+    assert_eq!(again, KeyLogError::Equivocation(proof));
+    let next = log.add_device(&key(1), device(5).device_id(), "five", 0);
+    assert_eq!(next.unwrap_err().code(), "E_EQUIVOCATION");
+}
+
+#[test]
+fn a_log_has_a_longest_length() {
+    let mut log = log();
+    for n in 1..KEYLOG_EVENTS_MAX {
+        let id = device(u16::try_from(n).unwrap()).device_id();
+        log.add_device(&key(1), id, "n", 0).unwrap();
+    }
+    let full = log.add_device(&key(1), device(u16::MAX).device_id(), "n", 0);
+    assert_eq!(full, Err(KeyLogError::Full));
+    assert_eq!(log.events().len(), KEYLOG_EVENTS_MAX);
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    /// However events arrive, repeated and out of order, the log is a prefix of the truth, and
+    /// once all were tried often enough it is the whole.
+    #[test]
+    fn any_order_of_arrival_gives_a_prefix(order in prop::collection::vec(0usize..6, 0..40)) {
+        let mut truth = log();
+        for n in 0..5 {
+            truth.add_device(&key(1), device(n).device_id(), format!("d{n}"), 0).unwrap();
+        }
+        let mut naive: Vec<Verified<KeyEvent>> = Vec::new();
+        let mut log = KeyLog::new(*truth.agent());
+        for at in order {
+            let event = truth.events()[at].clone();
+            let expect_gap = at > naive.len();
+            match log.append(event.clone()) {
+                Ok(()) => prop_assert!(!expect_gap),
+                Err(error) => {
+                    prop_assert!(expect_gap);
+                    prop_assert_eq!(error.code(), "E_KEYLOG_GAP");
+                }
+            }
+            if at == naive.len() {
+                naive.push(event);
+            }
+            prop_assert_eq!(log.events(), &naive[..]);
+        }
+        let devices = naive.iter().filter(|event| !matches!(event.payload().event, Event::Inception { .. }));
+        prop_assert_eq!(log.devices().len(), devices.count());
+    }
+}
