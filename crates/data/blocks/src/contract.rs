@@ -1,0 +1,306 @@
+//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-26).
+//!
+//! A backend's own tests call [`check`] with a way to open one and the same store again and
+//! again; a store without a disk hands out the same instance.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::block::{Block, Codec};
+use crate::store::{
+    Batch, BatchOutcome, Expect, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, Store, StoreError,
+    StoreErrorKind,
+};
+
+/// Runs the whole contract against the store that `open` opens, which must be empty at first.
+///
+/// # Panics
+/// When the contract is broken; the message names the rule.
+pub fn check(open: impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
+    blocks(&*reopened(&open));
+    references(&*reopened(&open));
+    expectations(&*reopened(&open));
+    log(&*reopened(&open));
+    limits(&*reopened(&open));
+    survives(&open);
+    concurrent(&reopened(&open));
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn reopened(open: &impl Fn() -> Result<Arc<dyn Store>, StoreError>) -> Arc<dyn Store> {
+    open().expect("the store opens")
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn block(text: &str) -> Block {
+    Block::new(Codec::Raw, text.as_bytes().to_vec()).expect("a small block")
+}
+
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a contract test fails by panicking"
+)]
+fn done(store: &dyn Store, batch: Batch) -> u64 {
+    match store
+        .commit(batch)
+        .expect("BLOCKS-20: a valid batch commits")
+    {
+        BatchOutcome::Done { log_end } => log_end,
+        BatchOutcome::Moved { name, .. } => panic!("BLOCKS-24: {name:?} was as expected"),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn blocks(store: &dyn Store) {
+    let blocks: Vec<Block> = (0..50).map(|n| block(&format!("block {n}"))).collect();
+    assert_eq!(
+        store.get(blocks[0].cid()).expect("reads"),
+        None,
+        "BLOCKS-23"
+    );
+    assert!(!store.has(blocks[0].cid()).expect("reads"), "BLOCKS-23");
+    let mut batch = Batch::new();
+    for block in &blocks {
+        batch.put(block.clone());
+    }
+    done(store, batch.clone());
+    done(store, batch);
+    for block in &blocks {
+        assert_eq!(
+            store.get(block.cid()).expect("reads").as_ref(),
+            Some(block),
+            "BLOCKS-21"
+        );
+        assert!(store.has(block.cid()).expect("reads"), "BLOCKS-21");
+    }
+    let mut names: Vec<_> = blocks.iter().map(|block| *block.cid()).collect();
+    names.sort_by_key(cid::Cid::to_bytes);
+    let mut seen = Vec::new();
+    loop {
+        let page = store.scan_blocks(seen.last(), 7).expect("scans");
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page);
+    }
+    assert_eq!(seen, names, "scan_blocks pages through every name in order");
+    let large = Block::new(Codec::Raw, vec![7; 1_500_000]).expect("within the limit");
+    let mut batch = Batch::new();
+    batch.put(large.clone());
+    done(store, batch);
+    assert_eq!(store.get(large.cid()).expect("reads"), Some(large));
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn references(store: &dyn Store) {
+    let mut batch = Batch::new();
+    for name in [
+        &b"b/1"[..],
+        b"b/2",
+        b"b/3",
+        b"b",
+        b"c",
+        b"b/\xff",
+        b"b/\xff\xff",
+    ] {
+        batch.set_ref(name.to_vec(), Expect::Any, Some(name.to_vec()));
+    }
+    done(store, batch);
+    assert_eq!(
+        store.get_ref(b"b/2").expect("reads").as_deref(),
+        Some(&b"b/2"[..])
+    );
+    assert_eq!(store.get_ref(b"b/4").expect("reads"), None, "BLOCKS-23");
+    let names = |after: Option<&[u8]>, limit| -> Vec<Bytes> {
+        let found = store.scan_refs(b"b/", after, limit).expect("scans");
+        found.into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(
+        names(None, 99),
+        [&b"b/1"[..], b"b/2", b"b/3", b"b/\xff", b"b/\xff\xff"]
+    );
+    assert_eq!(names(Some(b"b/2"), 2), [&b"b/3"[..], b"b/\xff"]);
+    assert_eq!(names(Some(b"a"), 1), [&b"b/1"[..]]);
+    assert!(names(Some(b"c"), 9).is_empty());
+    let mut batch = Batch::new();
+    batch.set_ref(&b"b/2"[..], Expect::Any, None::<Bytes>);
+    batch.set_ref(&b"b/1"[..], Expect::Any, Some(Bytes::new()));
+    done(store, batch);
+    assert_eq!(store.get_ref(b"b/2").expect("reads"), None);
+    assert_eq!(
+        store.get_ref(b"b/1").expect("reads"),
+        Some(Bytes::new()),
+        "empty is not absent"
+    );
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn expectations(store: &dyn Store) {
+    let mut batch = Batch::new();
+    batch.set_ref(&b"x/1"[..], Expect::Absent, Some(&b"one"[..]));
+    done(store, batch);
+    let witness = block("only with the batch");
+    let end = store.stats().expect("stats").log_end;
+    for (expect, current) in [
+        (Expect::Absent, Some(&b"one"[..])),
+        (Expect::Value(Bytes::from_static(b"two")), Some(&b"one"[..])),
+    ] {
+        let mut batch = Batch::new();
+        batch.put(witness.clone());
+        batch.append(&b"entry"[..]);
+        batch.set_ref(&b"x/2"[..], Expect::Absent, Some(&b"new"[..]));
+        batch.set_ref(&b"x/1"[..], expect, Some(&b"changed"[..]));
+        assert_eq!(
+            store.commit(batch).expect("no fault"),
+            BatchOutcome::Moved {
+                name: Bytes::from_static(b"x/1"),
+                current: current.map(Bytes::from_static)
+            },
+            "BLOCKS-24"
+        );
+    }
+    assert!(
+        !store.has(witness.cid()).expect("reads"),
+        "BLOCKS-24: no block stays behind"
+    );
+    assert_eq!(
+        store.get_ref(b"x/2").expect("reads"),
+        None,
+        "BLOCKS-24: no reference either"
+    );
+    assert_eq!(
+        store.stats().expect("stats").log_end,
+        end,
+        "BLOCKS-24: nor a log entry"
+    );
+    let mut batch = Batch::new();
+    batch.set_ref(
+        &b"x/1"[..],
+        Expect::Value(Bytes::from_static(b"one")),
+        None::<Bytes>,
+    );
+    done(store, batch);
+    assert_eq!(store.get_ref(b"x/1").expect("reads"), None);
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn log(store: &dyn Store) {
+    let start = store.stats().expect("stats").log_end;
+    let mut batch = Batch::new();
+    batch.append(&b"first"[..]);
+    batch.append(&b"second"[..]);
+    assert_eq!(done(store, batch), start + 2, "BLOCKS-25");
+    let mut batch = Batch::new();
+    batch.append(&b"third"[..]);
+    assert_eq!(done(store, batch), start + 3, "BLOCKS-25");
+    let read = store.read_log(start + 1, 9).expect("reads");
+    let read: Vec<_> = read
+        .iter()
+        .map(|entry| (entry.position - start, &entry.bytes[..]))
+        .collect();
+    assert_eq!(read, [(1, &b"second"[..]), (2, b"third")], "BLOCKS-25");
+    assert_eq!(store.read_log(start, 1).expect("reads").len(), 1);
+    assert!(store.read_log(start + 3, 9).expect("reads").is_empty());
+    assert!(store.read_log(u64::MAX, 9).expect("reads").is_empty());
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn limits(store: &dyn Store) {
+    let refused = |batch: Batch, what: &str| {
+        let error = store.commit(batch).expect_err(what);
+        assert_eq!(error.kind(), StoreErrorKind::Misuse, "{what}");
+    };
+    let mut batch = Batch::new();
+    batch.set_ref(
+        vec![0; REF_NAME_BYTES_MAX + 1],
+        Expect::Any,
+        Some(Bytes::new()),
+    );
+    refused(batch, "BLOCKS-12: a name over the limit");
+    let mut batch = Batch::new();
+    batch.set_ref(
+        &b"long"[..],
+        Expect::Any,
+        Some(vec![0; REF_VALUE_BYTES_MAX + 1]),
+    );
+    refused(batch, "BLOCKS-12: a value over the limit");
+    let mut batch = Batch::new();
+    batch.set_ref(&b"twice"[..], Expect::Any, Some(&b"1"[..]));
+    batch.set_ref(&b"twice"[..], Expect::Any, Some(&b"2"[..]));
+    refused(batch, "BLOCKS-26: a reference named twice");
+    assert_eq!(store.get_ref(b"twice").expect("reads"), None);
+    let mut batch = Batch::new();
+    batch.set_ref(
+        vec![1; REF_NAME_BYTES_MAX],
+        Expect::Any,
+        Some(vec![0; REF_VALUE_BYTES_MAX]),
+    );
+    done(store, batch);
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn survives(open: &impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
+    let kept = block("kept over a restart");
+    let store = reopened(open);
+    let mut batch = Batch::new();
+    batch.put(kept.clone());
+    batch.set_ref(&b"kept"[..], Expect::Any, Some(&b"yes"[..]));
+    batch.append(&b"kept"[..]);
+    let end = done(&*store, batch);
+    drop(store);
+    let store = reopened(open);
+    assert_eq!(
+        store.get(kept.cid()).expect("reads"),
+        Some(kept),
+        "BLOCKS-20"
+    );
+    assert_eq!(
+        store.get_ref(b"kept").expect("reads").as_deref(),
+        Some(&b"yes"[..]),
+        "BLOCKS-20"
+    );
+    assert_eq!(store.stats().expect("stats").log_end, end, "BLOCKS-20");
+    assert_eq!(
+        &store.read_log(end - 1, 1).expect("reads")[0].bytes[..],
+        b"kept",
+        "BLOCKS-20"
+    );
+}
+
+/// Eight threads count one reference up with compare-and-swap: no increment may be lost.
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn concurrent(store: &Arc<dyn Store>) {
+    let increments = |thread: u8| {
+        for _ in 0..10 {
+            loop {
+                let current = store.get_ref(b"count").expect("reads");
+                let number = current.as_ref().map_or(0, |value| value[0]);
+                let mut batch = Batch::new();
+                batch.append(vec![thread]);
+                batch.set_ref(&b"count"[..], Expect::read(current), Some(vec![number + 1]));
+                match store.commit(batch).expect("commits") {
+                    BatchOutcome::Done { .. } => break,
+                    BatchOutcome::Moved { .. } => {}
+                }
+            }
+        }
+    };
+    let start = store.stats().expect("stats").log_end;
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || increments(thread));
+        }
+    });
+    assert_eq!(
+        store.get_ref(b"count").expect("reads").as_deref(),
+        Some(&[80][..]),
+        "BLOCKS-24"
+    );
+    assert_eq!(
+        store.stats().expect("stats").log_end,
+        start + 80,
+        "BLOCKS-25"
+    );
+}

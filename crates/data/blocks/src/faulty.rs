@@ -1,0 +1,192 @@
+//! A store that misbehaves on command, for tests of everything above it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::block::Block;
+use crate::store::{Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats};
+
+/// What goes wrong, and when. Calls are counted from 0 over all methods, commits apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The nth call, of whatever method, fails; later ones work.
+    FailCall(u64),
+    /// The nth commit fails before anything is durable, and so does every call after it: the
+    /// machine is gone until [`FaultyStore::restart`].
+    CrashBefore(u64),
+    /// The nth commit becomes durable, but its caller never hears of it.
+    CrashAfter(u64),
+    /// The nth commit keeps its blocks but loses its references and log entries: a disk that lied
+    /// about an fsync. Breaks BLOCKS-20 on purpose.
+    Tear(u64),
+    /// The nth read of a block finds one bit changed.
+    FlipBit(u64),
+}
+
+/// Wraps a store and applies one [`Fault`].
+///
+/// Clones share the wrapped store and the state of the fault.
+#[derive(Clone, Debug)]
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fault: Option<Fault>,
+    calls: u64,
+    commits: u64,
+    reads: u64,
+    crashed: bool,
+    /// Whether the fault has happened.
+    struck: bool,
+}
+
+impl FaultyStore {
+    /// A store that works until [`inject`](Self::inject) says otherwise.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self {
+            inner,
+            state: Arc::default(),
+        }
+    }
+
+    /// Counts anew from here and arms `fault`.
+    pub fn inject(&self, fault: Fault) {
+        *self.state() = State {
+            fault: Some(fault),
+            ..State::default()
+        };
+    }
+
+    /// Ends a crash: what was durable is there again, the fault is gone.
+    pub fn restart(&self) {
+        *self.state() = State::default();
+    }
+
+    /// Whether the armed fault has happened.
+    #[must_use]
+    pub fn struck(&self) -> bool {
+        self.state().struck
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn call(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.crashed {
+            return Err(StoreError::new(StoreErrorKind::Io, "the machine is down"));
+        }
+        let number = state.calls;
+        state.calls += 1;
+        if state.fault == Some(Fault::FailCall(number)) {
+            state.struck = true;
+            return Err(StoreError::new(
+                StoreErrorKind::Io,
+                format!("injected at call {number}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn strike(&self, crash: bool) -> StoreError {
+        let mut state = self.state();
+        state.struck = true;
+        state.crashed = crash;
+        StoreError::new(StoreErrorKind::Io, "injected during a commit")
+    }
+}
+
+impl Store for FaultyStore {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.call()?;
+        let number = {
+            let mut state = self.state();
+            state.reads += 1;
+            state.reads - 1
+        };
+        let Some(block) = self.inner.get(cid)? else {
+            return Ok(None);
+        };
+        if self.state().fault != Some(Fault::FlipBit(number)) {
+            return Ok(Some(block));
+        }
+        self.state().struck = true;
+        let mut bytes = block.bytes().to_vec();
+        if let Some(byte) = bytes.last_mut() {
+            *byte ^= 1;
+        }
+        Block::verify(*cid, bytes)
+            .map(Some)
+            .map_err(|_error| StoreError::corrupt_block(cid))
+    }
+
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.call()?;
+        self.inner.has(cid)
+    }
+
+    fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.call()?;
+        self.inner.get_ref(name)
+    }
+
+    fn scan_refs(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.call()?;
+        self.inner.scan_refs(prefix, after, limit)
+    }
+
+    fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.call()?;
+        self.inner.read_log(from, limit)
+    }
+
+    fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
+        self.call()?;
+        self.inner.scan_blocks(after, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.call()?;
+        let (fault, number) = {
+            let mut state = self.state();
+            state.commits += 1;
+            (state.fault, state.commits - 1)
+        };
+        match fault {
+            Some(Fault::CrashBefore(at)) if at == number => Err(self.strike(true)),
+            Some(Fault::CrashAfter(at)) if at == number => {
+                let outcome = self.inner.commit(batch)?;
+                match outcome {
+                    BatchOutcome::Done { .. } => Err(self.strike(true)),
+                    BatchOutcome::Moved { .. } => Ok(outcome),
+                }
+            }
+            Some(Fault::Tear(at)) if at == number => {
+                let mut kept = Batch::new();
+                for block in batch.blocks() {
+                    kept.put(block.clone());
+                }
+                let _outcome = self.inner.commit(kept)?;
+                Err(self.strike(true))
+            }
+            _ => self.inner.commit(batch),
+        }
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.call()?;
+        self.inner.stats()
+    }
+}

@@ -1,0 +1,211 @@
+//! The default store on disk: an LSM tree with key-value separation.
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cid::Cid;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+
+use crate::block::Block;
+use crate::store::{
+    Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, position_of,
+};
+
+/// Bytes of blocks and indexes kept in memory by default: trees keep their nodes themselves, so
+/// this serves the indexes of the tables.
+const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+
+/// A memtable: the unit in which blocks leave memory. Two may exist while one is flushed, so that
+/// a stream of large blocks stays below 64 MiB in all.
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A [`Store`] over fjall. Every batch is fsynced before it is acknowledged (BLOCKS-20).
+pub struct FjallStore {
+    db: Database,
+    blocks: Keyspace,
+    refs: Keyspace,
+    log: Keyspace,
+    /// The position of the next log entry. Its lock makes expectation and commit one step.
+    log_end: Mutex<u64>,
+}
+
+impl std::fmt::Debug for FjallStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FjallStore")
+            .field("path", &self.blocks.path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl FjallStore {
+    /// Opens or creates the store in the directory `path`.
+    ///
+    /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, and the filters of
+    /// the tables (about 10 bits a block).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with_cache(path, CACHE_BYTES_DEFAULT)
+    }
+
+    /// Opens the store with a block cache of `cache_bytes`.
+    pub fn open_with_cache(path: impl AsRef<Path>, cache_bytes: u64) -> Result<Self, StoreError> {
+        let db = Database::builder(path)
+            .cache_size(cache_bytes)
+            .open()
+            .map_err(fault)?;
+        let blocks = db
+            .keyspace("blocks", || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(MEMTABLE_BYTES)
+                    .with_kv_separation(Some(KvSeparationOptions::default()))
+            })
+            .map_err(fault)?;
+        let refs = db
+            .keyspace("refs", KeyspaceCreateOptions::default)
+            .map_err(fault)?;
+        let log = db
+            .keyspace("log", KeyspaceCreateOptions::default)
+            .map_err(fault)?;
+        let log_end = match log.last_key_value() {
+            Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
+            None => 0,
+        };
+        Ok(Self {
+            db,
+            blocks,
+            refs,
+            log,
+            log_end: Mutex::new(log_end),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        // The guarded number changes only after a successful commit.
+        self.log_end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for FjallStore {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let Some(bytes) = self.blocks.get(cid.to_bytes()).map_err(fault)? else {
+            return Ok(None);
+        };
+        Block::verify(*cid, bytes)
+            .map(Some)
+            .map_err(|_error| StoreError::corrupt_block(cid))
+    }
+
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.blocks.contains_key(cid.to_bytes()).map_err(fault)
+    }
+
+    fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.refs.get(name).map_err(fault)?.map(Bytes::from))
+    }
+
+    fn scan_refs(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        let lower = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let mut found = Vec::new();
+        for item in self.refs.range::<&[u8], _>((lower, Bound::Unbounded)) {
+            if found.len() == limit {
+                break;
+            }
+            let (name, value) = item.into_inner().map_err(fault)?;
+            if !name.starts_with(prefix) {
+                break;
+            }
+            found.push((name.into(), value.into()));
+        }
+        Ok(found)
+    }
+
+    fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        let mut found = Vec::new();
+        for item in self.log.range(from.to_be_bytes()..).take(limit) {
+            let (key, value) = item.into_inner().map_err(fault)?;
+            found.push(LogEntry {
+                position: position_of(&key)?,
+                bytes: value.into(),
+            });
+        }
+        Ok(found)
+    }
+
+    fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
+        let after = after.map(Cid::to_bytes);
+        let lower = after
+            .as_ref()
+            .map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
+        self.blocks
+            .range::<&[u8], _>((lower, Bound::Unbounded))
+            .take(limit)
+            .map(|item| {
+                let key = item.key().map_err(fault)?;
+                Cid::try_from(&key[..])
+                    .map_err(|error| StoreError::caused(StoreErrorKind::Corrupt, error))
+            })
+            .collect()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        batch.check()?;
+        let mut log_end = self.lock();
+        if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
+            return Ok(moved);
+        }
+        let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
+        for block in batch.blocks() {
+            writes.insert(&self.blocks, block.cid().to_bytes(), block.bytes().clone());
+        }
+        for edit in batch.refs() {
+            match &edit.value {
+                Some(value) => writes.insert(&self.refs, edit.name.clone(), value.clone()),
+                None => writes.remove(&self.refs, edit.name.clone()),
+            }
+        }
+        let mut end = *log_end;
+        for entry in batch.log() {
+            writes.insert(&self.log, end.to_be_bytes(), entry.clone());
+            end += 1;
+        }
+        writes.commit().map_err(fault)?;
+        *log_end = end;
+        Ok(BatchOutcome::Done { log_end: end })
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        let bytes = self.db.disk_space().map_err(fault)?;
+        Ok(StoreStats {
+            bytes,
+            log_end: *self.lock(),
+        })
+    }
+}
+
+fn fault(error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            StoreError::io(error)
+        }
+        fjall::Error::Locked => StoreError::new(StoreErrorKind::Locked, "its lock is held"),
+        fjall::Error::Poisoned => StoreError::new(
+            StoreErrorKind::Io,
+            "an earlier write failed, so nothing more is written until the store is opened again",
+        ),
+        fjall::Error::JournalRecovery(_)
+        | fjall::Error::InvalidTrailer
+        | fjall::Error::InvalidTag(_)
+        | fjall::Error::InvalidVersion(_)
+        | fjall::Error::Unrecoverable => StoreError::caused(StoreErrorKind::Corrupt, error),
+        _ => StoreError::caused(StoreErrorKind::Io, error),
+    }
+}

@@ -1,0 +1,59 @@
+//! Content-addressed blocks: names, stores, files and archives.
+//!
+//! Spec: `specs/20-blocks.md` (BLOCKS).
+//!
+//! # What this crate is
+//! A [`Block`] is bytes together with the CID that names them; it exists only after its hash was
+//! checked. A [`Store`] keeps blocks, named references and an append-only log, and changes all
+//! three in one atomic, durable [`Batch`]. Files are cut into blocks the way the IPFS tools cut
+//! them, and a DAG travels as a CAR archive.
+//!
+//! # What it is not
+//! No network, no history, no meaning of references: those belong to the layers above.
+//!
+//! # The flow
+//! ```text
+//! bytes --Block::new / Block::verify--> Block --Batch::put--> Batch --Store::commit--> durable
+//! ```
+//!
+//! # Invariants
+//! - A `Block` exists only if its bytes hash to its CID and are at most [`BLOCK_BYTES_MAX`].
+//! - `Store::commit` returns only when the whole batch survives a crash, or leaves no trace.
+//! - A store never returns bytes that do not hash to the CID asked for.
+
+mod block;
+mod car;
+pub mod contract;
+mod dag_pb;
+mod faulty;
+mod file;
+#[cfg(feature = "fjall")]
+mod fjall;
+mod memory;
+mod name;
+#[cfg(feature = "sled")]
+mod sled;
+mod store;
+
+pub use crate::block::{BLOCK_BYTES_MAX, Block, BlockError, Codec, sha256_cid};
+pub use crate::car::{CarError, CarInfo, block_links, export_car, export_car_with, import_car};
+pub use crate::dag_pb::PbError;
+pub use crate::faulty::{Fault, FaultyStore};
+pub use crate::file::{
+    FileError, FileInfo, FileProfile, add_file, file_links, file_size, read_file,
+};
+#[cfg(feature = "fjall")]
+pub use crate::fjall::FjallStore;
+pub use crate::memory::MemoryStore;
+pub use crate::name::{NameError, parse_cid, proto_uri};
+#[cfg(feature = "sled")]
+pub use crate::sled::SledStore;
+pub use crate::store::{
+    Batch, BatchOutcome, Expect, LogEntry, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, RefEdit, Store,
+    StoreError, StoreErrorKind, StoreStats,
+};
+pub use cid::Cid;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

@@ -1,0 +1,150 @@
+//! The store in memory: for tests, caches, and spaces that need not outlive the process.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::block::Block;
+use crate::store::{Batch, BatchOutcome, LogEntry, Store, StoreError, StoreStats};
+
+/// A [`Store`] in memory. Durable only as long as the process.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    blocks: BTreeMap<Cid, Bytes>,
+    refs: BTreeMap<Bytes, Bytes>,
+    log: Vec<Bytes>,
+    bytes: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere cannot leave the maps half-changed: `commit` checks before it writes.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state();
+        f.debug_struct("MemoryStore")
+            .field("blocks", &state.blocks.len())
+            .field("refs", &state.refs.len())
+            .field("log", &state.log.len())
+            .finish()
+    }
+}
+
+impl Store for MemoryStore {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let bytes = self.state().blocks.get(cid).cloned();
+        bytes
+            .map(|bytes| {
+                Block::verify(*cid, bytes).map_err(|_error| StoreError::corrupt_block(cid))
+            })
+            .transpose()
+    }
+
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        Ok(self.state().blocks.contains_key(cid))
+    }
+
+    fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.state().refs.get(name).cloned())
+    }
+
+    fn scan_refs(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        let lower = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        Ok(self
+            .state()
+            .refs
+            .range::<[u8], _>((lower, Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix))
+            .take(limit)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect())
+    }
+
+    fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        let state = self.state();
+        let start = usize::try_from(from)
+            .unwrap_or(usize::MAX)
+            .min(state.log.len());
+        Ok((start..)
+            .zip(&state.log[start..])
+            .take(limit)
+            .map(|(position, bytes)| LogEntry {
+                position: position as u64,
+                bytes: bytes.clone(),
+            })
+            .collect())
+    }
+
+    fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
+        let state = self.state();
+        let lower = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(state
+            .blocks
+            .range((lower, Bound::Unbounded))
+            .take(limit)
+            .map(|(cid, _)| *cid)
+            .collect())
+    }
+
+    fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        batch.check()?;
+        let mut state = self.state();
+        if let Some(moved) = batch.unmet(|name| Ok(state.refs.get(name).cloned()))? {
+            return Ok(moved);
+        }
+        for block in batch.blocks() {
+            let size = block.bytes().len() as u64;
+            if state
+                .blocks
+                .insert(*block.cid(), block.bytes().clone())
+                .is_none()
+            {
+                state.bytes += size;
+            }
+        }
+        for edit in batch.refs() {
+            match &edit.value {
+                Some(value) => state.refs.insert(edit.name.clone(), value.clone()),
+                None => state.refs.remove(&edit.name),
+            };
+        }
+        state.log.extend(batch.log().iter().cloned());
+        Ok(BatchOutcome::Done {
+            log_end: state.log.len() as u64,
+        })
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        let state = self.state();
+        Ok(StoreStats {
+            bytes: state.bytes,
+            log_end: state.log.len() as u64,
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! A store over sled 0.34.
+//!
+//! Kept for those who already run sled. Its `flush` alone does not survive a power cut on Linux
+//! (it ends in `sync_file_range`), so every commit here also fsyncs sled's files (BLOCKS-20).
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+use sled::Transactional as _;
+use sled::transaction::{ConflictableTransactionError, TransactionError};
+
+use crate::block::Block;
+use crate::store::{
+    Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, position_of,
+};
+
+/// sled's own default is 1 GiB, far too much for one part of a node.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How often and how long an open waits for a dropped instance: half a second in all.
+const RELEASE_TRIES: u32 = 50;
+const RELEASE_WAIT: Duration = Duration::from_millis(10);
+
+/// A [`Store`] over sled.
+pub struct SledStore {
+    db: sled::Db,
+    blocks: sled::Tree,
+    refs: sled::Tree,
+    log: sled::Tree,
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    log_end: u64,
+    /// Files of large values that were fsynced; sled never changes one after writing it.
+    synced: BTreeSet<OsString>,
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SledStore {
+    /// Opens or creates the store in the directory `path`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let db = open_released(&path)?;
+        let blocks = db.open_tree("blocks").map_err(fault)?;
+        let refs = db.open_tree("refs").map_err(fault)?;
+        let log = db.open_tree("log").map_err(fault)?;
+        let log_end = match log.last().map_err(fault)? {
+            Some((key, _)) => position_of(&key)? + 1,
+            None => 0,
+        };
+        let state = Mutex::new(State {
+            log_end,
+            synced: BTreeSet::new(),
+        });
+        Ok(Self {
+            db,
+            blocks,
+            refs,
+            log,
+            path,
+            state,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sync(&self, state: &mut State) -> Result<(), StoreError> {
+        self.db.flush().map_err(fault)?;
+        File::open(self.path.join("db"))
+            .and_then(|db| db.sync_all())
+            .map_err(StoreError::io)?;
+        let large = self.path.join("blobs");
+        match fs::read_dir(&large) {
+            Ok(files) => {
+                for file in files {
+                    let file = file.map_err(StoreError::io)?;
+                    if state.synced.insert(file.file_name()) {
+                        let file = File::open(file.path()).map_err(StoreError::io)?;
+                        file.sync_all().map_err(StoreError::io)?;
+                    }
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io(error)),
+        }
+        Ok(())
+    }
+
+    fn write(&self, batch: &Batch, log_end: u64) -> Result<(), StoreError> {
+        (&self.blocks, &self.refs, &self.log)
+            .transaction(|(blocks, refs, log)| {
+                for block in batch.blocks() {
+                    blocks.insert(block.cid().to_bytes(), block.bytes().as_ref())?;
+                }
+                for edit in batch.refs() {
+                    match &edit.value {
+                        Some(value) => refs.insert(edit.name.as_ref(), value.as_ref())?,
+                        None => refs.remove(edit.name.as_ref())?,
+                    };
+                }
+                for (position, entry) in (log_end..).zip(batch.log()) {
+                    log.insert(&position.to_be_bytes(), entry.as_ref())?;
+                }
+                Ok::<_, ConflictableTransactionError<()>>(())
+            })
+            .map_err(|error| match error {
+                TransactionError::Storage(error) => fault(error),
+                TransactionError::Abort(()) => {
+                    StoreError::new(StoreErrorKind::Io, "the transaction was aborted")
+                }
+            })
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let Some(bytes) = self.blocks.get(cid.to_bytes()).map_err(fault)? else {
+            return Ok(None);
+        };
+        Block::verify(*cid, Bytes::copy_from_slice(&bytes))
+            .map(Some)
+            .map_err(|_error| StoreError::corrupt_block(cid))
+    }
+
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.blocks.contains_key(cid.to_bytes()).map_err(fault)
+    }
+
+    fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self
+            .refs
+            .get(name)
+            .map_err(fault)?
+            .map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan_refs(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        let lower = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let mut found = Vec::new();
+        for item in self.refs.range::<&[u8], _>((lower, Bound::Unbounded)) {
+            let (name, value) = item.map_err(fault)?;
+            if found.len() == limit || !name.starts_with(prefix) {
+                break;
+            }
+            found.push((
+                Bytes::copy_from_slice(&name),
+                Bytes::copy_from_slice(&value),
+            ));
+        }
+        Ok(found)
+    }
+
+    fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.log
+            .range(from.to_be_bytes()..)
+            .take(limit)
+            .map(|item| {
+                let (key, value) = item.map_err(fault)?;
+                Ok(LogEntry {
+                    position: position_of(&key)?,
+                    bytes: Bytes::copy_from_slice(&value),
+                })
+            })
+            .collect()
+    }
+
+    fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
+        let after = after.map(Cid::to_bytes);
+        let lower = after
+            .as_ref()
+            .map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
+        self.blocks
+            .range::<&[u8], _>((lower, Bound::Unbounded))
+            .take(limit)
+            .map(|item| {
+                let (key, _) = item.map_err(fault)?;
+                Cid::try_from(&key[..])
+                    .map_err(|error| StoreError::caused(StoreErrorKind::Corrupt, error))
+            })
+            .collect()
+    }
+
+    fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        batch.check()?;
+        let mut state = self.lock();
+        if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
+            return Ok(moved);
+        }
+        self.write(&batch, state.log_end)?;
+        // Counted before the fsync: if that fails, the entries may still be there.
+        state.log_end += batch.log().len() as u64;
+        self.sync(&mut state)?;
+        Ok(BatchOutcome::Done {
+            log_end: state.log_end,
+        })
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        let bytes = self.db.size_on_disk().map_err(fault)?;
+        Ok(StoreStats {
+            bytes,
+            log_end: self.lock().log_end,
+        })
+    }
+}
+
+/// Opens the database, waiting a moment for the threads of an instance that this process just
+/// dropped: sled gives its lock back when they notice.
+fn open_released(path: &Path) -> Result<sled::Db, StoreError> {
+    let mut tries = 0;
+    loop {
+        let opened = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None)
+            .open()
+            .map_err(fault);
+        match opened {
+            Err(error) if error.kind() == StoreErrorKind::Locked && tries < RELEASE_TRIES => {
+                tries += 1;
+                std::thread::sleep(RELEASE_WAIT);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn fault(error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            StoreError::caused(StoreErrorKind::Locked, error)
+        }
+        sled::Error::Io(error) => StoreError::io(error),
+        sled::Error::Corruption { .. } => StoreError::caused(StoreErrorKind::Corrupt, error),
+        _ => StoreError::caused(StoreErrorKind::Io, error),
+    }
+}
