@@ -1,0 +1,299 @@
+//! What differs between two trees, without reading what does not (TREE-18), and their join.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use allod_blocks::Block;
+use bytes::Bytes;
+
+use crate::error::TreeError;
+use crate::loaded::Loaded;
+use crate::node::KeyRef;
+use crate::tree::Tree;
+
+/// A key whose value is not the same on both sides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The key.
+    pub key: Bytes,
+    /// Its value on the left, if it is there.
+    pub left: Option<Bytes>,
+    /// Its value on the right, if it is there.
+    pub right: Option<Bytes>,
+}
+
+/// The differences between two trees, in key order. After an error the iterator is over.
+pub struct Diff {
+    left: Side,
+    right: Side,
+    done: bool,
+}
+
+impl fmt::Debug for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Diff")
+            .field("left", &self.left.tree)
+            .field("right", &self.right.tree)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in one of the trees: before a subtree that was not opened, or before an entry.
+struct Side {
+    tree: Tree,
+    /// From the root down, with the index of the item to look at next. The top has one left.
+    path: Vec<(Arc<Loaded>, usize)>,
+    /// The root, while it was not opened.
+    root: bool,
+}
+
+/// What a side is before.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    /// A subtree: its level, last key, digest, and the key before it.
+    Subtree(u8, &'a [u8], Option<KeyRef<'a>>, Option<KeyRef<'a>>),
+    Entry(&'a Loaded, usize),
+    End,
+}
+
+impl Side {
+    fn new(tree: &Tree) -> Self {
+        Self {
+            tree: tree.clone(),
+            path: Vec::new(),
+            root: true,
+        }
+    }
+
+    fn item(&self) -> Item<'_> {
+        let Some((node, index)) = self.path.last() else {
+            return Item::End;
+        };
+        if node.node.is_leaf() {
+            return Item::Entry(node, *index);
+        }
+        Item::Subtree(
+            node.node.level() - 1,
+            node.node.digest(*index),
+            Some(node.node.key_ref(*index)),
+            self.floor(),
+        )
+    }
+
+    /// The key before the item, if the path has one.
+    fn floor(&self) -> Option<KeyRef<'_>> {
+        self.path
+            .iter()
+            .rev()
+            .find(|(_, index)| *index > 0)
+            .map(|(node, index)| node.node.key_ref(index - 1))
+    }
+
+    /// Goes past the item.
+    fn skip(&mut self) {
+        while let Some((node, index)) = self.path.last_mut() {
+            *index += 1;
+            if *index < node.node.len() {
+                return;
+            }
+            self.path.pop();
+        }
+    }
+
+    /// Goes to the first item of the subtree that the side is before.
+    fn open(&mut self) -> Result<(), TreeError> {
+        let child = match self.path.last() {
+            Some((node, index)) => self.tree.child_once(node, *index)?,
+            None => return Ok(()),
+        };
+        self.path.push((child, 0));
+        Ok(())
+    }
+
+    fn open_root(&mut self) {
+        let root = self.tree.loaded_root();
+        if !root.node.is_empty() {
+            self.path.push((root, 0));
+        }
+        self.root = false;
+    }
+}
+
+/// What to do next.
+enum Step {
+    SkipBoth,
+    OpenLeft,
+    OpenRight,
+    OpenBoth,
+    Left,
+    Right,
+    Both,
+    End,
+}
+
+fn decide(left: Item<'_>, right: Item<'_>) -> Step {
+    match (left, right) {
+        (Item::End, Item::End) => Step::End,
+        (Item::Entry(..), Item::End) => Step::Left,
+        (Item::End, Item::Entry(..)) => Step::Right,
+        (Item::Subtree(..), Item::End) => Step::OpenLeft,
+        (Item::End, Item::Subtree(..)) => Step::OpenRight,
+        (Item::Entry(node, index), Item::Subtree(_, _, _, floor)) => {
+            // All of the subtree is after its floor, so an entry up to there is alone.
+            match floor {
+                Some(floor) if node.node.key_ref(index).cmp_key(floor).is_le() => Step::Left,
+                _ => Step::OpenRight,
+            }
+        }
+        (Item::Subtree(_, _, _, floor), Item::Entry(node, index)) => match floor {
+            Some(floor) if node.node.key_ref(index).cmp_key(floor).is_le() => Step::Right,
+            _ => Step::OpenLeft,
+        },
+        (Item::Entry(a, i), Item::Entry(b, j)) => {
+            match a.node.key_ref(i).cmp_key(b.node.key_ref(j)) {
+                Ordering::Less => Step::Left,
+                Ordering::Greater => Step::Right,
+                Ordering::Equal if a.node.value_ref(i) == b.node.value_ref(j) => Step::SkipBoth,
+                Ordering::Equal => Step::Both,
+            }
+        }
+        (Item::Subtree(a, a_link, a_last, a_floor), Item::Subtree(b, b_link, b_last, b_floor)) => {
+            let before = |last: Option<KeyRef<'_>>, floor: Option<KeyRef<'_>>| matches!((last, floor), (Some(last), Some(floor)) if last.cmp_key(floor).is_le());
+            if a == b && a_link == b_link {
+                Step::SkipBoth
+            } else if before(a_last, b_floor) {
+                Step::OpenLeft
+            } else if before(b_last, a_floor) {
+                Step::OpenRight
+            } else {
+                match a.cmp(&b) {
+                    Ordering::Greater => Step::OpenLeft,
+                    Ordering::Less => Step::OpenRight,
+                    Ordering::Equal => Step::OpenBoth,
+                }
+            }
+        }
+    }
+}
+
+impl Diff {
+    fn step(&mut self) -> Result<Option<Change>, TreeError> {
+        if self.left.root {
+            if self.left.tree == self.right.tree {
+                return Ok(None);
+            }
+            self.left.open_root();
+            self.right.open_root();
+        }
+        loop {
+            match decide(self.left.item(), self.right.item()) {
+                Step::End => return Ok(None),
+                Step::SkipBoth => {
+                    self.left.skip();
+                    self.right.skip();
+                }
+                Step::OpenLeft => self.left.open()?,
+                Step::OpenRight => self.right.open()?,
+                Step::OpenBoth => {
+                    self.left.open()?;
+                    self.right.open()?;
+                }
+                Step::Left => return Ok(self.take(true, false)),
+                Step::Right => return Ok(self.take(false, true)),
+                Step::Both => return Ok(self.take(true, true)),
+            }
+        }
+    }
+
+    /// Goes past the entries of the named sides and tells of them.
+    fn take(&mut self, left: bool, right: bool) -> Option<Change> {
+        let take = |side: &mut Side, wanted: bool| {
+            if !wanted {
+                return None;
+            }
+            let (node, index) = side.path.last()?;
+            let entry = node.node.key(*index).zip(node.node.value(*index));
+            side.skip();
+            entry
+        };
+        let left = take(&mut self.left, left);
+        let right = take(&mut self.right, right);
+        let key = left.as_ref().or(right.as_ref())?.0.clone();
+        Some(Change {
+            key,
+            left: left.map(|(_, value)| value),
+            right: right.map(|(_, value)| value),
+        })
+    }
+}
+
+impl Iterator for Diff {
+    type Item = Result<Change, TreeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let item = self.step().transpose();
+        self.done = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+impl std::iter::FusedIterator for Diff {}
+
+/// What a join keeps of a key that both sides have with different values.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Resolve {
+    /// The left value.
+    Left,
+    /// The right value.
+    Right,
+    /// This value.
+    Value(Bytes),
+}
+
+/// Decides between two values: given the key, the left and the right value.
+pub type Resolver<'a> = dyn FnMut(&[u8], &[u8], &[u8]) -> Resolve + 'a;
+
+impl Tree {
+    /// The keys whose value is not the same in this tree (left) and `other` (right). Reads only
+    /// nodes that are not in both trees (TREE-18).
+    #[must_use]
+    pub fn diff(&self, other: &Self) -> Diff {
+        Diff {
+            left: Side::new(self),
+            right: Side::new(other),
+            done: false,
+        }
+    }
+
+    /// The tree with the keys of both: those of one side as they are, and what `resolve` says
+    /// (given key, left value, right value) where the sides differ. Hands the blocks that this
+    /// tree does not have to `out`.
+    pub fn join(
+        &self,
+        other: &Self,
+        resolve: &mut Resolver<'_>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError> {
+        let edits = self.diff(other).filter_map(|change| {
+            let change = match change {
+                Ok(change) => change,
+                Err(error) => return Some(Err(error)),
+            };
+            let value = match (change.left, change.right) {
+                (None, Some(right)) => right,
+                (Some(left), Some(right)) => match resolve(&change.key, &left, &right) {
+                    Resolve::Left => return None,
+                    Resolve::Right => right,
+                    Resolve::Value(value) => value,
+                },
+                _ => return None,
+            };
+            Some(Ok((change.key, Some(value))))
+        });
+        self.try_edit(edits, out)
+    }
+}

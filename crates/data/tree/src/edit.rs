@@ -1,0 +1,407 @@
+//! Editing: changed leaves are cut anew, then the changed links of each level above (TREE-17).
+
+use std::sync::Arc;
+
+use allod_blocks::Block;
+use bytes::Bytes;
+
+use crate::build::Builder;
+use crate::encode::{Chunker, Link, made};
+use crate::error::TreeError;
+use crate::level::LevelCursor;
+use crate::loaded::Loaded;
+use crate::node::Node;
+use crate::tree::Tree;
+
+impl Tree {
+    /// The tree with `edits` applied: `Some` puts a value, `None` removes a key, present or not.
+    /// The keys must ascend strictly. Hands the blocks that this tree does not have to `out`,
+    /// children before parents; takes time in proportion to the edits and the depth.
+    pub fn edit<K, V>(
+        &self,
+        edits: impl IntoIterator<Item = (K, Option<V>)>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        self.try_edit(edits.into_iter().map(Ok), out)
+    }
+
+    pub(crate) fn try_edit<K, V>(
+        &self,
+        edits: impl Iterator<Item = Result<(K, Option<V>), TreeError>>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let edits = edits.map(|edit| edit.map(|(key, value)| (key, value.map(Value))));
+        let mut change = edit_level(self, 0, edits)?;
+        let mut blocks = Vec::new();
+        let root_level = self.loaded_root().node.level();
+        for level in 0..root_level {
+            let edits = change.into_edits(level, &mut blocks);
+            if edits.is_empty() {
+                return Ok(self.clone());
+            }
+            change = edit_level(self, level + 1, edits.into_iter().map(Ok))?;
+        }
+        if change.removed.is_empty() && change.made.is_empty() {
+            return Ok(self.clone());
+        }
+        self.finish_edit(root_level, change.made, blocks, out)
+    }
+
+    /// The tree over all nodes of the old root's level.
+    fn finish_edit(
+        &self,
+        level: u8,
+        mut nodes: Vec<Link>,
+        mut blocks: Vec<(u8, Block)>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError> {
+        let old = self.root();
+        for link in &mut nodes {
+            if let Some(block) = link.block.take().filter(|block| *block.cid() != old) {
+                blocks.push((level, block));
+            }
+        }
+        let root = if nodes.len() > 1 {
+            blocks.drain(..).for_each(|(_, block)| out(block));
+            let mut builder = Builder::new(self.chunking(), level + 1)?;
+            for link in nodes {
+                builder.push_link(link, out)?;
+            }
+            builder.finish(out)?
+        } else if let Some(link) = nodes.pop() {
+            let root = self.without_lone_parents(link)?;
+            let height = root.node.as_ref().map_or(0, |node| node.node.level());
+            for (_, block) in blocks.into_iter().filter(|(level, _)| *level <= height) {
+                out(block);
+            }
+            root
+        } else {
+            Builder::new(self.chunking(), 0)?.finish(out)?
+        };
+        if crate::node::node_cid(&root.digest) == old {
+            return Ok(self.clone());
+        }
+        Ok(Self::made(root, self.chunking(), self.cache()))
+    }
+
+    /// The highest node that is a leaf or has two children: no root has one (TREE-7).
+    fn without_lone_parents(&self, mut link: Link) -> Result<Link, TreeError> {
+        while let Some(node) = &link.node {
+            if node.node.is_leaf() || node.node.len() > 1 {
+                break;
+            }
+            let mut digest = [0; 32];
+            digest.copy_from_slice(node.node.digest(0));
+            let child = self.child(node, 0)?;
+            link = Link {
+                digest,
+                node: Some(child),
+                ..link
+            };
+        }
+        Ok(link)
+    }
+}
+
+/// What an edit puts under a key.
+trait Put {
+    /// How it compares with what the node has at `index`.
+    fn fit(&self, node: &Node, index: usize) -> Fit;
+    /// Adds it to the open node.
+    fn push(self, chunker: &mut Chunker, key: &[u8]) -> Result<Option<Link>, TreeError>;
+    /// The bytes that stand for it in a node.
+    fn bytes(&self) -> &[u8];
+    /// Its node, if it is one and in memory.
+    fn node(&self) -> Option<&Arc<Loaded>>;
+}
+
+enum Fit {
+    /// The same.
+    Equal,
+    /// Of the same weight and place: the node can be copied and overwritten.
+    InPlace,
+    /// Anything else.
+    Other,
+}
+
+struct Value<V>(V);
+
+impl<V: AsRef<[u8]>> Put for Value<V> {
+    fn fit(&self, node: &Node, index: usize) -> Fit {
+        let (old, new) = (node.value_ref(index), self.0.as_ref());
+        match old.len() == new.len() {
+            true if old == new => Fit::Equal,
+            true => Fit::InPlace,
+            false => Fit::Other,
+        }
+    }
+
+    fn push(self, chunker: &mut Chunker, key: &[u8]) -> Result<Option<Link>, TreeError> {
+        chunker.push_value(key, self.0.as_ref())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn node(&self) -> Option<&Arc<Loaded>> {
+        None
+    }
+}
+
+impl Put for Link {
+    fn fit(&self, node: &Node, index: usize) -> Fit {
+        match node.count(index) == Some(self.count) {
+            true if node.digest(index) == self.digest => Fit::Equal,
+            true => Fit::InPlace,
+            false => Fit::Other,
+        }
+    }
+
+    fn push(self, chunker: &mut Chunker, key: &[u8]) -> Result<Option<Link>, TreeError> {
+        chunker.push_link(key, self.digest, self.count, self.node)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.digest
+    }
+
+    fn node(&self) -> Option<&Arc<Loaded>> {
+        self.node.as_ref()
+    }
+}
+
+/// What became of the nodes of one level, in key order.
+struct Change {
+    removed: Vec<Link>,
+    made: Vec<Link>,
+}
+
+impl Change {
+    /// What this means for the level above. A node that was made anew just as it was cancels out;
+    /// the blocks of the others are collected.
+    fn into_edits(self, level: u8, blocks: &mut Vec<(u8, Block)>) -> Vec<(Bytes, Option<Link>)> {
+        let mut edits = Vec::with_capacity(self.removed.len().max(self.made.len()));
+        let mut removed = self.removed.into_iter().peekable();
+        for mut link in self.made {
+            while let Some(old) = removed.next_if(|old| old.key < link.key) {
+                edits.push((old.key, None));
+            }
+            let old = removed.next_if(|old| old.key == link.key);
+            if old.is_some_and(|old| old.digest == link.digest) {
+                continue;
+            }
+            blocks.extend(link.block.take().map(|block| (level, block)));
+            edits.push((link.key.clone(), Some(link)));
+        }
+        edits.extend(removed.map(|old| (old.key, None)));
+        edits
+    }
+}
+
+/// The edits of a level, one ahead, checked to ascend.
+struct Edits<I, K, P> {
+    rest: I,
+    next: Option<(K, Option<P>)>,
+    last_key: Vec<u8>,
+    started: bool,
+}
+
+impl<I, K, P> Edits<I, K, P>
+where
+    I: Iterator<Item = Result<(K, Option<P>), TreeError>>,
+    K: AsRef<[u8]>,
+{
+    fn new(rest: I) -> Result<Self, TreeError> {
+        let mut edits = Self {
+            rest,
+            next: None,
+            last_key: Vec::new(),
+            started: false,
+        };
+        edits.take()?;
+        Ok(edits)
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.next.as_ref().map(|(key, _)| key.as_ref())
+    }
+
+    fn take(&mut self) -> Result<Option<(K, Option<P>)>, TreeError> {
+        let following = self.rest.next().transpose()?;
+        if let Some((key, _)) = &following {
+            let key = key.as_ref();
+            if self.started && self.last_key.as_slice() >= key {
+                return Err(TreeError::Unsorted);
+            }
+            self.started = true;
+            self.last_key.clear();
+            self.last_key.extend_from_slice(key);
+        }
+        Ok(std::mem::replace(&mut self.next, following))
+    }
+}
+
+/// Applies edits to one level. Runs begin at the start of an old node and end where the end of an
+/// old node is one of a new node too (TREE-17).
+fn edit_level<K, P>(
+    tree: &Tree,
+    level: u8,
+    edits: impl Iterator<Item = Result<(K, Option<P>), TreeError>>,
+) -> Result<Change, TreeError>
+where
+    K: AsRef<[u8]>,
+    P: Put,
+{
+    let mut edits = Edits::new(edits)?;
+    let mut chunker = Chunker::new(tree.chunking(), level)?;
+    let mut change = Change {
+        removed: Vec::new(),
+        made: Vec::new(),
+    };
+    let mut cursor = LevelCursor::new(tree, level)?;
+    let mut own = Vec::new();
+    loop {
+        let resumed = !chunker.is_empty();
+        if resumed {
+            cursor.advance()?;
+        } else if let Some(key) = edits.key() {
+            cursor.seek(key)?;
+        } else {
+            return Ok(change);
+        }
+        let node = Arc::clone(&cursor.node);
+        own.clear();
+        while let Some(key) = edits.key()
+            && let Some(last) = node.node.last_key()
+            && last.cmp_bytes(key).is_ge()
+        {
+            own.extend(edits.take()?);
+        }
+        let is_last = cursor.is_last();
+        let more_to_append = is_last && edits.key().is_some();
+        if !resumed && !more_to_append {
+            match patch(&node, &own)? {
+                Patch::Nothing => continue,
+                Patch::Made(link) => {
+                    // It takes the old node's place in the level above, under the same key.
+                    change.made.push(*link);
+                    continue;
+                }
+                Patch::Recut => {}
+            }
+        }
+        change.removed.push(cursor.link());
+        merge(&node, own.drain(..), &mut chunker, &mut change.made)?;
+        if is_last {
+            while let Some((key, put)) = edits.take()? {
+                if let Some(put) = put {
+                    change.made.extend(put.push(&mut chunker, key.as_ref())?);
+                }
+            }
+            change.made.extend(chunker.flush()?);
+        }
+    }
+}
+
+/// Streams a node's entries through the chunker, with edits applied.
+fn merge<K: AsRef<[u8]>, P: Put>(
+    node: &Loaded,
+    edits: impl Iterator<Item = (K, Option<P>)>,
+    chunker: &mut Chunker,
+    made: &mut Vec<Link>,
+) -> Result<(), TreeError> {
+    let mut key = Vec::new();
+    let mut from = 0;
+    for (edit_key, put) in edits {
+        let edit_key = edit_key.as_ref();
+        let (until, after) = match node.node.search(edit_key) {
+            Ok(found) => (found, found + 1),
+            Err(place) => (place, place),
+        };
+        keep(node, from..until, &mut key, chunker, made)?;
+        if let Some(put) = put {
+            made.extend(put.push(chunker, edit_key)?);
+        }
+        from = after;
+    }
+    keep(node, from..node.node.len(), &mut key, chunker, made)
+}
+
+/// Streams entries of an old node through the chunker.
+fn keep(
+    node: &Loaded,
+    range: std::ops::Range<usize>,
+    key: &mut Vec<u8>,
+    chunker: &mut Chunker,
+    made: &mut Vec<Link>,
+) -> Result<(), TreeError> {
+    for index in range {
+        node.node.key_ref(index).write(key);
+        let closed = if node.node.is_leaf() {
+            chunker.push_value(key, node.node.value_ref(index))?
+        } else {
+            let mut digest = [0; 32];
+            digest.copy_from_slice(node.node.digest(index));
+            let count = node.node.count_until(index + 1) - node.node.count_until(index);
+            chunker.push_link(key, digest, count, node.slot(index).cloned())?
+        };
+        made.extend(closed);
+    }
+    Ok(())
+}
+
+enum Patch {
+    /// The edits change nothing.
+    Nothing,
+    /// The node with some values or links overwritten.
+    Made(Box<Link>),
+    /// Weights or keys change: the node has to be cut anew.
+    Recut,
+}
+
+/// Overwrites values of unchanged length, or links of unchanged count, in a copy of the node:
+/// neither moves a boundary (TREE-4).
+fn patch<K: AsRef<[u8]>, P: Put>(
+    node: &Loaded,
+    edits: &[(K, Option<P>)],
+) -> Result<Patch, TreeError> {
+    let mut places = Vec::with_capacity(edits.len());
+    for (key, put) in edits {
+        match (node.node.search(key.as_ref()), put) {
+            (Err(_), None) => {}
+            (Ok(index), Some(put)) => match put.fit(&node.node, index) {
+                Fit::Equal => {}
+                Fit::InPlace => places.push((index, put)),
+                Fit::Other => return Ok(Patch::Recut),
+            },
+            _ => return Ok(Patch::Recut),
+        }
+    }
+    let Some(last) = node.node.last_key().filter(|_| !places.is_empty()) else {
+        return Ok(Patch::Nothing);
+    };
+    let key = last.to_bytes();
+    let mut bytes = node.node.bytes.to_vec();
+    let mut slots: Box<[_]> = node.slots.to_vec().into();
+    for (index, put) in places {
+        let (start, end) = node.node.payload_span(index);
+        bytes[start..end].copy_from_slice(put.bytes());
+        if let (Some(slot), Some(child)) = (slots.get_mut(index), put.node()) {
+            *slot = Arc::clone(child).into();
+        }
+    }
+    let patched = Node {
+        bytes: bytes.into(),
+        ..node.node.clone()
+    };
+    made(patched, slots, key).map(|link| Patch::Made(Box::new(link)))
+}

@@ -1,0 +1,8 @@
+//! Tests against naive twins, and of the format.
+
+mod edits;
+mod nodes;
+mod reads;
+mod twin;
+mod vectors;
+mod walks;

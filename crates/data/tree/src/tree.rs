@@ -1,0 +1,351 @@
+//! The tree: opening, building, point reads, positions.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use allod_blocks::Block;
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::build::Builder;
+use crate::chunking::Chunking;
+use crate::encode::Link;
+use crate::error::TreeError;
+use crate::loaded::{BlockSource, Cache, Forest, Loaded};
+use crate::node::{head, node_cid};
+
+/// A map from byte keys to byte values, ordered by key, named by the hash of its root node.
+///
+/// Two trees with the same entries have the same name, however they were made (TREE-3). A `Tree`
+/// never changes: [`edit`](Self::edit) makes another one that shares all nodes it can. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Tree {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    root: Cid,
+    len: u64,
+    level: u8,
+    chunking: Chunking,
+    cache: Option<Arc<Cache>>,
+    node: Root,
+}
+
+enum Root {
+    /// Everything is in memory and stays there.
+    Fixed(Arc<Loaded>),
+    /// The node may be replaced by one with fewer children in memory.
+    Loose(RwLock<Arc<Loaded>>),
+}
+
+impl Shared {
+    pub(crate) fn replace_root(&self, with: impl FnOnce(&Arc<Loaded>) -> Arc<Loaded>) {
+        if let Root::Loose(lock) = &self.node {
+            let mut root = lock.write().unwrap_or_else(PoisonError::into_inner);
+            let new = with(&root);
+            let old = std::mem::replace(&mut *root, new);
+            // Letting go of many nodes takes its time: readers need not wait for it.
+            drop(root);
+            drop(old);
+        }
+    }
+}
+
+impl Tree {
+    /// The map without entries.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::empty_with(Chunking::STANDARD)
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "the empty leaf is a constant far below every limit"
+    )]
+    pub(crate) fn empty_with(chunking: Chunking) -> Self {
+        let link = Builder::new(chunking, 0)
+            .and_then(|builder| builder.finish(&mut |_block| {}))
+            .expect("the empty leaf can be made");
+        Self::made(link, chunking, None)
+    }
+
+    /// Opens the tree whose root is named `root`: reads that node now and the others when they are
+    /// needed. Several trees over one source are better opened through one [`Forest`], which
+    /// bounds the memory of them all.
+    pub fn open(source: Arc<dyn BlockSource>, root: Cid) -> Result<Self, TreeError> {
+        Forest::new(source).open(root)
+    }
+
+    /// Makes the tree of `entries`, whose keys must ascend strictly, and hands every block of it
+    /// to `out`, children before parents. The tree keeps its nodes in memory.
+    pub fn build<K, V>(
+        entries: impl IntoIterator<Item = (K, V)>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        Self::build_with(Chunking::STANDARD, entries, out)
+    }
+
+    /// [`build`](Self::build) for entries in any order; of several with one key the last counts.
+    pub fn build_unsorted<K, V>(
+        entries: &[(K, V)],
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        // Sorting the first bytes beside their places touches the keys only where those are equal.
+        let mut order: Vec<(u64, usize)> = entries
+            .iter()
+            .enumerate()
+            .map(|(place, (key, _))| (head(key.as_ref()), place))
+            .collect();
+        let key = |place: usize| entries[place].0.as_ref();
+        order.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0)
+                .then_with(|| key(a.1).cmp(key(b.1)))
+                .then(a.1.cmp(&b.1))
+        });
+        let last_of_key = order.iter().enumerate().filter(|(index, (_, place))| {
+            order
+                .get(index + 1)
+                .is_none_or(|(_, next)| key(*next) != key(*place))
+        });
+        let sorted = last_of_key.map(|(_, (_, place))| (key(*place), entries[*place].1.as_ref()));
+        Self::build(sorted, out)
+    }
+
+    pub(crate) fn build_with<K, V>(
+        chunking: Chunking,
+        entries: impl IntoIterator<Item = (K, V)>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Self, TreeError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut builder = Builder::new(chunking, 0)?;
+        for (key, value) in entries {
+            builder.push_value(key.as_ref(), value.as_ref(), out)?;
+        }
+        Ok(Self::made(builder.finish(out)?, chunking, None))
+    }
+
+    /// The tree whose root was made just now, or is a node of a tree over `cache`.
+    pub(crate) fn made(link: Link, chunking: Chunking, cache: Option<&Arc<Cache>>) -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "both callers pass links whose node is in memory"
+        )]
+        let root = link.node.expect("a root is in memory");
+        Self::with_root(node_cid(&link.digest), root, chunking, cache)
+    }
+
+    /// The tree of a loaded root.
+    pub(crate) fn over(root: Cid, node: Arc<Loaded>, cache: &Arc<Cache>) -> Self {
+        Self::with_root(root, node, cache.chunking(), Some(cache))
+    }
+
+    fn with_root(
+        root: Cid,
+        node: Arc<Loaded>,
+        chunking: Chunking,
+        cache: Option<&Arc<Cache>>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            root,
+            len: node.node.total(),
+            level: node.node.level(),
+            chunking,
+            cache: cache.cloned(),
+            node: if cache.is_some() {
+                Root::Loose(RwLock::new(node))
+            } else {
+                Root::Fixed(node)
+            },
+        });
+        if let Some(cache) = cache {
+            cache.register(&shared);
+        }
+        Self { shared }
+    }
+
+    /// The name of the root node, and so of the map.
+    #[must_use]
+    pub fn root(&self) -> Cid {
+        self.shared.root
+    }
+
+    /// How many entries the map has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.shared.len
+    }
+
+    /// Whether the map has no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shared.len == 0
+    }
+
+    /// How many nodes a path from the root to a leaf has.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        u32::from(self.shared.level) + 1
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TreeError> {
+        self.find(key, |node, index| {
+            let (start, end) = node.node.payload_span(index);
+            node.node.bytes.slice(start..end)
+        })
+    }
+
+    /// Calls `read` with the value of `key`, where it stands in its node: spares the reference
+    /// count that [`get`](Self::get) takes.
+    pub fn get_with<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, TreeError> {
+        self.find(key, |node, index| read(node.node.value_ref(index)))
+    }
+
+    /// Whether the map has `key`.
+    pub fn contains(&self, key: &[u8]) -> Result<bool, TreeError> {
+        Ok(self.find(key, |_node, _index| ())?.is_some())
+    }
+
+    /// The entry before which `index` entries stand.
+    pub fn nth(&self, index: u64) -> Result<Option<(Bytes, Bytes)>, TreeError> {
+        if index >= self.len() {
+            return Ok(None);
+        }
+        let mut node = self.loaded_root();
+        let mut rank = index;
+        while !node.node.is_leaf() {
+            let (child, rest) = node.node.child_of_rank(rank);
+            rank = rest;
+            node = self.child(&node, child)?;
+        }
+        let index = usize::try_from(rank).unwrap_or(usize::MAX);
+        Ok(node.node.key(index).zip(node.node.value(index)))
+    }
+
+    /// How many entries have a key less than `key`.
+    pub fn rank(&self, key: &[u8]) -> Result<u64, TreeError> {
+        let mut node = self.loaded_root();
+        let mut before = 0;
+        loop {
+            let index = node.node.lower_bound(key);
+            before += node.node.count_until(index);
+            if node.node.is_leaf() || index == node.node.len() {
+                return Ok(before);
+            }
+            node = self.child(&node, index)?;
+        }
+    }
+
+    fn find<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(&Loaded, usize) -> R,
+    ) -> Result<Option<R>, TreeError> {
+        match &self.shared.node {
+            Root::Fixed(root) => self.find_below(root, key, read),
+            Root::Loose(_) => self.find_below(&self.loaded_root(), key, read),
+        }
+    }
+
+    fn find_below<R>(
+        &self,
+        from: &Loaded,
+        key: &[u8],
+        read: impl FnOnce(&Loaded, usize) -> R,
+    ) -> Result<Option<R>, TreeError> {
+        let mut node = from;
+        loop {
+            if node.node.is_leaf() {
+                return Ok(match node.node.search(key) {
+                    Ok(index) => Some(read(node, index)),
+                    Err(_) => None,
+                });
+            }
+            let index = node.node.lower_bound(key);
+            if index == node.node.len() {
+                return Ok(None);
+            }
+            match node.slot(index) {
+                Some(child) => node = child,
+                // At most one call per level, of which there are few (TREE-9).
+                None => return self.find_below(&*self.load(node, index, true)?, key, read),
+            }
+        }
+    }
+
+    pub(crate) fn chunking(&self) -> Chunking {
+        self.shared.chunking
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
+        self.shared.cache.as_ref()
+    }
+
+    /// The root node with what is in memory below it.
+    pub(crate) fn loaded_root(&self) -> Arc<Loaded> {
+        match &self.shared.node {
+            Root::Fixed(root) => Arc::clone(root),
+            Root::Loose(lock) => Arc::clone(&lock.read().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// The `index`th child of `parent`, kept in memory if there is room.
+    pub(crate) fn child(&self, parent: &Loaded, index: usize) -> Result<Arc<Loaded>, TreeError> {
+        match parent.slot(index) {
+            Some(child) => Ok(Arc::clone(child)),
+            None => self.load(parent, index, true),
+        }
+    }
+
+    /// The `index`th child of `parent`; a leaf is not kept in memory for it.
+    pub(crate) fn child_once(
+        &self,
+        parent: &Loaded,
+        index: usize,
+    ) -> Result<Arc<Loaded>, TreeError> {
+        match parent.slot(index) {
+            Some(child) => Ok(Arc::clone(child)),
+            None => self.load(parent, index, parent.node.level() > 1),
+        }
+    }
+
+    fn load(&self, parent: &Loaded, index: usize, keep: bool) -> Result<Arc<Loaded>, TreeError> {
+        match &self.shared.cache {
+            Some(cache) => cache.load(parent, index, keep),
+            None => Err(TreeError::Missing {
+                cid: node_cid(parent.node.digest(index)),
+            }),
+        }
+    }
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.root() == other.root()
+    }
+}
+
+impl Eq for Tree {}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tree({}, {} entries)", self.root(), self.len())
+    }
+}
