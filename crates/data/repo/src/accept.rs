@@ -1,0 +1,305 @@
+//! Commits from elsewhere: looked at, completed, and only then believed.
+//!
+//! ```text
+//! bytes --review--> Reviewed --with_changes / with_tree--> Complete --accept--> on the branch
+//! ```
+//! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
+//! has changed.
+
+use allod_blocks::{Batch, Block, Cid, Codec, Expect};
+use allod_identity::{Signed, Verified};
+use allod_tree::Tree;
+use bytes::Bytes;
+
+use crate::agents::{speaks, statement_block};
+use crate::entry::{Entry, State, left_wins};
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::ids::{BranchName, CommitId};
+use crate::layout;
+use crate::repo::{Heads, Repo};
+use crate::statements::Commit;
+use crate::view::check_key;
+use crate::write::{Entries, apply};
+
+/// A commit whose own words are in order (REPO-10 to REPO-14, REPO-17); its tree is not known yet.
+#[derive(Clone, Debug)]
+pub struct Reviewed {
+    commit: Verified<Commit>,
+}
+
+/// What files lack here.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Missing {
+    /// Blocks that are not in the store.
+    pub blocks: Vec<Cid>,
+    /// Indexes of files that are, parents before children.
+    pub indexes: Vec<Cid>,
+}
+
+/// A commit with its whole tree (REPO-15, REPO-16).
+#[derive(Debug)]
+pub struct Complete {
+    commit: Verified<Commit>,
+    tree: Tree,
+    blocks: Vec<Block>,
+    links: Vec<Cid>,
+}
+
+impl Reviewed {
+    /// The commit's id.
+    #[must_use]
+    pub fn id(&self) -> CommitId {
+        CommitId::from_cid(*self.commit.cid())
+    }
+
+    /// What was signed.
+    #[must_use]
+    pub const fn commit(&self) -> &Verified<Commit> {
+        &self.commit
+    }
+}
+
+impl Complete {
+    /// What the changed entries link to.
+    #[must_use]
+    pub fn links(&self) -> &[Cid] {
+        &self.links
+    }
+
+    /// The commit's id.
+    #[must_use]
+    pub fn id(&self) -> CommitId {
+        CommitId::from_cid(*self.commit.cid())
+    }
+}
+
+impl Repo {
+    /// Judges a commit by everything but its tree.
+    pub fn review(&self, statement: Bytes, now_ms: u64) -> Result<Reviewed, Rejected> {
+        let signed = Signed::<Commit>::decode(statement)
+            .map_err(|_error| Refusal::Malformed("the statement does not decode"))?;
+        let commit = signed.verify().map_err(|error| match error {
+            allod_identity::VerifyError::Signature => Refusal::Signature,
+            _ => Refusal::Malformed("a field is out of its range"),
+        })?;
+        let said = commit.payload();
+        if said.space != self.id() {
+            return Err(Refusal::WrongSpace.into());
+        }
+        if said.stamp.is_future(now_ms) {
+            return Err(Refusal::Future.into());
+        }
+        self.review_parents(said)?;
+        let log = self.agents().key_log(&said.author)?;
+        if log.equivocation().is_some() {
+            return Err(Refusal::Equivocation.into());
+        }
+        if !speaks(&log, commit.signer()) {
+            return Err(Refusal::Device.into());
+        }
+        self.may_write(&said.branch, &said.author)?;
+        Ok(Reviewed { commit })
+    }
+
+    pub(crate) fn review_parents(&self, said: &Commit) -> Result<(), Rejected> {
+        let mut generation = 0;
+        for parent in &said.parents {
+            let parent = match self.commit(*parent) {
+                Ok(parent) => parent,
+                Err(RepoError::NoCommit(_)) => return Err(Refusal::Parent.into()),
+                Err(error) => return Err(error.into()),
+            };
+            let parent = parent.payload();
+            generation = generation.max(parent.generation);
+            if parent.stamp >= said.stamp {
+                return Err(Refusal::Malformed("its stamp is not later than its parent's").into());
+            }
+            if said.branch.is_meta() != parent.branch.is_meta() {
+                return Err(Refusal::Branch.into());
+            }
+        }
+        if said.generation != generation + 1 {
+            return Err(Refusal::Malformed("its generation is not its parents' plus one").into());
+        }
+        Ok(())
+    }
+
+    /// Completes a commit from the entries it changed: they must lead to the signed root.
+    pub fn with_changes(
+        &self,
+        reviewed: Reviewed,
+        changes: &Entries,
+    ) -> Result<Complete, Rejected> {
+        let said = reviewed.commit.payload();
+        let (base, joined) = self.joined(&parents(said))?;
+        let mut links = Vec::new();
+        for (key, entry) in changes {
+            check_key(key).map_err(|_error| Refusal::Malformed("a key breaks its limit"))?;
+            let before = base.get(key)?;
+            links.extend(check_entry(said, before.as_ref(), entry)?);
+        }
+        let mut blocks = joined.to_vec();
+        let tree = apply(&base, changes, &mut |block| blocks.push(block))?;
+        if tree.root() != said.tree {
+            return Err(Refusal::Root.into());
+        }
+        Ok(Complete {
+            commit: reviewed.commit,
+            tree,
+            blocks,
+            links,
+        })
+    }
+
+    /// Completes a commit whose tree is in the store, every node of it checked by a
+    /// [`Walk`](allod_tree::Walk).
+    pub fn with_tree(&self, reviewed: Reviewed) -> Result<Complete, Rejected> {
+        let said = reviewed.commit.payload();
+        let (base, _) = self.joined(&parents(said))?;
+        let tree = self.tree(said.tree)?;
+        let mut links = Vec::new();
+        for change in base.diff(&tree) {
+            let change = change?;
+            // A key that vanished would come back with the next join (REPO-19).
+            let Some(entry) = change.right else {
+                return Err(Refusal::Tree.into());
+            };
+            check_key(&change.key).map_err(|_error| Refusal::Tree)?;
+            links.extend(check_entry(said, change.left.as_ref(), &entry)?);
+        }
+        Ok(Complete {
+            commit: reviewed.commit,
+            tree,
+            blocks: Vec::new(),
+            links,
+        })
+    }
+
+    /// What is linked to, at any depth, and not in the store: at most `limit` names.
+    pub fn missing_blocks(&self, links: &[Cid], limit: usize) -> Result<Missing, Rejected> {
+        let mut missing = Missing::default();
+        let mut open: Vec<Cid> = links.to_vec();
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(cid) = open.pop() {
+            if missing.blocks.len() >= limit {
+                break;
+            }
+            if !seen.insert(cid) {
+                continue;
+            }
+            if cid.codec() == Codec::Raw.code() {
+                if !self.store().has(&cid)? {
+                    missing.blocks.push(cid);
+                }
+                continue;
+            }
+            match self.store().get(&cid)? {
+                None => missing.blocks.push(cid),
+                Some(block) => {
+                    missing.indexes.push(cid);
+                    let children = allod_blocks::file_links(&block)
+                        .map_err(|_error| Refusal::Malformed("a file's index does not decode"))?;
+                    open.extend(children.into_iter().rev());
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Accepts a complete commit, whose links must all be there (REPO-18). Durable when it returns.
+    ///
+    /// Where the branch stands at the commit's parents it moves to the commit at once. Otherwise
+    /// the commit waits for [`join_branch`](Self::join_branch), so that a line of commits meets
+    /// the heads here only with its last one.
+    pub fn accept(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
+        if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {
+            return Err(Refusal::Missing.into());
+        }
+        let said = complete.commit.payload();
+        if branch.is_meta() != said.branch.is_meta() {
+            return Err(Refusal::Branch.into());
+        }
+        let id = complete.id();
+        let mut batch = Batch::new();
+        for block in complete.blocks {
+            batch.put(block);
+        }
+        batch.put(statement_block(&complete.commit)?);
+        let mark = layout::commit(self.id(), id);
+        batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
+        self.observe(said.stamp);
+        // Its statement must be readable before it can be placed in the history.
+        let _outcome = self.store().commit(batch)?;
+        self.keep_tree(&complete.tree);
+        if self
+            .heads(branch)?
+            .iter()
+            .all(|head| said.parents.contains(head))
+        {
+            self.advance(branch, id)?;
+        }
+        Ok(())
+    }
+
+    /// Lets accepted commits join a branch.
+    pub fn join_branch(&self, branch: &BranchName, heads: &Heads) -> Result<Heads, Rejected> {
+        for head in heads {
+            match self.commit(*head) {
+                Ok(commit) if commit.payload().branch.is_meta() == branch.is_meta() => {}
+                Ok(_) => return Err(Refusal::Branch.into()),
+                Err(RepoError::NoCommit(_)) => return Err(Refusal::Parent.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut next = self.heads(branch)?;
+        for head in heads {
+            next = self.advance(branch, *head)?;
+        }
+        Ok(next)
+    }
+
+    /// The entries by which a commit differs from the join of its parents, or `None` if they
+    /// exceed `max_bytes`.
+    pub fn changes_of(
+        &self,
+        commit: &Commit,
+        max_bytes: usize,
+    ) -> Result<Option<Entries>, RepoError> {
+        let (base, _) = self.joined(&parents(commit))?;
+        let tree = self.tree(commit.tree)?;
+        let mut changes = Entries::new();
+        let mut bytes = 0;
+        for change in base.diff(&tree) {
+            let change = change?;
+            let Some(entry) = change.right else {
+                return Ok(None);
+            };
+            bytes += change.key.len() + entry.len();
+            if bytes > max_bytes {
+                return Ok(None);
+            }
+            changes.insert(change.key, entry);
+        }
+        Ok(Some(changes))
+    }
+}
+
+pub(crate) fn parents(commit: &Commit) -> Heads {
+    commit.parents.iter().copied().collect()
+}
+
+/// REPO-16 for one changed entry; returns what it links to.
+pub(crate) fn check_entry(
+    commit: &Commit,
+    before: Option<&Bytes>,
+    entry: &Bytes,
+) -> Result<Option<Cid>, Refusal> {
+    let decoded = Entry::decode(entry).map_err(Refusal::Entry)?;
+    if decoded.stamp > commit.stamp || before.is_some_and(|before| left_wins(before, entry)) {
+        return Err(Refusal::EntryStamp);
+    }
+    Ok(match decoded.state {
+        State::Link(cid) => Some(cid),
+        State::Value(_) | State::Tombstone => None,
+    })
+}

@@ -1,0 +1,140 @@
+//! The key logs a store knows: who acts for whom.
+
+use std::sync::Arc;
+
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
+use allod_identity::{
+    AgentId, DeviceId, Equivocation, KeyEvent, KeyLog, KeyLogError, PublicKey, Signed, Verified,
+    canonical,
+};
+use bytes::Bytes;
+
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::layout;
+
+/// How often a compare-and-swap is tried again before the caller hears of it.
+const TRIES: u32 = 16;
+
+/// The key logs in a store.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    store: Arc<dyn Store>,
+}
+
+impl Agents {
+    /// The key logs of `store`.
+    #[must_use]
+    pub const fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The key log of an agent; empty for one that is not known.
+    pub fn key_log(&self, agent: &AgentId) -> Result<KeyLog, RepoError> {
+        self.read(agent).map(|(_, log)| log)
+    }
+
+    /// Extends the log of `agent` by the events that are not known yet, given in order from any
+    /// position. Events that are known are skipped, so a log may be sent whole.
+    pub fn learn(&self, agent: &AgentId, events: &[Bytes]) -> Result<(), Rejected> {
+        let mut verified = Vec::with_capacity(events.len());
+        for event in events {
+            let signed =
+                Signed::<KeyEvent>::decode(event.clone()).map_err(|_error| Refusal::KeyLog)?;
+            verified.push(signed.verify().map_err(|_error| Refusal::Signature)?);
+        }
+        for _ in 0..TRIES {
+            let (raw, mut log) = self.read(agent)?;
+            let known = log.events().len();
+            for event in &verified {
+                match log.append(event.clone()) {
+                    Ok(()) => {}
+                    Err(KeyLogError::Equivocation(proof)) => {
+                        self.keep_proof(&proof)?;
+                        return Err(Refusal::Equivocation.into());
+                    }
+                    Err(_) => return Err(Refusal::KeyLog.into()),
+                }
+            }
+            if log.events().len() == known {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            for event in log.events().iter().skip(known) {
+                batch.put(statement_block(event)?);
+            }
+            let names: Vec<Cid> = log.events().iter().map(|event| *event.cid()).collect();
+            let names = canonical::encode(&names)
+                .map_err(|_error| RepoError::Damaged("a key log is too long to store"))?;
+            batch.set_ref(
+                layout::key_log(agent.as_bytes()),
+                Expect::read(raw),
+                Some(names),
+            );
+            if let BatchOutcome::Done { .. } = self.store.commit(batch)? {
+                return Ok(());
+            }
+        }
+        Err(Rejected::Fault(RepoError::Damaged(
+            "a key log keeps changing",
+        )))
+    }
+
+    fn read(&self, agent: &AgentId) -> Result<(Option<Bytes>, KeyLog), RepoError> {
+        let raw = self.store.get_ref(&layout::key_log(agent.as_bytes()))?;
+        let mut log = KeyLog::new(*agent);
+        if let Some(raw) = &raw {
+            let names: Vec<Cid> = canonical::decode(raw, REF_VALUE_BYTES_MAX)
+                .map_err(|_error| RepoError::Damaged("a key log's index does not decode"))?;
+            for name in names {
+                log.append(self.event(name)?)
+                    .map_err(|_error| RepoError::Damaged("a stored key log does not verify"))?;
+            }
+        }
+        if let Some(proof) = self
+            .store
+            .get_ref(&layout::key_log_fork(agent.as_bytes()))?
+        {
+            let pair: (Cid, Cid) = canonical::decode(&proof, REF_VALUE_BYTES_MAX)
+                .map_err(|_error| RepoError::Damaged("a proof of equivocation does not decode"))?;
+            for name in [pair.0, pair.1] {
+                // The second of the two ends the log, as it did when it was first seen.
+                drop(log.append(self.event(name)?));
+            }
+        }
+        Ok((raw, log))
+    }
+
+    fn event(&self, name: Cid) -> Result<Verified<KeyEvent>, RepoError> {
+        let block = self.store.get(&name)?.ok_or(RepoError::Missing(name))?;
+        Signed::<KeyEvent>::decode(block.into_bytes())
+            .ok()
+            .and_then(|signed| signed.verify().ok())
+            .ok_or(RepoError::Damaged("a stored key event does not verify"))
+    }
+
+    /// Keeps both events as proof (IDENT-13): from now on neither is trusted.
+    fn keep_proof(&self, proof: &Equivocation) -> Result<(), RepoError> {
+        let [first, second] = proof.statements();
+        let mut batch = Batch::new();
+        batch.put(statement_block(first)?);
+        batch.put(statement_block(second)?);
+        let pair = canonical::encode(&(first.cid(), second.cid()))
+            .map_err(|_error| RepoError::Damaged("a proof of equivocation does not encode"))?;
+        let name = layout::key_log_fork(proof.agent().as_bytes());
+        batch.set_ref(name, Expect::Any, Some(pair));
+        let _outcome = self.store.commit(batch)?;
+        Ok(())
+    }
+}
+
+/// Whether `signer` may sign for the log's agent: it is the agent's key or one of its devices
+/// (REPO-13).
+pub(crate) fn speaks(log: &KeyLog, signer: &PublicKey) -> bool {
+    log.agent().key() == signer || log.is_device(&DeviceId::from(*signer))
+}
+
+/// The block of a verified statement.
+pub(crate) fn statement_block<T>(statement: &Verified<T>) -> Result<Block, RepoError> {
+    Block::new(Codec::DagCbor, statement.bytes().clone())
+        .map_err(|_error| RepoError::Damaged("a statement is larger than a block"))
+}

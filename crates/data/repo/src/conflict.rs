@@ -1,0 +1,158 @@
+//! What a join put aside (REPO-9): recorded, readable, never silent.
+
+use std::cmp::Ordering;
+
+use allod_blocks::{Batch, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
+use allod_identity::canonical;
+use allod_tree::{Change, Tree, TreeError};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Entry, left_wins};
+use crate::error::RepoError;
+use crate::ids::{BranchName, CommitId};
+use crate::layout;
+use crate::repo::{Heads, Repo};
+use crate::view::decode;
+
+/// Conflicts recorded for one meeting of heads; beyond that the history still has them all.
+const RECORDED_MAX: usize = 10_000;
+
+/// A key that was changed on two sides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Conflict {
+    /// The key.
+    pub key: Bytes,
+    /// The entry that the join keeps.
+    pub kept: Entry,
+    /// The entry that it put aside.
+    pub aside: Entry,
+    /// The commit whose arrival made the two meet.
+    pub met: CommitId,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    #[serde(with = "serde_bytes")]
+    aside: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    kept: Vec<u8>,
+    met: CommitId,
+}
+
+impl Repo {
+    /// At most `limit` recorded conflicts of a branch, in key order.
+    pub fn conflicts(&self, branch: &BranchName, limit: usize) -> Result<Vec<Conflict>, RepoError> {
+        let prefix = layout::clashes(self.inner.id, branch);
+        let page = self.inner.store.scan_refs(&prefix, None, limit)?;
+        page.iter()
+            .map(|(name, value)| {
+                let damaged = || RepoError::Damaged("a conflict record does not decode");
+                let record: Record =
+                    canonical::decode(value, REF_VALUE_BYTES_MAX).map_err(|_error| damaged())?;
+                let end = name.len().checked_sub(33).ok_or_else(damaged)?;
+                Ok(Conflict {
+                    key: name.slice(prefix.len()..end),
+                    kept: decode(&record.kept.into())?,
+                    aside: decode(&record.aside.into())?,
+                    met: record.met,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Adds to `batch` a record for each key that `others` and `commit` changed differently since
+/// their merge base.
+pub(crate) fn record(
+    repo: &Repo,
+    branch: &BranchName,
+    others: &Heads,
+    commit: CommitId,
+    batch: &mut Batch,
+) -> Result<(), RepoError> {
+    let heads = Heads::from([commit]);
+    let base = match repo.merge_base(others, &heads)? {
+        Some(base) => repo.at(base)?.tree().clone(),
+        None => Tree::empty(),
+    };
+    let (left, _) = repo.joined(others)?;
+    let (right, _) = repo.joined(&heads)?;
+    for clash in clashes(&base, &left, &right).take(RECORDED_MAX) {
+        let (key, left, right) = clash?;
+        let (kept, aside) = if left_wins(&left, &right) {
+            (left, right)
+        } else {
+            (right, left)
+        };
+        keep(repo, branch, &key, (&kept, &aside), commit, batch)?;
+    }
+    Ok(())
+}
+
+/// Adds to `batch` a record of one key: the entry that is kept, and the one put aside.
+pub(crate) fn keep(
+    repo: &Repo,
+    branch: &BranchName,
+    key: &[u8],
+    (kept, aside): (&Bytes, &Bytes),
+    met: CommitId,
+    batch: &mut Batch,
+) -> Result<(), RepoError> {
+    let digest = sha256_cid(Codec::Raw, aside);
+    let digest: [u8; 32] = digest
+        .hash()
+        .digest()
+        .try_into()
+        .map_err(|_error| RepoError::Damaged("a digest has 32 bytes"))?;
+    let record = Record {
+        aside: aside.to_vec(),
+        kept: kept.to_vec(),
+        met,
+    };
+    let value = canonical::encode(&record)
+        .map_err(|_error| RepoError::Damaged("a conflict record does not encode"))?;
+    let name = layout::clash(repo.id(), branch, key, &digest);
+    batch.set_ref(name, Expect::Any, Some(value));
+    Ok(())
+}
+
+type Clash = (Bytes, Bytes, Bytes);
+
+/// The keys that `left` and `right` both hold differently from `base` and from each other.
+fn clashes(
+    base: &Tree,
+    left: &Tree,
+    right: &Tree,
+) -> impl Iterator<Item = Result<Clash, TreeError>> {
+    let mut lefts = base.diff(left).peekable();
+    let mut rights = base.diff(right).peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let order = match (lefts.peek()?, rights.peek()?) {
+                (Ok(left), Ok(right)) => left.key.cmp(&right.key),
+                (Err(_), _) => return lefts.next().and_then(Result::err).map(Err),
+                (_, Err(_)) => return rights.next().and_then(Result::err).map(Err),
+            };
+            match order {
+                Ordering::Less => drop(lefts.next()),
+                Ordering::Greater => drop(rights.next()),
+                Ordering::Equal => {
+                    if let (Some(Ok(left)), Some(Ok(right))) = (lefts.next(), rights.next())
+                        && let Some(clash) = both(left, right)
+                    {
+                        return Some(Ok(clash));
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn both(left: Change, right: Change) -> Option<Clash> {
+    match (left.right, right.right) {
+        (Some(ours), Some(theirs)) if ours != theirs => Some((left.key, ours, theirs)),
+        _ => None,
+    }
+}

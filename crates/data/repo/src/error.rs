@@ -1,0 +1,179 @@
+//! Faults and refusals.
+
+use allod_blocks::{Cid, StoreError};
+use allod_tree::TreeError;
+
+use crate::entry::EntryError;
+use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+
+/// Why something could not be done with a space.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// The store failed. Blame: the environment.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A tree could not be read or written. Blame: the environment, or the caller's keys.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// What is stored for the space makes no sense. Blame: the environment.
+    #[error("the space is damaged: {0}")]
+    Damaged(&'static str),
+    /// A block that is referred to is not in the store. Blame: the environment.
+    #[error("block {0} is missing")]
+    Missing(Cid),
+    /// No such space here. Blame: the caller.
+    #[error("no space {0} here")]
+    NoSpace(SpaceId),
+    /// No such branch. Blame: the caller.
+    #[error("no branch {0}; `branch` lists them")]
+    NoBranch(BranchName),
+    /// No such commit here. Blame: the caller.
+    #[error("no commit {0} in this space")]
+    NoCommit(CommitId),
+    /// The branch exists already. Blame: the caller.
+    #[error("branch {0} exists already")]
+    BranchExists(BranchName),
+    /// Not a branch name. Blame: the caller.
+    #[error(transparent)]
+    BranchName(#[from] BadBranchName),
+    /// A key is empty or too long (REPO-2). Blame: the caller.
+    #[error("a key has 1 to 1,024 bytes, this one has {got}")]
+    BadKey {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// A message or name exceeds its limit. Blame: the caller.
+    #[error("{what} exceeds {limit} bytes")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// There is nothing to commit. Blame: the caller.
+    #[error("nothing is staged")]
+    NothingStaged,
+    /// A transaction lost against another change of the branch (REPO-22). Blame: nobody; try again.
+    #[error("key {} was changed by another commit since the transaction began", key.escape_ascii())]
+    Conflict {
+        /// The first key that changed.
+        key: Vec<u8>,
+    },
+    /// The branch moved too often while a commit was tried. Blame: nobody; try again.
+    #[error("branch {0} keeps moving; try again")]
+    Contended(BranchName),
+    /// An own commit would be refused by others. Blame: the caller.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Why a commit or key event from elsewhere is not accepted. Blame: its author or the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// REPO-10.
+    #[error("its signature does not verify")]
+    Signature,
+    /// REPO-10, REPO-12.
+    #[error("it is malformed: {0}")]
+    Malformed(&'static str),
+    /// REPO-11.
+    #[error("it belongs to another space")]
+    WrongSpace,
+    /// REPO-12.
+    #[error("its parent is unknown here")]
+    Parent,
+    /// REPO-13.
+    #[error("its device does not act for its author")]
+    Device,
+    /// REPO-13.
+    #[error("its author is not a member of the space")]
+    NotMember,
+    /// REPO-17.
+    #[error("only the owner changes meta")]
+    NotOwner,
+    /// REPO-17.
+    #[error("it does not belong on that branch")]
+    Branch,
+    /// REPO-14.
+    #[error("its stamp is more than 5 minutes ahead of this clock")]
+    Future,
+    /// REPO-15.
+    #[error("its tree breaks a rule")]
+    Tree,
+    /// REPO-15.
+    #[error("the changes do not give the tree that was signed")]
+    Root,
+    /// REPO-16.
+    #[error("an entry is malformed: {0}")]
+    Entry(EntryError),
+    /// REPO-16.
+    #[error("an entry is stamped later than its commit")]
+    EntryStamp,
+    /// REPO-18.
+    #[error("a block that it links to was not sent")]
+    Missing,
+    /// More heads than a branch may have.
+    #[error("the branch has too many concurrent heads")]
+    TooManyHeads,
+    /// More branches than a space may have.
+    #[error("the space has too many branches")]
+    TooManyBranches,
+    /// A key log does not continue the one known here.
+    #[error("the key log does not verify")]
+    KeyLog,
+    /// Two different key events at one position: the agent cannot be trusted.
+    #[error("the author's key log says two things at once")]
+    Equivocation,
+}
+
+impl Refusal {
+    /// The registered code (`specs/registry.md`).
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Signature => "E_SIGNATURE",
+            Self::Malformed(_) => "E_COMMIT",
+            Self::WrongSpace => "E_WRONG_SPACE",
+            Self::Parent => "E_PARENT",
+            Self::Device => "E_DEVICE",
+            Self::NotMember => "E_NOT_MEMBER",
+            Self::NotOwner => "E_NOT_OWNER",
+            Self::Branch => "E_BRANCH",
+            Self::Future => "E_FUTURE",
+            Self::Tree => "E_TREE",
+            Self::Root => "E_ROOT",
+            Self::Entry(_) => "E_ENTRY",
+            Self::EntryStamp => "E_ENTRY_STAMP",
+            Self::Missing => "E_MISSING",
+            Self::TooManyHeads => "E_HEADS",
+            Self::TooManyBranches => "E_BRANCHES",
+            Self::KeyLog => "E_KEY_LOG",
+            Self::Equivocation => "E_EQUIVOCATION",
+        }
+    }
+}
+
+/// The outcome of looking at something from elsewhere: a fault here, or a refusal of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// It was looked at and refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be looked at.
+    #[error(transparent)]
+    Fault(#[from] RepoError),
+}
+
+impl From<StoreError> for Rejected {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<TreeError> for Rejected {
+    fn from(error: TreeError) -> Self {
+        Self::Fault(error.into())
+    }
+}

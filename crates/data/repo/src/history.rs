@@ -1,0 +1,214 @@
+//! The graph of commits: order, ancestry, what somebody lacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use allod_identity::Verified;
+
+use crate::error::RepoError;
+use crate::ids::{BranchName, CommitId};
+use crate::repo::{Heads, Repo};
+use crate::statements::Commit;
+
+/// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.
+const SAMPLE_DEPTH: u64 = 4096;
+
+/// A commit in the order in which history is walked: later generations first.
+type Place = (u64, CommitId);
+
+/// A walk over history, newest first.
+///
+/// Each commit appears once, after all of its descendants. Holds the frontier in memory, not the
+/// history.
+#[derive(Debug)]
+pub struct Log {
+    repo: Repo,
+    frontier: BTreeSet<Place>,
+}
+
+impl Iterator for Log {
+    type Item = Result<(CommitId, Arc<Verified<Commit>>), RepoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (_, id) = self.frontier.pop_last()?;
+        Some(self.step(id))
+    }
+}
+
+impl Log {
+    fn step(&mut self, id: CommitId) -> Result<(CommitId, Arc<Verified<Commit>>), RepoError> {
+        let commit = self.repo.commit(id)?;
+        for parent in &commit.payload().parents {
+            self.frontier.insert(self.repo.place(*parent)?);
+        }
+        Ok((id, commit))
+    }
+}
+
+/// What a painted commit is reachable from.
+const WANTED: u8 = 1;
+const KNOWN: u8 = 2;
+
+impl Repo {
+    fn place(&self, id: CommitId) -> Result<Place, RepoError> {
+        Ok((self.commit(id)?.payload().generation, id))
+    }
+
+    /// The history of `heads`, newest first.
+    pub fn log(&self, heads: &Heads) -> Result<Log, RepoError> {
+        let frontier = heads
+            .iter()
+            .map(|id| self.place(*id))
+            .collect::<Result<_, _>>()?;
+        Ok(Log {
+            repo: self.clone(),
+            frontier,
+        })
+    }
+
+    /// Whether `ancestor` is `descendant` or one of its ancestors.
+    pub fn is_ancestor(&self, ancestor: CommitId, descendant: CommitId) -> Result<bool, RepoError> {
+        let (floor, _) = self.place(ancestor)?;
+        let mut frontier = BTreeSet::from([self.place(descendant)?]);
+        while let Some((generation, id)) = frontier.pop_last() {
+            if id == ancestor {
+                return Ok(true);
+            }
+            if generation > floor {
+                for parent in &self.commit(id)?.payload().parents {
+                    frontier.insert(self.place(*parent)?);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The commits that `heads` have and `known` have not, parents before children.
+    ///
+    /// Ids in `known` that are not commits here are passed over.
+    pub fn missing(
+        &self,
+        heads: &Heads,
+        known: &BTreeSet<CommitId>,
+    ) -> Result<Vec<CommitId>, RepoError> {
+        let mut paint: BTreeMap<Place, u8> = BTreeMap::new();
+        for id in heads {
+            *paint.entry(self.place(*id)?).or_default() |= WANTED;
+        }
+        for id in known {
+            if self.has_commit(*id)? {
+                *paint.entry(self.place(*id)?).or_default() |= KNOWN;
+            }
+        }
+        let mut missing = Vec::new();
+        // The walk ends when nothing in the frontier is wanted and not known.
+        let mut open = paint.values().filter(|&&paint| paint == WANTED).count();
+        while open > 0 {
+            let Some(((_, id), color)) = paint.pop_last() else {
+                break;
+            };
+            if color == WANTED {
+                open -= 1;
+                missing.push(id);
+            }
+            for parent in &self.commit(id)?.payload().parents {
+                let entry = paint.entry(self.place(*parent)?).or_default();
+                let before = *entry;
+                *entry |= color;
+                match (before == WANTED, *entry == WANTED) {
+                    (false, true) => open += 1,
+                    (true, false) => open -= 1,
+                    _ => {}
+                }
+            }
+        }
+        missing.reverse();
+        Ok(missing)
+    }
+
+    /// The best common ancestor of two sets of heads: of those with the greatest generation, the
+    /// one with the greatest id. `None` for histories that have nothing in common.
+    pub fn merge_base(&self, left: &Heads, right: &Heads) -> Result<Option<CommitId>, RepoError> {
+        let mut paint: BTreeMap<Place, u8> = BTreeMap::new();
+        for (side, heads) in [(WANTED, left), (KNOWN, right)] {
+            for id in heads {
+                *paint.entry(self.place(*id)?).or_default() |= side;
+            }
+        }
+        while let Some(((_, id), color)) = paint.pop_last() {
+            if color == WANTED | KNOWN {
+                return Ok(Some(id));
+            }
+            for parent in &self.commit(id)?.payload().parents {
+                *paint.entry(self.place(*parent)?).or_default() |= color;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Some ancestors of `heads`, by which a peer finds what both have: at distances that double,
+    /// along first parents, at most 4,096 commits back.
+    pub fn samples(&self, heads: &Heads) -> Result<Vec<CommitId>, RepoError> {
+        let mut samples = BTreeSet::new();
+        for head in heads {
+            let mut at = *head;
+            for distance in 1..=SAMPLE_DEPTH {
+                let Some(parent) = self.commit(at)?.payload().parents.first().copied() else {
+                    samples.insert(at);
+                    break;
+                };
+                at = parent;
+                if distance.is_power_of_two() {
+                    samples.insert(at);
+                }
+            }
+        }
+        Ok(samples.difference(heads).copied().collect())
+    }
+
+    /// The heads of a branch once `commit` has joined it (REPO-7).
+    pub(crate) fn heads_with(&self, heads: &Heads, commit: CommitId) -> Result<Heads, RepoError> {
+        let mut next = Heads::from([commit]);
+        for head in heads {
+            if self.is_ancestor(commit, *head)? {
+                return Ok(heads.clone());
+            }
+            if !self.is_ancestor(*head, commit)? {
+                next.insert(*head);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Finds a commit by the beginning or the end of its id's text, by a branch's name if that has
+    /// one head, or by its whole id.
+    pub fn find(&self, text: &str) -> Result<Vec<CommitId>, RepoError> {
+        if let Ok(branch) = text.parse::<BranchName>() {
+            let heads = self.heads(&branch)?;
+            if !heads.is_empty() {
+                return Ok(heads.into_iter().collect());
+            }
+        }
+        if let Ok(id) = text.parse::<CommitId>() {
+            return Ok(if self.has_commit(id)? {
+                vec![id]
+            } else {
+                Vec::new()
+            });
+        }
+        let all: Heads = self
+            .branches()?
+            .into_iter()
+            .flat_map(|(_, heads)| heads)
+            .collect();
+        let mut found = Vec::new();
+        for commit in self.log(&all)? {
+            let (id, _) = commit?;
+            let name = id.to_string();
+            if text.len() >= 4 && (name.starts_with(text) || name.ends_with(text)) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+}

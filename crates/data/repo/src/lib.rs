@@ -1,0 +1,65 @@
+//! A versioned space: entries, commits, branches, join.
+//!
+//! Spec: `specs/22-repo.md` (REPO).
+//!
+//! # What this crate is
+//! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
+//! signs the resulting tree; a branch is its set of head commits, read as the join of their trees.
+//! Commits from elsewhere pass [`Repo::review`], [`Repo::with_changes`] or [`Repo::with_tree`],
+//! and [`Repo::accept`], in this order: the types allow no other.
+//!
+//! # What it is not
+//! No network and no clock: the time is an argument. How commits travel is `allod-sync`.
+//!
+//! # The flow
+//! ```text
+//! stage --> working set --commit_staged--> commit --advance--> heads --state--> View
+//! bytes --review--> Reviewed --with_changes--> Complete --accept--> heads
+//! ```
+//!
+//! # Invariants
+//! - A commit is one only with its mark: it was made here, or passed every rule.
+//! - Heads move by compare-and-swap, in the batch that logs the move.
+//! - Join is commutative, associative and idempotent: same commits, same heads, same state.
+
+mod accept;
+mod agents;
+mod check;
+mod conflict;
+mod entry;
+mod error;
+mod event;
+mod history;
+mod ids;
+mod layout;
+mod members;
+mod repo;
+mod stamp;
+mod statements;
+mod transaction;
+mod view;
+mod work;
+mod write;
+
+pub use crate::accept::{Complete, Missing, Reviewed};
+pub use crate::agents::Agents;
+pub use crate::check::Report;
+pub use crate::conflict::Conflict;
+pub use crate::entry::{
+    Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
+    left_wins,
+};
+pub use crate::error::{Refusal, Rejected, RepoError};
+pub use crate::event::RefMove;
+pub use crate::history::Log;
+pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
+pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
+pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
+pub use crate::transaction::Transaction;
+pub use crate::view::{Content, Item, Span, View};
+pub use crate::work::{Edit, Staged};
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

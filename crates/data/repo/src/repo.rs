@@ -1,0 +1,396 @@
+//! A handle on one space: its branches, their states, and what is staged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect, REF_VALUE_BYTES_MAX, Store};
+use allod_identity::{AgentId, SecretKey, Signed, Verified, canonical};
+use allod_tree::{Forest, Tree};
+use bytes::Bytes;
+
+use crate::agents::{Agents, speaks, statement_block};
+use crate::entry::left_wins;
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::event::RefMove;
+use crate::ids::{BranchName, CommitId, SpaceId};
+use crate::layout;
+use crate::stamp::{Clock, Stamp};
+use crate::statements::{Commit, Genesis};
+use crate::view::View;
+use crate::work::Staged;
+
+/// The most heads of a branch.
+pub const HEADS_MAX: usize = 256;
+
+/// The most heads of all branches of a space: what one hello of a session can list.
+pub const HEADS_TOTAL_MAX: usize = 16_384;
+
+/// The most branches of a space.
+pub const BRANCHES_MAX: usize = 1024;
+
+/// Decoded commits kept at hand; a commit is under 1 KiB, so this is a few MiB.
+const COMMITS_CACHED: usize = 8192;
+
+/// Open trees kept at hand, each with its own bounded cache of nodes.
+const TREES_CACHED: usize = 8;
+
+/// Who writes: an agent, and the device key that signs for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Author<'a> {
+    /// The agent.
+    pub agent: AgentId,
+    /// The signing key of one of its devices.
+    pub key: &'a SecretKey,
+}
+
+/// The heads of a branch.
+pub type Heads = BTreeSet<CommitId>;
+
+/// One space in a store. Cheap to clone; clones share their caches.
+#[derive(Clone)]
+pub struct Repo {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) id: SpaceId,
+    pub(crate) genesis: Verified<Genesis>,
+    pub(crate) agents: Agents,
+    pub(crate) clock: Mutex<Clock>,
+    pub(crate) staged: Mutex<BTreeMap<BranchName, Arc<Staged>>>,
+    commits: Mutex<BTreeMap<CommitId, Arc<Verified<Commit>>>>,
+    forest: Forest,
+    trees: Mutex<Vec<(Cid, Tree)>>,
+    joins: Mutex<Option<Joined>>,
+}
+
+/// The last join of several heads, with the blocks that no commit has.
+struct Joined {
+    heads: Heads,
+    tree: Tree,
+    blocks: Arc<[Block]>,
+}
+
+impl fmt::Debug for Repo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repo")
+            .field("space", &self.inner.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A lock whose data is a cache or a clock: sound whatever a panicking holder did.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Repo {
+    /// Begins a space: signs its genesis and keeps it, with an empty `main`.
+    ///
+    /// `author` must act for `genesis.owner`, and the store must know its key log.
+    pub fn create(
+        store: Arc<dyn Store>,
+        genesis: Genesis,
+        author: Author<'_>,
+    ) -> Result<Self, RepoError> {
+        let signed = Verified::sign(author.key, genesis)
+            .map_err(|_error| Refusal::Malformed("a space's name has 1 to 128 bytes"))?;
+        match Self::adopt(store, signed.bytes().clone()) {
+            Ok(repo) => Ok(repo),
+            Err(Rejected::Fault(fault)) => Err(fault),
+            Err(Rejected::Refused(refusal)) => Err(refusal.into()),
+        }
+    }
+
+    /// Keeps a space that somebody else began. The owner's key log must be known (REPO-13).
+    pub fn adopt(store: Arc<dyn Store>, genesis: Bytes) -> Result<Self, Rejected> {
+        let signed = Signed::<Genesis>::decode(genesis)
+            .map_err(|_error| Refusal::Malformed("a genesis does not decode"))?;
+        let genesis = signed.verify().map_err(|_error| Refusal::Signature)?;
+        let log = Agents::new(Arc::clone(&store)).key_log(&genesis.payload().owner)?;
+        if !speaks(&log, genesis.signer()) {
+            return Err(Refusal::Device.into());
+        }
+        let id = SpaceId::from_cid(*genesis.cid());
+        let mut batch = Batch::new();
+        batch.put(statement_block(&genesis)?);
+        batch.set_ref(layout::space(id), Expect::Any, Some(Bytes::new()));
+        let _outcome = store.commit(batch)?;
+        Ok(Self::open(store, id)?)
+    }
+
+    /// Opens a space of the store.
+    pub fn open(store: Arc<dyn Store>, id: SpaceId) -> Result<Self, RepoError> {
+        if store.get_ref(&layout::space(id))?.is_none() {
+            return Err(RepoError::NoSpace(id));
+        }
+        let block = store.get(id.cid())?.ok_or(RepoError::Missing(*id.cid()))?;
+        let genesis = Signed::<Genesis>::decode(block.into_bytes())
+            .ok()
+            .and_then(|signed| signed.verify().ok())
+            .ok_or(RepoError::Damaged("its genesis does not verify"))?;
+        let repo = Self {
+            inner: Arc::new(Inner {
+                agents: Agents::new(Arc::clone(&store)),
+                forest: Forest::over(Arc::clone(&store)),
+                store,
+                id,
+                genesis,
+                clock: Mutex::default(),
+                staged: Mutex::default(),
+                commits: Mutex::default(),
+                trees: Mutex::default(),
+                joins: Mutex::default(),
+            }),
+        };
+        for (_, heads) in repo.branches()? {
+            for head in heads {
+                repo.observe(repo.commit(head)?.payload().stamp);
+            }
+        }
+        Ok(repo)
+    }
+
+    /// The spaces of a store.
+    pub fn spaces(store: &dyn Store) -> Result<Vec<SpaceId>, RepoError> {
+        let mut spaces = Vec::new();
+        let mut after: Option<Bytes> = None;
+        loop {
+            let page = store.scan_refs(layout::SPACES, after.as_deref(), 256)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(spaces);
+            };
+            after = Some(last.clone());
+            for (name, _) in &page {
+                let cid = Cid::try_from(&name[layout::SPACES.len()..])
+                    .map_err(|_error| RepoError::Damaged("a space's name is no CID"))?;
+                spaces.push(SpaceId::from_cid(cid));
+            }
+        }
+    }
+
+    /// The space's id.
+    #[must_use]
+    pub fn id(&self) -> SpaceId {
+        self.inner.id
+    }
+
+    /// How the space began.
+    #[must_use]
+    pub fn genesis(&self) -> &Verified<Genesis> {
+        &self.inner.genesis
+    }
+
+    /// The store that the space is in.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The key logs known here.
+    #[must_use]
+    pub fn agents(&self) -> &Agents {
+        &self.inner.agents
+    }
+
+    /// All branches with their heads, in name order.
+    pub fn branches(&self) -> Result<Vec<(BranchName, Heads)>, RepoError> {
+        let prefix = layout::heads(self.inner.id);
+        let page = self.inner.store.scan_refs(&prefix, None, BRANCHES_MAX)?;
+        page.iter()
+            .map(|(name, value)| {
+                let name = std::str::from_utf8(&name[prefix.len()..])
+                    .ok()
+                    .and_then(|name| name.parse().ok())
+                    .ok_or(RepoError::Damaged("a stored branch name is malformed"))?;
+                Ok((name, decode_heads(value)?))
+            })
+            .collect()
+    }
+
+    /// The heads of a branch; empty for one without commits.
+    pub fn heads(&self, branch: &BranchName) -> Result<Heads, RepoError> {
+        self.read_heads(branch).map(|(_, heads)| heads)
+    }
+
+    pub(crate) fn read_heads(
+        &self,
+        branch: &BranchName,
+    ) -> Result<(Option<Bytes>, Heads), RepoError> {
+        let raw = self
+            .inner
+            .store
+            .get_ref(&layout::head(self.inner.id, branch))?;
+        let heads = raw
+            .as_ref()
+            .map(decode_heads)
+            .transpose()?
+            .unwrap_or_default();
+        Ok((raw, heads))
+    }
+
+    /// Makes a branch that starts at `heads`, all of which must be commits of this space.
+    pub fn create_branch(&self, name: &BranchName, heads: &Heads) -> Result<(), RepoError> {
+        if name.is_meta() {
+            return Err(RepoError::BranchExists(name.clone()));
+        }
+        for head in heads {
+            self.observe(self.commit(*head)?.payload().stamp);
+        }
+        if self.branches()?.len() >= BRANCHES_MAX {
+            return Err(RepoError::TooLong {
+                what: "the list of branches",
+                limit: BRANCHES_MAX,
+            });
+        }
+        let mut batch = Batch::new();
+        let reference = layout::head(self.inner.id, name);
+        batch.set_ref(reference, Expect::Absent, Some(encode_heads(heads)?));
+        batch.append(RefMove::new(self.id(), name, &Heads::new(), heads).encode()?);
+        match self.inner.store.commit(batch)? {
+            BatchOutcome::Done { .. } => Ok(()),
+            BatchOutcome::Moved { .. } => Err(RepoError::BranchExists(name.clone())),
+        }
+    }
+
+    /// A commit that was made or accepted here. Its signature is checked when it is read.
+    ///
+    /// That a block with its name is in the store does not make it one: peers fill the store too.
+    pub fn commit(&self, id: CommitId) -> Result<Arc<Verified<Commit>>, RepoError> {
+        if let Some(commit) = lock(&self.inner.commits).get(&id) {
+            return Ok(Arc::clone(commit));
+        }
+        let mark = layout::commit(self.inner.id, id);
+        if self.inner.store.get_ref(&mark)?.is_none() {
+            return Err(RepoError::NoCommit(id));
+        }
+        let block = self.inner.store.get(id.cid())?;
+        let block = block.ok_or(RepoError::Missing(*id.cid()))?;
+        let commit = Signed::<Commit>::decode(block.into_bytes())
+            .map_err(|_error| RepoError::Damaged("a stored commit does not decode"))?
+            .verify()
+            .map_err(|_error| RepoError::Damaged("a stored commit does not verify"))?;
+        if commit.payload().space != self.inner.id {
+            return Err(RepoError::NoCommit(id));
+        }
+        let commit = Arc::new(commit);
+        let mut cache = lock(&self.inner.commits);
+        if cache.len() >= COMMITS_CACHED {
+            cache.clear();
+        }
+        cache.insert(id, Arc::clone(&commit));
+        Ok(commit)
+    }
+
+    /// Whether a commit was accepted here.
+    pub fn has_commit(&self, id: CommitId) -> Result<bool, RepoError> {
+        match self.commit(id) {
+            Ok(_) => Ok(true),
+            Err(RepoError::NoCommit(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tree with this root, read from the store as it is used.
+    pub fn tree(&self, root: Cid) -> Result<Tree, RepoError> {
+        let mut trees = lock(&self.inner.trees);
+        let tree = match trees.iter().position(|(known, _)| *known == root) {
+            Some(at) => trees.remove(at).1,
+            None => self.inner.forest.open(root)?,
+        };
+        keep(&mut trees, &tree);
+        Ok(tree)
+    }
+
+    /// Keeps at hand a tree whose blocks have just been stored.
+    pub(crate) fn keep_tree(&self, tree: &Tree) {
+        let settled = self.inner.forest.settle(tree);
+        keep(&mut lock(&self.inner.trees), &settled);
+    }
+
+    /// The state of a branch: the join of the trees of its heads (REPO-6).
+    pub fn state(&self, branch: &BranchName) -> Result<View, RepoError> {
+        let heads = self.heads(branch)?;
+        let (tree, _) = self.joined(&heads)?;
+        Ok(View::new(self.clone(), heads, tree))
+    }
+
+    /// The state that a commit signed.
+    pub fn at(&self, commit: CommitId) -> Result<View, RepoError> {
+        let tree = self.tree(self.commit(commit)?.payload().tree)?;
+        Ok(View::new(self.clone(), Heads::from([commit]), tree))
+    }
+
+    /// The join of the trees of `commits` (REPO-5), and the blocks it has that no commit has.
+    pub(crate) fn joined(&self, commits: &Heads) -> Result<(Tree, Arc<[Block]>), RepoError> {
+        let mut ids = commits.iter();
+        let Some(first) = ids.next() else {
+            return Ok((Tree::empty(), Arc::default()));
+        };
+        let first = self.tree(self.commit(*first)?.payload().tree)?;
+        if commits.len() == 1 {
+            return Ok((first, Arc::default()));
+        }
+        if let Some(known) = &*lock(&self.inner.joins)
+            && known.heads == *commits
+        {
+            return Ok((known.tree.clone(), Arc::clone(&known.blocks)));
+        }
+        let mut joined = first;
+        let mut blocks = Vec::new();
+        for id in ids {
+            let other = self.tree(self.commit(*id)?.payload().tree)?;
+            joined = join(&joined, &other, &mut |block| blocks.push(block))?;
+        }
+        let blocks: Arc<[Block]> = blocks.into();
+        *lock(&self.inner.joins) = Some(Joined {
+            heads: commits.clone(),
+            tree: joined.clone(),
+            blocks: Arc::clone(&blocks),
+        });
+        Ok((joined, blocks))
+    }
+
+    /// Takes note of a stamp made elsewhere.
+    pub(crate) fn observe(&self, stamp: Stamp) {
+        lock(&self.inner.clock).observe(stamp);
+    }
+
+    /// A new stamp (REPO-8).
+    pub(crate) fn tick(&self, now_ms: u64) -> Stamp {
+        lock(&self.inner.clock).tick(now_ms)
+    }
+}
+
+fn keep(trees: &mut Vec<(Cid, Tree)>, tree: &Tree) {
+    trees.retain(|(root, _)| *root != tree.root());
+    if trees.len() >= TREES_CACHED {
+        trees.remove(0);
+    }
+    trees.push((tree.root(), tree.clone()));
+}
+
+/// The join of two trees of entries (REPO-4, REPO-5).
+pub fn join(left: &Tree, right: &Tree, out: &mut dyn FnMut(Block)) -> Result<Tree, RepoError> {
+    let mut resolve = |_key: &[u8], left: &[u8], right: &[u8]| {
+        if left_wins(left, right) {
+            allod_tree::Resolve::Left
+        } else {
+            allod_tree::Resolve::Right
+        }
+    };
+    Ok(left.join(right, &mut resolve, out)?)
+}
+
+pub(crate) fn encode_heads(heads: &Heads) -> Result<Vec<u8>, RepoError> {
+    let heads: Vec<CommitId> = heads.iter().copied().collect();
+    canonical::encode(&heads).map_err(|_error| RepoError::Damaged("heads do not encode"))
+}
+
+fn decode_heads(value: &Bytes) -> Result<Heads, RepoError> {
+    let heads: Vec<CommitId> = canonical::decode(value, REF_VALUE_BYTES_MAX)
+        .map_err(|_error| RepoError::Damaged("stored heads do not decode"))?;
+    Ok(heads.into_iter().collect())
+}

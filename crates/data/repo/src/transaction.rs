@@ -1,0 +1,171 @@
+//! Transactions: several reads and writes on one state, committed whole or not at all (REPO-22).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use allod_blocks::Block;
+use bytes::Bytes;
+
+use crate::entry::{Entry, State};
+use crate::error::RepoError;
+use crate::ids::{BranchName, CommitId};
+use crate::repo::{Author, Repo};
+use crate::view::{Content, Span, View, check_key, state_of};
+use crate::write::{Draft, Entries};
+
+/// How often a commit is tried on a moving branch before the caller hears of it.
+const TRIES: u32 = 16;
+
+/// Reads of one unchanging state of a branch, and writes that nobody sees until
+/// [`commit`](Self::commit). Dropping it, or [`rollback`](Self::rollback), leaves no trace.
+///
+/// Independent of what is staged on the branch.
+#[derive(Debug)]
+pub struct Transaction {
+    repo: Repo,
+    branch: BranchName,
+    snapshot: View,
+    writes: BTreeMap<Bytes, State>,
+    blocks: Vec<Block>,
+    read_keys: BTreeSet<Bytes>,
+    read_spans: Vec<Span>,
+}
+
+impl Repo {
+    /// Begins a transaction on the state that a branch has now.
+    pub fn begin(&self, branch: &BranchName) -> Result<Transaction, RepoError> {
+        Ok(Transaction {
+            snapshot: self.state(branch)?,
+            repo: self.clone(),
+            branch: branch.clone(),
+            writes: BTreeMap::new(),
+            blocks: Vec::new(),
+            read_keys: BTreeSet::new(),
+            read_spans: Vec::new(),
+        })
+    }
+}
+
+impl Transaction {
+    /// The value of a key, as this transaction sees it.
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<Content>, RepoError> {
+        if let Some(state) = self.writes.get(key) {
+            // Its block may not be stored yet.
+            if let State::Link(cid) = state
+                && let Some(block) = self.blocks.iter().find(|block| block.cid() == cid)
+            {
+                return Ok(Some(Content::Bytes(block.bytes().clone())));
+            }
+            let stamp = crate::stamp::Stamp::default();
+            return self.snapshot.content(&Entry {
+                stamp,
+                state: state.clone(),
+            });
+        }
+        self.read_keys.insert(Bytes::copy_from_slice(key));
+        self.snapshot.get(key)
+    }
+
+    /// The live keys of a range, as this transaction sees them, at most `limit`.
+    pub fn keys(&mut self, span: &Span, limit: usize) -> Result<Vec<Bytes>, RepoError> {
+        let mut keys = BTreeSet::new();
+        for item in self.snapshot.range(span, false) {
+            let (key, _) = item?;
+            if keys.len() >= limit.saturating_add(self.writes.len()) {
+                break;
+            }
+            keys.insert(key);
+        }
+        for (key, state) in self.writes.iter().filter(|(key, _)| span.contains(key)) {
+            if *state == State::Tombstone {
+                keys.remove(key);
+            } else {
+                keys.insert(key.clone());
+            }
+        }
+        self.read_spans.push(span.clone());
+        Ok(keys.into_iter().take(limit).collect())
+    }
+
+    /// Sets a key to a value of at most 1 MiB.
+    pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), RepoError> {
+        let key = key.into();
+        check_key(&key)?;
+        let (state, block) = state_of(value.into())?;
+        self.blocks.extend(block);
+        self.writes.insert(key, state);
+        Ok(())
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, key: impl Into<Bytes>) -> Result<(), RepoError> {
+        let key = key.into();
+        check_key(&key)?;
+        self.writes.insert(key, State::Tombstone);
+        Ok(())
+    }
+
+    /// Forgets everything. The same as dropping the transaction, said aloud.
+    #[expect(clippy::unused_self, reason = "it consumes the transaction")]
+    pub fn rollback(self) {}
+
+    /// Commits the writes. Fails with [`RepoError::Conflict`], and changes nothing, if what the
+    /// transaction read or writes was changed on the branch since it began.
+    pub fn commit(
+        self,
+        author: Author<'_>,
+        message: &str,
+        now_ms: u64,
+    ) -> Result<CommitId, RepoError> {
+        if self.writes.is_empty() {
+            return Err(RepoError::NothingStaged);
+        }
+        let mut newest = crate::stamp::Stamp::default();
+        let entries: Entries = self
+            .writes
+            .iter()
+            .map(|(key, state)| {
+                newest = self.repo.tick(now_ms);
+                (
+                    key.clone(),
+                    Entry {
+                        stamp: newest,
+                        state: state.clone(),
+                    }
+                    .encode(),
+                )
+            })
+            .collect();
+        let draft = Draft {
+            branch: &self.branch,
+            author,
+            message,
+            entries: &entries,
+            newest,
+            blocks: &self.blocks,
+        };
+        for _ in 0..TRIES {
+            let (raw, heads) = self.repo.read_heads(&self.branch)?;
+            if heads != *self.snapshot.heads() {
+                self.validate(&self.repo.joined(&heads)?.0)?;
+            }
+            if let Some(id) = self.repo.write(&draft, raw, &heads, None, now_ms)? {
+                return Ok(id);
+            }
+        }
+        Err(RepoError::Contended(self.branch))
+    }
+
+    /// REPO-22: nothing read or written here differs between the snapshot and `now`.
+    fn validate(&self, now: &allod_tree::Tree) -> Result<(), RepoError> {
+        for change in self.snapshot.tree().diff(now) {
+            let key = change?.key;
+            let touched = self.read_keys.contains(&key)
+                || self.writes.contains_key(&key)
+                || self.read_spans.iter().any(|span| span.contains(&key));
+            if touched {
+                return Err(RepoError::Conflict { key: key.to_vec() });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! One state of a branch or commit, to be read.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use allod_blocks::{Block, Cid, Codec};
+use allod_tree::Tree;
+use bytes::Bytes;
+
+use crate::entry::{Entry, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
+use crate::error::RepoError;
+use crate::repo::{Heads, Repo};
+use crate::work::Staged;
+
+/// What a key holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Content {
+    /// The value.
+    Bytes(Bytes),
+    /// The value is a UnixFS file with this root; it is read as a stream.
+    File(Cid),
+}
+
+/// An unchanging state: the tree of a branch's heads or of a commit, and staged edits over it if
+/// it is a working view.
+#[derive(Clone, Debug)]
+pub struct View {
+    repo: Repo,
+    heads: Heads,
+    tree: Tree,
+    staged: Option<Arc<Staged>>,
+}
+
+/// A range of keys; `None` is open on that side. The start is part of it, the end is not.
+#[derive(Clone, Debug, Default)]
+pub struct Span {
+    /// The first key.
+    pub from: Option<Vec<u8>>,
+    /// The key after the last.
+    pub to: Option<Vec<u8>>,
+}
+
+impl Span {
+    /// All keys.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// All keys that start with `prefix`.
+    #[must_use]
+    pub fn prefix(prefix: &[u8]) -> Self {
+        Self {
+            from: Some(prefix.to_vec()),
+            to: allod_tree::prefix_end(prefix),
+        }
+    }
+
+    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (
+            self.from
+                .as_deref()
+                .map_or(Bound::Unbounded, Bound::Included),
+            self.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded),
+        )
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!((&self.from, &self.to), (Some(from), Some(to)) if from >= to)
+    }
+
+    /// Whether `key` lies in the range.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.from.as_deref().is_none_or(|from| from <= key)
+            && self.to.as_deref().is_none_or(|to| key < to)
+    }
+}
+
+/// A key and its entry.
+pub type Item = (Bytes, Entry);
+
+type Items = Box<dyn Iterator<Item = Result<Item, RepoError>> + Send>;
+
+impl View {
+    pub(crate) const fn new(repo: Repo, heads: Heads, tree: Tree) -> Self {
+        Self {
+            repo,
+            heads,
+            tree,
+            staged: None,
+        }
+    }
+
+    pub(crate) fn with_staged(mut self, staged: Arc<Staged>) -> Self {
+        self.staged = Some(staged);
+        self
+    }
+
+    /// The commits whose state this is.
+    #[must_use]
+    pub const fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// The tree below the staged edits.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The entry of a key, tombstones included.
+    pub fn entry(&self, key: &[u8]) -> Result<Option<Entry>, RepoError> {
+        if let Some(entry) = self.staged.as_ref().and_then(|staged| staged.get(key)) {
+            return Ok(Some(entry.clone()));
+        }
+        self.tree.get(key)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// The value of a key; `None` if it has none.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Content>, RepoError> {
+        match self.entry(key)? {
+            Some(entry) => self.content(&entry),
+            None => Ok(None),
+        }
+    }
+
+    /// What an entry holds.
+    pub fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
+        match &entry.state {
+            State::Tombstone => Ok(None),
+            State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),
+            State::Link(cid) if cid.codec() == Codec::Raw.code() => {
+                let block = self
+                    .repo
+                    .store()
+                    .get(cid)?
+                    .ok_or(RepoError::Missing(*cid))?;
+                Ok(Some(Content::Bytes(block.into_bytes())))
+            }
+            State::Link(cid) => Ok(Some(Content::File(*cid))),
+        }
+    }
+
+    /// The live entries of a range in key order, or in the opposite order.
+    #[must_use]
+    pub fn range(&self, span: &Span, reverse: bool) -> Items {
+        if span.is_empty() {
+            return Box::new(std::iter::empty());
+        }
+        let stored = self.tree.range(span.bounds());
+        let decoded = |item: Result<(Bytes, Bytes), allod_tree::TreeError>| {
+            let (key, value) = item?;
+            Ok((key, decode(&value)?))
+        };
+        let stored: Items = if reverse {
+            Box::new(stored.rev().map(decoded))
+        } else {
+            Box::new(stored.map(decoded))
+        };
+        let staged = self
+            .staged
+            .as_ref()
+            .map(|staged| staged.within(span, reverse));
+        let all: Items = match staged {
+            Some(staged) if !staged.is_empty() => Box::new(Overlaid {
+                stored: stored.peekable(),
+                staged: staged.into_iter().peekable(),
+                reverse,
+            }),
+            _ => stored,
+        };
+        Box::new(all.filter(|item| item.as_ref().map_or(true, |(_, entry)| entry.is_live())))
+    }
+}
+
+/// Staged edits over stored entries, both in the same order; a staged one hides a stored one.
+struct Overlaid {
+    stored: std::iter::Peekable<Items>,
+    staged: std::iter::Peekable<std::vec::IntoIter<Item>>,
+    reverse: bool,
+}
+
+impl Iterator for Overlaid {
+    type Item = Result<Item, RepoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        use std::cmp::Ordering;
+        let order = match (self.stored.peek(), self.staged.peek()) {
+            (Some(Ok((stored, _))), Some((staged, _))) => {
+                let order = stored.cmp(staged);
+                if self.reverse { order.reverse() } else { order }
+            }
+            (Some(_), _) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        match order {
+            Ordering::Less => self.stored.next(),
+            Ordering::Greater => self.staged.next().map(Ok),
+            Ordering::Equal => {
+                self.stored.next();
+                self.staged.next().map(Ok)
+            }
+        }
+    }
+}
+
+pub(crate) fn decode(bytes: &Bytes) -> Result<Entry, RepoError> {
+    Entry::decode(bytes).map_err(|_error| RepoError::Damaged("a stored entry does not decode"))
+}
+
+pub(crate) fn check_key(key: &[u8]) -> Result<(), RepoError> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(RepoError::BadKey { got: key.len() });
+    }
+    Ok(())
+}
+
+/// The state that holds `value`, and the block that it needs, if any (REPO-3). Values over 1 MiB
+/// are files, which the caller adds to the store first.
+pub(crate) fn state_of(value: Bytes) -> Result<(State, Option<Block>), RepoError> {
+    if value.len() <= VALUE_INLINE_BYTES_MAX {
+        return Ok((State::Value(value), None));
+    }
+    if value.len() > VALUE_BLOCK_BYTES_MAX {
+        return Err(RepoError::TooLong {
+            what: "a value that is not added as a file",
+            limit: VALUE_BLOCK_BYTES_MAX,
+        });
+    }
+    let block = Block::new(Codec::Raw, value).map_err(|_error| RepoError::TooLong {
+        what: "a value",
+        limit: VALUE_BLOCK_BYTES_MAX,
+    })?;
+    Ok((State::Link(*block.cid()), Some(block)))
+}

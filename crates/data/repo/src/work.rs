@@ -1,0 +1,194 @@
+//! The working set: edits that are durable but not yet committed (REPO-20).
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use allod_blocks::{Batch, BatchOutcome, Cid, Expect};
+use bytes::Bytes;
+
+use crate::entry::{Entry, State};
+use crate::error::RepoError;
+use crate::ids::BranchName;
+use crate::layout;
+use crate::repo::{Repo, lock};
+use crate::view::{Item, Span, View, check_key, decode, state_of};
+
+/// References read or removed at a time.
+const PAGE: usize = 4096;
+
+/// One edit to stage.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Edit {
+    /// Set the key to this value, of at most 1 MiB.
+    Put(Bytes),
+    /// Set the key to the content of this raw block or UnixFS file, which the store must have.
+    Link(Cid),
+    /// Remove the key.
+    Delete,
+}
+
+/// The staged edits of one branch.
+#[derive(Clone, Debug, Default)]
+pub struct Staged {
+    edits: BTreeMap<Bytes, Entry>,
+}
+
+impl Staged {
+    /// How many keys are staged.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.edits.len()
+    }
+
+    /// Whether nothing is staged.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
+    /// The staged entry of a key.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&Entry> {
+        self.edits.get(key)
+    }
+
+    /// All staged entries in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Entry)> {
+        self.edits.iter()
+    }
+
+    pub(crate) fn within(&self, span: &Span, reverse: bool) -> Vec<Item> {
+        let from = span
+            .from
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Included);
+        let to = span.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.edits.range::<[u8], _>((from, to));
+        let owned = |(key, entry): (&Bytes, &Entry)| (key.clone(), entry.clone());
+        if reverse {
+            found.rev().map(owned).collect()
+        } else {
+            found.map(owned).collect()
+        }
+    }
+}
+
+impl Repo {
+    /// What is staged on a branch.
+    pub fn staged(&self, branch: &BranchName) -> Result<Arc<Staged>, RepoError> {
+        if let Some(staged) = lock(&self.inner.staged).get(branch) {
+            return Ok(Arc::clone(staged));
+        }
+        let prefix = layout::work(self.inner.id, branch);
+        let mut staged = Staged::default();
+        let mut after: Option<Bytes> = None;
+        loop {
+            let page = self
+                .inner
+                .store
+                .scan_refs(&prefix, after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (name, value) in &page {
+                let entry = decode(value)?;
+                self.observe(entry.stamp);
+                staged.edits.insert(name.slice(prefix.len()..), entry);
+            }
+        }
+        let staged = Arc::new(staged);
+        Ok(Arc::clone(
+            lock(&self.inner.staged)
+                .entry(branch.clone())
+                .or_insert(staged),
+        ))
+    }
+
+    /// The state of a branch with what is staged over it.
+    pub fn working(&self, branch: &BranchName) -> Result<View, RepoError> {
+        Ok(self.state(branch)?.with_staged(self.staged(branch)?))
+    }
+
+    /// Stages edits, all of them or none; they are durable when this returns (REPO-20).
+    pub fn stage(
+        &self,
+        branch: &BranchName,
+        edits: impl IntoIterator<Item = (Bytes, Edit)>,
+        now_ms: u64,
+    ) -> Result<(), RepoError> {
+        self.staged(branch)?;
+        let mut batch = Batch::new();
+        let mut entries = BTreeMap::new();
+        for (key, edit) in edits {
+            check_key(&key)?;
+            let state = match edit {
+                Edit::Put(value) => {
+                    let (state, block) = state_of(value)?;
+                    if let Some(block) = block {
+                        batch.put(block);
+                    }
+                    state
+                }
+                Edit::Link(cid) => {
+                    if !self.inner.store.has(&cid)? {
+                        return Err(RepoError::Missing(cid));
+                    }
+                    State::Link(cid)
+                }
+                Edit::Delete => State::Tombstone,
+            };
+            entries.insert(
+                key,
+                Entry {
+                    stamp: self.tick(now_ms),
+                    state,
+                },
+            );
+        }
+        for (key, entry) in &entries {
+            let name = layout::staged(self.inner.id, branch, key);
+            batch.set_ref(name, Expect::Any, Some(entry.encode()));
+        }
+        // The lock is held over the write, so that memory and disk agree on what is staged.
+        let mut staged = lock(&self.inner.staged);
+        let _outcome = self.inner.store.commit(batch)?;
+        Arc::make_mut(staged.entry(branch.clone()).or_default())
+            .edits
+            .extend(entries);
+        Ok(())
+    }
+
+    /// Drops what is staged on a branch; returns how many keys that were.
+    pub fn unstage(&self, branch: &BranchName) -> Result<usize, RepoError> {
+        loop {
+            let staged = self.staged(branch)?;
+            let mut batch = Batch::new();
+            self.consume(branch, &staged, &mut batch);
+            let mut all = lock(&self.inner.staged);
+            // A key that was staged anew meanwhile is another edit: look again.
+            if let BatchOutcome::Done { .. } = self.inner.store.commit(batch)? {
+                forget(all.entry(branch.clone()).or_default(), &staged);
+                return Ok(staged.len());
+            }
+        }
+    }
+
+    /// Adds to `batch` the removal of the staged edits in `consumed` (REPO-21). An edit that was
+    /// staged anew meanwhile is another edit; the expectation keeps it.
+    pub(crate) fn consume(&self, branch: &BranchName, consumed: &Staged, batch: &mut Batch) {
+        for (key, entry) in &consumed.edits {
+            let name = layout::staged(self.inner.id, branch, key);
+            batch.set_ref(name, Expect::Value(entry.encode()), None::<Bytes>);
+        }
+    }
+}
+
+/// Takes consumed edits out of memory.
+pub(crate) fn forget(staged: &mut Arc<Staged>, consumed: &Staged) {
+    let staged = Arc::make_mut(staged);
+    for (key, entry) in &consumed.edits {
+        if staged.edits.get(key) == Some(entry) {
+            staged.edits.remove(key);
+        }
+    }
+}

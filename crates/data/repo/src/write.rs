@@ -1,0 +1,283 @@
+//! Making commits, and moving the heads of a branch.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use allod_blocks::{Batch, BatchOutcome, Block, Expect};
+use allod_identity::Verified;
+use allod_tree::Tree;
+use bytes::Bytes;
+
+use crate::agents::{speaks, statement_block};
+use crate::conflict;
+use crate::entry::{Entry, left_wins};
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::event::RefMove;
+use crate::ids::{BranchName, CommitId};
+use crate::layout;
+use crate::repo::{
+    Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, encode_heads, lock,
+};
+use crate::stamp::Stamp;
+use crate::statements::{Commit, MESSAGE_BYTES_MAX, PARENTS_MAX};
+use crate::work::{Staged, forget};
+
+/// How often a commit is made anew because the branch moved meanwhile.
+const TRIES: u32 = 16;
+
+/// Encoded entries by key.
+pub(crate) type Entries = BTreeMap<Bytes, Bytes>;
+
+/// What a commit is made of, but for the state it is made on.
+pub(crate) struct Draft<'a> {
+    pub(crate) branch: &'a BranchName,
+    pub(crate) author: Author<'a>,
+    pub(crate) message: &'a str,
+    pub(crate) entries: &'a Entries,
+    /// The newest stamp among the entries.
+    pub(crate) newest: Stamp,
+    /// Blocks that the entries link to and that are not stored yet.
+    pub(crate) blocks: &'a [Block],
+}
+
+impl Repo {
+    /// Commits what is staged on a branch. Durable when it returns; the staged edits are consumed
+    /// in the same batch (REPO-21). A branch without commits begins with this one.
+    pub fn commit_staged(
+        &self,
+        branch: &BranchName,
+        author: Author<'_>,
+        message: &str,
+        now_ms: u64,
+    ) -> Result<CommitId, RepoError> {
+        for _ in 0..TRIES {
+            // Read anew each time: a key that is staged again meanwhile is another edit.
+            let staged = self.staged(branch)?;
+            if staged.is_empty() {
+                return Err(RepoError::NothingStaged);
+            }
+            let entries: Entries = staged
+                .iter()
+                .map(|(key, entry)| (key.clone(), entry.encode()))
+                .collect();
+            let newest = staged.iter().map(|(_, entry)| entry.stamp).max();
+            let draft = Draft {
+                branch,
+                author,
+                message,
+                entries: &entries,
+                newest: newest.unwrap_or_default(),
+                blocks: &[],
+            };
+            let (raw, heads) = self.read_heads(branch)?;
+            if let Some(id) = self.write(&draft, raw, &heads, Some(&staged), now_ms)? {
+                return Ok(id);
+            }
+        }
+        Err(RepoError::Contended(branch.clone()))
+    }
+
+    /// Makes the draft's commit on `heads`. `None` if the branch moved meanwhile.
+    pub(crate) fn write(
+        &self,
+        draft: &Draft<'_>,
+        raw: Option<Bytes>,
+        heads: &Heads,
+        staged: Option<&Staged>,
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        if draft.message.len() > MESSAGE_BYTES_MAX {
+            return Err(RepoError::TooLong {
+                what: "the message",
+                limit: MESSAGE_BYTES_MAX,
+            });
+        }
+        self.check_writer(draft.branch, &draft.author)?;
+        let mut batch = Batch::new();
+        // More heads than a commit may name wait for the commits after it.
+        let parents: Heads = heads.iter().take(PARENTS_MAX).copied().collect();
+        let (base, joined) = self.joined(&parents)?;
+        joined
+            .iter()
+            .chain(draft.blocks)
+            .for_each(|block| batch.put(block.clone()));
+        let overtaken = match staged {
+            Some(staged) => self.overtaken(staged, &parents, &base, now_ms)?,
+            None => Vec::new(),
+        };
+        let mut entries = Cow::Borrowed(draft.entries);
+        for (key, _, renewed) in &overtaken {
+            entries.to_mut().insert(key.clone(), renewed.clone());
+        }
+        let tree = apply(&base, &entries, &mut |block| batch.put(block))?;
+        let commit = self.sign(draft, &parents, &tree, now_ms)?;
+        let id = CommitId::from_cid(*commit.cid());
+        batch.put(statement_block(&commit)?);
+        let mark = layout::commit(self.inner.id, id);
+        batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
+        for (key, aside, kept) in &overtaken {
+            conflict::keep(self, draft.branch, key, (kept, aside), id, &mut batch)?;
+        }
+        let mut next: Heads = heads.difference(&parents).copied().collect();
+        next.insert(id);
+        self.check_room(raw.is_none(), heads.len(), next.len())?;
+        let name = layout::head(self.inner.id, draft.branch);
+        batch.set_ref(name, Expect::read(raw), Some(encode_heads(&next)?));
+        batch.append(RefMove::new(self.id(), draft.branch, heads, &next).encode()?);
+        if let Some(staged) = staged {
+            self.consume(draft.branch, staged, &mut batch);
+        }
+        let mut all = lock(&self.inner.staged);
+        match self.inner.store.commit(batch)? {
+            BatchOutcome::Done { .. } => {}
+            BatchOutcome::Moved { .. } => return Ok(None),
+        }
+        self.keep_tree(&tree);
+        if let (Some(staged), Some(current)) = (staged, all.get_mut(draft.branch)) {
+            forget(current, staged);
+        }
+        Ok(Some(id))
+    }
+
+    /// The staged edits that what arrived since has overtaken (REPO-23): each key with the entry that
+    /// is there now, and the edit under a new stamp.
+    fn overtaken(
+        &self,
+        staged: &Staged,
+        parents: &Heads,
+        base: &Tree,
+        now_ms: u64,
+    ) -> Result<Vec<(Bytes, Bytes, Bytes)>, RepoError> {
+        let oldest = staged.iter().map(|(_, entry)| entry.stamp).min();
+        let mut newer = false;
+        for parent in parents {
+            newer |= Some(self.commit(*parent)?.payload().stamp) >= oldest;
+        }
+        let mut overtaken = Vec::new();
+        // An entry is not later than its commit, so older parents have overtaken nothing.
+        for (key, entry) in staged.iter().filter(|_| newer) {
+            let Some(there) = base.get(key)? else {
+                continue;
+            };
+            if left_wins(&there, &entry.encode()) {
+                let renewed = Entry {
+                    stamp: self.tick(now_ms),
+                    state: entry.state.clone(),
+                };
+                overtaken.push((key.clone(), there, renewed.encode()));
+            }
+        }
+        Ok(overtaken)
+    }
+
+    fn sign(
+        &self,
+        draft: &Draft<'_>,
+        heads: &Heads,
+        tree: &Tree,
+        now_ms: u64,
+    ) -> Result<Verified<Commit>, RepoError> {
+        let mut generation = 0;
+        for parent in heads {
+            let parent = self.commit(*parent)?;
+            generation = generation.max(parent.payload().generation);
+            self.observe(parent.payload().stamp);
+        }
+        self.observe(draft.newest);
+        let policy = self.heads(&BranchName::meta())?;
+        let mut parents: Vec<CommitId> = heads.iter().copied().collect();
+        parents.sort_by_key(|id| id.cid().to_bytes());
+        let commit = Commit {
+            author: draft.author.agent,
+            branch: draft.branch.clone(),
+            generation: generation + 1,
+            message: draft.message.to_owned(),
+            parents,
+            policy: policy.into_iter().next(),
+            space: self.inner.id,
+            stamp: self.tick(now_ms),
+            tree: tree.root(),
+        };
+        Verified::sign(draft.author.key, commit)
+            .map_err(|_error| Refusal::Malformed("a field is out of its range").into())
+    }
+
+    fn check_writer(&self, branch: &BranchName, author: &Author<'_>) -> Result<(), RepoError> {
+        let log = self.inner.agents.key_log(&author.agent)?;
+        if log.equivocation().is_some() {
+            return Err(Refusal::Equivocation.into());
+        }
+        if !speaks(&log, &author.key.public()) {
+            return Err(Refusal::Device.into());
+        }
+        match self.may_write(branch, &author.agent) {
+            Err(Rejected::Refused(refusal)) => Err(refusal.into()),
+            Err(Rejected::Fault(fault)) => Err(fault),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Lets `commit`, which is in the store, join a branch (REPO-7), and records what its join
+    /// with the other heads puts aside (REPO-9).
+    pub(crate) fn advance(
+        &self,
+        branch: &BranchName,
+        commit: CommitId,
+    ) -> Result<Heads, RepoError> {
+        // It may have been accepted before a restart, and never been a head since (REPO-8).
+        self.observe(self.commit(commit)?.payload().stamp);
+        for _ in 0..TRIES {
+            let (raw, heads) = self.read_heads(branch)?;
+            let next = self.heads_with(&heads, commit)?;
+            if next == heads {
+                return Ok(heads);
+            }
+            self.check_room(raw.is_none(), heads.len(), next.len())?;
+            let mut attempt = Batch::new();
+            if next.len() > 1 {
+                let others: Heads = next.iter().copied().filter(|id| *id != commit).collect();
+                conflict::record(self, branch, &others, commit, &mut attempt)?;
+            }
+            let name = layout::head(self.inner.id, branch);
+            attempt.set_ref(name, Expect::read(raw), Some(encode_heads(&next)?));
+            attempt.append(RefMove::new(self.id(), branch, &heads, &next).encode()?);
+            if let BatchOutcome::Done { .. } = self.inner.store.commit(attempt)? {
+                return Ok(next);
+            }
+        }
+        Err(RepoError::Contended(branch.clone()))
+    }
+}
+
+impl Repo {
+    /// The limits of branches and heads, before a branch goes from `before` heads to `after`.
+    fn check_room(&self, is_new: bool, before: usize, after: usize) -> Result<(), RepoError> {
+        if after > HEADS_MAX {
+            return Err(Refusal::TooManyHeads.into());
+        }
+        if !is_new && after <= before {
+            return Ok(());
+        }
+        let branches = self.branches()?;
+        if is_new && branches.len() >= BRANCHES_MAX {
+            return Err(Refusal::TooManyBranches.into());
+        }
+        let total: usize = branches.iter().map(|(_, heads)| heads.len()).sum();
+        if total + after - before.min(after) > HEADS_TOTAL_MAX {
+            return Err(Refusal::TooManyHeads.into());
+        }
+        Ok(())
+    }
+}
+
+/// `base` with `entries` set.
+pub(crate) fn apply(
+    base: &Tree,
+    entries: &Entries,
+    out: &mut dyn FnMut(Block),
+) -> Result<Tree, RepoError> {
+    let edits = entries
+        .iter()
+        .map(|(key, entry)| (key.clone(), Some(entry.clone())));
+    Ok(base.edit(edits, out)?)
+}

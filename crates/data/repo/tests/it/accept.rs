@@ -1,0 +1,282 @@
+//! REPO-10 to REPO-19: what a receiver refuses, one fault at a time.
+
+use std::sync::Arc;
+
+use allod_blocks::{Batch, Block, Codec, sha256_cid};
+use allod_identity::{KeyLog, Verified};
+use allod_repo::{
+    BranchName, Commit, CommitId, DRIFT_MS_MAX, Edit, Entry, Refusal, Rejected, Repo, SpaceId,
+    Stamp, State,
+};
+use bytes::Bytes;
+
+use crate::world::{Person, START, deliver, get, heads, main, put, refusal, replica, send, space};
+
+/// A commit of `repo`'s, changed by `change` and signed again.
+fn forged(repo: &Repo, signer: &Person, id: CommitId, change: impl FnOnce(&mut Commit)) -> Bytes {
+    let mut commit = repo.commit(id).unwrap().payload().clone();
+    change(&mut commit);
+    Verified::sign(&signer.0, commit).unwrap().bytes().clone()
+}
+
+fn review(to: &Repo, bytes: Bytes) -> Refusal {
+    refusal(to.review(bytes, START).map(|_| ()))
+}
+
+#[test]
+fn each_fault_of_a_commit_is_refused() {
+    let (ada, eve) = (Person::new(1), Person::new(2));
+    let repo = space(&ada);
+    let first = put(&repo, &ada, &[("a", Some("1"))], START);
+    let other = replica(&repo);
+
+    let honest = repo.commit(first).unwrap().bytes().clone();
+    let mut flipped = honest.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert_eq!(review(&other, flipped.into()), Refusal::Signature);
+    assert!(matches!(
+        review(&other, honest.slice(1..)),
+        Refusal::Malformed(_)
+    ));
+    let change = |change: fn(&mut Commit)| review(&other, forged(&repo, &ada, first, change));
+    assert_eq!(
+        change(|commit| commit.space = SpaceId::from_cid(sha256_cid(Codec::DagCbor, b"other"))),
+        Refusal::WrongSpace
+    );
+    assert_eq!(
+        change(|commit| {
+            commit.parents = vec![CommitId::from_cid(sha256_cid(Codec::DagCbor, b"unknown"))];
+            commit.generation = 2;
+        }),
+        Refusal::Parent
+    );
+    assert_eq!(
+        change(|commit| commit.stamp = Stamp::at_millis(START + DRIFT_MS_MAX + 1)),
+        Refusal::Future
+    );
+    assert_eq!(
+        review(&other, forged(&repo, &eve, first, |_| {})),
+        Refusal::Device
+    );
+    let by_eve = |commit: &mut Commit| commit.author = Person::new(2).author().agent;
+    assert_eq!(
+        review(&other, forged(&repo, &eve, first, by_eve)),
+        Refusal::NotMember
+    );
+    assert_eq!(
+        review(
+            &other,
+            forged(&repo, &eve, first, |commit| {
+                commit.author = Person::new(2).author().agent;
+                commit.branch = BranchName::meta();
+            })
+        ),
+        Refusal::NotOwner
+    );
+    assert!(other.review(honest, START).is_ok());
+}
+
+#[test]
+fn a_child_must_be_later_than_its_parent() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let first = put(&repo, &ada, &[("a", Some("1"))], START);
+    let second = put(&repo, &ada, &[("a", Some("2"))], START + 1);
+    let other = replica(&repo);
+    deliver(&repo, &other, first, &main(), START).unwrap();
+    let stamp = repo.commit(first).unwrap().payload().stamp;
+    for change in [
+        (&|commit: &mut Commit| commit.stamp = stamp) as &dyn Fn(&mut Commit),
+        &|commit| commit.generation = 3,
+    ] {
+        let bytes = forged(&repo, &ada, second, change);
+        assert!(matches!(review(&other, bytes), Refusal::Malformed(_)));
+    }
+    let meta = forged(&repo, &ada, second, |commit| {
+        commit.branch = BranchName::meta();
+    });
+    assert_eq!(review(&other, meta), Refusal::Branch);
+}
+
+#[test]
+fn changes_must_lead_to_the_signed_root() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let id = put(&repo, &ada, &[("a", Some("1")), ("b", Some("2"))], START);
+    let other = replica(&repo);
+    let commit = repo.commit(id).unwrap();
+    let honest = repo
+        .changes_of(commit.payload(), usize::MAX)
+        .unwrap()
+        .unwrap();
+    let try_changes = |change: &dyn Fn(&mut std::collections::BTreeMap<Bytes, Bytes>)| {
+        let mut changes = honest.clone();
+        change(&mut changes);
+        let reviewed = other.review(commit.bytes().clone(), START).unwrap();
+        refusal(other.with_changes(reviewed, &changes).map(|_| ()))
+    };
+    let entry = |stamp: Stamp, state| Entry { stamp, state }.encode();
+    let stamp = commit.payload().stamp;
+    assert_eq!(
+        try_changes(&|changes| drop(changes.remove(&b"a"[..]))),
+        Refusal::Root
+    );
+    assert_eq!(
+        try_changes(&|changes| {
+            changes.insert("c".into(), entry(stamp, State::Tombstone));
+        }),
+        Refusal::Root
+    );
+    assert!(matches!(
+        try_changes(&|changes| drop(changes.insert("a".into(), "junk".into()))),
+        Refusal::Entry(_)
+    ));
+    let later = Stamp::from_bits(stamp.bits() + 1);
+    assert_eq!(
+        try_changes(&|changes| drop(changes.insert("a".into(), entry(later, State::Tombstone)))),
+        Refusal::EntryStamp
+    );
+    assert_eq!(
+        other.heads(&main()).unwrap(),
+        heads(&replica(&repo)),
+        "nothing moved"
+    );
+}
+
+/// REPO-16: a commit may not put an older entry back over a newer one.
+#[test]
+fn an_entry_must_win_against_what_it_replaces() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let first = put(&repo, &ada, &[("a", Some("1"))], START);
+    let old = repo
+        .changes_of(repo.commit(first).unwrap().payload(), 1000)
+        .unwrap()
+        .unwrap();
+    let second = put(&repo, &ada, &[("a", Some("2"))], START + 1);
+    let other = replica(&repo);
+    deliver(&repo, &other, first, &main(), START).unwrap();
+    deliver(&repo, &other, second, &main(), START).unwrap();
+    let tree = repo.commit(first).unwrap().payload().tree;
+    let back = forged(&repo, &ada, second, |commit| {
+        commit.parents = vec![second];
+        commit.generation = 3;
+        commit.stamp = Stamp::at_millis(START + 2);
+        commit.tree = tree;
+    });
+    let reviewed = other.review(back, START).unwrap();
+    let outcome = other.with_changes(reviewed, &old).map(|_| ());
+    assert_eq!(refusal(outcome), Refusal::EntryStamp);
+}
+
+#[test]
+fn what_is_linked_to_must_have_been_sent() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let id = put(&repo, &ada, &[("large", Some(&"x".repeat(5000)))], START);
+    let other = replica(&repo);
+    let commit = repo.commit(id).unwrap();
+    let changes = repo
+        .changes_of(commit.payload(), usize::MAX)
+        .unwrap()
+        .unwrap();
+    let reviewed = other.review(commit.bytes().clone(), START).unwrap();
+    let complete = other.with_changes(reviewed, &changes).unwrap();
+    assert_eq!(
+        other.missing_blocks(complete.links(), 9).unwrap().blocks,
+        complete.links()
+    );
+    assert_eq!(refusal(other.accept(complete, &main())), Refusal::Missing);
+    assert!(heads(&other).is_empty());
+    send(&repo, &other, &main(), START).unwrap();
+    assert_eq!(get(&other, "large").unwrap().len(), 5000);
+}
+
+/// REPO-17: a commit made on `main` does not become a rule by being shown as `meta`.
+#[test]
+fn a_commit_cannot_be_smuggled_into_meta() {
+    let (ada, bob) = (Person::new(1), Person::new(2));
+    let repo = space(&ada);
+    let key = format!("member/{}", bob.author().agent);
+    repo.stage(
+        &main(),
+        [(Bytes::from(key), Edit::Put("write".into()))],
+        START,
+    )
+    .unwrap();
+    let id = repo
+        .commit_staged(&main(), ada.author(), "data, not a rule", START)
+        .unwrap();
+    let other = replica(&repo);
+    deliver(&repo, &other, id, &main(), START).unwrap();
+    let outcome = other.join_branch(&BranchName::meta(), &[id].into());
+    assert!(matches!(outcome, Err(Rejected::Refused(Refusal::Branch))));
+    assert!(!other.is_member(&bob.author().agent).unwrap());
+}
+
+/// IDENT-13: two events at one position are kept as proof, and their agent is not believed.
+#[test]
+fn an_agent_that_says_two_things_at_once_is_frozen() {
+    let (ada, next) = (Person::new(1), Person::new(2));
+    let repo = space(&ada);
+    let id = put(&repo, &ada, &[("a", Some("1"))], START);
+    let log = |device: u8| {
+        let mut log = KeyLog::inception(&ada.0, &next.0.public()).unwrap();
+        log.add_device(&ada.0, Person::new(device).0.device_id(), "device", START)
+            .unwrap();
+        log.events()
+            .iter()
+            .map(|event| event.bytes().clone())
+            .collect::<Vec<_>>()
+    };
+    let other = replica(&repo);
+    let agent = ada.author().agent;
+    other.agents().learn(&agent, &log(3)).unwrap();
+    assert!(
+        other
+            .review(repo.commit(id).unwrap().bytes().clone(), START)
+            .is_ok()
+    );
+    let fork = other.agents().learn(&agent, &log(4));
+    assert!(matches!(
+        fork,
+        Err(Rejected::Refused(Refusal::Equivocation))
+    ));
+    let again = Repo::open(Arc::clone(other.store()), other.id()).unwrap();
+    assert_eq!(
+        review(&again, repo.commit(id).unwrap().bytes().clone()),
+        Refusal::Equivocation
+    );
+    assert!(
+        again
+            .agents()
+            .key_log(&agent)
+            .unwrap()
+            .equivocation()
+            .is_some()
+    );
+}
+
+/// REPO-12, REPO-17: a block that reads as a commit is none unless it was accepted as one. A member
+/// could store such bytes as a value, and show their name as a head.
+#[test]
+fn bytes_that_read_as_a_commit_are_no_commit() {
+    let (ada, eve) = (Person::new(1), Person::new(2));
+    let repo = space(&ada);
+    repo.add_member(&eve.author().agent, ada.author(), START)
+        .unwrap();
+    let id = put(&repo, &ada, &[("a", Some("1"))], START + 1);
+    let forged = forged(&repo, &eve, id, |commit| commit.branch = BranchName::meta());
+    for codec in [Codec::Raw, Codec::DagCbor] {
+        let block = Block::new(codec, forged.clone()).unwrap();
+        let name = CommitId::from_cid(*block.cid());
+        let mut batch = Batch::new();
+        batch.put(block);
+        let _outcome = repo.store().commit(batch).unwrap();
+        assert!(!repo.has_commit(name).unwrap());
+        let before = repo.heads(&BranchName::meta()).unwrap();
+        let outcome = repo.join_branch(&BranchName::meta(), &[name].into());
+        assert!(matches!(outcome, Err(Rejected::Refused(Refusal::Parent))));
+        assert_eq!(repo.heads(&BranchName::meta()).unwrap(), before);
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the repo through its public interface.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod accept;
+mod entries;
+mod replicas;
+mod space;
+mod transactions;
+mod vectors;
+mod world;
