@@ -1,0 +1,629 @@
+//! What comes from the peer: commits, completed one after the other.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use allod_blocks::{Batch, Block, Cid, Codec};
+use allod_repo::{
+    BranchName, CommitId, Complete, Heads, Refusal, Rejected, Repo, RepoError, Reviewed,
+};
+use allod_tree::{Walk, WalkError};
+use bytes::Bytes;
+
+use crate::limits::{COMMITS_MAX, CREDIT_BYTES, STORE_BATCH_BYTES, WANT_FRAME_MAX, WANTED_MAX};
+use crate::message::{Message, Mode};
+use crate::session::{Fault, Refused, Stats};
+
+/// Blocks looked at in one step, whether they come from the store or from the peer.
+const STEP: usize = 512;
+
+/// Missing blocks that are looked up at a time: 6 MiB of names.
+const FETCH_SCAN_MAX: usize = 65_536;
+
+/// The receiving half of a session.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    branches: Vec<(BranchName, Vec<CommitId>)>,
+    /// Messages that wait for the commit at hand, with the bytes they were charged.
+    queue: VecDeque<(Message, usize)>,
+    queued_bytes: u64,
+    current: Current,
+    /// Indexes of files that were here already, and that the peer was told of.
+    opened: BTreeSet<Cid>,
+    /// Blocks on their way for the commit at hand.
+    wanted: BTreeSet<Cid>,
+    /// Blocks on their way for commits that were refused meanwhile.
+    stale: BTreeSet<Cid>,
+    batch: Batch,
+    batch_bytes: usize,
+    /// What is dealt with and not yet given back as credit.
+    owed: u64,
+    commits: usize,
+    in_changes: bool,
+    pub(crate) peer_done: bool,
+    pub(crate) settled: bool,
+}
+
+/// The commit at hand.
+#[derive(Debug)]
+enum Current {
+    None,
+    /// Its changes are coming in.
+    Changes {
+        reviewed: Box<Reviewed>,
+        branch: BranchName,
+        entries: BTreeMap<Bytes, Bytes>,
+        bytes: usize,
+    },
+    /// It was refused; its changes are passed over.
+    Skipped,
+    /// Its tree is being walked.
+    Walking {
+        reviewed: Box<Reviewed>,
+        branch: BranchName,
+        walk: Box<Walk>,
+    },
+    /// Its files are being fetched.
+    Fetching {
+        complete: Box<Complete>,
+        branch: BranchName,
+        /// Blocks still to be asked for, the next one last.
+        todo: Vec<Cid>,
+    },
+}
+
+/// A commit whose tree is whole; what it links to is looked up next.
+fn fetching(complete: Complete, branch: BranchName) -> Current {
+    Current::Fetching {
+        complete: Box::new(complete),
+        branch,
+        todo: Vec::new(),
+    }
+}
+
+/// What a step of the receiving half asks of the session.
+pub(crate) struct Step {
+    pub(crate) send: Vec<Message>,
+    /// Whether there is more to do without hearing from the peer.
+    pub(crate) again: bool,
+}
+
+impl Inbound {
+    pub(crate) fn new(branches: Vec<(BranchName, Vec<CommitId>)>) -> Self {
+        Self {
+            branches,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            current: Current::None,
+            opened: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            batch: Batch::new(),
+            batch_bytes: 0,
+            owed: 0,
+            commits: 0,
+            in_changes: false,
+            peer_done: false,
+            settled: false,
+        }
+    }
+
+    /// Queues a message that must be dealt with in order. `Err` with a code if it may not come now.
+    pub(crate) fn enqueue(&mut self, message: Message, bytes: usize) -> Result<(), &'static str> {
+        if self.peer_done || self.in_changes != matches!(message, Message::Changes { .. }) {
+            return Err("E_ORDER");
+        }
+        match &message {
+            Message::Commit { mode, .. } => {
+                self.commits += 1;
+                self.in_changes = *mode == Mode::Changes;
+                if self.commits > COMMITS_MAX {
+                    return Err("E_LIMIT");
+                }
+            }
+            Message::Changes { last, .. } => self.in_changes = !last,
+            Message::Done => self.peer_done = true,
+            _ => {}
+        }
+        self.queued_bytes += bytes as u64;
+        // One message may overdraw the credit, so the window is that and one frame.
+        if self.queued_bytes > CREDIT_BYTES + crate::limits::FRAME_BYTES_MAX as u64 {
+            return Err("E_LIMIT");
+        }
+        self.queue.push_back((message, bytes));
+        Ok(())
+    }
+
+    /// Takes blocks that were wanted. `Err` with a code if one was not.
+    pub(crate) fn blocks(
+        &mut self,
+        repo: &Repo,
+        blocks: Vec<Bytes>,
+        absent: &[Cid],
+        stats: &mut Stats,
+    ) -> Result<Result<Option<Message>, &'static str>, Fault> {
+        let mut refused = None;
+        for bytes in blocks {
+            stats.blocks_in += 1;
+            let Some(block) = self.identify(bytes) else {
+                return Ok(Err("E_ORDER"));
+            };
+            refused = self.feed(repo, block, stats)?.or(refused);
+        }
+        for cid in absent {
+            if self.stale.remove(cid) {
+                continue;
+            }
+            if !self.wanted.remove(cid) {
+                return Ok(Err("E_ORDER"));
+            }
+            refused = refused.or(self.refuse_current(Refusal::Missing, stats));
+        }
+        Ok(Ok(refused))
+    }
+
+    /// The wanted block with this content. Contents carry no name: the hash finds it.
+    fn identify(&mut self, bytes: Bytes) -> Option<Block> {
+        let likely = match self.current {
+            Current::Walking { .. } => [Codec::DagCbor, Codec::Raw, Codec::DagPb],
+            _ => [Codec::Raw, Codec::DagPb, Codec::DagCbor],
+        };
+        for codec in likely {
+            let block = Block::new(codec, bytes.clone()).ok()?;
+            if self.wanted.remove(block.cid()) || self.stale.remove(block.cid()) {
+                // The peer offers its links with it.
+                if codec == Codec::DagPb {
+                    self.opened.insert(*block.cid());
+                }
+                return Some(block);
+            }
+        }
+        // Another hash function, or a block that nobody asked for.
+        let other =
+            self.wanted.iter().chain(&self.stale).find(|cid| {
+                cid.hash().code() != 0x12 && Block::verify(**cid, bytes.clone()).is_ok()
+            });
+        let cid = *other?;
+        self.wanted.remove(&cid);
+        self.stale.remove(&cid);
+        Block::verify(cid, bytes).ok()
+    }
+
+    fn feed(
+        &mut self,
+        repo: &Repo,
+        block: Block,
+        stats: &mut Stats,
+    ) -> Result<Option<Message>, Fault> {
+        let checked = match &mut self.current {
+            Current::Walking { walk, .. } => match walk.feed(block.clone()) {
+                Ok(_) => true,
+                Err(WalkError::NotWanted { .. }) => false,
+                Err(_) => return Ok(self.refuse_current(Refusal::Tree, stats)),
+            },
+            _ => false,
+        };
+        // Nodes are kept only if a walk has checked them; parts of files need no more than a name.
+        if !checked && block.cid().codec() == Codec::DagCbor.code() {
+            return Ok(None);
+        }
+        self.batch_bytes += block.bytes().len();
+        self.batch.put(block);
+        if self.batch_bytes >= STORE_BATCH_BYTES {
+            self.flush(repo)?;
+        }
+        Ok(None)
+    }
+
+    fn flush(&mut self, repo: &Repo) -> Result<(), Fault> {
+        if !self.batch.is_empty() {
+            let _outcome = repo.store().commit(std::mem::take(&mut self.batch))?;
+            self.batch_bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Goes on with the commit at hand, or begins the next one. Bounded work.
+    pub(crate) fn step(
+        &mut self,
+        repo: &Repo,
+        now_ms: u64,
+        stats: &mut Stats,
+    ) -> Result<Step, Fault> {
+        let mut send = Vec::new();
+        let again = match std::mem::replace(&mut self.current, Current::None) {
+            Current::Walking {
+                reviewed,
+                branch,
+                walk,
+            } => self.walk(repo, reviewed, branch, walk, &mut send, stats)?,
+            Current::Fetching {
+                complete,
+                branch,
+                todo,
+            } => self.fetch(repo, complete, branch, todo, &mut send, stats)?,
+            current => {
+                self.current = current;
+                self.next(repo, now_ms, &mut send, stats)?
+            }
+        };
+        if self.owed > CREDIT_BYTES / 4 {
+            send.push(Message::Credit(std::mem::take(&mut self.owed)));
+        }
+        Ok(Step { send, again })
+    }
+
+    fn next(
+        &mut self,
+        repo: &Repo,
+        now_ms: u64,
+        send: &mut Vec<Message>,
+        stats: &mut Stats,
+    ) -> Result<bool, Fault> {
+        let Some((message, bytes)) = self.queue.pop_front() else {
+            return Ok(false);
+        };
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes as u64);
+        self.owed += bytes as u64;
+        match message {
+            Message::KeyEvents { agent, events } => match repo.agents().learn(&agent, &events) {
+                // Its commits will be refused for want of a device; the session goes on.
+                Ok(()) | Err(Rejected::Refused(_)) => {}
+                Err(Rejected::Fault(fault)) => return Err(fault.into()),
+            },
+            Message::Commit {
+                statement,
+                branch,
+                mode,
+            } => {
+                let index = usize::try_from(branch).unwrap_or(usize::MAX);
+                let named = self.branches.get(index);
+                if named.is_some_and(|(branch, _)| !branch.is_meta()) {
+                    send.extend(self.settle_meta(repo, stats)?);
+                }
+                let begun = self.begin(repo, statement, branch, mode, now_ms)?;
+                send.extend(begun.err().map(|refused| stats.refuse(refused)));
+            }
+            Message::Changes { entries, last } => {
+                self.changes(repo, entries, last, send, stats)?;
+            }
+            Message::Done => {
+                self.settle(repo, send, stats)?;
+                send.push(Message::Ack);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn begin(
+        &mut self,
+        repo: &Repo,
+        statement: Bytes,
+        branch: u64,
+        mode: Mode,
+        now_ms: u64,
+    ) -> Result<Result<(), Refused>, Fault> {
+        let id = CommitId::from_cid(allod_blocks::sha256_cid(Codec::DagCbor, &statement));
+        self.current = if mode == Mode::Changes {
+            Current::Skipped
+        } else {
+            Current::None
+        };
+        let branch = usize::try_from(branch)
+            .ok()
+            .and_then(|index| self.branches.get(index));
+        let Some((branch, _)) = branch else {
+            return Ok(Err(Refused::new(id, Refusal::Branch)));
+        };
+        let branch = branch.clone();
+        if repo.has_commit(id)? {
+            return Ok(Ok(()));
+        }
+        let reviewed = match repo.review(statement, now_ms) {
+            Ok(reviewed) => Box::new(reviewed),
+            Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
+            Err(Rejected::Fault(fault)) => return Err(fault.into()),
+        };
+        self.current = match mode {
+            Mode::Changes => Current::Changes {
+                reviewed,
+                branch,
+                entries: BTreeMap::new(),
+                bytes: 0,
+            },
+            Mode::Walk => {
+                let mut known = Vec::new();
+                for parent in &reviewed.commit().payload().parents {
+                    known.push(repo.tree(repo.commit(*parent)?.payload().tree)?);
+                }
+                match Walk::new(reviewed.commit().payload().tree, known) {
+                    Ok(walk) => Current::Walking {
+                        reviewed,
+                        branch,
+                        walk: Box::new(walk),
+                    },
+                    Err(_) => return Ok(Err(Refused::new(id, Refusal::Tree))),
+                }
+            }
+        };
+        Ok(Ok(()))
+    }
+
+    fn changes(
+        &mut self,
+        repo: &Repo,
+        more: Vec<(Bytes, Bytes)>,
+        last: bool,
+        send: &mut Vec<Message>,
+        stats: &mut Stats,
+    ) -> Result<(), Fault> {
+        let current = std::mem::replace(&mut self.current, Current::None);
+        let Current::Changes {
+            reviewed,
+            branch,
+            mut entries,
+            mut bytes,
+        } = current
+        else {
+            self.current = if last {
+                Current::None
+            } else {
+                Current::Skipped
+            };
+            return Ok(());
+        };
+        let id = reviewed.id();
+        stats.entries_in += more.len() as u64;
+        let added: usize = more
+            .iter()
+            .map(|(key, entry)| key.len() + entry.len())
+            .sum();
+        stats.entry_bytes_in += added as u64;
+        bytes += added;
+        entries.extend(more);
+        if bytes > crate::limits::CHANGES_BYTES_MAX {
+            self.current = if last {
+                Current::None
+            } else {
+                Current::Skipped
+            };
+            let refused = Refused::new(id, Refusal::Malformed("too many changes in one commit"));
+            send.push(stats.refuse(refused));
+            return Ok(());
+        }
+        if !last {
+            self.current = Current::Changes {
+                reviewed,
+                branch,
+                entries,
+                bytes,
+            };
+            return Ok(());
+        }
+        match repo.with_changes(*reviewed, &entries) {
+            Ok(complete) => {
+                self.current = fetching(complete, branch);
+            }
+            Err(Rejected::Refused(refusal)) => send.push(stats.refuse(Refused::new(id, refusal))),
+            Err(Rejected::Fault(fault)) => return Err(fault.into()),
+        }
+        Ok(())
+    }
+
+    /// Feeds the walk what the store has, and asks the peer for the rest (SYNC-7).
+    fn walk(
+        &mut self,
+        repo: &Repo,
+        reviewed: Box<Reviewed>,
+        branch: BranchName,
+        mut walk: Box<Walk>,
+        send: &mut Vec<Message>,
+        stats: &mut Stats,
+    ) -> Result<bool, Fault> {
+        let id = reviewed.id();
+        let mut ask = Vec::new();
+        let mut opened = Vec::new();
+        let mut local = 0;
+        while ask.len() < WANT_FRAME_MAX
+            && local < STEP
+            && self.outstanding() + ask.len() + WANT_FRAME_MAX <= WANTED_MAX
+        {
+            let names = walk.want(1);
+            let Some(cid) = names.first().copied() else {
+                break;
+            };
+            if self.stale.remove(&cid) {
+                // On its way already, for a commit that was refused meanwhile.
+                self.wanted.insert(cid);
+                continue;
+            }
+            let Some(block) = repo.store().get(&cid)? else {
+                ask.push(cid);
+                continue;
+            };
+            local += 1;
+            opened.push(cid);
+            if walk.feed(block).is_err() {
+                self.stale.append(&mut self.wanted);
+                send.push(stats.refuse(Refused::new(id, Refusal::Tree)));
+                return Ok(true);
+            }
+        }
+        if !ask.is_empty() || !opened.is_empty() {
+            self.wanted.extend(ask.iter().copied());
+            send.push(Message::Want {
+                opened,
+                names: ask.clone(),
+            });
+        }
+        if walk.is_done() {
+            self.flush(repo)?;
+            let progress = walk.progress();
+            stats.entries_in += progress.seen;
+            match repo.with_tree(*reviewed) {
+                Ok(complete) => {
+                    self.current = fetching(complete, branch);
+                }
+                Err(Rejected::Refused(refusal)) => {
+                    send.push(stats.refuse(Refused::new(id, refusal)));
+                }
+                Err(Rejected::Fault(fault)) => return Err(fault.into()),
+            }
+            return Ok(true);
+        }
+        let again = local >= STEP || ask.len() >= WANT_FRAME_MAX;
+        stats.walk = Some(walk.progress());
+        self.current = Current::Walking {
+            reviewed,
+            branch,
+            walk,
+        };
+        Ok(again)
+    }
+
+    /// Asks for what the commit links to; accepts it once everything is there (SYNC-9).
+    fn fetch(
+        &mut self,
+        repo: &Repo,
+        complete: Box<Complete>,
+        branch: BranchName,
+        mut todo: Vec<Cid>,
+        send: &mut Vec<Message>,
+        stats: &mut Stats,
+    ) -> Result<bool, Fault> {
+        let id = complete.id();
+        if !todo.is_empty() || !self.wanted.is_empty() {
+            if self.outstanding() <= WANT_FRAME_MAX {
+                let next = todo.split_off(todo.len().saturating_sub(WANT_FRAME_MAX));
+                self.want(next, send);
+            }
+            self.current = Current::Fetching {
+                complete,
+                branch,
+                todo,
+            };
+            return Ok(false);
+        }
+        // Everything asked for has come: see whether it brought links to more.
+        self.flush(repo)?;
+        let missing = match repo.missing_blocks(complete.links(), FETCH_SCAN_MAX) {
+            Ok(missing) => missing,
+            Err(Rejected::Refused(refusal)) => {
+                send.push(stats.refuse(Refused::new(id, refusal)));
+                return Ok(true);
+            }
+            Err(Rejected::Fault(fault)) => return Err(fault.into()),
+        };
+        if missing.blocks.is_empty() {
+            match repo.accept(*complete, &branch) {
+                Ok(()) => stats.commits_in += 1,
+                Err(Rejected::Refused(refusal)) => {
+                    send.push(stats.refuse(Refused::new(id, refusal)));
+                }
+                Err(Rejected::Fault(fault)) => return Err(fault.into()),
+            }
+            return Ok(true);
+        }
+        let mut untold = missing.indexes;
+        untold.retain(|cid| self.opened.insert(*cid));
+        for opened in untold.chunks(WANTED_MAX) {
+            let (opened, names) = (opened.to_vec(), Vec::new());
+            send.push(Message::Want { opened, names });
+        }
+        todo = missing.blocks;
+        self.current = Current::Fetching {
+            complete,
+            branch,
+            todo,
+        };
+        Ok(true)
+    }
+
+    /// Asks for blocks, but for those that are on their way already.
+    fn want(&mut self, names: Vec<Cid>, send: &mut Vec<Message>) {
+        let mut ask = Vec::new();
+        for cid in names {
+            let on_its_way = self.stale.remove(&cid);
+            if self.wanted.insert(cid) && !on_its_way {
+                ask.push(cid);
+            }
+        }
+        if !ask.is_empty() {
+            let opened = Vec::new();
+            send.push(Message::Want { opened, names: ask });
+        }
+    }
+
+    /// Blocks that the peer has been asked for and has not answered.
+    fn outstanding(&self) -> usize {
+        self.wanted.len() + self.stale.len()
+    }
+
+    fn refuse_current(&mut self, refusal: Refusal, stats: &mut Stats) -> Option<Message> {
+        let id = match std::mem::replace(&mut self.current, Current::None) {
+            Current::Walking { reviewed, .. } => reviewed.id(),
+            Current::Fetching { complete, .. } => complete.id(),
+            current => {
+                self.current = current;
+                return None;
+            }
+        };
+        self.stale.append(&mut self.wanted);
+        Some(stats.refuse(Refused::new(id, refusal)))
+    }
+
+    /// Everything has arrived: what was accepted joins its branches (SYNC-10).
+    fn settle(
+        &mut self,
+        repo: &Repo,
+        send: &mut Vec<Message>,
+        stats: &mut Stats,
+    ) -> Result<(), Fault> {
+        self.flush(repo)?;
+        send.extend(self.settle_meta(repo, stats)?);
+        for (branch, heads) in self.branches.iter().filter(|(branch, _)| !branch.is_meta()) {
+            send.extend(join(repo, branch, heads, stats)?);
+        }
+        self.settled = true;
+        Ok(())
+    }
+
+    /// `meta` comes first, so all of it is there when a commit of another branch begins: what it
+    /// says of members is in force for that commit (SYNC-10).
+    fn settle_meta(&mut self, repo: &Repo, stats: &mut Stats) -> Result<Vec<Message>, Fault> {
+        let mut send = Vec::new();
+        // Taken out, so that it happens once.
+        for (branch, heads) in self
+            .branches
+            .iter_mut()
+            .filter(|(branch, _)| branch.is_meta())
+        {
+            send.extend(join(repo, branch, &std::mem::take(heads), stats)?);
+        }
+        Ok(send)
+    }
+}
+
+/// Lets those of `heads` that were accepted join a branch; tells of those that may not.
+fn join(
+    repo: &Repo,
+    branch: &BranchName,
+    heads: &[CommitId],
+    stats: &mut Stats,
+) -> Result<Vec<Message>, Fault> {
+    let mut send = Vec::new();
+    for head in heads {
+        if !repo.has_commit(*head)? {
+            continue;
+        }
+        match repo.join_branch(branch, &Heads::from([*head])) {
+            Ok(_) => {}
+            // The branch stays as it is: it has too many heads, or may not have this one.
+            Err(Rejected::Refused(refusal) | Rejected::Fault(RepoError::Refused(refusal))) => {
+                send.push(stats.refuse(Refused::new(*head, refusal)));
+            }
+            Err(Rejected::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+    Ok(send)
+}

@@ -1,0 +1,46 @@
+//! The numbers of `specs/30-sync.md`, "Limits".
+
+/// The longest frame, in bytes, but for one with a single larger block (SYNC-1).
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024 + 256 * 1024;
+
+/// The longest frame of all: one block of 2 MiB and its envelope.
+pub const FRAME_BYTES_CEILING: usize = allod_blocks::BLOCK_BYTES_MAX + 64 * 1024;
+
+/// Block bytes put into one frame.
+pub(crate) const BLOCKS_FRAME_BYTES: usize = 1024 * 1024;
+
+/// Changed entries of a commit that are sent as such, in bytes (SYNC-6).
+pub(crate) const CHANGES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of changes put into one frame.
+pub(crate) const CHANGES_FRAME_BYTES: usize = 256 * 1024;
+
+/// Bytes that may be sent ahead of the receiver (SYNC-11).
+pub(crate) const CREDIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Blocks that may be wanted and not yet answered (SYNC-12).
+pub(crate) const WANTED_MAX: usize = 1024;
+
+/// Blocks asked for in one frame.
+pub(crate) const WANT_FRAME_MAX: usize = 256;
+
+/// Blocks offered and not yet served.
+pub(crate) const OFFERED_MAX: usize = 1 << 20;
+
+/// Commits in one session.
+pub(crate) const COMMITS_MAX: usize = 1 << 20;
+
+/// Key logs listed in a hello.
+pub(crate) const LOGS_MAX: usize = 256;
+
+/// Samples listed in a hello.
+pub(crate) const SAMPLES_MAX: usize = 512;
+
+/// Silence after which a session ends, in milliseconds (SYNC-13).
+pub const IDLE_MS: u64 = 60_000;
+
+/// Bytes of received blocks that are stored in one batch.
+pub(crate) const STORE_BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// The longest error code and reason in a refuse or close, in bytes.
+pub(crate) const REASON_BYTES_MAX: usize = 512;

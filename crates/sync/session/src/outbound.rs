@@ -1,0 +1,262 @@
+//! What goes to the peer: the commits it lacks, and the blocks it asks for.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use allod_blocks::{Block, Cid, Codec, file_links};
+use allod_identity::AgentId;
+use allod_repo::{BranchName, CommitId, Entry, Repo, RepoError, State};
+use allod_tree::Node;
+use bytes::Bytes;
+
+use crate::limits::{
+    BLOCKS_FRAME_BYTES, CHANGES_BYTES_MAX, CHANGES_FRAME_BYTES, COMMITS_MAX, CREDIT_BYTES,
+    OFFERED_MAX,
+};
+use crate::message::{Hello, Message, Mode};
+use crate::session::{Fault, Stats};
+
+/// The sending half of a session.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    /// Commits to send, with the index of their branch.
+    plan: VecDeque<(CommitId, u64)>,
+    /// Messages of the commit at hand that wait for credit.
+    ready: VecDeque<Message>,
+    /// How many key events of an author the peer has.
+    told: BTreeMap<AgentId, u64>,
+    credit: u64,
+    /// Blocks that the peer was told of and may ask for once (SYNC-8).
+    offered: BTreeSet<Cid>,
+    /// Blocks that it asked for.
+    asked: VecDeque<Cid>,
+    pub(crate) done: bool,
+}
+
+impl Outbound {
+    /// Plans what a peer that says `hello` lacks (SYNC-4).
+    pub(crate) fn plan(
+        repo: &Repo,
+        branches: &[(BranchName, Vec<CommitId>)],
+        hello: &Hello,
+    ) -> Result<Self, Fault> {
+        let mut known: BTreeSet<CommitId> = hello.samples.iter().copied().collect();
+        known.extend(
+            hello
+                .branches
+                .iter()
+                .flat_map(|(_, heads)| heads.iter().copied()),
+        );
+        let mut planned = BTreeSet::new();
+        let mut plan = VecDeque::new();
+        for (index, (_, heads)) in (0u64..).zip(branches) {
+            for id in repo.missing(&heads.iter().copied().collect(), &known)? {
+                if planned.insert(id) {
+                    plan.push_back((id, index));
+                }
+            }
+        }
+        if plan.len() > COMMITS_MAX {
+            // The oldest are enough for now; the next session goes on from there.
+            plan.truncate(COMMITS_MAX);
+        }
+        Ok(Self {
+            plan,
+            ready: VecDeque::new(),
+            told: hello.logs.iter().copied().collect(),
+            credit: CREDIT_BYTES,
+            offered: BTreeSet::new(),
+            asked: VecDeque::new(),
+            done: false,
+        })
+    }
+
+    /// Commits still to be sent.
+    pub(crate) fn remaining(&self) -> usize {
+        self.plan.len()
+    }
+
+    pub(crate) fn add_credit(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_add(bytes);
+    }
+
+    /// The next message, if there is one and the credit allows it.
+    pub(crate) fn poll(
+        &mut self,
+        repo: &Repo,
+        stats: &mut Stats,
+    ) -> Result<Option<Message>, Fault> {
+        if let Some(blocks) = self.serve(repo)? {
+            return Ok(Some(blocks));
+        }
+        if self.done {
+            return Ok(None);
+        }
+        if self.ready.is_empty() {
+            let Some((id, branch)) = self.plan.pop_front() else {
+                self.done = true;
+                return Ok(Some(Message::Done));
+            };
+            self.prepare(repo, id, branch)?;
+            stats.commits_out += 1;
+        }
+        // A message is sent while any credit is left, so that one larger than the rest of the
+        // credit does not block for ever; the receiver's window allows for it.
+        if self.credit == 0 {
+            return Ok(None);
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    pub(crate) fn charge(&mut self, bytes: usize) {
+        self.credit = self.credit.saturating_sub(bytes as u64);
+    }
+
+    fn prepare(&mut self, repo: &Repo, id: CommitId, branch: u64) -> Result<(), Fault> {
+        let commit = repo.commit(id)?;
+        let said = commit.payload();
+        self.tell_log(repo, &said.author)?;
+        let statement = commit.bytes().clone();
+        let Some(changes) = repo.changes_of(said, CHANGES_BYTES_MAX)? else {
+            self.offer(said.tree)?;
+            self.ready.push_back(Message::Commit {
+                statement,
+                branch,
+                mode: Mode::Walk,
+            });
+            return Ok(());
+        };
+        self.ready.push_back(Message::Commit {
+            statement,
+            branch,
+            mode: Mode::Changes,
+        });
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for (key, entry) in changes {
+            self.offer_link(&entry)?;
+            if bytes + key.len() + entry.len() > CHANGES_FRAME_BYTES {
+                let entries = std::mem::take(&mut entries);
+                self.ready.push_back(Message::Changes {
+                    entries,
+                    last: false,
+                });
+                bytes = 0;
+            }
+            bytes += key.len() + entry.len();
+            entries.push((key, entry));
+        }
+        self.ready.push_back(Message::Changes {
+            entries,
+            last: true,
+        });
+        Ok(())
+    }
+
+    /// SYNC-5.
+    fn tell_log(&mut self, repo: &Repo, author: &AgentId) -> Result<(), Fault> {
+        let log = repo.agents().key_log(author)?;
+        let has = self
+            .told
+            .insert(*author, log.events().len() as u64)
+            .unwrap_or(0);
+        let skip = usize::try_from(has).unwrap_or(usize::MAX);
+        let events: Vec<Bytes> = log
+            .events()
+            .iter()
+            .skip(skip)
+            .map(|event| event.bytes().clone())
+            .collect();
+        if !events.is_empty() {
+            self.ready.push_back(Message::KeyEvents {
+                agent: *author,
+                events,
+            });
+        }
+        Ok(())
+    }
+
+    fn offer(&mut self, cid: Cid) -> Result<(), Fault> {
+        if self.offered.len() >= OFFERED_MAX {
+            return Err(Fault::Limit("blocks offered"));
+        }
+        self.offered.insert(cid);
+        Ok(())
+    }
+
+    fn offer_link(&mut self, entry: &Bytes) -> Result<(), Fault> {
+        match Entry::decode(entry) {
+            Ok(Entry {
+                state: State::Link(cid),
+                ..
+            }) => self.offer(cid),
+            Ok(_) => Ok(()),
+            Err(_) => Err(RepoError::Damaged("a stored entry does not decode").into()),
+        }
+    }
+
+    /// Takes note of a want; `false` if more is wanted than may be (SYNC-12).
+    pub(crate) fn ask(
+        &mut self,
+        repo: &Repo,
+        opened: &[Cid],
+        names: Vec<Cid>,
+    ) -> Result<bool, Fault> {
+        for cid in opened {
+            if self.offered.remove(cid)
+                && let Some(block) = repo.store().get(cid)?
+            {
+                self.offer_links_of(&block)?;
+            }
+        }
+        self.asked.extend(names);
+        Ok(self.asked.len() <= crate::limits::WANTED_MAX)
+    }
+
+    /// The next frame of blocks that were asked for.
+    fn serve(&mut self, repo: &Repo) -> Result<Option<Message>, Fault> {
+        let mut blocks = Vec::new();
+        let mut absent = Vec::new();
+        let mut bytes = 0;
+        while let Some(cid) = self.asked.front().copied() {
+            let block = if self.offered.contains(&cid) {
+                repo.store().get(&cid)?
+            } else {
+                None
+            };
+            let Some(block) = block else {
+                self.asked.pop_front();
+                absent.push(cid);
+                continue;
+            };
+            if bytes > 0 && bytes + block.bytes().len() > BLOCKS_FRAME_BYTES {
+                break;
+            }
+            self.asked.pop_front();
+            self.offered.remove(&cid);
+            self.offer_links_of(&block)?;
+            bytes += block.bytes().len();
+            blocks.push(block.into_bytes());
+        }
+        if blocks.is_empty() && absent.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Message::Blocks { blocks, absent }))
+    }
+
+    fn offer_links_of(&mut self, block: &Block) -> Result<(), Fault> {
+        if block.cid().codec() != Codec::DagCbor.code() {
+            let links = file_links(block).map_err(|_error| RepoError::Damaged("a stored file"))?;
+            return links.into_iter().try_for_each(|cid| self.offer(cid));
+        }
+        let node = Node::decode(block.bytes().clone())
+            .map_err(|_error| RepoError::Damaged("a stored node does not decode"))?;
+        if node.level() == 0 {
+            return node
+                .entries()
+                .try_for_each(|(_, entry)| self.offer_link(&entry));
+        }
+        (0..node.len())
+            .filter_map(|index| node.link(index))
+            .try_for_each(|cid| self.offer(cid))
+    }
+}

@@ -1,0 +1,580 @@
+//! The session as a machine.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use allod_blocks::StoreError;
+use allod_identity::{AgentId, DeviceId};
+use allod_repo::{BranchName, CommitId, Refusal, Rejected, Repo, RepoError};
+use allod_tree::{TreeError, WalkProgress};
+use bytes::Bytes;
+
+use crate::inbound::Inbound;
+use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
+use crate::message::{Hello, Message, VERSION};
+use crate::outbound::Outbound;
+
+/// One side of a session about one space.
+///
+/// Pure but for the repo it is given: no clock, no randomness, no network. Call
+/// [`handle`](Self::handle) for each input, then [`poll`](Self::poll) until `None`; while
+/// [`is_busy`](Self::is_busy), hand it a [`Input::Tick`] before waiting for the peer. The initiator
+/// begins with a tick. Each call does a bounded amount of work. Time never goes backwards. A
+/// driver reads and writes at the same time, and says [`hold`](Self::hold) while the peer does not
+/// read.
+///
+/// After [`Output::Close`] the session is over: further inputs are ignored.
+#[derive(Debug)]
+pub struct Session {
+    repo: Repo,
+    me: Me,
+    peer: DeviceId,
+    /// What this side's hello named, once it was said.
+    said: Option<Vec<(BranchName, Vec<CommitId>)>>,
+    flow: Option<Flow>,
+    out: VecDeque<Output>,
+    stats: Stats,
+    heard_ms: u64,
+    busy: bool,
+    hold: bool,
+    closed: bool,
+}
+
+/// Both directions, once the peer has said hello.
+#[derive(Debug)]
+struct Flow {
+    outbound: Outbound,
+    inbound: Inbound,
+    peer_agent: AgentId,
+    /// The heads that its hello named.
+    theirs: BTreeSet<CommitId>,
+    acked: bool,
+}
+
+/// Which side a session is on, and who it speaks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Me {
+    /// Whom this node acts for.
+    pub agent: AgentId,
+    /// Whether this side says hello first.
+    pub initiator: bool,
+    /// Whether the hello carries this agent's key log: on first contact with a node.
+    pub introduce: bool,
+}
+
+/// What happens to a session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A frame from the peer.
+    Frame(Bytes),
+    /// There is work left ([`Session::is_busy`]).
+    Tick,
+    /// For 60 seconds neither a frame came from the peer nor one of ours could be sent (SYNC-13).
+    Silence,
+}
+
+/// What a session asks of its driver.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Output {
+    /// Send this frame to the peer.
+    Send(Bytes),
+    /// Tell whoever is interested.
+    Event(Event),
+    /// The session is over; send what was asked before this, then close the stream.
+    Close(Outcome),
+}
+
+/// What a session tells of its progress.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer was recognised.
+    Met {
+        /// Its agent.
+        agent: AgentId,
+        /// Commits that it lacks.
+        to_send: usize,
+    },
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Both sides have all that the other had, but for what was refused.
+    Complete,
+    /// This side ended it.
+    Ended {
+        /// The registered code.
+        code: &'static str,
+        /// The reason in words.
+        reason: String,
+    },
+    /// The peer ended it.
+    EndedByPeer {
+        /// The code it gave.
+        code: String,
+        /// The reason it gave.
+        reason: String,
+    },
+}
+
+/// A commit that was not accepted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// The commit.
+    pub commit: CommitId,
+    /// The registered code.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+}
+
+impl Refused {
+    pub(crate) fn new(commit: CommitId, refusal: Refusal) -> Self {
+        Self {
+            commit,
+            code: refusal.code().to_owned(),
+            reason: refusal.to_string(),
+        }
+    }
+}
+
+/// Refusals kept in the figures; more are only counted.
+const REFUSED_MAX: usize = 100;
+
+/// Figures of a session.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Commits accepted.
+    pub commits_in: u64,
+    /// Commits sent.
+    pub commits_out: u64,
+    /// Entries received.
+    pub entries_in: u64,
+    /// Bytes of keys and entries received as changes.
+    pub entry_bytes_in: u64,
+    /// Blocks received.
+    pub blocks_in: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Commits of the peer that were refused here; the first hundred.
+    pub refused: Vec<Refused>,
+    /// Commits that the peer refused; the first hundred.
+    pub refused_by_peer: Vec<Refused>,
+    /// How far the walk at hand is.
+    pub walk: Option<WalkProgress>,
+}
+
+impl Stats {
+    /// Notes a refusal; returns the message that tells the peer.
+    pub(crate) fn refuse(&mut self, refused: Refused) -> Message {
+        let Refused {
+            commit,
+            code,
+            reason,
+        } = refused.clone();
+        if self.refused.len() < REFUSED_MAX {
+            self.refused.push(refused);
+        }
+        Message::Refuse {
+            commit,
+            code,
+            reason,
+        }
+    }
+}
+
+/// Why this side cannot go on. Blame: this side, or a limit.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    #[error("too many {0}")]
+    Limit(&'static str),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+impl From<TreeError> for Fault {
+    fn from(error: TreeError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+impl From<Rejected> for Fault {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Fault(fault) => Self::Repo(fault),
+            Rejected::Refused(refusal) => Self::Repo(refusal.into()),
+        }
+    }
+}
+
+/// Why a call ended early: a code and a reason for the peer.
+struct Stop(&'static str, String);
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match &fault {
+            Fault::Limit(_) => Self("E_LIMIT", fault.to_string()),
+            Fault::Repo(_) => Self("E_FAULT", fault.to_string()),
+        }
+    }
+}
+
+impl Session {
+    /// A session about `repo`'s space with the device that the transport has authenticated.
+    #[must_use]
+    pub fn new(repo: Repo, me: Me, peer: DeviceId, now_ms: u64) -> Self {
+        Self {
+            repo,
+            me,
+            peer,
+            said: None,
+            flow: None,
+            out: VecDeque::new(),
+            stats: Stats::default(),
+            heard_ms: now_ms,
+            busy: me.initiator,
+            hold: false,
+            closed: false,
+        }
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, now_ms: u64, input: Input) {
+        if self.closed {
+            return;
+        }
+        let result = match input {
+            Input::Frame(frame) => {
+                self.heard_ms = now_ms;
+                self.stats.bytes_in += frame.len() as u64;
+                self.frame(&frame)
+            }
+            Input::Silence => Err(Stop(
+                "E_TIMEOUT",
+                "nothing was heard for 60 seconds".to_owned(),
+            )),
+            Input::Tick => Ok(()),
+        };
+        let result = result.and_then(|()| self.work(now_ms));
+        if let Err(Stop(code, reason)) = result {
+            self.end(code, reason);
+        }
+    }
+
+    /// The next thing to do for the driver.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Whether there is work that needs no input from the peer.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        self.busy && !self.closed
+    }
+
+    /// Tells the session that its driver has frames in hand that the peer does not take (`true`), or
+    /// that it has sent them. Meanwhile nothing but answers to the peer is made, so that two sides
+    /// which both have much to send go on reading (SYNC-15).
+    pub const fn hold(&mut self, hold: bool) {
+        self.busy |= self.hold && !hold;
+        self.hold = hold;
+    }
+
+    /// When [`Input::Silence`] is due if nothing is heard until then and nothing could be sent, in
+    /// milliseconds since 1970.
+    #[must_use]
+    pub const fn deadline(&self) -> u64 {
+        self.heard_ms.saturating_add(IDLE_MS)
+    }
+
+    /// Whether the session is over.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The figures so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Commits that the peer has now that the session is complete: those it named, and, if it refused
+    /// none, those that this side named.
+    #[must_use]
+    pub fn shared_heads(&self) -> BTreeSet<CommitId> {
+        let mut heads = BTreeSet::new();
+        if let Some(flow) = &self.flow {
+            heads.extend(flow.theirs.iter().copied());
+        }
+        if self.stats.refused_by_peer.is_empty() {
+            heads.extend(
+                self.said
+                    .iter()
+                    .flatten()
+                    .flat_map(|(_, heads)| heads.iter().copied()),
+            );
+        }
+        heads
+    }
+
+    /// The peer's agent, once it was recognised.
+    #[must_use]
+    pub fn peer_agent(&self) -> Option<AgentId> {
+        self.flow.as_ref().map(|flow| flow.peer_agent)
+    }
+
+    fn frame(&mut self, frame: &Bytes) -> Result<(), Stop> {
+        let message = Message::decode(frame).map_err(|error| Stop("E_FRAME", error.to_string()))?;
+        let order = |what: &str| Stop("E_ORDER", format!("{what} is not allowed now"));
+        if let Message::Close { code, reason } = message {
+            self.closed = true;
+            self.out
+                .push_back(Output::Close(Outcome::EndedByPeer { code, reason }));
+            return Ok(());
+        }
+        if let Message::Hello(hello) = message {
+            return if self.flow.is_some() {
+                Err(order("a second hello"))
+            } else {
+                self.meet(&hello)
+            };
+        }
+        let Some(flow) = &mut self.flow else {
+            return Err(order("a message before hello"));
+        };
+        match message {
+            Message::KeyEvents { .. }
+            | Message::Commit { .. }
+            | Message::Changes { .. }
+            | Message::Done => {
+                let charged = if message.is_charged() { frame.len() } else { 0 };
+                flow.inbound
+                    .enqueue(message, charged)
+                    .map_err(|code| Stop(code, "out of order or over the credit".to_owned()))?;
+            }
+            Message::Want { opened, names } => {
+                if !flow.outbound.ask(&self.repo, &opened, names)? {
+                    return Err(Stop("E_LIMIT", "too many blocks wanted at once".to_owned()));
+                }
+            }
+            Message::Blocks { blocks, absent } => {
+                let taken = flow
+                    .inbound
+                    .blocks(&self.repo, blocks, &absent, &mut self.stats)?;
+                let refused = taken.map_err(|code| {
+                    Stop(
+                        code,
+                        "a block that matches no name that was asked for".to_owned(),
+                    )
+                })?;
+                if let Some(message) = refused {
+                    self.send(&message);
+                }
+            }
+            Message::Refuse {
+                commit,
+                code,
+                reason,
+            } => {
+                if self.stats.refused_by_peer.len() < REFUSED_MAX {
+                    self.stats.refused_by_peer.push(Refused {
+                        commit,
+                        code,
+                        reason,
+                    });
+                }
+            }
+            Message::Ack => {
+                if !flow.outbound.done || flow.acked {
+                    return Err(order("an ack"));
+                }
+                flow.acked = true;
+            }
+            Message::Credit(bytes) => flow.outbound.add_credit(bytes),
+            Message::Hello(_) | Message::Close { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Recognises the peer (SYNC-2, SYNC-3) and plans what to send.
+    fn meet(&mut self, hello: &Hello) -> Result<(), Stop> {
+        if hello.version != VERSION {
+            return Err(Stop(
+                "E_VERSION",
+                format!("version {} is not known here", hello.version),
+            ));
+        }
+        if hello.space != self.repo.id() {
+            return Err(Stop(
+                "E_WRONG_SPACE",
+                "this session is about another space".to_owned(),
+            ));
+        }
+        if !self.repo.is_member(&hello.agent).map_err(Fault::from)? {
+            return Err(not_member());
+        }
+        let events: Vec<Bytes> = hello
+            .events
+            .iter()
+            .map(|event| Bytes::copy_from_slice(event))
+            .collect();
+        match self.repo.agents().learn(&hello.agent, &events) {
+            Ok(()) | Err(Rejected::Refused(_)) => {}
+            Err(Rejected::Fault(fault)) => return Err(Fault::from(fault).into()),
+        }
+        let agents = self.repo.agents();
+        let log = agents.key_log(&hello.agent).map_err(Fault::from)?;
+        let acts = log.is_device(&self.peer) || *hello.agent.key() == *self.peer.key();
+        if !acts || log.equivocation().is_some() {
+            // The same words for all strangers: who guesses a member learns nothing (SYNC-3).
+            return Err(not_member());
+        }
+        if self.said.is_none() {
+            self.hello()?;
+        }
+        let outbound = Outbound::plan(&self.repo, self.said.as_deref().unwrap_or_default(), hello)?;
+        let to_send = outbound.remaining();
+        self.flow = Some(Flow {
+            outbound,
+            inbound: Inbound::new(hello.branches.clone()),
+            peer_agent: hello.agent,
+            theirs: hello
+                .branches
+                .iter()
+                .flat_map(|(_, heads)| heads.iter().copied())
+                .collect(),
+            acked: false,
+        });
+        self.out.push_back(Output::Event(Event::Met {
+            agent: hello.agent,
+            to_send,
+        }));
+        Ok(())
+    }
+
+    fn hello(&mut self) -> Result<(), Stop> {
+        let hello = self.make_hello().map_err(Fault::from)?;
+        self.said = Some(hello.branches.clone());
+        self.send(&Message::Hello(Box::new(hello)));
+        Ok(())
+    }
+
+    fn make_hello(&self) -> Result<Hello, RepoError> {
+        let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
+        let mut all = BTreeSet::new();
+        for (name, heads) in self.repo.branches()? {
+            all.extend(heads.iter().copied());
+            branches.push((name, heads.into_iter().collect()));
+        }
+        branches.sort_by_key(|(name, _)| !name.is_meta());
+        let mut samples = self.repo.samples(&all)?;
+        samples.truncate(SAMPLES_MAX);
+        let mut logs = Vec::new();
+        let mut agents = vec![self.repo.genesis().payload().owner];
+        agents.extend(self.repo.members()?);
+        for agent in agents.into_iter().take(LOGS_MAX) {
+            logs.push((
+                agent,
+                self.repo.agents().key_log(&agent)?.events().len() as u64,
+            ));
+        }
+        let mut events = Vec::new();
+        if self.me.introduce {
+            let log = self.repo.agents().key_log(&self.me.agent)?;
+            events.extend(
+                log.events()
+                    .iter()
+                    .map(|event| event.bytes().to_vec().into()),
+            );
+        }
+        Ok(Hello {
+            agent: self.me.agent,
+            branches,
+            events,
+            logs,
+            samples,
+            space: self.repo.id(),
+            version: VERSION,
+        })
+    }
+
+    /// Goes on with both directions.
+    fn work(&mut self, now_ms: u64) -> Result<(), Stop> {
+        if self.closed {
+            return Ok(());
+        }
+        if self.me.initiator && self.said.is_none() {
+            self.hello()?;
+        }
+        self.busy = false;
+        let Some(mut flow) = self.flow.take() else {
+            return Ok(());
+        };
+        let result = self.step(&mut flow, now_ms);
+        let over = flow.acked && flow.inbound.settled;
+        self.flow = Some(flow);
+        result?;
+        if over {
+            self.closed = true;
+            self.out.push_back(Output::Close(Outcome::Complete));
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, flow: &mut Flow, now_ms: u64) -> Result<(), Stop> {
+        let step = flow.inbound.step(&self.repo, now_ms, &mut self.stats)?;
+        self.busy |= step.again;
+        for message in &step.send {
+            self.send(message);
+        }
+        if self.hold {
+            return Ok(());
+        }
+        if let Some(message) = flow.outbound.poll(&self.repo, &mut self.stats)? {
+            let bytes = self.send(&message);
+            if message.is_charged() {
+                flow.outbound.charge(bytes);
+            }
+            self.busy = true;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: &Message) -> usize {
+        let frame = message.encode();
+        let bytes = frame.len();
+        self.stats.bytes_out += bytes as u64;
+        self.out.push_back(Output::Send(frame));
+        bytes
+    }
+
+    fn end(&mut self, code: &'static str, reason: String) {
+        self.closed = true;
+        self.send(&Message::Close {
+            code: code.to_owned(),
+            reason: short(&reason),
+        });
+        self.out
+            .push_back(Output::Close(Outcome::Ended { code, reason }));
+    }
+}
+
+fn not_member() -> Stop {
+    let reason = "not a space that this agent shares here";
+    Stop("E_NOT_MEMBER", reason.to_owned())
+}
+
+/// A reason cut to what a close may carry.
+fn short(reason: &str) -> String {
+    reason.chars().take(120).collect()
+}

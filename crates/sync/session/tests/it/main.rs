@@ -1,0 +1,14 @@
+//! Tests of the session through its public interface.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod hostile;
+mod join;
+mod pair;
+mod sessions;
+mod vectors;

@@ -1,0 +1,183 @@
+//! What sessions achieve between honest peers.
+
+use allod_blocks::{FileProfile, add_file, read_file};
+use allod_repo::{BranchName, Edit};
+use allod_sync::Message;
+use bytes::Bytes;
+
+use crate::pair::{Person, START, get, pairs, put, replica, run, space, talk};
+
+fn root(repo: &allod_repo::Repo) -> allod_blocks::Cid {
+    repo.state(&BranchName::main()).unwrap().tree().root()
+}
+
+#[test]
+fn an_empty_replica_gets_everything() {
+    let ada = Person::new(1);
+    let full = space(&ada, &[]);
+    for n in 0..20 {
+        put(
+            &full,
+            &ada,
+            &pairs(n * 5..n * 5 + 10, "value"),
+            START + u64::from(n),
+        );
+    }
+    for initiator in [true, false] {
+        let empty = replica(&full);
+        let sides = [(&full, &ada), (&empty, &ada)];
+        let (left, right) = if initiator {
+            (sides[0], sides[1])
+        } else {
+            (sides[1], sides[0])
+        };
+        let done = talk(left, right);
+        assert!(done.is_complete(), "{:?} {:?}", done.left, done.right);
+        assert_eq!(root(&empty), root(&full));
+        assert_eq!(empty.check(&mut |_, _| {}).unwrap().problem_count, 0);
+    }
+}
+
+/// A commit too large for the fast path: its tree is walked.
+#[test]
+fn a_large_commit_is_walked_and_a_cut_session_goes_on_where_it_was() {
+    let ada = Person::new(1);
+    let full = space(&ada, &[]);
+    put(&full, &ada, &pairs(0..60_000, &"x".repeat(80)), START);
+    let empty = replica(&full);
+    let whole = talk((&full, &ada), (&empty, &ada));
+    assert!(whole.is_complete());
+    assert_eq!(root(&empty), root(&full));
+    assert!(
+        whole
+            .messages
+            .iter()
+            .any(|(_, message)| matches!(message, Message::Want { .. }))
+    );
+
+    let empty = replica(&full);
+    let cut = run(
+        (&full, &ada),
+        (&empty, &ada),
+        whole.messages.len() - 3,
+        &mut |_, f| Some(f),
+    );
+    assert!(!cut.is_complete());
+    assert!(
+        empty.heads(&BranchName::main()).unwrap().is_empty(),
+        "nothing half-arrived shows"
+    );
+    let rest = talk((&full, &ada), (&empty, &ada));
+    assert!(rest.is_complete());
+    assert_eq!(rest.right_stats.refused, []);
+    assert_eq!(root(&empty), root(&full));
+    assert!(
+        rest.right_stats.blocks_in < whole.right_stats.blocks_in * 7 / 10,
+        "{} of {} blocks came again",
+        rest.right_stats.blocks_in,
+        whole.right_stats.blocks_in
+    );
+}
+
+/// The fast path: what one side changed crosses once, in few bytes and one round trip.
+#[test]
+fn changes_cost_little_more_than_themselves() {
+    let ada = Person::new(1);
+    let left = space(&ada, &[]);
+    put(&left, &ada, &pairs(0..20_000, &"x".repeat(80)), START);
+    let right = replica(&left);
+    assert!(talk((&left, &ada), (&right, &ada)).is_complete());
+    let changed: Vec<_> = (0..100u32)
+        .map(|n| (format!("key {:08}", n * 199), format!("{n:0>100}")))
+        .collect();
+    let size: usize = changed
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    put(&left, &ada, &changed, START + 5);
+    let done = talk((&left, &ada), (&right, &ada));
+    assert!(done.is_complete());
+    assert_eq!(root(&left), root(&right));
+    let limit = size as u64 * 3 / 2 + 2048;
+    assert!(
+        done.bytes() <= limit,
+        "{} bytes for {size}, limit {limit}",
+        done.bytes()
+    );
+    // After the hellos: commit, changes and done one way, ack the other.
+    let mut turns = 0;
+    let mut last = None;
+    for (left, message) in &done.messages {
+        let data = !matches!(message, Message::Hello(_) | Message::Done | Message::Ack);
+        if data && last != Some(*left) {
+            turns += 1;
+            last = Some(*left);
+        }
+    }
+    assert_eq!(turns, 1, "data flows one way in one go");
+}
+
+#[test]
+fn both_sides_changed_and_a_second_session_has_nothing_to_do() {
+    let (ada, bob) = (Person::new(1), Person::new(2));
+    let left = space(&ada, &[&bob]);
+    put(&left, &ada, &pairs(0..100, "base"), START);
+    let right = replica(&left);
+    assert!(talk((&right, &bob), (&left, &ada)).left.is_some());
+    assert!(talk((&left, &ada), (&right, &bob)).is_complete());
+    for n in 0..30 {
+        put(
+            &left,
+            &ada,
+            &pairs(n..n + 3, "ada"),
+            START + 10 + u64::from(n),
+        );
+        put(
+            &right,
+            &bob,
+            &pairs(n + 1..n + 4, "bob"),
+            START + 11 + u64::from(n),
+        );
+    }
+    assert!(talk((&right, &bob), (&left, &ada)).is_complete());
+    assert_eq!(root(&left), root(&right));
+    assert!(!left.conflicts(&BranchName::main(), 100).unwrap().is_empty());
+    let again = talk((&left, &ada), (&right, &bob));
+    assert!(again.is_complete());
+    assert_eq!(
+        (again.left_stats.commits_in, again.right_stats.commits_in),
+        (0, 0)
+    );
+    assert!(again.bytes() < 4096, "{}", again.bytes());
+}
+
+#[test]
+fn blobs_follow_and_are_whole_before_the_heads_move() {
+    let ada = Person::new(1);
+    let full = space(&ada, &[]);
+    let content: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
+    let store = full.store().as_ref();
+    let profile = FileProfile::UNIXFS_V1_2025;
+    let info = add_file(store, profile, &mut &content[..], &mut |_| {}).unwrap();
+    let main = BranchName::main();
+    full.stage(&main, [(Bytes::from("film"), Edit::Link(info.cid))], START)
+        .unwrap();
+    full.commit_staged(&main, ada.author(), "a film", START)
+        .unwrap();
+    put(
+        &full,
+        &ada,
+        &[("page".into(), "text ".repeat(1000))],
+        START + 1,
+    );
+
+    let empty = replica(&full);
+    let cut = run((&full, &ada), (&empty, &ada), 9, &mut |_, f| Some(f));
+    assert!(!cut.is_complete());
+    assert!(empty.heads(&main).unwrap().is_empty());
+    assert!(talk((&full, &ada), (&empty, &ada)).is_complete());
+    let mut read = Vec::new();
+    read_file(empty.store().as_ref(), &info.cid, &mut read).unwrap();
+    assert!(read == content);
+    assert_eq!(get(&empty, "page").unwrap().len(), 5000);
+}
