@@ -1,0 +1,347 @@
+//! What can be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use allod::StoreKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
+#[derive(Debug, Parser)]
+#[command(
+    name = "allod",
+    version,
+    propagate_version = true,
+    infer_subcommands = true
+)]
+#[command(after_help = "Start with:\n  allod init\n  allod space new notes\n  \
+    allod put hello world\n  allod commit -m 'First words'\n\nSee it all at work:\n  allod demo")]
+pub(crate) struct Cli {
+    /// The home's directory [default: the platform's data directory]
+    #[arg(long, global = true, env = "ALLOD_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// The space, by its name here or its id [default: the home's current space]
+    #[arg(long, short = 's', global = true, value_name = "NAME")]
+    pub(crate) space: Option<String>,
+    /// Print data as JSON: one value, or one object a line for lists
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print data and errors only
+    #[arg(long, short = 'q', global = true)]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a home: keys, a store, an agent
+    Init(Init),
+    /// Show who this is; let another device act for you
+    Id {
+        #[command(subcommand)]
+        command: Option<IdCommand>,
+    },
+    /// Run the node until it is told to stop
+    Up(Up),
+    /// Make, list, choose, share and join spaces
+    Space {
+        #[command(subcommand)]
+        command: SpaceCommand,
+    },
+    /// Stage a value under a key
+    #[command(
+        after_help = "Examples:\n  allod put greeting hello\n  allod put notes/today - < today.md"
+    )]
+    Put {
+        /// The key
+        key: String,
+        /// The value; `-` or nothing reads standard input
+        value: Option<String>,
+    },
+    /// Print the value of a key
+    Get {
+        /// The key
+        key: String,
+        /// Print the bytes as they are
+        #[arg(long)]
+        raw: bool,
+        /// As of a branch or commit
+        #[arg(long, value_name = "COMMIT")]
+        at: Option<String>,
+    },
+    /// Stage the removal of keys
+    Del {
+        /// The keys
+        #[arg(required = true)]
+        keys: Vec<String>,
+    },
+    /// List keys
+    Ls(Ls),
+    /// Stage the rows of files: a JSON array, NDJSON, CSV, or the files of a directory
+    Import(Import),
+    /// Write keys and values to a file or directory
+    Export(Export),
+    /// Add a file as a blob and print its CID
+    Add {
+        /// The file; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Write a blob to standard output
+    Cat {
+        /// Its name: a CID, `ipfs://...`, `proto://<sha256>`, `sha256-...`
+        cid: String,
+    },
+    /// Record what is staged
+    Commit {
+        /// What to say of it
+        #[arg(short = 'm', long, value_name = "TEXT")]
+        message: String,
+    },
+    /// Show where a space stands
+    Status,
+    /// Show the history, newest first
+    Log {
+        /// At most so many commits
+        #[arg(long, short = 'n', value_name = "N")]
+        limit: Option<usize>,
+        /// From a branch or commit instead of the current branch
+        from: Option<String>,
+    },
+    /// Show a commit and what it changed
+    Show {
+        /// The commit, or enough of its id, or a branch
+        commit: String,
+    },
+    /// Show what differs between two states, or what is staged
+    Diff {
+        /// The one state [default: the branch]
+        from: Option<String>,
+        /// The other state [default: the branch with what is staged]
+        to: Option<String>,
+    },
+    /// List branches, or make one
+    Branch {
+        /// The new branch
+        name: Option<String>,
+        /// Where it starts [default: the current branch]
+        at: Option<String>,
+    },
+    /// Go to a branch; what is staged stays with the branch it was staged on
+    Switch {
+        /// The branch, or with --detach a commit
+        name: String,
+        /// Go to a commit, to look at it
+        #[arg(long)]
+        detach: bool,
+        /// Make the branch first
+        #[arg(long, short = 'c', conflicts_with = "detach")]
+        create: bool,
+    },
+    /// Show what was put aside where two people changed the same key
+    Conflicts {
+        /// At most so many
+        #[arg(long, short = 'n', default_value_t = 100)]
+        limit: usize,
+    },
+    /// Exchange with the peers of the space, or with one
+    Sync {
+        /// A device, the end of one, an agent or an address
+        peer: Option<String>,
+    },
+    /// List the peers of the space
+    Peers,
+    /// Verify every commit, node, entry and file of the space
+    Check,
+    /// Print a completion script
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Three nodes show what Allod does, on this machine
+    Demo(Demo),
+}
+
+impl Command {
+    /// Whether the command needs the keys.
+    pub(crate) fn signs(&self) -> bool {
+        match self {
+            Self::Commit { .. } | Self::Sync { .. } | Self::Up(_) => true,
+            Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
+            Self::Space { command } => {
+                !matches!(command, SpaceCommand::List | SpaceCommand::Use { .. })
+            }
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Seal the keys with a random secret in this file instead of a passphrase
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// What to call this device
+    #[arg(long, default_value = "device")]
+    pub(crate) device_name: String,
+    /// Make a device that an agent on another one will take in
+    #[arg(long)]
+    pub(crate) device_only: bool,
+    /// The engine of the store
+    #[arg(long, value_enum, default_value_t = Engine::Fjall)]
+    pub(crate) store: Engine,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Engine {
+    Fjall,
+    Sled,
+}
+
+impl From<Engine> for StoreKind {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Fjall => Self::Fjall,
+            Engine::Sled => Self::Sled,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdCommand {
+    /// Let another device act for this agent; writes the key log for it
+    AddDevice {
+        /// The device: what `allod id` prints there
+        device: String,
+        /// What to call it
+        #[arg(long, default_value = "device")]
+        name: String,
+        /// Where to write the key log [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make this device act for the agent whose key log names it
+    Adopt {
+        /// The key log that `add-device` wrote
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, default_value = "0.0.0.0:0", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpaceCommand {
+    /// Begin a space
+    New {
+        /// What to call it
+        name: String,
+    },
+    /// List the spaces here
+    List,
+    /// Make a space the current one
+    Use {
+        /// Its name or id
+        name: String,
+    },
+    /// Print a ticket: whoever holds it may join and write
+    Ticket {
+        /// The space [default: the current one]
+        name: Option<String>,
+        /// Addresses to put into it [default: those of the running node]
+        #[arg(long, value_name = "ADDR")]
+        addr: Vec<SocketAddr>,
+        /// Days until it expires
+        #[arg(long, default_value_t = 7)]
+        days: u64,
+    },
+    /// Join the space of a ticket and fetch it
+    Join {
+        /// The ticket
+        ticket: String,
+        /// What to call the space here [default: as its owner does]
+        #[arg(long = "as", value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Keys that begin with this
+    pub(crate) prefix: Option<String>,
+    /// From this key on
+    #[arg(long, value_name = "KEY", conflicts_with = "prefix")]
+    pub(crate) from: Option<String>,
+    /// Up to and without this key
+    #[arg(long, value_name = "KEY", conflicts_with = "prefix")]
+    pub(crate) to: Option<String>,
+    /// At most so many
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Backwards
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// With kinds, sizes and times
+    #[arg(long, short = 'l')]
+    pub(crate) long: bool,
+    /// As of a branch or commit
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  allod import people.csv --key email --prefix person/\n  \
+    allod import examples/learning-paths\n\nAll rows are staged, or none. Then: allod commit -m '...'"
+)]
+pub(crate) struct Import {
+    /// The files or directories
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The field that names a row
+    #[arg(long, value_name = "FIELD", default_value = "id")]
+    pub(crate) key: String,
+    /// What to put before each key
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Keys that begin with this
+    pub(crate) prefix: Option<String>,
+    /// A file for ndjson and car, a directory for dir [default: standard output]
+    #[arg(long, short = 'o', value_name = "PATH")]
+    pub(crate) out: Option<PathBuf>,
+    /// ndjson: a row a key; dir: a file a key; car: the tree and all it refers to as a CAR archive
+    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
+    pub(crate) format: Format,
+    /// As of a branch or commit
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Format {
+    Ndjson,
+    Dir,
+    Car,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep the homes of the three nodes in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Entries that the space is brought to
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) entries: usize,
+}

@@ -1,0 +1,250 @@
+//! The control socket: commands of other processes, run by the node that holds the home.
+//!
+//! A connection is one command. Frames are a kind byte, a length (u32, little-endian), and bytes.
+//! The one who asks sends its arguments first; then either side sends what the table says.
+//!
+//! | kind | from | bytes |
+//! |---|---|---|
+//! | 0 | asker | JSON: arguments, directory, whether somebody watches |
+//! | 1 | asker | standard input; empty at its end |
+//! | 2 | node | wants standard input |
+//! | 3, 4 | node | standard output, standard error |
+//! | 5 | node | the exit code: the last frame |
+//!
+//! The socket is for the user alone: mode 0600 in a directory of mode 0700.
+
+use std::io::{self, IsTerminal as _, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use allod::{Home, Node};
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cli::args::Cli;
+use crate::cli::io::{Io, Net};
+use crate::cli::{exit_code, words};
+
+/// The largest frame, in bytes: what is moved at a time.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest list of arguments, in bytes: what the system allows a process is 2 MiB.
+const ARGS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How often the listener looks whether it should stop.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+const ARGS: u8 = 0;
+const INPUT: u8 = 1;
+const WANT_INPUT: u8 = 2;
+const OUTPUT: u8 = 3;
+const ERROR: u8 = 4;
+const EXIT: u8 = 5;
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    args: Vec<String>,
+    dir: PathBuf,
+    live: bool,
+}
+
+/// Asks the node that holds `home` to run this process's command. Returns its exit code.
+pub(crate) fn ask(home: &Home, cli: &Cli) -> Result<u8> {
+    let mut stream = UnixStream::connect(home.socket())
+        .context("no node answers on the home's control socket; is one starting or stopping?")?;
+    let live = io::stderr().is_terminal() && !cli.quiet;
+    let args = std::env::args_os()
+        .map(|arg| {
+            arg.into_string()
+                .map_err(|_arg| anyhow::anyhow!("an argument is no text"))
+        })
+        .collect::<Result<Vec<String>>>()?;
+    let request = Request {
+        args,
+        dir: std::env::current_dir()?,
+        live,
+    };
+    let request = serde_json::to_vec(&request)?;
+    write_frame(&mut stream, ARGS, &request)?;
+    let mut input = io::stdin().lock();
+    let mut buffer = vec![0; FRAME_BYTES_MAX];
+    loop {
+        let (kind, bytes) = read_frame(&mut stream, FRAME_BYTES_MAX)
+            .context("the node ended before the command did")?;
+        match kind {
+            OUTPUT => match io::stdout()
+                .write_all(&bytes)
+                .and_then(|()| io::stdout().flush())
+            {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
+                other => other?,
+            },
+            ERROR => io::stderr().write_all(&bytes)?,
+            WANT_INPUT => {
+                let read = input.read(&mut buffer)?;
+                write_frame(&mut stream, INPUT, &buffer[..read])?;
+            }
+            EXIT => return Ok(bytes.first().copied().unwrap_or(1)),
+            _ => bail!("the node speaks another control protocol; restart it"),
+        }
+    }
+}
+
+/// Takes commands until `stop` becomes true.
+pub(crate) fn listen(node: &Node, net: Net, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>> {
+    let path = node.home().socket();
+    // The home's lock is held, so whoever left a socket behind is gone.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    let node = node.clone();
+    Ok(tokio::task::spawn_blocking(move || {
+        let mut running = Vec::new();
+        while !*stop.borrow() {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let (node, net) = (node.clone(), net.clone());
+                    running.push(std::thread::spawn(move || {
+                        // The asker is gone if it cannot be told; there is nobody else to tell.
+                        drop(answer(&node, net, stream));
+                    }));
+                }
+                Err(_) => std::thread::sleep(STOP_POLL),
+            }
+            running.retain(|thread| !thread.is_finished());
+        }
+        for thread in running {
+            drop(thread.join());
+        }
+        // A stale socket does no harm: the next node replaces it.
+        std::fs::remove_file(&path).ok();
+    }))
+}
+
+fn answer(node: &Node, net: Net, mut stream: UnixStream) -> Result<()> {
+    stream.set_nonblocking(false)?;
+    let (kind, bytes) = read_frame(&mut stream, ARGS_BYTES_MAX)?;
+    if kind != ARGS {
+        bail!("a command begins with its arguments");
+    }
+    let request: Request = serde_json::from_slice(&bytes)?;
+    let shared = Arc::new(Mutex::new(stream));
+    let mut out = Sender {
+        stream: Arc::clone(&shared),
+        kind: OUTPUT,
+    };
+    let mut err = Sender {
+        stream: Arc::clone(&shared),
+        kind: ERROR,
+    };
+    let mut input = Receiver {
+        stream: Arc::clone(&shared),
+        rest: Vec::new(),
+        over: false,
+    };
+    let code = match Cli::try_parse_from(&request.args) {
+        Err(error) => {
+            write!(err, "{error}")?;
+            2
+        }
+        Ok(cli) => {
+            let mut io = Io {
+                out: &mut out,
+                err: &mut err,
+                input: &mut input,
+                json: cli.json,
+                quiet: cli.quiet,
+                verbose: cli.verbose,
+                live: request.live,
+                dir: request.dir,
+                net: Some(net),
+            };
+            match crate::cli::run(&cli, node, &mut io) {
+                Ok(()) => 0,
+                Err(error) => {
+                    writeln!(io.err, "error: {}", words(&error))?;
+                    exit_code(&error)
+                }
+            }
+        }
+    };
+    let mut stream = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    write_frame(&mut *stream, EXIT, &[code])?;
+    Ok(())
+}
+
+/// Standard output or error of a command, sent to the asker.
+struct Sender {
+    stream: Arc<Mutex<UnixStream>>,
+    kind: u8,
+}
+
+impl Write for Sender {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let part = &bytes[..bytes.len().min(FRAME_BYTES_MAX)];
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        write_frame(&mut *stream, self.kind, part)?;
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard input of a command, asked for as it is read.
+struct Receiver {
+    stream: Arc<Mutex<UnixStream>>,
+    rest: Vec<u8>,
+    over: bool,
+}
+
+impl Read for Receiver {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() && !self.over {
+            let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+            write_frame(&mut *stream, WANT_INPUT, &[])?;
+            let (kind, bytes) = read_frame(&mut *stream, FRAME_BYTES_MAX)?;
+            if kind != INPUT {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            self.over = bytes.is_empty();
+            self.rest = bytes;
+        }
+        let taken = self.rest.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&self.rest[..taken]);
+        self.rest.drain(..taken);
+        Ok(taken)
+    }
+}
+
+fn write_frame(stream: &mut impl Write, kind: u8, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(|_error| io::ErrorKind::InvalidInput)?;
+    let mut head = [kind, 0, 0, 0, 0];
+    head[1..].copy_from_slice(&length.to_le_bytes());
+    stream.write_all(&head)?;
+    stream.write_all(bytes)
+}
+
+fn read_frame(stream: &mut impl Read, limit: usize) -> io::Result<(u8, Vec<u8>)> {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head)?;
+    let [kind, length @ ..] = head;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > limit {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes)?;
+    Ok((kind, bytes))
+}

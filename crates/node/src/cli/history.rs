@@ -1,0 +1,459 @@
+//! `commit`, `status`, `log`, `show`, `diff`, `branch`, `switch`, `conflicts` and `check`.
+
+use allod::{Node, Position};
+use allod_identity::AgentId;
+use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View};
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::cli::Usage;
+use crate::cli::io::{Io, as_text, count, key_text};
+use crate::cli::values::{branch as current_branch, view};
+
+/// Characters of a value that are shown in a list.
+const SHOWN_CHARS: usize = 60;
+
+/// The one commit that a text means.
+fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
+    let found = repo.find(text)?;
+    match &found[..] {
+        [one] => Ok(*one),
+        [] => bail!("no commit or branch {text:?} in this space"),
+        several => bail!(
+            "{text:?} means {} commits; give more of the id",
+            several.len()
+        ),
+    }
+}
+
+/// The state of a branch or commit.
+pub(crate) fn view_at(repo: &Repo, text: &str) -> Result<View> {
+    if let Ok(branch) = text.parse::<BranchName>()
+        && !repo.heads(&branch)?.is_empty()
+    {
+        return Ok(repo.state(&branch)?);
+    }
+    Ok(repo.at(one_commit(repo, text)?)?)
+}
+
+pub(crate) fn commit(
+    node: &Node,
+    space: Option<&str>,
+    message: &str,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = current_branch(node, &repo)?;
+    let staged = repo.staged(&branch)?.len() as u64;
+    let id = repo.commit_staged(&branch, node.author()?, message, allod::now_ms())?;
+    node.touch();
+    let value = json!({ "commit": id.to_string(), "branch": branch.as_str(), "keys": staged });
+    io.data(&value, || {
+        format!("{}  {} keys on {branch}", id.short(), count(staged))
+    })
+}
+
+pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {
+    let repo = node.space(space)?;
+    let position = node.position(&repo)?;
+    let (at, heads, staged) = match &position {
+        Position::Branch(name) => (
+            name.to_string(),
+            repo.heads(name)?,
+            repo.staged(name)?.len(),
+        ),
+        Position::Detached(id) => (format!("commit {}", id.short()), Heads::from([*id]), 0),
+    };
+    let tree = view(node, &repo, None)?.tree().clone();
+    let (entries, root) = (tree.len(), tree.root());
+    let conflicts = match &position {
+        Position::Branch(name) => repo.conflicts(name, 10_000)?.len(),
+        Position::Detached(_) => 0,
+    };
+    let have: Vec<String> = heads.iter().map(ToString::to_string).collect();
+    let peers = node.peers(&repo)?;
+    let mut current = 0;
+    for (_, peer) in &peers {
+        current += usize::from(peer.is_current(&repo)?);
+    }
+    let name = &repo.genesis().payload().name;
+    let value = json!({
+        "space": name,
+        "id": repo.id().to_string(),
+        "at": at,
+        "heads": have,
+        "root": root.to_string(),
+        "keys": entries,
+        "staged": staged,
+        "conflicts": conflicts,
+        "peers": peers.len(),
+        "peers_current": current,
+    });
+    io.data(&value, || {
+        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
+        let heads = if heads.is_empty() {
+            "no commit yet".to_owned()
+        } else {
+            heads.join(", ")
+        };
+        format!(
+            "space      {name}\nat         {at} ({heads})\nkeys       {}, deleted ones included\n\
+             staged     {}\nconflicts  {}\npeers      {current} of {} have this state",
+            count(entries),
+            count(staged as u64),
+            count(conflicts as u64),
+            peers.len()
+        )
+    })
+}
+
+pub(crate) fn log(
+    node: &Node,
+    space: Option<&str>,
+    limit: Option<usize>,
+    from: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let heads = match (from, node.position(&repo)?) {
+        (Some(text), _) => match text.parse::<BranchName>() {
+            Ok(branch) if !repo.heads(&branch)?.is_empty() => repo.heads(&branch)?,
+            _ => Heads::from([one_commit(&repo, text)?]),
+        },
+        (None, Position::Branch(name)) => repo.heads(&name)?,
+        (None, Position::Detached(id)) => Heads::from([id]),
+    };
+    for item in repo.log(&heads)?.take(limit.unwrap_or(usize::MAX)) {
+        let (id, commit) = item?;
+        let commit = commit.payload();
+        let parents: Vec<String> = commit.parents.iter().map(ToString::to_string).collect();
+        let value = json!({
+            "commit": id.to_string(),
+            "parents": parents,
+            "author": commit.author.to_string(),
+            "branch": commit.branch.as_str(),
+            "generation": commit.generation,
+            "time": allod::utc(commit.stamp.millis()),
+            "message": commit.message,
+        });
+        let whole = io.verbose > 0;
+        io.data(&value, || {
+            let id = if whole { id.to_string() } else { id.short() };
+            let merges = if commit.parents.len() > 1 {
+                " (joins)"
+            } else {
+                ""
+            };
+            format!(
+                "{id}  {}  {}{merges}  {}",
+                allod::utc(commit.stamp.millis()),
+                who(node, &commit.author),
+                commit.message.lines().next().unwrap_or_default()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// An agent as people tell them apart: `me`, or the end of the id.
+fn who(node: &Node, agent: &AgentId) -> String {
+    if node.agent().is_ok_and(|me| me == *agent) {
+        return "me      ".to_owned();
+    }
+    let text = agent.to_string();
+    text.get(text.len().saturating_sub(8)..)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'_>) -> Result<()> {
+    let repo = node.space(space)?;
+    let id = one_commit(&repo, commit)?;
+    let commit = repo.commit(id)?;
+    let said = commit.payload();
+    let changes = repo
+        .changes_of(said, usize::MAX)?
+        .context("the commit removes keys for good")?;
+    let parents: Vec<String> = said.parents.iter().map(ToString::to_string).collect();
+    let mut value = json!({
+        "commit": id.to_string(),
+        "author": said.author.to_string(),
+        "device": commit.signer().to_string(),
+        "branch": said.branch.as_str(),
+        "time": allod::utc(said.stamp.millis()),
+        "message": said.message,
+        "parents": parents,
+        "tree": said.tree.to_string(),
+        "generation": said.generation,
+    });
+    if io.json {
+        let rows: Result<Vec<Value>> = changes
+            .iter()
+            .map(|(key, entry)| {
+                let entry = Entry::decode(entry)?;
+                Ok(json!({ "key": key_text(key), "state": state_text(&entry) }))
+            })
+            .collect();
+        value["changes"] = rows?.into();
+        return io.data(&value, String::new);
+    }
+    io.line(format!("commit   {id}"))?;
+    io.line(format!("author   {}", said.author))?;
+    io.line(format!("device   {}", commit.signer()))?;
+    io.line(format!("time     {} UTC", allod::utc(said.stamp.millis())))?;
+    io.line(format!(
+        "branch   {}, generation {}",
+        said.branch, said.generation
+    ))?;
+    io.line(format!("tree     {}", said.tree))?;
+    for parent in parents {
+        io.line(format!("parent   {parent}"))?;
+    }
+    io.line(format!("\n    {}\n", said.message.replace('\n', "\n    ")))?;
+    for (key, entry) in &changes {
+        let entry = Entry::decode(entry)?;
+        let mark = if entry.is_live() { '+' } else { '-' };
+        io.line(format!("{mark} {}  {}", key_text(key), state_text(&entry)))?;
+    }
+    Ok(())
+}
+
+/// A state in a few words.
+fn state_text(entry: &Entry) -> String {
+    match &entry.state {
+        State::Tombstone => "deleted".to_owned(),
+        State::Link(cid) => format!("file {cid}"),
+        State::Value(value) => match as_text(value) {
+            Some(text) => {
+                let line = text.lines().next().unwrap_or_default();
+                let mut shown: String = line.chars().take(SHOWN_CHARS).collect();
+                if shown.len() < text.len() {
+                    shown.push_str(" ...");
+                }
+                shown
+            }
+            None => format!("{} bytes", value.len()),
+        },
+    }
+}
+
+pub(crate) fn diff(
+    node: &Node,
+    space: Option<&str>,
+    from: Option<&str>,
+    to: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let Some(to) = to else {
+        return match from {
+            None => diff_staged(node, &repo, io),
+            Some(from) => {
+                let now = match node.position(&repo)? {
+                    Position::Branch(name) => repo.state(&name)?,
+                    Position::Detached(id) => repo.at(id)?,
+                };
+                print_diff(&view_at(&repo, from)?, &now, io)
+            }
+        };
+    };
+    let from = view_at(&repo, from.unwrap_or_default())?;
+    print_diff(&from, &view_at(&repo, to)?, io)
+}
+
+fn diff_staged(node: &Node, repo: &Repo, io: &mut Io<'_>) -> Result<()> {
+    let branch = current_branch(node, repo)?;
+    let state = repo.state(&branch)?;
+    for (key, entry) in repo.staged(&branch)?.iter() {
+        let before = state.entry(key)?;
+        print_change(key, before.as_ref(), Some(entry), io)?;
+    }
+    Ok(())
+}
+
+fn print_diff(from: &View, to: &View, io: &mut Io<'_>) -> Result<()> {
+    for change in from.tree().diff(to.tree()) {
+        let change = change?;
+        let decode = |bytes: Option<Bytes>| bytes.map(|bytes| Entry::decode(&bytes)).transpose();
+        let (before, after) = (decode(change.left)?, decode(change.right)?);
+        print_change(&change.key, before.as_ref(), after.as_ref(), io)?;
+    }
+    Ok(())
+}
+
+fn print_change(
+    key: &[u8],
+    before: Option<&Entry>,
+    after: Option<&Entry>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let live = |entry: Option<&Entry>| entry.filter(|entry| entry.is_live()).map(state_text);
+    let (before, after) = (live(before), live(after));
+    let mark = match (&before, &after) {
+        (None, None) => return Ok(()),
+        (None, Some(_)) => '+',
+        (Some(_), None) => '-',
+        (Some(_), Some(_)) => '~',
+    };
+    let value = json!({ "key": key_text(key), "before": before, "after": after });
+    io.data(&value, || {
+        let shown = after
+            .as_ref()
+            .or(before.as_ref())
+            .cloned()
+            .unwrap_or_default();
+        format!("{mark} {}  {shown}", key_text(key))
+    })
+}
+
+pub(crate) fn branch(
+    node: &Node,
+    space: Option<&str>,
+    name: Option<&str>,
+    at: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let position = node.position(&repo)?;
+    let Some(name) = name else {
+        for (name, heads) in repo.branches()? {
+            let here = position == Position::Branch(name.clone());
+            let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
+            let value = json!({ "branch": name.as_str(), "heads": heads, "current": here });
+            io.data(&value, || {
+                let mark = if here { '*' } else { ' ' };
+                let short: Vec<&str> = heads
+                    .iter()
+                    .filter_map(|id| id.get(id.len().saturating_sub(8)..))
+                    .collect();
+                format!("{mark} {name}  {}", short.join(", "))
+            })?;
+        }
+        return Ok(());
+    };
+    make_branch(&repo, name, at, &position)?;
+    io.say(format!(
+        "branch {name} made; go to it with `allod switch {name}`"
+    ))
+}
+
+fn make_branch(repo: &Repo, name: &str, at: Option<&str>, position: &Position) -> Result<()> {
+    let name: BranchName = name
+        .parse()
+        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
+    let heads = match (at, position) {
+        (Some(at), _) => repo.find(at)?.into_iter().collect(),
+        (None, Position::Branch(branch)) => repo.heads(branch)?,
+        (None, Position::Detached(id)) => Heads::from([*id]),
+    };
+    if heads.is_empty() {
+        bail!("there is no commit to start from; commit something first");
+    }
+    Ok(repo.create_branch(&name, &heads)?)
+}
+
+pub(crate) fn switch(
+    node: &Node,
+    space: Option<&str>,
+    name: &str,
+    detach: bool,
+    create: bool,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let before = node.position(&repo)?;
+    let position = if detach {
+        Position::Detached(one_commit(&repo, name)?)
+    } else {
+        if create {
+            make_branch(&repo, name, None, &before)?;
+        }
+        let branch: BranchName = name
+            .parse()
+            .map_err(|error| Usage(format!("{name:?}: {error}")))?;
+        if repo.heads(&branch)?.is_empty() && branch != BranchName::main() {
+            bail!("no branch {branch}; make it with `allod switch -c {branch}`");
+        }
+        Position::Branch(branch)
+    };
+    node.switch(&repo, &position)?;
+    if let Position::Branch(left) = &before
+        && before != position
+    {
+        let staged = repo.staged(left)?.len() as u64;
+        if staged > 0 {
+            io.say(format!("{} staged keys stay with {left}", count(staged)))?;
+        }
+    }
+    match position {
+        Position::Branch(branch) => io.say(format!("at branch {branch}")),
+        Position::Detached(id) => io.say(format!("at commit {}, to look at it", id.short())),
+    }
+}
+
+pub(crate) fn conflicts(
+    node: &Node,
+    space: Option<&str>,
+    limit: usize,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = current_branch(node, &repo)?;
+    for conflict in repo.conflicts(&branch, limit)? {
+        let (kept, aside) = (state_text(&conflict.kept), state_text(&conflict.aside));
+        let value = json!({
+            "key": key_text(&conflict.key),
+            "kept": kept,
+            "aside": aside,
+            "aside_time": allod::utc(conflict.aside.stamp.millis()),
+            "met": conflict.met.to_string(),
+        });
+        io.data(&value, || {
+            format!(
+                "{}\n  kept   {kept}\n  aside  {aside}",
+                key_text(&conflict.key)
+            )
+        })?;
+    }
+    Ok(())
+}
+
+pub(crate) fn check(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {
+    let repo = node.space(space)?;
+    let report = {
+        let mut progress = io.progress("checking commits");
+        repo.check(&mut |done, total| progress.at(done, total))?
+    };
+    let value = json!({
+        "commits": report.commits,
+        "nodes": report.nodes,
+        "entries": report.entries,
+        "files": report.files,
+        "live": report.live,
+        "problems": report.problems,
+        "problem_count": report.problem_count,
+    });
+    io.data(&value, || {
+        format!(
+            "{} commits, {} nodes, {} entries, {} files checked; {} live entries",
+            count(report.commits),
+            count(report.nodes),
+            count(report.entries),
+            count(report.files),
+            count(report.live)
+        )
+    })?;
+    if report.problem_count == 0 {
+        return io.say("everything is as it was signed");
+    }
+    if !io.json {
+        for problem in &report.problems {
+            io.line(format!("  {problem}"))?;
+        }
+    }
+    bail!(
+        "{} problems; fetch what is damaged again from a peer: remove nothing, run `allod sync`",
+        count(report.problem_count)
+    )
+}

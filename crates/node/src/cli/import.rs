@@ -1,0 +1,189 @@
+//! `import`: rows and files become staged values, all of them or none.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use allod::Node;
+use allod_repo::Edit;
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::cli::Usage;
+use crate::cli::args::Import;
+use crate::cli::io::{Io, count};
+use crate::cli::values::{branch, edit_from};
+
+type Edits = Vec<(Bytes, Edit)>;
+
+pub(crate) fn import(
+    node: &Node,
+    space: Option<&str>,
+    options: &Import,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = branch(node, &repo)?;
+    let mut edits = Edits::new();
+    for file in &options.files {
+        let path = io.path(file);
+        let read = if path.is_dir() {
+            read_directory(node, &path, &options.prefix, &mut edits, io)
+        } else {
+            read_rows(&path, options, &mut edits, io)
+        };
+        read.with_context(|| format!("{}: nothing was imported", path.display()))?;
+    }
+    let mut keys: Vec<&Bytes> = edits.iter().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        bail!(
+            "the key {} appears twice; nothing was imported",
+            pair[0].escape_ascii()
+        );
+    }
+    let rows = edits.len() as u64;
+    repo.stage(&branch, edits, allod::now_ms())?;
+    let value = json!({ "staged": rows });
+    io.data(&value, || {
+        format!("{} rows staged on {branch}", count(rows))
+    })?;
+    io.say("next: `allod commit -m TEXT`")
+}
+
+fn read_rows(path: &Path, options: &Import, edits: &mut Edits, io: &mut Io<'_>) -> Result<()> {
+    let file = File::open(path)?;
+    let total = file.metadata().map_or(0, |meta| meta.len());
+    let mut progress = io.progress("reading");
+    let mut input = Counting {
+        input: BufReader::new(file),
+        bytes: 0,
+    };
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("csv") => read_csv(&mut input, options, edits, &mut |bytes| {
+            progress.at(bytes, total);
+        }),
+        Some("ndjson" | "jsonl") => {
+            for (number, row) in
+                (1..).zip(serde_json::Deserializer::from_reader(&mut input).into_iter())
+            {
+                let row: Value = row.with_context(|| format!("row {number} is no JSON"))?;
+                edits.push(row_edit(&row, number, options)?);
+            }
+            Ok(())
+        }
+        Some("json") => {
+            let rows: Value = serde_json::from_reader(&mut input).context("not JSON")?;
+            let Value::Array(rows) = rows else {
+                bail!("a JSON file to import is an array")
+            };
+            for (number, row) in (1..).zip(&rows) {
+                edits.push(row_edit(row, number, options)?);
+            }
+            Ok(())
+        }
+        _ => Err(
+            Usage("import reads .json, .ndjson, .jsonl, .csv and directories".to_owned()).into(),
+        ),
+    }
+}
+
+fn read_csv(
+    input: &mut Counting<BufReader<File>>,
+    options: &Import,
+    edits: &mut Edits,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let mut reader = csv::Reader::from_reader(input);
+    let header = reader.headers()?.clone();
+    for (number, record) in (1..).zip(reader.into_records()) {
+        let record = record.map_err(|error| match error.kind() {
+            csv::ErrorKind::UnequalLengths {
+                expected_len, len, ..
+            } => anyhow::anyhow!("row {number} has {len} fields, the header has {expected_len}"),
+            _ => anyhow::anyhow!("row {number}: {error}"),
+        })?;
+        let fields = header.iter().zip(record.iter());
+        let row: serde_json::Map<String, Value> = fields
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        edits.push(row_edit(&Value::Object(row), number, options)?);
+        progress(record.position().map_or(0, csv::Position::byte));
+    }
+    Ok(())
+}
+
+fn row_edit(row: &Value, number: u64, options: &Import) -> Result<(Bytes, Edit)> {
+    let field = row.get(&options.key).with_context(|| {
+        format!(
+            "row {number} has no field {:?}; name another with --key",
+            options.key
+        )
+    })?;
+    let key = match field {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => bail!(
+            "row {number}: the field {:?} is neither text nor a number",
+            options.key
+        ),
+    };
+    if key.is_empty() {
+        bail!("row {number}: the field {:?} is empty", options.key);
+    }
+    let key = format!("{}{key}", options.prefix);
+    Ok((key.into(), Edit::Put(row.to_string().into())))
+}
+
+/// Each file of a directory becomes a value under its path in it. Links are not followed.
+fn read_directory(
+    node: &Node,
+    root: &Path,
+    prefix: &str,
+    edits: &mut Edits,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+            } else if kind.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    let total = files.len() as u64;
+    let mut progress = io.progress("reading files");
+    for (done, path) in (0..).zip(&files) {
+        progress.at(done, total);
+        let relative = path.strip_prefix(root)?.to_str();
+        let relative = relative.with_context(|| format!("{} is no text", path.display()))?;
+        let mut file = File::open(path).with_context(|| path.display().to_string())?;
+        edits.push((
+            format!("{prefix}{relative}").into(),
+            edit_from(node, &mut file)?,
+        ));
+    }
+    Ok(())
+}
+
+/// Counts the bytes that pass.
+struct Counting<R> {
+    input: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}

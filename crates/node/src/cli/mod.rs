@@ -1,0 +1,205 @@
+//! The command line: what can be said, and where a command runs.
+
+mod args;
+mod control;
+mod demo;
+mod history;
+mod home;
+mod import;
+mod io;
+mod net;
+mod space;
+mod values;
+
+use std::io::{IsTerminal as _, stderr, stdin, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use allod::{Home, Node, NodeError};
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::cli::args::{Cli, Command};
+use crate::cli::io::{Io, Net};
+
+/// The command line was understood and makes no sense; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Runs the command line of this process.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {}", words(&error));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// An error and its causes, without saying the same twice.
+fn words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() { 2 } else { 1 }
+}
+
+fn dispatch(cli: Cli) -> Result<u8> {
+    let home = Home::at(home_path(cli.home.clone())?);
+    match &cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "allod", &mut stdout());
+            return Ok(0);
+        }
+        Command::Init(init) => return with_io(&cli, |io| home::init(&home, init, io)),
+        Command::Demo(options) => return with_io(&cli, |io| demo::run(options, io)),
+        Command::Up(up) => return with_io(&cli, |io| net::up(&home, up, io)),
+        _ => {}
+    }
+    match open(&home, &cli.command) {
+        Ok(node) => with_io(&cli, |io| run(&cli, &node, io)),
+        // Whoever holds the home may be a node that takes commands.
+        Err(error) => match error.downcast_ref::<NodeError>() {
+            Some(NodeError::HomeLocked(_)) if home.socket().exists() => {
+                control::ask(&home, &cli).with_context(|| error.to_string())
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+fn open(home: &Home, command: &Command) -> Result<Node> {
+    let config = home.config()?;
+    let keys = if command.signs() {
+        let secret = home::secret(&config.keys)?;
+        Some(home.unlock(&secret)?)
+    } else {
+        None
+    };
+    Ok(Node::open(home.clone(), keys)?)
+}
+
+fn with_io(cli: &Cli, run: impl FnOnce(&mut Io<'_>) -> Result<()>) -> Result<u8> {
+    let (mut out, mut err, mut input) = (stdout(), stderr(), stdin());
+    let mut io = Io {
+        out: &mut out,
+        err: &mut err,
+        input: &mut input,
+        json: cli.json,
+        quiet: cli.quiet,
+        verbose: cli.verbose,
+        live: stderr().is_terminal() && !cli.quiet,
+        dir: std::env::current_dir()?,
+        net: None,
+    };
+    let result = run(&mut io);
+    let flushed = io.out.flush();
+    match result {
+        // A reader that had enough, like `head`, is no failure.
+        Err(error) if is_broken_pipe(&error) => Ok(0),
+        Err(error) => Err(error),
+        Ok(()) => flushed.map(|()| 0).map_err(Into::into),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Runs a command on an open node: in this process, or in the one that was asked.
+pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
+    let space = cli.space.as_deref();
+    match &cli.command {
+        Command::Id { command } => home::id(node, command.as_ref(), io),
+        Command::Space { command } => space::space(node, command, io),
+        Command::Put { key, value } => values::put(node, space, key, value.as_deref(), io),
+        Command::Get { key, raw, at } => values::get(node, space, key, *raw, at.as_deref(), io),
+        Command::Del { keys } => values::del(node, space, keys, io),
+        Command::Ls(options) => values::ls(node, space, options, io),
+        Command::Import(options) => import::import(node, space, options, io),
+        Command::Export(options) => values::export(node, space, options, io),
+        Command::Add { file } => values::add(node, file, io),
+        Command::Cat { cid } => values::cat(node, cid, io),
+        Command::Commit { message } => history::commit(node, space, message, io),
+        Command::Status => history::status(node, space, io),
+        Command::Log { limit, from } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Show { commit } => history::show(node, space, commit, io),
+        Command::Diff { from, to } => {
+            history::diff(node, space, from.as_deref(), to.as_deref(), io)
+        }
+        Command::Branch { name, at } => {
+            history::branch(node, space, name.as_deref(), at.as_deref(), io)
+        }
+        Command::Switch {
+            name,
+            detach,
+            create,
+        } => history::switch(node, space, name, *detach, *create, io),
+        Command::Conflicts { limit } => history::conflicts(node, space, *limit, io),
+        Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
+        Command::Peers => net::peers(node, space, io),
+        Command::Check => history::check(node, space, io),
+        Command::Init(_) | Command::Up(_) | Command::Demo(_) | Command::Completions { .. } => {
+            Err(Usage("this command does not run inside a node".to_owned()).into())
+        }
+    }
+}
+
+/// `--home`, else `$ALLOD_HOME`, else the platform's data directory.
+fn home_path(option: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(path) = option {
+        return Ok(path);
+    }
+    let base = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(data) = base("XDG_DATA_HOME") {
+        return Ok(PathBuf::from(data).join("allod"));
+    }
+    let home = base("HOME").context("set --home, ALLOD_HOME or HOME")?;
+    let data = if cfg!(target_os = "macos") {
+        "Library/Application Support"
+    } else {
+        ".local/share"
+    };
+    Ok(PathBuf::from(home).join(data).join("allod"))
+}
+
+/// The network of a command that has none yet: a port of its own, for as long as it runs.
+pub(crate) fn with_net<T>(
+    node: &Node,
+    io: &mut Io<'_>,
+    run: impl FnOnce(&mut Io<'_>, &Net) -> Result<T>,
+) -> Result<T> {
+    if let Some(net) = io.net.clone() {
+        return run(io, &net);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let endpoint = {
+        let _guard = runtime.enter();
+        node.listen(net::any_port())?
+    };
+    let net = Net {
+        endpoint,
+        handle: runtime.handle().clone(),
+    };
+    let result = run(io, &net);
+    runtime.block_on(net.endpoint.close());
+    result
+}

@@ -1,0 +1,248 @@
+//! `up`, `sync` and `peers`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use allod::{Home, Node, Peer, SyncReport};
+use allod_identity::DeviceId;
+use allod_repo::Repo;
+use allod_sync::Stats;
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::args::Up;
+use crate::cli::io::{Io, Net, Progress, count, size};
+use crate::cli::{control, home as keys, with_net};
+
+/// Any address, any port.
+pub(crate) fn any_port() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
+}
+
+/// Addresses under which others may reach a socket bound to `addr`.
+///
+/// For an unspecified address: loopback, and the address that the system would send from.
+pub(crate) fn reachable(addr: SocketAddr) -> Vec<String> {
+    if !addr.ip().is_unspecified() {
+        return vec![addr.to_string()];
+    }
+    let mut ips = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    // Connecting a UDP socket sends nothing; it only asks for the route.
+    let route = UdpSocket::bind(any_port()).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    if let Ok(local) = route
+        && !local.ip().is_loopback()
+    {
+        ips.insert(0, local.ip());
+    }
+    ips.into_iter()
+        .map(|ip| SocketAddr::new(ip, addr.port()).to_string())
+        .collect()
+}
+
+/// Runs the node until SIGINT or SIGTERM.
+pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
+    let config = home.config()?;
+    let secret = keys::secret(&config.keys)?;
+    let node = Node::open(home.clone(), Some(home.unlock(&secret)?))?;
+    node.agent()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // Before anybody is told that the node runs: who starts it may stop it at once.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let endpoint = node.listen(up.listen)?;
+        let addr = endpoint.local_addr()?;
+        let net = Net {
+            endpoint: endpoint.clone(),
+            handle: tokio::runtime::Handle::current(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let control = control::listen(&node, net, stopped.clone())?;
+        let value = json!({ "listen": addr.to_string(), "device": node.device()?.to_string() });
+        io.data(&value, || format!("listening on {addr}"))?;
+        io.out.flush()?;
+        let serving = tokio::spawn({
+            let (node, stopped) = (node.clone(), stopped);
+            async move { node.serve(&endpoint, stopped).await }
+        });
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.send_replace(true);
+        serving.await?;
+        control.await?;
+        io.say("stopped")
+    })
+}
+
+pub(crate) fn sync(
+    node: &Node,
+    space: Option<&str>,
+    peer: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let peers = node.find_peers(&repo, peer)?;
+    if peers.is_empty() {
+        bail!("no peer is known for this space; join one with a ticket, or let others join");
+    }
+    with_net(node, io, |io, net| {
+        let mut failed = 0;
+        let mut refused = 0;
+        for (device, peer) in &peers {
+            match one(node, &repo, *device, peer, net, io) {
+                Ok(report) => {
+                    refused += report.stats.refused.len() + report.stats.refused_by_peer.len();
+                    print_report(&report, io)?;
+                }
+                Err(error) => {
+                    failed += 1;
+                    let value = json!({ "peer": device.to_string(), "error": error.to_string() });
+                    io.data(&value, || format!("{}  {error:#}", end_of(*device)))?;
+                }
+            }
+        }
+        node.touch();
+        if refused > 0 {
+            bail!("{refused} commits were refused, here or there; the rest was exchanged");
+        }
+        if failed == peers.len() {
+            bail!("no peer could be reached; what is here stays, and goes out with the next sync");
+        }
+        Ok(())
+    })
+}
+
+fn one(
+    node: &Node,
+    repo: &Repo,
+    device: DeviceId,
+    peer: &Peer,
+    net: &Net,
+    io: &mut Io<'_>,
+) -> Result<SyncReport> {
+    let mut progress = io.progress("receiving entries");
+    let mut show = |stats: &Stats| show_progress(&mut progress, stats);
+    let session = node.sync_with(&net.endpoint, repo, device, peer, &mut show);
+    Ok(net.handle.block_on(session)?)
+}
+
+fn show_progress(progress: &mut Progress<'_>, stats: &Stats) {
+    match &stats.walk {
+        Some(walk) if walk.total > 0 => progress.at(walk.seen, walk.total),
+        _ => progress.at(stats.entries_in, 0),
+    }
+}
+
+/// The first session with the node that let this one join.
+pub(crate) fn sync_first(
+    node: &Node,
+    repo: &Repo,
+    device: DeviceId,
+    net: &Net,
+    io: &mut Io<'_>,
+) -> Result<SyncReport> {
+    let peers = node.peers(repo)?;
+    let peer = peers.into_iter().find(|(known, _)| *known == device);
+    let (_, peer) = peer.context("the node of the ticket is not known as a peer")?;
+    one(node, repo, device, &peer, net, io)
+}
+
+fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
+    let stats = &report.stats;
+    let io_verbose = io.verbose;
+    let refused = |list: &[allod_sync::Refused]| -> Vec<Value> {
+        let rows = list.iter();
+        rows.map(|refused| {
+            json!({
+                "commit": refused.commit.to_string(),
+                "code": refused.code,
+                "reason": refused.reason,
+            })
+        })
+        .collect()
+    };
+    let value = json!({
+        "peer": report.peer.to_string(),
+        "commits_in": stats.commits_in,
+        "commits_out": stats.commits_out,
+        "entries_in": stats.entries_in,
+        "bytes_in": stats.bytes_in,
+        "bytes_out": stats.bytes_out,
+        "refused": refused(&stats.refused),
+        "refused_by_peer": refused(&stats.refused_by_peer),
+        "ms": report.elapsed.as_millis() as u64,
+    });
+    io.data(&value, || {
+        let mut text = format!(
+            "{}  in {} commits, {}; out {} commits, {}; {:.2} s",
+            end_of(report.peer),
+            count(stats.commits_in),
+            size(stats.bytes_in),
+            count(stats.commits_out),
+            size(stats.bytes_out),
+            report.elapsed.as_secs_f64()
+        );
+        if io_verbose > 0 {
+            text += &format!(
+                "\n  {} entries and {} blocks received, device {}",
+                count(stats.entries_in),
+                count(stats.blocks_in),
+                report.peer
+            );
+        }
+        for refused in &stats.refused {
+            text += &format!("\n  refused {}: {}", refused.commit.short(), refused.reason);
+        }
+        for refused in &stats.refused_by_peer {
+            text += &format!(
+                "\n  refused there {}: {}",
+                refused.commit.short(),
+                refused.reason
+            );
+        }
+        text
+    })
+}
+
+pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {
+    let repo = node.space(space)?;
+    for (device, peer) in node.peers(&repo)? {
+        let synced = peer.synced_ms.map(allod::utc);
+        let current = peer.is_current(&repo)?;
+        let value = json!({
+            "device": device.to_string(),
+            "agent": peer.agent,
+            "addrs": peer.addrs,
+            "synced": synced,
+            "current": current,
+        });
+        io.data(&value, || {
+            let synced = synced.clone().unwrap_or_else(|| "never".to_owned());
+            let state = if current {
+                "has everything"
+            } else {
+                "lacks something"
+            };
+            let addr = peer.addrs.first().map_or("no address", String::as_str);
+            format!("{}  {addr}  synced {synced}  {state}", end_of(device))
+        })?;
+    }
+    Ok(())
+}
+
+/// The end of a device's name, which `sync` takes.
+fn end_of(device: DeviceId) -> String {
+    let text = device.to_string();
+    text.get(text.len().saturating_sub(8)..)
+        .unwrap_or_default()
+        .to_owned()
+}

@@ -1,0 +1,360 @@
+//! `put`, `get`, `del`, `ls`, `export`, `add` and `cat`.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write as _};
+use std::path::{Component, Path, PathBuf};
+
+use allod::{Node, Position};
+use allod_blocks::{
+    Cid, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri, read_file,
+};
+use allod_repo::{
+    BranchName, Content, Edit, Entry, Repo, Span, State, VALUE_BLOCK_BYTES_MAX, View,
+};
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::cli::Usage;
+use crate::cli::args::{Export, Format, Ls};
+use crate::cli::history::view_at;
+use crate::cli::io::{Io, as_text, count, key_text, size};
+
+/// The branch that edits are staged on.
+pub(crate) fn branch(node: &Node, repo: &Repo) -> Result<BranchName> {
+    match node.position(repo)? {
+        Position::Branch(name) => Ok(name),
+        Position::Detached(id) => Err(Usage(format!(
+            "the space stands at commit {}, where nothing can be changed; make a branch there with \
+             `allod branch NAME` and go to it with `allod switch NAME`",
+            id.short()
+        ))
+        .into()),
+    }
+}
+
+/// What a command reads: a named state, else where the space stands with what is staged.
+pub(crate) fn view(node: &Node, repo: &Repo, at: Option<&str>) -> Result<View> {
+    if let Some(at) = at {
+        return view_at(repo, at);
+    }
+    Ok(match node.position(repo)? {
+        Position::Branch(name) => repo.working(&name)?,
+        Position::Detached(id) => repo.at(id)?,
+    })
+}
+
+pub(crate) fn put(
+    node: &Node,
+    space: Option<&str>,
+    key: &str,
+    value: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = branch(node, &repo)?;
+    let edit = match value {
+        Some(value) if value != "-" => Edit::Put(Bytes::copy_from_slice(value.as_bytes())),
+        _ => edit_from(node, io.input)?,
+    };
+    let key = Bytes::copy_from_slice(key.as_bytes());
+    Ok(repo.stage(&branch, [(key, edit)], allod::now_ms())?)
+}
+
+/// An edit with the content of a reader: a value, or for a long one a file.
+pub(crate) fn edit_from(node: &Node, input: &mut dyn Read) -> Result<Edit> {
+    let mut start = Vec::new();
+    let limit = VALUE_BLOCK_BYTES_MAX as u64 + 1;
+    input.take(limit).read_to_end(&mut start)?;
+    if start.len() <= VALUE_BLOCK_BYTES_MAX {
+        return Ok(Edit::Put(start.into()));
+    }
+    let mut whole = start.as_slice().chain(input);
+    let profile = FileProfile::UNIXFS_V1_2025;
+    let info = add_file(node.store().as_ref(), profile, &mut whole, &mut |_| {})?;
+    Ok(Edit::Link(info.cid))
+}
+
+pub(crate) fn get(
+    node: &Node,
+    space: Option<&str>,
+    key: &str,
+    raw: bool,
+    at: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let view = view(node, &repo, at)?;
+    let content = view.get(key.as_bytes())?;
+    match content.with_context(|| format!("no value under {key:?}"))? {
+        Content::File(cid) if raw => {
+            read_file(node.store().as_ref(), &cid, io.out)?;
+            Ok(())
+        }
+        Content::File(cid) => {
+            let bytes = file_size(node.store().as_ref(), &cid)?;
+            let value = json!({ "key": key, "file": cid.to_string(), "size": bytes });
+            io.data(&value, || {
+                format!(
+                    "a file of {}; `allod get {key} --raw` writes it out",
+                    size(bytes)
+                )
+            })
+        }
+        Content::Bytes(bytes) if raw => Ok(io.out.write_all(&bytes)?),
+        Content::Bytes(bytes) => match as_text(&bytes) {
+            Some(text) => io.data(&json!({ "key": key, "value": text }), || text.to_owned()),
+            None => {
+                let value = json!({ "key": key, "size": bytes.len(), "base16": hex(&bytes) });
+                io.data(&value, || {
+                    let bytes = size(bytes.len() as u64);
+                    format!("{bytes} that are no text; `allod get {key} --raw` writes them out")
+                })
+            }
+        },
+    }
+}
+
+pub(crate) fn del(
+    node: &Node,
+    space: Option<&str>,
+    keys: &[String],
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = branch(node, &repo)?;
+    let working = repo.working(&branch)?;
+    for key in keys {
+        let there = working
+            .entry(key.as_bytes())?
+            .is_some_and(|entry| entry.is_live());
+        anyhow::ensure!(there, "no value under {key:?}; nothing was removed");
+    }
+    let edits = keys
+        .iter()
+        .map(|key| (Bytes::copy_from_slice(key.as_bytes()), Edit::Delete));
+    repo.stage(&branch, edits, allod::now_ms())?;
+    io.say(format!("{} staged for removal", count(keys.len() as u64)))
+}
+
+pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>) -> Result<()> {
+    let repo = node.space(space)?;
+    let view = view(node, &repo, options.at.as_deref())?;
+    let span = match &options.prefix {
+        Some(prefix) => Span::prefix(prefix.as_bytes()),
+        None => Span {
+            from: options.from.as_ref().map(|key| key.as_bytes().to_vec()),
+            to: options.to.as_ref().map(|key| key.as_bytes().to_vec()),
+        },
+    };
+    let items = view.range(&span, options.reverse);
+    for item in items.take(options.limit.unwrap_or(usize::MAX)) {
+        let (key, entry) = item?;
+        let (kind, bytes) = kind(node, &entry)?;
+        let key = key_text(&key);
+        let time = allod::utc(entry.stamp.millis());
+        let value = json!({ "key": key, "kind": kind, "size": bytes, "time": time });
+        io.data(&value, || {
+            if options.long {
+                format!("{time}  {:>10}  {kind:<5}  {key}", size(bytes))
+            } else {
+                key.clone()
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn kind(node: &Node, entry: &Entry) -> Result<(&'static str, u64)> {
+    Ok(match &entry.state {
+        State::Value(value) => ("value", value.len() as u64),
+        State::Link(cid) => ("file", file_size(node.store().as_ref(), cid)?),
+        State::Tombstone => ("none", 0),
+    })
+}
+
+pub(crate) fn export(
+    node: &Node,
+    space: Option<&str>,
+    options: &Export,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let view = view(node, &repo, options.at.as_deref())?;
+    let out = options.out.as_ref().map(|path| io.path(path));
+    let span = options
+        .prefix
+        .as_ref()
+        .map_or_else(Span::all, |prefix| Span::prefix(prefix.as_bytes()));
+    match (options.format, out) {
+        (Format::Dir, None) => Err(Usage("--format dir needs --out DIR".to_owned()).into()),
+        (Format::Dir, Some(dir)) => export_dir(node, &view, &span, &dir, io),
+        (Format::Car, out) => {
+            if options.prefix.is_some() {
+                return Err(Usage(
+                    "a CAR archive holds the whole state; leave the prefix out".to_owned(),
+                )
+                .into());
+            }
+            let root = view.tree().root();
+            let linked = linked(&view)?;
+            let store = node.store().as_ref();
+            let info = match out {
+                None => export_car_with(store, &root, &linked, io.out)?,
+                Some(path) => whole_file(&path, |file| {
+                    Ok(export_car_with(store, &root, &linked, file)?)
+                })?,
+            };
+            io.say(format!(
+                "{} blocks, {}, root {root}",
+                count(info.blocks),
+                size(info.bytes)
+            ))
+        }
+        (Format::Ndjson, None) => {
+            let rows = export_rows(node, &view, &span, io.out)?;
+            io.say(format!("{} rows", count(rows)))
+        }
+        (Format::Ndjson, Some(path)) => {
+            let rows = whole_file(&path, |file| export_rows(node, &view, &span, file))?;
+            io.say(format!(
+                "{} rows written to {}",
+                count(rows),
+                path.display()
+            ))
+        }
+    }
+}
+
+/// What the entries of a state link to: large values and files.
+fn linked(view: &View) -> Result<Vec<Cid>> {
+    let entries = view.tree().range(..).map(|item| {
+        let (_, entry) = item?;
+        Ok(match Entry::decode(&entry)?.state {
+            State::Link(cid) => Some(cid),
+            State::Value(_) | State::Tombstone => None,
+        })
+    });
+    entries.filter_map(Result::transpose).collect()
+}
+
+/// Writes a file under another name and gives it its own when it is whole.
+fn whole_file<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
+    let temporary = path.with_extension("part");
+    let file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
+    let mut file = BufWriter::new(file);
+    let result = write(&mut file).and_then(|result| {
+        file.flush()?;
+        fs::rename(&temporary, path)?;
+        Ok(result)
+    });
+    if result.is_err() {
+        // Half a file helps nobody; that it cannot be removed either changes nothing.
+        fs::remove_file(&temporary).ok();
+    }
+    result.with_context(|| path.display().to_string())
+}
+
+fn export_rows(node: &Node, view: &View, span: &Span, out: &mut dyn std::io::Write) -> Result<u64> {
+    let mut rows = 0;
+    for item in view.range(span, false) {
+        let (key, entry) = item?;
+        let mut row = serde_json::Map::new();
+        match std::str::from_utf8(&key) {
+            Ok(key) => row.insert("key".into(), key.into()),
+            Err(_) => row.insert("key_base16".into(), hex(&key).into()),
+        };
+        match view.content(&entry)? {
+            Some(Content::Bytes(bytes)) => match std::str::from_utf8(&bytes) {
+                Ok(text) => row.insert("value".into(), text.into()),
+                Err(_) => row.insert("value_base16".into(), hex(&bytes).into()),
+            },
+            Some(Content::File(cid)) => {
+                let size = file_size(node.store().as_ref(), &cid)?;
+                row.insert("size".into(), size.into());
+                row.insert("file".into(), cid.to_string().into())
+            }
+            None => continue,
+        };
+        writeln!(out, "{}", Value::Object(row))?;
+        rows += 1;
+    }
+    Ok(rows)
+}
+
+fn export_dir(node: &Node, view: &View, span: &Span, dir: &Path, io: &mut Io<'_>) -> Result<()> {
+    let mut files = 0;
+    for item in view.range(span, false) {
+        let (key, entry) = item?;
+        let path = dir.join(relative(&key)?);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+        }
+        match view.content(&entry)? {
+            Some(Content::Bytes(bytes)) => {
+                fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+            }
+            Some(Content::File(cid)) => {
+                whole_file(&path, |file| {
+                    Ok(read_file(node.store().as_ref(), &cid, file)?)
+                })?;
+            }
+            None => continue,
+        }
+        files += 1;
+    }
+    io.say(format!(
+        "{} files written to {}",
+        count(files),
+        dir.display()
+    ))
+}
+
+/// A key as a path that stays below the directory it is joined to.
+fn relative(key: &[u8]) -> Result<PathBuf> {
+    let text = std::str::from_utf8(key).ok();
+    let path = text.map(PathBuf::from).filter(|path| {
+        path.components()
+            .all(|part| matches!(part, Component::Normal(_)))
+            && !key.ends_with(b"/")
+    });
+    path.with_context(|| {
+        format!(
+            "the key {} is no relative path; use --format ndjson",
+            key.escape_ascii()
+        )
+    })
+}
+
+pub(crate) fn add(node: &Node, file: &Path, io: &mut Io<'_>) -> Result<()> {
+    let profile = FileProfile::UNIXFS_V1_2025;
+    let store = node.store().as_ref();
+    let info = if file == Path::new("-") {
+        add_file(store, profile, io.input, &mut |_| {})?
+    } else {
+        let path = io.path(file);
+        let mut input = File::open(&path).with_context(|| path.display().to_string())?;
+        let total = input.metadata().map_or(0, |meta| meta.len());
+        let mut progress = io.progress("adding");
+        add_file(store, profile, &mut input, &mut |done| {
+            progress.at(done, total);
+        })
+        .with_context(|| path.display().to_string())?
+    };
+    let value = json!({
+        "cid": info.cid.to_string(),
+        "size": info.size,
+        "proto": proto_uri(&info.cid),
+    });
+    io.data(&value, || info.cid.to_string())
+}
+
+pub(crate) fn cat(node: &Node, cid: &str, io: &mut Io<'_>) -> Result<()> {
+    let cid = parse_cid(cid).with_context(|| format!("{cid:?} names nothing"))?;
+    read_file(node.store().as_ref(), &cid, io.out)?;
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with a node, in words that say what to do next.
+
+use std::path::PathBuf;
+
+use allod_blocks::{FileError, StoreError};
+use allod_identity::{DeviceId, KeyLogError, KeystoreError};
+use allod_quic::{BindError, QuicError};
+use allod_repo::{Rejected, RepoError};
+use allod_sync::TicketError;
+
+/// Why a node could not do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// There is no home at this path.
+    #[error("no home at {0}; make one with `allod init`")]
+    NoHome(PathBuf),
+    /// There is a home already.
+    #[error("{0} is a home already")]
+    HomeExists(PathBuf),
+    /// Another process uses the home, and it is not a node that could be asked.
+    #[error("the home {0} is in use by another process; try again when it has ended")]
+    HomeLocked(PathBuf),
+    /// A file of the home could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// The home's configuration is unreadable.
+    #[error("{0} is damaged: {1}")]
+    Config(PathBuf, String),
+    /// The keys could not be unlocked.
+    #[error("the keys cannot be unlocked: {0}")]
+    Keystore(#[from] KeystoreError),
+    /// Nobody can be asked for the passphrase.
+    #[error("the keys are locked; set ALLOD_PASSPHRASE or run the command in a terminal")]
+    NoPassphrase,
+    /// The agent's key is not on this device.
+    #[error("this device does not hold its agent's key; run the command on the one that does")]
+    NoAgentKey,
+    /// The device belongs to no agent yet.
+    #[error(
+        "this device belongs to no agent yet; on a device of the agent run \
+         `allod id add-device {0}`, then here `allod id adopt FILE`"
+    )]
+    NoAgent(DeviceId),
+    /// The system gave no random bytes.
+    #[error("the system has no random bytes: {0}")]
+    Random(String),
+    /// A name of a space is not known here.
+    #[error("no space named {0:?} here; `allod space list` shows them")]
+    NoSuchSpace(String),
+    /// No space was chosen.
+    #[error("no space yet; make one with `allod space new NAME` or join one with a ticket")]
+    NoCurrentSpace,
+    /// The name is taken.
+    #[error("there is a space named {0:?} already; choose another name with --as")]
+    NameTaken(String),
+    /// Nothing is known of such a peer.
+    #[error("no peer {0:?} is known for this space; `allod peers` shows them")]
+    NoSuchPeer(String),
+    /// A ticket is unreadable.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    /// The other side did not let this node join.
+    #[error("not admitted ({code}): {reason}")]
+    NotAdmitted {
+        /// The registered code.
+        code: String,
+        /// The reason it gave.
+        reason: String,
+    },
+    /// A session ended before it was complete.
+    #[error("the session ended ({code}): {reason}")]
+    Session {
+        /// The registered code.
+        code: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The peer could not be reached at any address.
+    #[error("cannot reach {peer}: {reason}")]
+    Unreachable {
+        /// Who was dialled.
+        peer: String,
+        /// What went wrong at the last address.
+        reason: String,
+    },
+    /// The transport failed.
+    #[error(transparent)]
+    Quic(#[from] QuicError),
+    /// The endpoint could not be opened.
+    #[error("cannot listen: {0}")]
+    Bind(#[from] BindError),
+    /// The space could not be read or written.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// A key log is not as it should be.
+    #[error("the key log is refused: {0}")]
+    KeyLog(#[from] KeyLogError),
+    /// A file could not be added or read.
+    #[error(transparent)]
+    Blob(#[from] FileError),
+    /// Something made elsewhere was refused.
+    #[error("refused: {0}")]
+    Refused(allod_repo::Refusal),
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+impl From<Rejected> for NodeError {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Fault(fault) => Self::Repo(fault),
+            Rejected::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+impl NodeError {
+    /// A fault of a file.
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}

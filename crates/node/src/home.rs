@@ -1,0 +1,257 @@
+//! A node's home: one directory with its configuration, keys, store, lock and control socket.
+//!
+//! | file | what |
+//! |---|---|
+//! | `config.json` | how the home was made: store kind, ids, where the keys' secret comes from |
+//! | `keys` | the sealed keystore, 0600 |
+//! | `store/` | the store |
+//! | `lock` | held by the process that has the store open |
+//! | `control.sock` | where a running node takes commands, 0600 |
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use allod_blocks::{FjallStore, SledStore, Store};
+use allod_identity::{AgentId, DeviceId, KdfParams, Keystore};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::NodeError;
+
+/// The version of `config.json`.
+const CONFIG_VERSION: u32 = 1;
+
+/// The engine that keeps the store.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// An LSM tree with key-value separation.
+    #[default]
+    Fjall,
+    /// sled 0.34.
+    Sled,
+}
+
+/// Where the secret that seals the keys comes from.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeySource {
+    /// Asked for in the terminal, or in `$ALLOD_PASSPHRASE`.
+    Passphrase,
+    /// 32 random bytes in a file of mode 0600.
+    File(PathBuf),
+}
+
+/// How a home was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomeConfig {
+    /// The version of this file.
+    pub version: u32,
+    /// The engine of the store.
+    pub store: StoreKind,
+    /// Where the keys' secret comes from.
+    pub keys: KeySource,
+    /// This device.
+    pub device: String,
+    /// What people call it.
+    pub device_name: String,
+    /// Whom it acts for; `null` until it is adopted.
+    pub agent: Option<String>,
+}
+
+/// A home's directory.
+#[derive(Clone, Debug)]
+pub struct Home {
+    path: PathBuf,
+}
+
+/// The lock of a home; given back when dropped.
+#[derive(Debug)]
+pub struct HomeLock {
+    _file: File,
+}
+
+impl Home {
+    /// The home at `path`, which need not exist.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a running node takes commands.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
+    /// Makes the home: its directory, sealed keys, and last its configuration, so that a home that
+    /// was interrupted while it was made is none.
+    pub fn create(
+        &self,
+        config: &HomeConfig,
+        keys: &Keystore,
+        secret: &[u8],
+    ) -> Result<(), NodeError> {
+        if self.exists() {
+            return Err(NodeError::HomeExists(self.path.clone()));
+        }
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+            .create(&self.path)
+            .map_err(NodeError::file(&self.path))?;
+        self.seal(config, keys, secret)?;
+        self.write_config(config)
+    }
+
+    /// Whether there is a home.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.path.join("config.json").exists()
+    }
+
+    /// The home's configuration.
+    pub fn config(&self) -> Result<HomeConfig, NodeError> {
+        let path = self.path.join("config.json");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(NodeError::NoHome(self.path.clone()));
+            }
+            Err(error) => return Err(NodeError::file(path)(error)),
+        };
+        let config: HomeConfig = serde_json::from_str(&text)
+            .map_err(|error| NodeError::Config(path.clone(), error.to_string()))?;
+        if config.version != CONFIG_VERSION {
+            let text = format!("version {} is not known", config.version);
+            return Err(NodeError::Config(path, text));
+        }
+        Ok(config)
+    }
+
+    pub(crate) fn write_config(&self, config: &HomeConfig) -> Result<(), NodeError> {
+        let path = self.path.join("config.json");
+        let text = serde_json::to_string_pretty(config)
+            .map_err(|error| NodeError::Config(path.clone(), error.to_string()))?;
+        write_private(&path, format!("{text}\n").as_bytes())
+    }
+
+    /// Seals the keys into the home.
+    pub(crate) fn seal(
+        &self,
+        config: &HomeConfig,
+        keys: &Keystore,
+        secret: &[u8],
+    ) -> Result<(), NodeError> {
+        let params = match config.keys {
+            KeySource::Passphrase => KdfParams::interactive(),
+            KeySource::File(_) => KdfParams::high_entropy(),
+        };
+        let sealed = keys.seal(secret, params, random()?, random()?)?;
+        write_private(&self.path.join("keys"), &sealed)
+    }
+
+    /// Opens the sealed keys.
+    pub fn unlock(&self, secret: &[u8]) -> Result<Keystore, NodeError> {
+        let path = self.path.join("keys");
+        let sealed = fs::read(&path).map_err(NodeError::file(path))?;
+        Ok(Keystore::open(&sealed, secret)?)
+    }
+
+    /// Takes the home's lock, or says who has it.
+    pub fn lock(&self) -> Result<HomeLock, NodeError> {
+        let path = self.path.join("lock");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(&path).map_err(NodeError::file(path.clone()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(HomeLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(NodeError::HomeLocked(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(NodeError::file(path)(error)),
+        }
+    }
+
+    /// Opens the store. The caller holds the lock.
+    pub(crate) fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Store>, NodeError> {
+        let path = self.path.join("store");
+        Ok(match kind {
+            StoreKind::Fjall => Arc::new(FjallStore::open(path)?),
+            StoreKind::Sled => Arc::new(SledStore::open(path)?),
+        })
+    }
+}
+
+impl HomeConfig {
+    /// A configuration for a new home.
+    #[must_use]
+    pub fn new(
+        store: StoreKind,
+        keys: KeySource,
+        device: DeviceId,
+        device_name: String,
+        agent: Option<AgentId>,
+    ) -> Self {
+        Self {
+            version: CONFIG_VERSION,
+            store,
+            keys,
+            device: device.to_string(),
+            device_name,
+            agent: agent.map(|agent| agent.to_string()),
+        }
+    }
+}
+
+/// Reads the secret in a key file.
+pub fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, NodeError> {
+    fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(NodeError::file(path))
+}
+
+/// Makes a key file with 32 random bytes, or reads the one that is there.
+pub fn make_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, NodeError> {
+    if path.exists() {
+        return read_key_file(path);
+    }
+    let secret: [u8; 32] = random()?;
+    write_private(path, &secret)?;
+    Ok(Zeroizing::new(secret.to_vec()))
+}
+
+/// Random bytes from the system.
+pub fn random<const N: usize>() -> Result<[u8; N], NodeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| NodeError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Writes a file of mode 0600 whole or not at all, durably.
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
+    let temporary = path.with_extension("tmp");
+    let write = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => Ok(()),
+        }
+    };
+    write().map_err(NodeError::file(path))
+}

@@ -1,0 +1,38 @@
+//! A sovereign node: the embedding API and the binary.
+//!
+//! # What this crate is
+//! [`Node`] opens a home - keys, a store, the spaces in it - and connects it to other nodes. The
+//! binary `allod` is a thin layer over it.
+//!
+//! # What it is not
+//! It defines no format and no protocol: those belong to the crates it composes, and to `specs/`.
+//!
+//! # The flow
+//! ```text
+//! Home --Node::open--> Node --space--> Repo
+//!                      Node --listen--> Endpoint --serve / sync_with / join--> peers
+//! ```
+//!
+//! # Invariants
+//! - One process has a home open at a time; others ask it through its control socket.
+//! - Secrets leave the keystore only into signing.
+
+mod clock;
+mod error;
+mod home;
+mod net;
+mod node;
+mod peers;
+
+pub use crate::clock::{now_ms, utc};
+pub use crate::error::NodeError;
+pub use crate::home::{
+    Home, HomeConfig, HomeLock, KeySource, StoreKind, make_key_file, random, read_key_file,
+};
+pub use crate::net::SyncReport;
+pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
+pub use crate::peers::Peer;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

@@ -1,0 +1,367 @@
+//! The node: keys, a store, and the spaces in it.
+
+use std::sync::Arc;
+
+use allod_blocks::{Batch, BatchOutcome, Cid, Expect, Store};
+use allod_identity::{AgentId, DeviceId, KeyLog, Keystore, SecretKey};
+use allod_repo::{
+    Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
+};
+use allod_sync::Tickets;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::clock::now_ms;
+use crate::error::NodeError;
+use crate::home::{Home, HomeConfig, HomeLock, random};
+
+/// How long a ticket is valid unless said otherwise: a week, in milliseconds.
+pub const TICKET_MS_DEFAULT: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// A node with its home open. Cheap to clone.
+///
+/// Only one process has a home open at a time.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    home: Home,
+    _lock: HomeLock,
+    store: Arc<dyn Store>,
+    config: std::sync::Mutex<HomeConfig>,
+    keys: Option<Keystore>,
+    spaces: std::sync::Mutex<Vec<Repo>>,
+    changed: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("home", &self.inner.home.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a space stands in this node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Position {
+    /// On a branch: edits are staged there.
+    Branch(BranchName),
+    /// At a commit: reads only.
+    Detached(CommitId),
+}
+
+const CURRENT: &[u8] = b"node/current";
+
+fn name_ref(name: &str) -> Vec<u8> {
+    [b"node/name/", name.as_bytes()].concat()
+}
+
+fn position_ref(space: SpaceId) -> Vec<u8> {
+    [&b"node/position/"[..], &space.cid().to_bytes()].concat()
+}
+
+impl Node {
+    /// Opens a home. With `keys` the node can sign and speak to others; without, it reads.
+    pub fn open(home: Home, keys: Option<Keystore>) -> Result<Self, NodeError> {
+        let config = home.config()?;
+        let lock = home.lock()?;
+        let store = home.open_store(config.store)?;
+        let inner = Inner {
+            home,
+            _lock: lock,
+            store,
+            config: std::sync::Mutex::new(config),
+            keys,
+            spaces: std::sync::Mutex::default(),
+            changed: watch::Sender::new(0),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The home.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.inner.home
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// How the home was made.
+    #[must_use]
+    pub fn config(&self) -> HomeConfig {
+        self.inner
+            .config
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether the keys are open.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.inner.keys.is_some()
+    }
+
+    fn keys(&self) -> Result<&Keystore, NodeError> {
+        self.inner.keys.as_ref().ok_or(NodeError::NoPassphrase)
+    }
+
+    /// The device's key.
+    pub fn device_key(&self) -> Result<&SecretKey, NodeError> {
+        Ok(&self.keys()?.device)
+    }
+
+    /// This device.
+    pub fn device(&self) -> Result<DeviceId, NodeError> {
+        let config = self.config();
+        let path = self.inner.home.path().join("config.json");
+        config
+            .device
+            .parse()
+            .map_err(|_error| NodeError::Config(path, "device".to_owned()))
+    }
+
+    /// Whom this device acts for.
+    pub fn agent(&self) -> Result<AgentId, NodeError> {
+        let config = self.config();
+        let path = self.inner.home.path().join("config.json");
+        match config.agent {
+            None => Err(NodeError::NoAgent(self.device()?)),
+            Some(agent) => agent
+                .parse()
+                .map_err(|_error| NodeError::Config(path, "agent".to_owned())),
+        }
+    }
+
+    /// Who signs here.
+    pub fn author(&self) -> Result<Author<'_>, NodeError> {
+        Ok(Author {
+            agent: self.agent()?,
+            key: self.device_key()?,
+        })
+    }
+
+    /// The key logs known here.
+    #[must_use]
+    pub fn agents(&self) -> Agents {
+        Agents::new(Arc::clone(&self.inner.store))
+    }
+
+    /// Begins this agent's key log with this device: once, when the home is new.
+    pub fn begin_log(&self, device_name: &str) -> Result<(), NodeError> {
+        let keys = self.keys()?;
+        let (Some(agent), Some(next)) = (&keys.agent, &keys.next_agent) else {
+            return Err(NodeError::NoAgentKey);
+        };
+        let mut log = KeyLog::inception(agent, &next.public())?;
+        log.add_device(agent, keys.device.device_id(), device_name, now_ms())?;
+        self.learn(&log)
+    }
+
+    /// Lets another device act for this agent; returns the whole key log.
+    pub fn add_device(&self, device: DeviceId, name: &str) -> Result<KeyLog, NodeError> {
+        let keys = self.keys()?;
+        let agent = keys.agent.as_ref().ok_or(NodeError::NoAgentKey)?;
+        let mut log = self.agents().key_log(&agent.agent_id())?;
+        log.add_device(agent, device, name, now_ms())?;
+        self.learn(&log)?;
+        Ok(log)
+    }
+
+    /// Makes this device act for the agent whose key log names it.
+    pub fn adopt(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
+        self.agents().learn(&agent, events)?;
+        let log = self.agents().key_log(&agent)?;
+        if !log.is_device(&self.device()?) {
+            return Err(NodeError::Refused(allod_repo::Refusal::Device));
+        }
+        let mut config = self.config();
+        config.agent = Some(agent.to_string());
+        self.inner.home.write_config(&config)?;
+        *self
+            .inner
+            .config
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    fn learn(&self, log: &KeyLog) -> Result<(), NodeError> {
+        let events: Vec<Bytes> = log
+            .events()
+            .iter()
+            .map(|event| event.bytes().clone())
+            .collect();
+        Ok(self.agents().learn(log.agent(), &events)?)
+    }
+
+    /// Begins a space that this agent owns, and makes it the current one.
+    pub fn create_space(&self, name: &str) -> Result<Repo, NodeError> {
+        self.check_free(name)?;
+        let genesis = Genesis {
+            at: now_ms(),
+            class: SpaceClass::Convergent,
+            name: name.to_owned(),
+            nonce: random()?,
+            owner: self.agent()?,
+        };
+        let repo = Repo::create(Arc::clone(&self.inner.store), genesis, self.author()?)?;
+        self.register(&repo, name)?;
+        Ok(repo)
+    }
+
+    /// Refuses a name that another space has here.
+    pub(crate) fn check_free(&self, name: &str) -> Result<(), NodeError> {
+        match self.inner.store.get_ref(&name_ref(name))? {
+            None => Ok(()),
+            Some(_) => Err(NodeError::NameTaken(name.to_owned())),
+        }
+    }
+
+    /// Gives a space a name here and makes it the current one.
+    pub(crate) fn register(&self, repo: &Repo, name: &str) -> Result<(), NodeError> {
+        let id = repo.id().cid().to_bytes();
+        let mut batch = Batch::new();
+        batch.set_ref(name_ref(name), Expect::Absent, Some(id.clone()));
+        batch.set_ref(CURRENT, Expect::Any, Some(id));
+        match self.inner.store.commit(batch)? {
+            BatchOutcome::Done { .. } => {}
+            BatchOutcome::Moved { .. } => return Err(NodeError::NameTaken(name.to_owned())),
+        }
+        let mut spaces = self.spaces_lock();
+        if !spaces.iter().any(|known| known.id() == repo.id()) {
+            spaces.push(repo.clone());
+        }
+        Ok(())
+    }
+
+    fn spaces_lock(&self) -> std::sync::MutexGuard<'_, Vec<Repo>> {
+        self.inner
+            .spaces
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The spaces here with their names, by name.
+    pub fn spaces(&self) -> Result<Vec<(String, SpaceId)>, NodeError> {
+        let page = self.inner.store.scan_refs(b"node/name/", None, 100_000)?;
+        page.iter()
+            .map(|(name, id)| {
+                let name = String::from_utf8_lossy(&name[b"node/name/".len()..]).into_owned();
+                Ok((name, space_id(id)?))
+            })
+            .collect()
+    }
+
+    /// A space by its name here or its id; without either, the current one.
+    pub fn space(&self, name: Option<&str>) -> Result<Repo, NodeError> {
+        let id = match name {
+            None => match self.inner.store.get_ref(CURRENT)? {
+                None => return Err(NodeError::NoCurrentSpace),
+                Some(id) => space_id(&id)?,
+            },
+            Some(name) => match self.inner.store.get_ref(&name_ref(name))? {
+                Some(id) => space_id(&id)?,
+                None => name
+                    .parse()
+                    .map_err(|_error| NodeError::NoSuchSpace(name.to_owned()))?,
+            },
+        };
+        match self.repo(id) {
+            Err(NodeError::Repo(RepoError::NoSpace(_))) => {
+                Err(NodeError::NoSuchSpace(name.unwrap_or_default().to_owned()))
+            }
+            other => other,
+        }
+    }
+
+    /// A handle on a space.
+    pub fn repo(&self, id: SpaceId) -> Result<Repo, NodeError> {
+        let mut spaces = self.spaces_lock();
+        if let Some(repo) = spaces.iter().find(|repo| repo.id() == id) {
+            return Ok(repo.clone());
+        }
+        let repo = Repo::open(Arc::clone(&self.inner.store), id)?;
+        spaces.push(repo.clone());
+        Ok(repo)
+    }
+
+    /// Makes a space the current one.
+    pub fn use_space(&self, repo: &Repo) -> Result<(), NodeError> {
+        self.set(CURRENT, repo.id().cid().to_bytes())
+    }
+
+    fn set(&self, name: impl Into<Bytes>, value: Vec<u8>) -> Result<(), NodeError> {
+        let mut batch = Batch::new();
+        batch.set_ref(name, Expect::Any, Some(value));
+        let _outcome = self.inner.store.commit(batch)?;
+        Ok(())
+    }
+
+    /// Where a space stands; `main` unless it was switched.
+    pub fn position(&self, repo: &Repo) -> Result<Position, NodeError> {
+        let Some(value) = self.inner.store.get_ref(&position_ref(repo.id()))? else {
+            return Ok(Position::Branch(BranchName::main()));
+        };
+        let text = String::from_utf8_lossy(&value);
+        let damaged = || NodeError::Repo(RepoError::Damaged("its position does not decode"));
+        match text.split_once(' ') {
+            Some(("branch", name)) => {
+                Ok(Position::Branch(name.parse().map_err(|_error| damaged())?))
+            }
+            Some(("commit", id)) => Ok(Position::Detached(id.parse().map_err(|_error| damaged())?)),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Moves a space to a branch or commit.
+    pub fn switch(&self, repo: &Repo, position: &Position) -> Result<(), NodeError> {
+        let text = match position {
+            Position::Branch(name) => format!("branch {name}"),
+            Position::Detached(id) => format!("commit {id}"),
+        };
+        self.set(position_ref(repo.id()), text.into_bytes())
+    }
+
+    /// The tickets that this node issued.
+    #[must_use]
+    pub fn tickets(&self) -> Tickets {
+        Tickets::new(Arc::clone(&self.inner.store))
+    }
+
+    /// At most `limit` moves of heads from position `from` of the log on, each with its position:
+    /// everything that happened to the spaces here, in order.
+    pub fn moves(&self, from: u64, limit: usize) -> Result<Vec<(u64, RefMove)>, NodeError> {
+        let entries = self.inner.store.read_log(from, limit)?;
+        entries
+            .into_iter()
+            .map(|entry| Ok((entry.position, RefMove::decode(&entry.bytes)?)))
+            .collect()
+    }
+
+    /// Tells whoever watches that something may have changed.
+    pub fn touch(&self) {
+        self.inner.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Hears of changes: after a command, after a session.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+}
+
+fn space_id(bytes: &[u8]) -> Result<SpaceId, NodeError> {
+    Cid::try_from(bytes)
+        .map(SpaceId::from_cid)
+        .map_err(|_error| NodeError::Repo(RepoError::Damaged("a space's id does not decode")))
+}

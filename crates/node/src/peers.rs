@@ -1,0 +1,133 @@
+//! The peers of a space: devices, where they were last seen, and what they have.
+
+use allod_blocks::{Batch, Expect};
+use allod_identity::DeviceId;
+use allod_repo::{CommitId, Repo, SpaceId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::NodeError;
+use crate::node::Node;
+
+/// Addresses kept of a peer, the latest first.
+const ADDRS_MAX: usize = 4;
+
+/// Heads noted of a peer; one whose heads are not noted is asked again.
+const HAS_MAX: usize = 2000;
+
+/// Characters of an id that are noted: 80 bits.
+const HAS_CHARS: usize = 16;
+
+/// What is known of a peer.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Where it was reached, the latest first.
+    pub addrs: Vec<String>,
+    /// The agent it acts for.
+    pub agent: Option<String>,
+    /// When a session with it was last complete, in milliseconds since 1970.
+    pub synced_ms: Option<u64>,
+    /// What it is known to have: the ends of the ids of heads of all branches.
+    pub has: Vec<String>,
+}
+
+impl Peer {
+    /// Notes the heads that it has.
+    pub(crate) fn note_has(&mut self, heads: impl IntoIterator<Item = CommitId>) {
+        self.has = heads.into_iter().take(HAS_MAX).map(mark).collect();
+    }
+
+    /// Whether it is known to have all of the space that is here, every branch of it.
+    pub fn is_current(&self, repo: &Repo) -> Result<bool, NodeError> {
+        if self.synced_ms.is_none() {
+            return Ok(false);
+        }
+        let mut heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
+        Ok(heads.all(|head| self.has.contains(&mark(head))))
+    }
+
+    /// Notes where it was reached. What it dialled from may be a port for a moment, so that goes
+    /// last; what answered a dial goes first.
+    pub(crate) fn note_addr(&mut self, addr: String, dialled: bool) {
+        if dialled {
+            self.addrs.insert(0, addr);
+        } else if !self.addrs.contains(&addr) {
+            self.addrs.truncate(ADDRS_MAX - 1);
+            self.addrs.push(addr);
+        }
+    }
+}
+
+/// What is noted of an id.
+fn mark(id: CommitId) -> String {
+    let text = id.to_string();
+    text.get(text.len().saturating_sub(HAS_CHARS)..)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn prefix(space: SpaceId) -> Vec<u8> {
+    [b"node/peer/", &space.cid().to_bytes()[..], b"/"].concat()
+}
+
+impl Node {
+    /// The peers of a space.
+    pub fn peers(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
+        let prefix = prefix(repo.id());
+        let page = self.store().scan_refs(&prefix, None, 10_000)?;
+        let mut peers = Vec::new();
+        for (name, value) in &page {
+            let device = std::str::from_utf8(&name[prefix.len()..]).ok();
+            let device = device.and_then(|device| device.parse().ok());
+            let peer = serde_json::from_slice(value).ok();
+            // A record that does not read is one that is not known: it is only a hint.
+            peers.extend(device.zip(peer));
+        }
+        Ok(peers)
+    }
+
+    /// Notes what was learned of a peer.
+    pub(crate) fn note_peer(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+        change: impl FnOnce(&mut Peer),
+    ) -> Result<(), NodeError> {
+        let name = [&prefix(repo.id())[..], device.to_string().as_bytes()].concat();
+        let known = self.store().get_ref(&name)?;
+        let mut peer: Peer = known
+            .and_then(|value| serde_json::from_slice(&value).ok())
+            .unwrap_or_default();
+        change(&mut peer);
+        let mut seen = std::collections::BTreeSet::new();
+        peer.addrs.retain(|addr| seen.insert(addr.clone()));
+        peer.addrs.truncate(ADDRS_MAX);
+        let value = serde_json::to_vec(&peer)
+            .map_err(|_error| NodeError::Repo(allod_repo::RepoError::Damaged("a peer's record")))?;
+        let mut batch = Batch::new();
+        batch.set_ref(name, Expect::Any, Some(value));
+        let _outcome = self.store().commit(batch)?;
+        Ok(())
+    }
+
+    /// The peers that `name` means: a device, the end of one, an agent, an address, or with `None`
+    /// all of them.
+    pub fn find_peers(
+        &self,
+        repo: &Repo,
+        name: Option<&str>,
+    ) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
+        let mut peers = self.peers(repo)?;
+        let Some(name) = name else { return Ok(peers) };
+        peers.retain(|(device, peer)| {
+            let device = device.to_string();
+            device == name
+                || (name.len() >= 4 && device.ends_with(name))
+                || peer.agent.as_deref() == Some(name)
+                || peer.addrs.iter().any(|addr| addr == name)
+        });
+        if peers.is_empty() {
+            return Err(NodeError::NoSuchPeer(name.to_owned()));
+        }
+        Ok(peers)
+    }
+}

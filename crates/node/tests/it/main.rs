@@ -1,0 +1,14 @@
+//! The binary as people use it: processes, homes, sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and say what they skip"
+)]
+
+mod faults;
+mod home;
+mod kill;
+mod running;
+mod tour;
