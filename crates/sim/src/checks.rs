@@ -1,0 +1,173 @@
+//! What must hold at the end of a world.
+
+use std::collections::BTreeMap;
+
+use allod_repo::{BranchName, Entry, RefMove, Repo, RepoError};
+use bytes::Bytes;
+
+use crate::error::Failure;
+use crate::model::Model;
+use crate::node::Node;
+
+/// Log entries read at a time.
+const PAGE: usize = 1024;
+
+/// Checks all honest replicas, as they run and as their disks have them; counts their conflicts.
+pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
+    let honest: Vec<&Node> = nodes.iter().filter(|node| !node.hostile).collect();
+    let mut conflicts = 0;
+    let mut first: Option<(usize, Vec<Shape>)> = None;
+    for node in honest {
+        let reopened = node.reopened()?;
+        let now = shape(&reopened).map_err(|error| node.fault("reading", &error))?;
+        if let Some(running) = &node.repo {
+            let running = shape(running).map_err(|error| node.fault("reading", &error))?;
+            if running != now {
+                return Err(Failure::Diverged {
+                    left: node.name,
+                    right: node.name,
+                    what: "what runs is not what the disk has".to_owned(),
+                });
+            }
+        }
+        match &first {
+            None => first = Some((node.name, now.clone())),
+            Some((name, shape)) if *shape != now => {
+                return Err(Failure::Diverged {
+                    left: *name,
+                    right: node.name,
+                    what: difference(shape, &now),
+                });
+            }
+            Some(_) => {}
+        }
+        clean(node, &reopened)?;
+        logged(node, &reopened)?;
+        for branch in now.iter().map(|shape| &shape.branch) {
+            if !branch.is_meta() {
+                content(node, &reopened, branch, model)?;
+            }
+            let found = reopened.conflicts(branch, usize::MAX);
+            conflicts += found
+                .map_err(|error| node.fault("conflicts", &error))?
+                .len() as u64;
+        }
+    }
+    Ok(conflicts)
+}
+
+/// A branch in short.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Shape {
+    branch: BranchName,
+    heads: allod_repo::Heads,
+    root: allod_blocks::Cid,
+}
+
+fn shape(repo: &Repo) -> Result<Vec<Shape>, RepoError> {
+    let branches = repo.branches()?;
+    branches
+        .into_iter()
+        .filter(|(_, heads)| !heads.is_empty())
+        .map(|(branch, heads)| {
+            let root = repo.state(&branch)?.tree().root();
+            Ok(Shape {
+                branch,
+                heads,
+                root,
+            })
+        })
+        .collect()
+}
+
+fn difference(left: &[Shape], right: &[Shape]) -> String {
+    let differs = left.iter().zip(right).find(|(left, right)| left != right);
+    match differs {
+        Some((left, right)) => format!(
+            "{}: {} and {} heads, roots {} and {}",
+            left.branch,
+            left.heads.len(),
+            right.heads.len(),
+            left.root,
+            right.root
+        ),
+        None => format!("{} and {} branches", left.len(), right.len()),
+    }
+}
+
+fn clean(node: &Node, repo: &Repo) -> Result<(), Failure> {
+    let report = repo.check(&mut |_, _| {});
+    let report = report.map_err(|error| node.fault("check", &error))?;
+    match report.problems.first() {
+        None => Ok(()),
+        Some(problem) => Err(Failure::Damaged {
+            node: node.name,
+            what: problem.clone(),
+        }),
+    }
+}
+
+/// The state of a branch is what the model says, key by key.
+fn content(node: &Node, repo: &Repo, branch: &BranchName, model: &Model) -> Result<(), Failure> {
+    let fault = |error: RepoError| node.fault("reading", &error);
+    let state = repo.state(branch).map_err(fault)?;
+    let mut found = BTreeMap::new();
+    for item in state.tree().range(..) {
+        let (key, entry): (Bytes, Bytes) = item.map_err(|error| fault(error.into()))?;
+        let entry = Entry::decode(&entry).map_err(|error| Failure::Damaged {
+            node: node.name,
+            what: error.to_string(),
+        })?;
+        found.insert(key, entry);
+    }
+    let expected = model.branch(branch);
+    let keys = expected.keys().chain(found.keys());
+    for key in keys {
+        let (want, have) = (expected.get(key), found.get(key));
+        if want != have {
+            return Err(Failure::Lost {
+                node: node.name,
+                what: format!(
+                    "{branch}: {}: want {want:?}, have {have:?}",
+                    key.escape_ascii()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The log of moves leads to the heads, move by move.
+fn logged(node: &Node, repo: &Repo) -> Result<(), Failure> {
+    let damaged = |what: String| Failure::Damaged {
+        node: node.name,
+        what,
+    };
+    let mut last: BTreeMap<BranchName, Vec<allod_repo::CommitId>> = BTreeMap::new();
+    let mut from = 0;
+    loop {
+        let page = repo.store().read_log(from, PAGE);
+        let page = page.map_err(|error| damaged(error.to_string()))?;
+        let Some(end) = page.last() else { break };
+        from = end.position + 1;
+        for entry in page {
+            let step = RefMove::decode(&entry.bytes).map_err(|error| damaged(error.to_string()))?;
+            let before = last
+                .insert(step.branch.clone(), step.to)
+                .unwrap_or_default();
+            if before != step.from {
+                return Err(damaged(format!("the log of {} has a gap", step.branch)));
+            }
+        }
+    }
+    let branches = repo.branches();
+    for (branch, heads) in branches.map_err(|error| node.fault("branches", &error))? {
+        let logged = last.remove(&branch).unwrap_or_default();
+        if !heads.iter().eq(logged.iter()) {
+            return Err(damaged(format!(
+                "the log of {branch} does not lead to its heads"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What the final state must be: every acknowledged edit, per key the one that wins.
+
+use std::collections::BTreeMap;
+
+use allod_repo::{BranchName, Entry};
+use bytes::Bytes;
+
+/// Which of two edits of a key counts.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The later stamp, and of equal stamps the greater encoding (REPO-4).
+    #[default]
+    LaterWins,
+    /// The earlier one. Wrong on purpose: shows that the checks would notice.
+    EarlierWins,
+}
+
+/// The acknowledged edits of a world, by branch and key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    rule: Rule,
+    winners: BTreeMap<(BranchName, Bytes), Entry>,
+    edits: u64,
+}
+
+impl Model {
+    pub(crate) fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of an edit whose commit was acknowledged.
+    pub(crate) fn acknowledge(&mut self, branch: &BranchName, key: &Bytes, entry: Entry) {
+        self.edits += 1;
+        let place = (branch.clone(), key.clone());
+        let counts = self.winners.get(&place).is_none_or(|known| {
+            let order = (entry.stamp, entry.encode()) > (known.stamp, known.encode());
+            order == (self.rule == Rule::LaterWins)
+        });
+        if counts {
+            self.winners.insert(place, entry);
+        }
+    }
+
+    /// How many edits were acknowledged.
+    pub(crate) const fn edits(&self) -> u64 {
+        self.edits
+    }
+
+    /// The entries that a branch must have, tombstones included.
+    pub(crate) fn branch(&self, branch: &BranchName) -> BTreeMap<Bytes, Entry> {
+        let of_branch = self.winners.iter().filter(|((name, _), _)| name == branch);
+        of_branch
+            .map(|((_, key), entry)| (key.clone(), entry.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,31 @@
+//! A connection between two nodes, with a session at each end.
+
+use allod_sync::Session;
+
+/// A connection. Frames of one direction arrive in the order in which they were sent.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    /// The node that opened it, and the other.
+    pub(crate) ends: [usize; 2],
+    /// The sessions; `None` once one is over.
+    pub(crate) sessions: [Option<Session>; 2],
+    /// When the last frame to each end arrives.
+    pub(crate) last_ms: [u64; 2],
+    /// How long a frame takes at least.
+    pub(crate) latency_ms: u64,
+    /// Frames until it breaks, if it does.
+    pub(crate) frames_left: Option<u64>,
+    /// Whether the world is quiet: then every session must reach its end.
+    pub(crate) quiet: bool,
+}
+
+impl Wire {
+    pub(crate) fn is_over(&self) -> bool {
+        self.sessions.iter().all(Option::is_none)
+    }
+
+    /// Whether a node is at one of its ends.
+    pub(crate) fn touches(&self, node: usize) -> bool {
+        self.ends.contains(&node)
+    }
+}

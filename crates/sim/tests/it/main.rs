@@ -1,0 +1,4 @@
+//! Runs worlds, and shows that what they check can fail.
+
+mod mutants;
+mod seeds;
