@@ -1,0 +1,75 @@
+"""Writes `seeds/<target>/` from the vectors: a few short accepts and rejects for each target.
+
+    python3 fuzz/seeds.py
+
+Python 3.10 or later, standard library only.
+"""
+
+import json
+import pathlib
+import shutil
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / "specs" / "vectors"
+# The files that a target's seeds come from, and how many accepts and rejects of each.
+SOURCES = {
+    "statement": ["statement/statement.json", "identity/event.json", "identity/keystore.json"],
+    "tree_node": ["tree/node.json"],
+    "cid_uri": ["blocks/name.json"],
+    "entry": ["repo/entry.json"],
+    "commit": ["repo/commit.json"],
+    "car": ["blocks/car.json"],
+    "unixfs": ["blocks/unixfs.json"],
+    "sync_frame": ["sync/frame.json", "sync/join.json"],
+    "ticket": ["sync/ticket.json"],
+}
+ACCEPTS, REJECTS, BYTES_MAX = 6, 3, 2048
+
+
+def content(given):
+    if "text" in given:
+        return given["text"].encode()
+    return bytes.fromhex(given["bytes"]) if "bytes" in given else None
+
+
+def payload(data):
+    """The payload of a commit's statement, which its target signs anew."""
+    return data[1 + 7 + 34 : -66]
+
+
+def pick(path):
+    accepts, rejects = [], []
+    for case in json.loads((VECTORS / path).read_text())["cases"]:
+        data = content(case["input"])
+        if data and len(data) <= BYTES_MAX:
+            (accepts if "ok" in case["expect"] else rejects).append((case["id"], data))
+    step = max(1, len(rejects) // REJECTS)
+    return accepts[:ACCEPTS] + rejects[::step][:REJECTS]
+
+
+def main():
+    for target, paths in SOURCES.items():
+        folder = HERE / "seeds" / target
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for path in paths:
+            for case_id, data in pick(path):
+                (folder / case_id.lower().replace("/", "-")).write_bytes(data)
+                if target == "commit":
+                    name = case_id.lower().replace("/", "-") + "-payload"
+                    (folder / name).write_bytes(payload(data))
+    folder = HERE / "seeds" / "sync_session"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # Choices of the target: mostly zeros let the honest session run; others bend it.
+    for name, data in (
+        ("responder", bytes(200)),
+        ("initiator", b"\1" + bytes(200)),
+        ("steps", bytes(range(256))),
+        ("bent", bytes(n * 37 % 251 for n in range(300))),
+    ):
+        (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
