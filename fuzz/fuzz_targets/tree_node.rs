@@ -6,7 +6,7 @@ use allod_tree::{KEY_BYTES_MAX, NODE_BYTES_MAX, Node, VALUE_BYTES_MAX};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(node) = Node::decode(data.to_vec().into()) else {
+    let Ok(node) = Node::decode(data) else {
         return;
     };
     assert!(data.len() <= NODE_BYTES_MAX);

@@ -124,6 +124,15 @@ impl Candidate for Ours {
             }
         });
         seen.check(data);
+        let bytes = timed(figures, "scan, lengths only", || {
+            let mut bytes = 0;
+            let mut cursor = tree.cursor();
+            while let Some((key, value)) = cursor.next().unwrap() {
+                bytes += key.len() + value.len();
+            }
+            bytes
+        });
+        assert_eq!(bytes, data.bytes());
         let changes = data
             .scattered()
             .into_iter()
@@ -195,6 +204,16 @@ impl Candidate for ProllyMap {
             .unwrap()
         });
         seen.check(data);
+        // The iterator that a caller gets: it hands out copies.
+        let bytes = timed(figures, "scan, lengths only", || {
+            let mut bytes = 0;
+            for entry in map.range(&tree, &[], None).unwrap() {
+                let (key, value) = entry.unwrap();
+                bytes += key.len() + value.len();
+            }
+            bytes
+        });
+        assert_eq!(bytes, data.bytes());
         let other = map.batch(&tree, upserts(data.scattered())).unwrap();
         let changes = timed(figures, "diff of 100 scattered", || {
             map.diff(&tree, &other).unwrap()
@@ -260,6 +279,15 @@ impl Candidate for Redb {
             }
         });
         seen.check(data);
+        let bytes = timed(figures, "scan, lengths only", || {
+            let mut bytes = 0;
+            for entry in table.iter().unwrap() {
+                let (key, value) = entry.unwrap();
+                bytes += key.value().len() + value.value().len();
+            }
+            bytes
+        });
+        assert_eq!(bytes, data.bytes());
         drop((table, transaction));
         let updates = data.updates();
         timed(figures, "batch of 1000 updates", || {
@@ -304,6 +332,12 @@ impl Candidate for StdMap {
             }
         });
         seen.check(data);
+        let bytes = timed(figures, "scan, lengths only", || {
+            map.iter()
+                .map(|(key, value)| key.len() + value.len())
+                .sum::<usize>()
+        });
+        assert_eq!(bytes, data.bytes());
         let mut other = map.clone();
         other.extend(data.scattered());
         let changes = timed(figures, "diff of 100 scattered", || {

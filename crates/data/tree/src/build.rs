@@ -1,7 +1,5 @@
 //! Builds the levels of a tree from the entries of the lowest (TREE-3, TREE-7).
 
-use std::sync::Arc;
-
 use allod_blocks::Block;
 
 use crate::chunking::Chunking;
@@ -78,7 +76,7 @@ impl Builder {
         &mut self,
         index: usize,
         link: &Link,
-        node: Option<Arc<Loaded>>,
+        node: Option<Loaded>,
         out: &mut dyn FnMut(Block),
     ) -> Result<(), TreeError> {
         let chunker = &mut self.levels[index].chunker;

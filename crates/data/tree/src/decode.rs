@@ -1,11 +1,9 @@
 //! The strict decoder of nodes (TREE-1, TREE-2, TREE-8 to TREE-15).
 
-use bytes::Bytes;
-
 use crate::cbor::{ARRAY, BYTES, Reader, UINT};
 use crate::error::NodeError;
 use crate::limits::{KEY_BYTES_MAX, LEVEL_MAX, NODE_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::node::{Column, LINK_BYTES, LINK_HEAD, Node, Payload, VARIABLE, read_count};
+use crate::node::{Column, LINK_BYTES, LINK_HEAD, Layout, Node, Payload, VARIABLE, read_count};
 
 /// The version of the format (TREE-11).
 pub(crate) const VERSION: u64 = 1;
@@ -15,11 +13,11 @@ pub(crate) const ARITY: u64 = 8;
 impl Node {
     /// Reads a block as a node. Accepts exactly the canonical encoding of a node; whether the node
     /// ends at a boundary is asked by [`check_end`](Self::check_end).
-    pub fn decode(bytes: Bytes) -> Result<Self, NodeError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, NodeError> {
         if bytes.len() > NODE_BYTES_MAX {
             return Err(NodeError::TooLarge { got: bytes.len() });
         }
-        let mut reader = Reader::new(&bytes);
+        let mut reader = Reader::new(bytes);
         if reader.head_of(ARRAY)? != ARITY {
             return Err(NodeError::Arity);
         }
@@ -43,23 +41,23 @@ impl Node {
             return Err(NodeError::Empty);
         }
         let prefix = reader.byte_string()?;
-        let keys = read_column(&mut reader, &bytes, len)?;
+        let keys = read_column(&mut reader, bytes, len)?;
         let payload = if level == 0 {
-            Payload::Values(read_column(&mut reader, &bytes, len)?)
+            Payload::Values(read_column(&mut reader, bytes, len)?)
         } else {
-            read_links(&mut reader, &bytes, len)?
+            read_links(&mut reader, bytes, len)?
         };
         if !reader.is_at_end() {
             return Err(NodeError::Trailing);
         }
-        let node = Self {
+        let layout = Layout {
             level,
             len: len as u16,
             prefix: (prefix.0 as u16, prefix.1 as u16),
             keys,
             payload,
-            bytes,
         };
+        let node = Self::new(layout, bytes);
         node.check_keys()?;
         node.check_values()?;
         Ok(node)

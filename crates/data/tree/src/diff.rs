@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
 
 use allod_blocks::Block;
 use bytes::Bytes;
@@ -43,7 +42,7 @@ impl fmt::Debug for Diff {
 struct Side {
     tree: Tree,
     /// From the root down, with the index of the item to look at next. The top has one left.
-    path: Vec<(Arc<Loaded>, usize)>,
+    path: Vec<(Loaded, usize)>,
     /// The root, while it was not opened.
     root: bool,
 }

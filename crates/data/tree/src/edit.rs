@@ -1,7 +1,5 @@
 //! Editing: changed leaves are cut anew, then the changed links of each level above (TREE-17).
 
-use std::sync::Arc;
-
 use allod_blocks::Block;
 use bytes::Bytes;
 
@@ -120,7 +118,7 @@ trait Put {
     /// The bytes that stand for it in a node.
     fn bytes(&self) -> &[u8];
     /// Its node, if it is one and in memory.
-    fn node(&self) -> Option<&Arc<Loaded>>;
+    fn node(&self) -> Option<&Loaded>;
 }
 
 enum Fit {
@@ -152,7 +150,7 @@ impl<V: AsRef<[u8]>> Put for Value<V> {
         self.0.as_ref()
     }
 
-    fn node(&self) -> Option<&Arc<Loaded>> {
+    fn node(&self) -> Option<&Loaded> {
         None
     }
 }
@@ -174,7 +172,7 @@ impl Put for Link {
         &self.digest
     }
 
-    fn node(&self) -> Option<&Arc<Loaded>> {
+    fn node(&self) -> Option<&Loaded> {
         self.node.as_ref()
     }
 }
@@ -278,7 +276,7 @@ where
         } else {
             return Ok(change);
         }
-        let node = Arc::clone(&cursor.node);
+        let node = cursor.node.clone();
         own.clear();
         while let Some(key) = edits.key()
             && let Some(last) = node.node.last_key()
@@ -390,18 +388,17 @@ fn patch<K: AsRef<[u8]>, P: Put>(
         return Ok(Patch::Nothing);
     };
     let key = last.to_bytes();
-    let mut bytes = node.node.bytes.to_vec();
-    let mut slots: Box<[_]> = node.slots.to_vec().into();
-    for (index, put) in places {
-        let (start, end) = node.node.payload_span(index);
-        bytes[start..end].copy_from_slice(put.bytes());
-        if let (Some(slot), Some(child)) = (slots.get_mut(index), put.node()) {
-            *slot = Arc::clone(child).into();
+    let mut slots = node.copy_slots();
+    for (index, put) in &places {
+        if let (Some(slot), Some(child)) = (slots.get_mut(*index), put.node()) {
+            *slot = child.clone().into();
         }
     }
-    let patched = Node {
-        bytes: bytes.into(),
-        ..node.node.clone()
-    };
+    let patched = node.node.overwritten(|bytes| {
+        for (index, put) in places {
+            let (start, end) = node.node.payload_span(index);
+            bytes[start..end].copy_from_slice(put.bytes());
+        }
+    });
     made(patched, slots, key).map(|link| Patch::Made(Box::new(link)))
 }

@@ -1,6 +1,6 @@
 //! Collects entries until a node ends, then writes its block (TREE-4 to TREE-15).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use allod_blocks::{Block, Codec};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use crate::decode::{ARITY, VERSION, count_width};
 use crate::error::TreeError;
 use crate::limits::{KEY_BYTES_MAX, LEVEL_MAX, VALUE_BYTES_MAX};
 use crate::loaded::{Loaded, Slot};
-use crate::node::{Column, LINK_BYTES, LINK_HEAD, Node, Payload, VARIABLE};
+use crate::node::{Column, LINK_BYTES, LINK_HEAD, Layout, Node, Payload, VARIABLE};
 
 /// A node as its parent names it.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub(crate) struct Link {
     /// How many entries are below it.
     pub(crate) count: u64,
     /// The node, if it is in memory.
-    pub(crate) node: Option<Arc<Loaded>>,
+    pub(crate) node: Option<Loaded>,
     /// Its block, if it was made just now.
     pub(crate) block: Option<Block>,
 }
@@ -121,6 +121,8 @@ pub(crate) struct Chunker {
     digests: Vec<[u8; 32]>,
     counts: Vec<u64>,
     slots: Vec<Slot>,
+    /// Where blocks are written, one after the other.
+    block: Vec<u8>,
 }
 
 impl Chunker {
@@ -137,6 +139,7 @@ impl Chunker {
             digests: Vec::new(),
             counts: Vec::new(),
             slots: Vec::new(),
+            block: Vec::new(),
         })
     }
 
@@ -168,7 +171,7 @@ impl Chunker {
         key: &[u8],
         digest: [u8; 32],
         count: u64,
-        node: Option<Arc<Loaded>>,
+        node: Option<Loaded>,
     ) -> Result<Option<Link>, TreeError> {
         self.keys.push(key);
         self.digests.push(digest);
@@ -199,7 +202,11 @@ impl Chunker {
 
     /// Writes the open node, empty or not, and starts the next one.
     pub(crate) fn close(&mut self) -> Result<Link, TreeError> {
-        let node = self.encode();
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        let layout = self.encode(&mut block);
+        let node = Node::new(layout, &block);
+        self.block = block;
         let key = Bytes::copy_from_slice(self.keys.last());
         let slots = std::mem::take(&mut self.slots);
         self.weight = 0;
@@ -210,7 +217,7 @@ impl Chunker {
         made(node, slots.into_boxed_slice(), key)
     }
 
-    fn encode(&self) -> Node {
+    fn encode(&self, out: &mut Vec<u8>) -> Layout {
         let len = self.keys.ends.len();
         let prefix = if len == 1 {
             self.keys.first()
@@ -234,31 +241,30 @@ impl Chunker {
             + prefix.len()
             + self.keys.encoded_len(prefix.len())
             + payload_len;
-        let mut out = Vec::with_capacity(size);
-        write_head(&mut out, ARRAY, ARITY as usize);
-        write_head(&mut out, UINT, VERSION as usize);
-        write_head(&mut out, UINT, usize::from(self.level));
-        write_head(&mut out, UINT, len);
-        write_bytes(&mut out, prefix);
+        out.reserve(size);
+        write_head(out, ARRAY, ARITY as usize);
+        write_head(out, UINT, VERSION as usize);
+        write_head(out, UINT, usize::from(self.level));
+        write_head(out, UINT, len);
+        write_bytes(out, prefix);
         let prefix_end = out.len();
-        let keys = self.keys.write(&mut out, prefix.len());
+        let keys = self.keys.write(out, prefix.len());
         let payload = if self.level == 0 {
-            Payload::Values(self.values.write(&mut out, 0))
+            Payload::Values(self.values.write(out, 0))
         } else {
-            self.write_links(&mut out, width)
+            self.write_links(out, width)
         };
         debug_assert_eq!(
             out.len(),
             size,
             "the size of a block is known before it is written"
         );
-        Node {
+        Layout {
             level: self.level,
             len: len as u16,
             prefix: ((prefix_end - prefix.len()) as u16, prefix_end as u16),
             keys,
             payload,
-            bytes: out.into(),
         }
     }
 
@@ -288,7 +294,7 @@ impl Chunker {
 
 /// Names a node made just now.
 pub(crate) fn made(node: Node, slots: Box<[Slot]>, key: Bytes) -> Result<Link, TreeError> {
-    let block = Block::new(Codec::DagCbor, node.bytes.clone()).map_err(|_error| {
+    let block = Block::new(Codec::DagCbor, node.to_bytes()).map_err(|_error| {
         // A node that obeys the limits on keys and values is far below those on blocks.
         TreeError::TooDeep
     })?;
@@ -298,7 +304,7 @@ pub(crate) fn made(node: Node, slots: Box<[Slot]>, key: Bytes) -> Result<Link, T
         key,
         digest,
         count: node.total(),
-        node: Some(Arc::new(Loaded::made(node, slots))),
+        node: Some(Loaded::made(node, slots)),
         block: Some(block),
     })
 }

@@ -1,7 +1,5 @@
 //! Moving over the nodes of one level, for edits.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::encode::Link;
@@ -15,8 +13,8 @@ pub(crate) struct LevelCursor<'a> {
     tree: &'a Tree,
     level: u8,
     /// The nodes above, with the child that was taken in each.
-    path: Vec<(Arc<Loaded>, usize)>,
-    pub(crate) node: Arc<Loaded>,
+    path: Vec<(Loaded, usize)>,
+    pub(crate) node: Loaded,
 }
 
 impl<'a> LevelCursor<'a> {

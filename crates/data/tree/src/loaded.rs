@@ -36,21 +36,28 @@ impl BlockSource for SharedStore {
 }
 
 /// Where a parent keeps a child it has loaded.
-pub(crate) type Slot = OnceLock<Arc<Loaded>>;
+pub(crate) type Slot = OnceLock<Loaded>;
 
 /// What a loaded node costs beside its block: the structure, its slots' share, the allocations.
 const NODE_OVERHEAD: usize = 256;
 
-/// A node in memory and the children that were loaded below it.
+/// A node in memory and the children that were loaded below it. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) node: Node,
-    pub(crate) slots: Box<[Slot]>,
-    /// Where it was read from; nothing for a node that was made here and is perhaps stored
-    /// nowhere: that one is never dropped while a tree needs it.
-    origin: Option<Box<Origin>>,
+    /// Nothing for a leaf that was made here.
+    below: Option<Arc<Below>>,
 }
 
-/// What is kept of a node that was read, apart from the node: point reads do not touch it.
+/// What is kept beside a node; point reads do not touch it in a leaf.
+struct Below {
+    slots: Box<[Slot]>,
+    /// Where the node was read from; nothing for a node that was made here and is perhaps stored
+    /// nowhere: that one is never dropped while a tree needs it.
+    origin: Option<Origin>,
+}
+
+/// What is kept of a node that was read.
 struct Origin {
     /// The key before the node, if its parent is known to have one (TREE-16).
     floor: Option<Bytes>,
@@ -80,69 +87,95 @@ fn empty_slots(node: &Node) -> Box<[Slot]> {
 impl Loaded {
     /// A node made just now.
     pub(crate) fn made(node: Node, slots: Box<[Slot]>) -> Self {
-        Self {
-            node,
-            slots,
-            origin: None,
-        }
+        let below = (!slots.is_empty()).then(|| {
+            Arc::new(Below {
+                slots,
+                origin: None,
+            })
+        });
+        Self { node, below }
     }
 
     /// A node that can be read again, with nothing in memory below it.
     fn read(node: Node, floor: Option<Bytes>, charge: Option<Charge>) -> Self {
-        Self {
+        let below = Below {
             slots: empty_slots(&node),
-            origin: Some(Box::new(Origin {
+            origin: Some(Origin {
                 floor,
                 _charge: charge,
-            })),
+            }),
+        };
+        Self {
             node,
+            below: Some(Arc::new(below)),
         }
     }
 
+    fn origin(&self) -> Option<&Origin> {
+        self.below.as_ref()?.origin.as_ref()
+    }
+
     fn is_pinned(&self) -> bool {
-        self.origin.is_none()
+        self.origin().is_none()
     }
 
     fn floor(&self) -> Option<&Bytes> {
-        self.origin.as_ref()?.floor.as_ref()
+        self.origin()?.floor.as_ref()
+    }
+
+    /// Where the children are; none for a leaf.
+    #[inline]
+    pub(crate) fn slots(&self) -> &[Slot] {
+        match &self.below {
+            Some(below) => &below.slots,
+            None => &[],
+        }
+    }
+
+    /// The children that are in memory, for a node that takes the place of this one.
+    pub(crate) fn copy_slots(&self) -> Box<[Slot]> {
+        // Counting a reference waits for memory. Reading first, the children wait together.
+        let children = self.slots().iter().filter_map(OnceLock::get);
+        std::hint::black_box(children.fold(0, |all, child| all | child.node.level()));
+        self.slots().into()
     }
 
     /// The `index`th child, if it is in memory.
     #[inline]
-    pub(crate) fn slot(&self, index: usize) -> Option<&Arc<Self>> {
-        self.slots.get(index)?.get()
+    pub(crate) fn slot(&self, index: usize) -> Option<&Self> {
+        self.slots().get(index)?.get()
     }
 
     /// This node without the children that can be loaded again.
-    fn pruned(self: &Arc<Self>) -> Arc<Self> {
+    fn pruned(&self) -> Self {
         if self.node.is_leaf() {
-            return Arc::clone(self);
+            return self.clone();
         }
         if !self.is_pinned() {
-            return Arc::new(Self::read(self.node.clone(), self.floor().cloned(), None));
+            return Self::read(self.node.clone(), self.floor().cloned(), None);
         }
         let slots = empty_slots(&self.node);
-        for (slot, kept) in slots.iter().zip(&self.slots) {
+        for (slot, kept) in slots.iter().zip(self.slots()) {
             if let Some(child) = kept.get().filter(|child| child.is_pinned()) {
                 slot.get_or_init(|| child.pruned());
             }
         }
-        Arc::new(Self::made(self.node.clone(), slots))
+        Self::made(self.node.clone(), slots)
     }
 
     /// This node and those below it as ones that `cache` may drop, as far as its budget reaches.
-    fn settled(self: &Arc<Self>, cache: &Cache) -> Option<Arc<Self>> {
+    fn settled(&self, cache: &Cache) -> Option<Self> {
         if !self.is_pinned() {
-            return Some(Arc::clone(self));
+            return Some(self.clone());
         }
         let charge = cache.admit(&self.node)?;
         let settled = Self::read(self.node.clone(), None, Some(charge));
-        for (slot, kept) in settled.slots.iter().zip(&self.slots) {
+        for (slot, kept) in settled.slots().iter().zip(self.slots()) {
             if let Some(child) = kept.get().and_then(|child| child.settled(cache)) {
                 slot.get_or_init(|| child);
             }
         }
-        Some(Arc::new(settled))
+        Some(settled)
     }
 }
 
@@ -181,7 +214,7 @@ impl Cache {
 
     /// Takes the node's cost from the budget, if it has room.
     fn admit(&self, node: &Node) -> Option<Charge> {
-        let bytes = node.bytes().len() + NODE_OVERHEAD + 16 * node.len();
+        let bytes = node.bytes().len() + NODE_OVERHEAD + size_of::<Slot>() * node.len();
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         let charge = Charge {
             used: Arc::clone(&self.used),
@@ -205,7 +238,7 @@ impl Cache {
             .source
             .block(cid)?
             .ok_or(TreeError::Missing { cid: *cid })?;
-        Node::decode(block.into_bytes()).map_err(|fault| TreeError::Node { cid: *cid, fault })
+        Node::decode(block.bytes()).map_err(|fault| TreeError::Node { cid: *cid, fault })
     }
 
     /// Reads the `index`th child of `parent`. It stays in the parent's slot if `keep` is set and
@@ -215,7 +248,7 @@ impl Cache {
         parent: &Loaded,
         index: usize,
         keep: bool,
-    ) -> Result<Arc<Loaded>, TreeError> {
+    ) -> Result<Loaded, TreeError> {
         let cid = crate::node::node_cid(parent.node.digest(index));
         let node = self.fetch(&cid)?;
         let floor = floor_of(parent, index);
@@ -231,9 +264,9 @@ impl Cache {
         };
         let kept = charge.is_some();
         let floor = floor.filter(|_| !node.is_leaf());
-        let loaded = Arc::new(Loaded::read(node, floor, charge));
-        Ok(match parent.slots.get(index) {
-            Some(slot) if kept => Arc::clone(slot.get_or_init(|| loaded)),
+        let loaded = Loaded::read(node, floor, charge);
+        Ok(match parent.slots().get(index) {
+            Some(slot) if kept => slot.get_or_init(|| loaded).clone(),
             _ => loaded,
         })
     }
@@ -254,7 +287,7 @@ pub(crate) fn check_child(
     floor: Option<&[u8]>,
     child: &Node,
 ) -> Result<(), LinkFault> {
-    if child.level + 1 != parent.level {
+    if child.level() + 1 != parent.level() {
         return Err(LinkFault::Level);
     }
     let (Some(last), false) = (child.last_key(), child.is_empty()) else {
@@ -338,7 +371,7 @@ impl Forest {
                 fault: LinkFault::LoneChild,
             });
         }
-        let loaded = Arc::new(Loaded::read(node, None, None));
+        let loaded = Loaded::read(node, None, None);
         Ok(Tree::over(root, loaded, &self.cache))
     }
 
@@ -350,7 +383,7 @@ impl Forest {
         let root = tree.loaded_root();
         let settled = root
             .settled(&self.cache)
-            .unwrap_or_else(|| Arc::new(Loaded::read(root.node.clone(), None, None)));
+            .unwrap_or_else(|| Loaded::read(root.node.clone(), None, None));
         Tree::over(tree.root(), settled, &self.cache)
     }
 

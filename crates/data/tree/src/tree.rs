@@ -35,13 +35,13 @@ pub(crate) struct Shared {
 
 enum Root {
     /// Everything is in memory and stays there.
-    Fixed(Arc<Loaded>),
+    Fixed(Loaded),
     /// The node may be replaced by one with fewer children in memory.
-    Loose(RwLock<Arc<Loaded>>),
+    Loose(RwLock<Loaded>),
 }
 
 impl Shared {
-    pub(crate) fn replace_root(&self, with: impl FnOnce(&Arc<Loaded>) -> Arc<Loaded>) {
+    pub(crate) fn replace_root(&self, with: impl FnOnce(&Loaded) -> Loaded) {
         if let Root::Loose(lock) = &self.node {
             let mut root = lock.write().unwrap_or_else(PoisonError::into_inner);
             let new = with(&root);
@@ -100,25 +100,45 @@ impl Tree {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
+        // How many entries are waited for together.
+        const WINDOW: usize = 32;
         // Sorting the first bytes beside their places touches the keys only where those are equal.
         let mut order: Vec<(u64, usize)> = entries
             .iter()
             .enumerate()
             .map(|(place, (key, _))| (head(key.as_ref()), place))
             .collect();
+        order.sort_unstable();
         let key = |place: usize| entries[place].0.as_ref();
-        order.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0)
-                .then_with(|| key(a.1).cmp(key(b.1)))
-                .then(a.1.cmp(&b.1))
+        for run in order.chunk_by_mut(|a, b| a.0 == b.0) {
+            // In the order of the places already.
+            run.sort_by(|a, b| key(a.1).cmp(key(b.1)));
+        }
+        // Entries in random order are cache misses, each of an entry, its key and its value. Those
+        // of a window are waited for together, one step after the other.
+        let windows = order.chunks(WINDOW).flat_map(|window| {
+            let entries: [_; WINDOW] = std::array::from_fn(|index| {
+                let (_, place) = window.get(index)?;
+                let (key, value) = &entries[*place];
+                Some((key.as_ref(), value.as_ref()))
+            });
+            let ends = |bytes: &[u8]| bytes.first().zip(bytes.last()).map_or(0, |(a, b)| a | b);
+            let touched = entries.iter().flatten();
+            std::hint::black_box(
+                touched.fold(0, |all, (key, value)| all | ends(key) | ends(value)),
+            );
+            entries.into_iter().flatten()
         });
-        let last_of_key = order.iter().enumerate().filter(|(index, (_, place))| {
-            order
-                .get(index + 1)
-                .is_none_or(|(_, next)| key(*next) != key(*place))
+        let mut sorted = windows.peekable();
+        let last_of_key = std::iter::from_fn(|| {
+            loop {
+                let entry = sorted.next()?;
+                if sorted.peek().is_none_or(|next| next.0 != entry.0) {
+                    return Some(entry);
+                }
+            }
         });
-        let sorted = last_of_key.map(|(_, (_, place))| (key(*place), entries[*place].1.as_ref()));
-        Self::build(sorted, out)
+        Self::build(last_of_key, out)
     }
 
     pub(crate) fn build_with<K, V>(
@@ -148,16 +168,11 @@ impl Tree {
     }
 
     /// The tree of a loaded root.
-    pub(crate) fn over(root: Cid, node: Arc<Loaded>, cache: &Arc<Cache>) -> Self {
+    pub(crate) fn over(root: Cid, node: Loaded, cache: &Arc<Cache>) -> Self {
         Self::with_root(root, node, cache.chunking(), Some(cache))
     }
 
-    fn with_root(
-        root: Cid,
-        node: Arc<Loaded>,
-        chunking: Chunking,
-        cache: Option<&Arc<Cache>>,
-    ) -> Self {
+    fn with_root(root: Cid, node: Loaded, chunking: Chunking, cache: Option<&Arc<Cache>>) -> Self {
         let shared = Arc::new(Shared {
             root,
             len: node.node.total(),
@@ -202,14 +217,12 @@ impl Tree {
 
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, TreeError> {
-        self.find(key, |node, index| {
-            let (start, end) = node.node.payload_span(index);
-            node.node.bytes.slice(start..end)
-        })
+        let found = self.find(key, |node, index| node.node.value(index))?;
+        Ok(found.flatten())
     }
 
-    /// Calls `read` with the value of `key`, where it stands in its node: spares the reference
-    /// count that [`get`](Self::get) takes.
+    /// Calls `read` with the value of `key`, where it stands in its node: spares the allocation
+    /// by which [`get`](Self::get) shares it.
     pub fn get_with<R>(
         &self,
         key: &[u8],
@@ -283,9 +296,14 @@ impl Tree {
                 return Ok(None);
             }
             match node.slot(index) {
-                Some(child) => node = child,
+                Some(child) => {
+                    if node.node.level() == 1 {
+                        child.node.touch();
+                    }
+                    node = child;
+                }
                 // At most one call per level, of which there are few (TREE-9).
-                None => return self.find_below(&*self.load(node, index, true)?, key, read),
+                None => return self.find_below(&self.load(node, index, true)?, key, read),
             }
         }
     }
@@ -299,34 +317,30 @@ impl Tree {
     }
 
     /// The root node with what is in memory below it.
-    pub(crate) fn loaded_root(&self) -> Arc<Loaded> {
+    pub(crate) fn loaded_root(&self) -> Loaded {
         match &self.shared.node {
-            Root::Fixed(root) => Arc::clone(root),
-            Root::Loose(lock) => Arc::clone(&lock.read().unwrap_or_else(PoisonError::into_inner)),
+            Root::Fixed(root) => root.clone(),
+            Root::Loose(lock) => lock.read().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
     /// The `index`th child of `parent`, kept in memory if there is room.
-    pub(crate) fn child(&self, parent: &Loaded, index: usize) -> Result<Arc<Loaded>, TreeError> {
+    pub(crate) fn child(&self, parent: &Loaded, index: usize) -> Result<Loaded, TreeError> {
         match parent.slot(index) {
-            Some(child) => Ok(Arc::clone(child)),
+            Some(child) => Ok(child.clone()),
             None => self.load(parent, index, true),
         }
     }
 
     /// The `index`th child of `parent`; a leaf is not kept in memory for it.
-    pub(crate) fn child_once(
-        &self,
-        parent: &Loaded,
-        index: usize,
-    ) -> Result<Arc<Loaded>, TreeError> {
+    pub(crate) fn child_once(&self, parent: &Loaded, index: usize) -> Result<Loaded, TreeError> {
         match parent.slot(index) {
-            Some(child) => Ok(Arc::clone(child)),
+            Some(child) => Ok(child.clone()),
             None => self.load(parent, index, parent.node.level() > 1),
         }
     }
 
-    fn load(&self, parent: &Loaded, index: usize, keep: bool) -> Result<Arc<Loaded>, TreeError> {
+    fn load(&self, parent: &Loaded, index: usize, keep: bool) -> Result<Loaded, TreeError> {
         match &self.shared.cache {
             Some(cache) => cache.load(parent, index, keep),
             None => Err(TreeError::Missing {

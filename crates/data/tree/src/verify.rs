@@ -63,7 +63,7 @@ impl Tree {
         stats: &mut TreeStats,
     ) -> Result<(), TreeError> {
         stats.nodes += 1;
-        stats.bytes += node.node.bytes.len() as u64;
+        stats.bytes += node.node.bytes().len() as u64;
         if node.node.is_leaf() {
             stats.leaves += 1;
             stats.entries += node.node.len() as u64;
@@ -88,9 +88,9 @@ impl Tree {
     }
 
     fn check_node(&self, node: &Node, cid: cid::Cid, last: bool) -> Result<(), TreeError> {
-        Block::verify(cid, node.bytes.clone())
+        Block::verify(cid, node.to_bytes())
             .map_err(|_error| allod_blocks::StoreError::corrupt_block(&cid))?;
-        Node::decode(node.bytes.clone())
+        Node::decode(node.bytes())
             .and_then(|node| node.check_end_with(self.chunking(), last))
             .map_err(|fault| TreeError::Node { cid, fault })
     }

@@ -245,7 +245,7 @@ impl Walk {
     fn check(&self, cid: Cid, place: &Place, block: Block) -> Result<Node, WalkError> {
         let faulty = |fault| WalkError::Node { cid, fault };
         let unfit = |fault| WalkError::Link { cid, fault };
-        let node = Node::decode(block.into_bytes()).map_err(faulty)?;
+        let node = Node::decode(block.bytes()).map_err(faulty)?;
         let last_of_level = match place {
             Place::Root => {
                 if !node.is_leaf() && node.len() == 1 {

@@ -248,7 +248,7 @@ impl Outbound {
             let links = file_links(block).map_err(|_error| RepoError::Damaged("a stored file"))?;
             return links.into_iter().try_for_each(|cid| self.offer(cid));
         }
-        let node = Node::decode(block.bytes().clone())
+        let node = Node::decode(block.bytes())
             .map_err(|_error| RepoError::Damaged("a stored node does not decode"))?;
         if node.level() == 0 {
             return node

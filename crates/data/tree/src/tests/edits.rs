@@ -15,7 +15,7 @@ type Edits = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 fn names(tree: &Tree) -> BTreeSet<Cid> {
     fn visit(tree: &Tree, node: &crate::loaded::Loaded, names: &mut BTreeSet<Cid>) {
-        for index in 0..node.slots.len() {
+        for index in 0..node.slots().len() {
             names.extend(node.node.link(index));
             visit(tree, &tree.child(node, index).unwrap(), names);
         }
@@ -159,7 +159,7 @@ fn leaf_ends(tree: &Tree, node: &crate::loaded::Loaded, ends: &mut Vec<Bytes>) {
     if node.node.is_leaf() {
         ends.extend(node.node.last_key().map(crate::node::KeyRef::to_bytes));
     }
-    for index in 0..node.slots.len() {
+    for index in 0..node.slots().len() {
         leaf_ends(tree, &tree.child(node, index).unwrap(), ends);
     }
 }

@@ -12,8 +12,8 @@ use crate::node::{KeyRef, Node};
 use crate::tree::Tree;
 
 fn blocks(tree: &Tree, node: &Loaded, found: &mut Vec<Bytes>) {
-    found.push(node.node.bytes().clone());
-    for index in 0..node.slots.len() {
+    found.push(node.node.to_bytes());
+    for index in 0..node.slots().len() {
         blocks(tree, &tree.child(node, index).unwrap(), found);
     }
 }
@@ -50,7 +50,7 @@ fn mutated_nodes_never_panic() {
     }
     let mut accepted = 0;
     for block in &found {
-        assert_eq!(Node::decode(block.clone()).unwrap().bytes(), block);
+        assert_eq!(Node::decode(block).unwrap().bytes(), block);
         for _ in 0..scaled(20) {
             let mut bytes = block.to_vec();
             match rng.below(3) {
@@ -62,7 +62,7 @@ fn mutated_nodes_never_panic() {
                     bytes[at] = rng.next() as u8;
                 }
             }
-            if let Ok(node) = Node::decode(bytes.into()) {
+            if let Ok(node) = Node::decode(&bytes) {
                 read_all(&node);
                 accepted += 1;
             }
@@ -97,7 +97,7 @@ fn the_largest_leaf_fits() {
             assert!(last);
             let block = link.block.unwrap();
             assert!(block.bytes().len() > 32_000 && block.bytes().len() <= NODE_BYTES_MAX);
-            let node = Node::decode(block.into_bytes()).unwrap();
+            let node = Node::decode(block.bytes()).unwrap();
             assert_eq!(node.len(), entries.len());
             assert_eq!(node.check_end(false), Ok(()));
             break;
@@ -128,7 +128,7 @@ proptest! {
         let mut framed = vec![0x88, 0x01];
         framed.extend_from_slice(&bytes);
         for bytes in [bytes, framed] {
-            if let Ok(node) = Node::decode(bytes.into()) {
+            if let Ok(node) = Node::decode(&bytes) {
                 read_all(&node);
             }
         }

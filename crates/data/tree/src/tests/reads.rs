@@ -278,7 +278,7 @@ fn faults_name_the_block() {
     let map: Map = (0..2000).map(|_| (rng.bytes(16), rng.bytes(60))).collect();
     let (made, _store) = stored(Chunking::STANDARD, &map);
     let partial = Arc::new(MemoryStore::new());
-    let root = made.loaded_root().node.bytes().clone();
+    let root = made.loaded_root().node.to_bytes();
     put(&partial, vec![Block::verify(made.root(), root).unwrap()]);
     let tree = Tree::open(partial.clone(), made.root()).unwrap();
     let child = made.loaded_root().node.link(0).unwrap();

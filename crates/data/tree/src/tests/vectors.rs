@@ -85,7 +85,7 @@ fn nodes() {
 }
 
 fn decode(input: &Object) -> Result<Node, NodeError> {
-    let node = Node::decode(unhex(&input["bytes"]).into())?;
+    let node = Node::decode(&unhex(&input["bytes"]))?;
     if let Some(last) = input.get("last_of_level") {
         node.check_end(last.as_bool().unwrap())?;
     }
