@@ -31,11 +31,19 @@ mod error;
 mod event;
 mod history;
 mod ids;
+mod json;
 mod layout;
 mod members;
+mod merge;
+mod pattern;
+mod pending;
+mod pick;
+mod plan;
 mod repo;
+mod resolve;
 mod stamp;
 mod statements;
+mod threeway;
 mod transaction;
 mod view;
 mod work;
@@ -53,7 +61,16 @@ pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
 pub use crate::history::Log;
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
+pub use crate::pattern::{BadPattern, Pattern};
+pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
+pub use crate::pick::REPLAY_MAX;
+pub use crate::plan::{KEYS_LISTED, Keys};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
+pub use crate::resolve::{
+    BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,
+    Rule, Strategy,
+};
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
 pub use crate::transaction::Transaction;

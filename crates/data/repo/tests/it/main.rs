@@ -9,6 +9,8 @@
 
 mod accept;
 mod entries;
+mod merging;
+mod picking;
 mod replicas;
 mod space;
 mod transactions;
