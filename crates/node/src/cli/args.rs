@@ -7,6 +7,8 @@ use allod::StoreKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
 #[command(
@@ -142,11 +144,29 @@ pub(crate) enum Command {
         #[arg(long, short = 'c', conflicts_with = "detach")]
         create: bool,
     },
-    /// Show what was put aside where two people changed the same key
+    /// Bring another branch into the current one
+    Merge(Merge),
+    /// Apply to the current branch what a commit changed
+    CherryPick(Pick),
+    /// Undo on the current branch what a commit changed
+    Revert(Pick),
+    /// Replay the commits of a branch onto another
+    Rebase(Rebase),
+    /// Show the conflicts of what is under way, and what was put aside where two people changed the same key
     Conflicts {
         /// At most so many
         #[arg(long, short = 'n', default_value_t = 100)]
         limit: usize,
+        /// Of a branch other than the current one
+        #[arg(long, value_name = "BRANCH")]
+        on: Option<String>,
+    },
+    /// Decide a conflict
+    Resolve(Resolve),
+    /// Say how conflicts of some keys are decided in the whole space
+    MergeType {
+        #[command(subcommand)]
+        command: MergeTypes,
     },
     /// Exchange with the peers of the space, or with one
     Sync {
@@ -170,7 +190,14 @@ impl Command {
     /// Whether the command needs the keys.
     pub(crate) fn signs(&self) -> bool {
         match self {
-            Self::Commit { .. } | Self::Sync { .. } | Self::Up(_) => true,
+            Self::Commit { .. }
+            | Self::Sync { .. }
+            | Self::Up(_)
+            | Self::Merge(_)
+            | Self::CherryPick(_)
+            | Self::Revert(_)
+            | Self::Rebase(_) => true,
+            Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
             Self::Space { command } => {
                 !matches!(command, SpaceCommand::List | SpaceCommand::Use { .. })

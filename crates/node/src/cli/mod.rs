@@ -7,6 +7,8 @@ mod history;
 mod home;
 mod import;
 mod io;
+mod merge_args;
+mod merging;
 mod net;
 mod space;
 mod values;
@@ -150,7 +152,15 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
             detach,
             create,
         } => history::switch(node, space, name, *detach, *create, io),
-        Command::Conflicts { limit } => history::conflicts(node, space, *limit, io),
+        Command::Merge(options) => merging::merge(node, space, options, io),
+        Command::CherryPick(options) => merging::pick(node, space, options, false, io),
+        Command::Revert(options) => merging::pick(node, space, options, true, io),
+        Command::Rebase(options) => merging::rebase(node, space, options, io),
+        Command::Resolve(options) => merging::resolve(node, space, options, io),
+        Command::Conflicts { limit, on } => {
+            merging::conflicts(node, space, (*limit, on.as_deref()), io)
+        }
+        Command::MergeType { command } => merging::merge_types(node, space, command, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
         Command::Peers => net::peers(node, space, io),
         Command::Check => history::check(node, space, io),

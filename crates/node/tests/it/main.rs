@@ -10,5 +10,6 @@
 mod faults;
 mod home;
 mod kill;
+mod merging;
 mod running;
 mod tour;
