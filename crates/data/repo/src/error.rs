@@ -101,6 +101,9 @@ pub enum RepoError {
         /// How many there may be.
         limit: usize,
     },
+    /// The bad commit does not descend from the good one (MERGE-32). Blame: the caller.
+    #[error("the bad commit does not descend from the good one")]
+    NotBefore,
     /// Not a pattern (MERGE-12). Blame: whoever wrote it.
     #[error(transparent)]
     Pattern(#[from] BadPattern),

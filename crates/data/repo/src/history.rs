@@ -14,7 +14,7 @@ use crate::statements::Commit;
 const SAMPLE_DEPTH: u64 = 4096;
 
 /// A commit in the order in which history is walked: later generations first.
-type Place = (u64, CommitId);
+pub(crate) type Place = (u64, CommitId);
 
 /// A walk over history, newest first.
 ///
@@ -52,7 +52,7 @@ const KNOWN: u8 = 2;
 const BELOW: u8 = 4;
 
 impl Repo {
-    fn place(&self, id: CommitId) -> Result<Place, RepoError> {
+    pub(crate) fn place(&self, id: CommitId) -> Result<Place, RepoError> {
         Ok((self.commit(id)?.payload().generation, id))
     }
 

@@ -24,6 +24,8 @@
 
 mod accept;
 mod agents;
+mod bisect;
+mod blame;
 mod check;
 mod conflict;
 mod entry;
@@ -51,6 +53,8 @@ mod write;
 
 pub use crate::accept::{Complete, Missing, Reviewed};
 pub use crate::agents::Agents;
+pub use crate::bisect::{Bisect, Verdict};
+pub use crate::blame::{Blame, KeyHistory};
 pub use crate::check::Report;
 pub use crate::conflict::Conflict;
 pub use crate::entry::{

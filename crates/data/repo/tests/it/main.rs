@@ -8,6 +8,7 @@
 )]
 
 mod accept;
+mod asking;
 mod entries;
 mod merging;
 mod picking;
