@@ -7,6 +7,7 @@ use allod::StoreKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
@@ -111,9 +112,16 @@ pub(crate) enum Command {
         /// At most so many commits
         #[arg(long, short = 'n', value_name = "N")]
         limit: Option<usize>,
+        /// Only what wrote this key, with what it wrote
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
         /// From a branch or commit instead of the current branch
         from: Option<String>,
     },
+    /// Show who wrote what a key holds
+    Blame(BlameArgs),
+    /// Find the commit that made the data bad, with few tests
+    Bisect(BisectArgs),
     /// Show a commit and what it changed
     Show {
         /// The commit, or enough of its id, or a branch

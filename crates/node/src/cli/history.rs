@@ -172,7 +172,7 @@ pub(crate) fn log(
 }
 
 /// An agent as people tell them apart: `me`, or the end of the id.
-fn who(node: &Node, agent: &AgentId) -> String {
+pub(crate) fn who(node: &Node, agent: &AgentId) -> String {
     if node.agent().is_ok_and(|me| me == *agent) {
         return "me      ".to_owned();
     }

@@ -1,6 +1,8 @@
 //! The command line: what can be said, and where a command runs.
 
 mod args;
+mod ask_args;
+mod asking;
 mod control;
 mod demo;
 mod history;
@@ -67,6 +69,12 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Command::Init(init) => return with_io(&cli, |io| home::init(&home, init, io)),
         Command::Demo(options) => return with_io(&cli, |io| demo::run(options, io)),
         Command::Up(up) => return with_io(&cli, |io| net::up(&home, up, io)),
+        Command::Bisect(options) if !options.command.is_empty() => {
+            let space = cli.space.as_deref();
+            return with_io(&cli, |io| {
+                asking::bisect_with(home.path(), space, options, io)
+            });
+        }
         _ => {}
     }
     match open(&home, &cli.command) {
@@ -139,7 +147,14 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Cat { cid } => values::cat(node, cid, io),
         Command::Commit { message } => history::commit(node, space, message, io),
         Command::Status => history::status(node, space, io),
-        Command::Log { limit, from } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Log {
+            limit,
+            from,
+            key: Some(key),
+        } => asking::key_log(node, space, key, (*limit, from.as_deref()), io),
+        Command::Log { limit, from, .. } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Blame(options) => asking::blame(node, space, options, io),
+        Command::Bisect(options) => asking::bisect(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
         Command::Diff { from, to } => {
             history::diff(node, space, from.as_deref(), to.as_deref(), io)
