@@ -28,6 +28,7 @@ mod bisect;
 mod blame;
 mod check;
 mod conflict;
+mod decide;
 mod entry;
 mod error;
 mod event;

@@ -3,14 +3,13 @@
 use allod_blocks::{Batch, BatchOutcome, Expect};
 use bytes::Bytes;
 
-use crate::entry::State;
 use crate::error::{Refusal, RepoError};
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
-use crate::pending::{RULES_MAX, Resolved, Stored, Task, UnderWay};
-use crate::plan::{Keys, Plan, Sides, Terms, conflict_of, state_of};
+use crate::pending::{RULES_MAX, Stored, Task, UnderWay};
+use crate::plan::{Keys, Plan, Sides};
 use crate::repo::{Author, Heads, Repo};
-use crate::resolve::{Judge, MergeConflict, Resolution, Resolving};
+use crate::resolve::{MergeConflict, Resolving};
 use crate::statements::PARENTS_MAX;
 use crate::write::{Draft, TRIES};
 
@@ -82,6 +81,8 @@ pub struct Stopped {
     pub conflicts: Vec<MergeConflict>,
     /// How many there are.
     pub count: u64,
+    /// Keys whose value will change without a decision, or by one that was made.
+    pub merged: Keys,
     /// Whether the branch had moved since it was begun (MERGE-9).
     pub moved: bool,
 }
@@ -135,62 +136,8 @@ impl Repo {
         }
     }
 
-    /// Decides a conflict of what is under way on a branch, durably. A value that another
-    /// resolution gave the key is replaced.
-    pub fn resolve(
-        &self,
-        branch: &BranchName,
-        key: &[u8],
-        resolution: Resolution,
-    ) -> Result<(), RepoError> {
-        for _ in 0..TRIES {
-            let Some((task, stored)) = self.stored_task(branch)? else {
-                return Err(RepoError::NothingUnderWay(branch.clone()));
-            };
-            let three = self.sides(branch, &task)?.three(key)?;
-            let values = three.values()?;
-            if values.agreed().is_some() {
-                return Err(RepoError::NoConflict { key: key.to_vec() });
-            }
-            let (state, block) = state_of(self, resolution.clone(), &values)?;
-            let resolved = Resolved::new(&values, state);
-            if self.keep_resolution(branch, &stored, (key, &resolved, block))? {
-                return Ok(());
-            }
-        }
-        Err(RepoError::Contended(branch.clone()))
-    }
-
-    /// At most `limit` conflicts of what is under way on a branch, greater than `after` and in key
-    /// order, each with the value it was resolved for, if it was.
-    pub fn open_conflicts(
-        &self,
-        branch: &BranchName,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(MergeConflict, Option<State>)>, RepoError> {
-        let Some((task, stored)) = self.stored_task(branch)? else {
-            return Err(RepoError::NothingUnderWay(branch.clone()));
-        };
-        let mut found = Vec::new();
-        for three in self.sides(branch, &task)?.changes() {
-            let three = three?;
-            if found.len() >= limit {
-                break;
-            }
-            let values = three.values()?;
-            if values.agreed().is_some() || after.is_some_and(|after| three.key[..] <= *after) {
-                continue;
-            }
-            let resolved = stored.resolved.get(&three.key);
-            let state = resolved.and_then(|resolved| resolved.state(&values));
-            found.push((conflict_of(&three)?, state));
-        }
-        Ok(found)
-    }
-
     /// The trees of what is under way on a branch, as its heads are now.
-    fn sides(&self, branch: &BranchName, task: &UnderWay) -> Result<Sides, RepoError> {
+    pub(crate) fn sides(&self, branch: &BranchName, task: &UnderWay) -> Result<Sides, RepoError> {
         let heads = self.heads(branch)?;
         match &task.task {
             Task::Merge(theirs) => self.merge_sides(&heads, &theirs.iter().copied().collect()),
@@ -259,9 +206,7 @@ impl Repo {
         resolving: Resolving<'a>,
         now_ms: u64,
     ) -> Result<Job<'a>, RepoError> {
-        let (task, stored) = self
-            .stored_task(branch)?
-            .ok_or_else(|| RepoError::NothingUnderWay(branch.clone()))?;
+        let (task, stored) = self.task_of(branch)?;
         Ok(Job {
             repo: self,
             branch,
@@ -379,24 +324,9 @@ impl Job<'_> {
 
     /// What is to be done with these trees.
     pub(crate) fn plan(&self, sides: &Sides) -> Result<Plan, RepoError> {
-        // The rules of the call before those of the space (MERGE-11).
-        let mut rules = self.task.parsed_rules()?;
-        rules.extend(self.repo.merge_rules()?);
-        let changed = match &self.task.task {
-            Task::Replay(replay) => &replay.to,
-            _ => self.branch,
-        };
-        let staged = self.repo.staged(changed)?;
-        let terms = Terms {
-            judge: Judge {
-                repo: self.repo,
-                rules,
-                types: self.resolving.types,
-                callback: self.resolving.callback,
-            },
-            resolved: &self.stored.resolved,
-            staged: &staged,
-        };
+        let terms = self
+            .repo
+            .terms(self.branch, &self.task, &self.stored, self.resolving)?;
         Plan::make(sides, &terms)
     }
 
@@ -445,6 +375,7 @@ impl Job<'_> {
             at,
             conflicts: plan.open,
             count: plan.open_count,
+            merged: plan.merged,
             moved: self.moved(heads),
         }))
     }

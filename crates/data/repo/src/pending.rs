@@ -208,9 +208,7 @@ impl Repo {
     /// branch and its working set were never touched (MERGE-7).
     pub fn abort(&self, branch: &BranchName) -> Result<UnderWay, RepoError> {
         loop {
-            let Some((task, stored)) = self.stored_task(branch)? else {
-                return Err(RepoError::NothingUnderWay(branch.clone()));
-            };
+            let (task, stored) = self.task_of(branch)?;
             let mut batch = Batch::new();
             self.end_task(branch, &stored, &mut batch);
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {

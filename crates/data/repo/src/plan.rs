@@ -1,6 +1,7 @@
 //! What a three-way change does to a tree, and what it cannot decide (MERGE-2, MERGE-11).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use allod_blocks::Block;
 use allod_tree::Tree;
@@ -82,7 +83,28 @@ impl Sides {
 pub(crate) struct Terms<'a> {
     pub(crate) judge: Judge<'a>,
     pub(crate) resolved: &'a BTreeMap<Bytes, Resolved>,
-    pub(crate) staged: &'a Staged,
+    pub(crate) staged: Arc<Staged>,
+}
+
+/// The value that a conflict is decided for, with the block that it needs, or the conflict.
+pub(crate) type Decided = Result<(State, Option<Block>), MergeConflict>;
+
+impl Terms<'_> {
+    /// Asks for a decision, in the order of MERGE-11.
+    pub(crate) fn decide(&self, three: &Three, values: &Values) -> Result<Decided, RepoError> {
+        let kept = self.resolved.get(&three.key);
+        if let Some(state) = kept.and_then(|resolved| resolved.state(values)) {
+            return Ok(Ok((state, None)));
+        }
+        let mut conflict = conflict_of(three)?;
+        match self.judge.decide(&conflict)? {
+            Ok(resolution) => Ok(Ok(state_of(self.judge.repo, resolution, values)?)),
+            Err(note) => {
+                conflict.note = note;
+                Ok(Err(conflict))
+            }
+        }
+    }
 }
 
 /// What is to be done.
@@ -132,21 +154,13 @@ impl Plan {
         three: &Three,
         values: &Values,
     ) -> Result<Option<State>, RepoError> {
-        let kept = terms.resolved.get(&three.key);
-        if let Some(state) = kept.and_then(|resolved| resolved.state(values)) {
-            self.decided += 1;
-            return Ok(Some(state));
-        }
-        let mut conflict = conflict_of(three)?;
-        match terms.judge.decide(&conflict)? {
-            Ok(resolution) => {
-                let (state, block) = state_of(terms.judge.repo, resolution, values)?;
+        match terms.decide(three, values)? {
+            Ok((state, block)) => {
                 self.blocks.extend(block);
                 self.decided += 1;
                 Ok(Some(state))
             }
-            Err(note) => {
-                conflict.note = note;
+            Err(conflict) => {
                 self.open_count += 1;
                 if self.open.len() < KEYS_LISTED {
                     self.open.push(conflict);

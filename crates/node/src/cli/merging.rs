@@ -292,6 +292,8 @@ fn tell_stopped(
         "outcome": "stopped",
         "at": stopped.at.map(|id| id.to_string()),
         "conflicts": stopped.count,
+        "merged": stopped.merged.count,
+        "keys": keys(&stopped.merged),
         "moved": stopped.moved,
         "rows": rows,
     });
@@ -369,7 +371,7 @@ pub(crate) fn resolve(
     };
     repo.resolve(&branch, options.key.as_bytes(), resolution)?;
     let left = |limit| -> Result<usize> {
-        let open = repo.open_conflicts(&branch, None, limit)?;
+        let open = repo.open_conflicts(&branch, Resolving::default(), None, limit)?;
         Ok(open.iter().filter(|(_, state)| state.is_none()).count())
     };
     let left = left(allod_repo::KEYS_LISTED)?;
@@ -391,7 +393,7 @@ pub(crate) fn conflicts(
     let mut open = Vec::new();
     if let Some(under_way) = repo.under_way(&branch)? {
         io.say(format!("{} on {branch}:", task_text(&under_way)))?;
-        open = repo.open_conflicts(&branch, None, limit)?;
+        open = repo.open_conflicts(&branch, Resolving::default(), None, limit)?;
     }
     for (conflict, state) in &open {
         let resolved = state.as_ref().map(resolved_text);

@@ -224,7 +224,10 @@ fn an_unresolved_merge_leaves_everything_as_it_was() {
         .map(|conflict| &conflict.key[..])
         .collect();
     assert_eq!(keys, [&b"a"[..], b"b", b"new"]);
-    assert_eq!(stop.count, 3);
+    assert_eq!(
+        (stop.count, &stop.merged.first[..]),
+        (3, &[Bytes::from("c")][..])
+    );
     let state = |entry: &Option<allod_repo::Entry>| entry.clone().map(|entry| entry.state);
     let value = |text: &'static str| Some(State::Value(text.into()));
     let [changed, deleted, added] = &stop.conflicts[..] else {
@@ -313,7 +316,9 @@ fn a_merge_is_resolved_key_by_key_and_survives_reopening() {
             .unwrap()
     };
     assert_eq!(stopped(resume(START + 40)).conflicts[0].key, "k4");
-    let open = repo.open_conflicts(&main(), Some(b"k1"), 2).unwrap();
+    let open = repo
+        .open_conflicts(&main(), Resolving::default(), Some(b"k1"), 2)
+        .unwrap();
     assert_eq!(open[0].1, Some(State::Value("theirs".into())));
     assert_eq!(open.len(), 2);
     repo.resolve(&main(), b"k4", Resolution::Edit(Edit::Delete))
@@ -419,6 +424,43 @@ fn unrelated_histories_and_meta_are_kept_apart() {
     }
 }
 
+/// What a merge costs is what changed, and not what is there: the larger tree has some 1,300
+/// nodes, and the one that would be read after the 110th is damaged.
+#[test]
+fn the_cost_of_a_merge_is_that_of_the_changes() {
+    const READS_MAX: u64 = 110;
+    let ada = Person::new(1);
+    for size in [2_000, 40_000] {
+        let faulty = FaultyStore::new(Arc::new(MemoryStore::new()));
+        let store: Arc<dyn Store> = Arc::new(faulty.clone());
+        let repo = space_in(&ada, Arc::clone(&store));
+        let edits = (0..size).map(|n| {
+            let key = Bytes::from(format!("key/{n:08}"));
+            (key, Edit::Put(Bytes::from(vec![b'v'; 100])))
+        });
+        repo.stage(&main(), edits, START).unwrap();
+        repo.commit_staged(&main(), ada.author(), "all", START)
+            .unwrap();
+        repo.create_branch(&on("side"), &heads(&repo)).unwrap();
+        for n in 0..5 {
+            let key = |side: usize| format!("key/{:08}", (2 * n + side) * size / 10);
+            put(&repo, &ada, &[(&key(0), Some("ours"))], START + 10);
+            put_on(
+                &repo,
+                &ada,
+                "side",
+                &[(&key(1), Some("theirs"))],
+                START + 20,
+            );
+        }
+        let again = || Repo::open(Arc::clone(&store), repo.id()).unwrap();
+        let cold = again();
+        faulty.inject(Fault::FlipBit(READS_MAX));
+        merge(&cold, &ada, "main", "side", START + 30);
+        assert!(!faulty.struck(), "more than {READS_MAX} reads");
+    }
+}
+
 struct Sum;
 
 impl MergeType for Sum {
@@ -515,6 +557,17 @@ fn conflicts_are_decided_by_rules_in_their_order() {
             .unwrap()
             .contains("no number")
     );
+    let by_rules = Resolving {
+        callback: None,
+        ..resolving
+    };
+    let open = repo.open_conflicts(&main(), by_rules, None, 100).unwrap();
+    let left: Vec<&[u8]> = open
+        .iter()
+        .filter(|(_, state)| state.is_none())
+        .map(|(conflict, _)| &conflict.key[..])
+        .collect();
+    assert_eq!((open.len(), left), (7, vec![&b"count:bad"[..], b"rest"]));
     repo.resolve(&main(), b"count:bad", Resolution::Ours)
         .unwrap();
     let resume = Resolving {
@@ -541,6 +594,12 @@ fn conflicts_are_decided_by_rules_in_their_order() {
         all_of(&repo, "main"),
         expected.map(|(k, v)| (k.to_owned(), v.to_owned()))
     );
+}
+
+#[test]
+fn rules_of_the_space_are_on_meta() {
+    let ada = Person::new(1);
+    let repo = one_of_each(&ada);
     let left: Vec<String> = repo
         .merge_rules()
         .unwrap()
