@@ -37,6 +37,12 @@ pub enum RepoError {
     /// The branch exists already. Blame: the caller.
     #[error("branch {0} exists already")]
     BranchExists(BranchName),
+    /// The branch belongs to the space and is not deleted. Blame: the caller.
+    #[error("branch {0} belongs to the space and is not deleted")]
+    BranchKept(BranchName),
+    /// The branch has commits that no other branch has. Blame: the caller.
+    #[error("branch {0} has commits that no other branch has; --force deletes it all the same")]
+    Unmerged(BranchName),
     /// Not a branch name. Blame: the caller.
     #[error(transparent)]
     BranchName(#[from] BadBranchName),

@@ -26,6 +26,7 @@ mod accept;
 mod agents;
 mod bisect;
 mod blame;
+mod branches;
 mod check;
 mod conflict;
 mod decide;

@@ -134,12 +134,21 @@ pub(crate) enum Command {
         /// The other state [default: the branch with what is staged]
         to: Option<String>,
     },
-    /// List branches, or make one
+    /// List branches, make one, or delete one
+    #[command(
+        after_help = "A deleted branch comes back with the next sync if a peer has it: everybody deletes it."
+    )]
     Branch {
         /// The new branch
         name: Option<String>,
         /// Where it starts [default: the current branch]
         at: Option<String>,
+        /// Delete the branch
+        #[arg(long, short = 'd', requires = "name", conflicts_with = "at")]
+        delete: bool,
+        /// Delete it with commits that no other branch has, and with what is staged
+        #[arg(long, requires = "delete")]
+        force: bool,
     },
     /// Go to a branch; what is staged stays with the branch it was staged on
     Switch {

@@ -353,6 +353,29 @@ pub(crate) fn branch(
     ))
 }
 
+pub(crate) fn delete_branch(
+    node: &Node,
+    space: Option<&str>,
+    name: &str,
+    force: bool,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch: BranchName = name
+        .parse()
+        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
+    if node.position(&repo)? == Position::Branch(branch.clone()) {
+        bail!("{branch} is the current branch; go to another one first");
+    }
+    let heads: Vec<CommitId> = repo.delete_branch(&branch, force)?.into_iter().collect();
+    let ids: Vec<String> = heads.iter().map(ToString::to_string).collect();
+    let value = json!({ "deleted": branch.as_str(), "heads": ids });
+    io.data(&value, || {
+        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
+        format!("{branch} deleted; it was at {}", heads.join(", "))
+    })
+}
+
 fn make_branch(repo: &Repo, name: &str, at: Option<&str>, position: &Position) -> Result<()> {
     let name: BranchName = name
         .parse()

@@ -159,7 +159,13 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Diff { from, to } => {
             history::diff(node, space, from.as_deref(), to.as_deref(), io)
         }
-        Command::Branch { name, at } => {
+        Command::Branch {
+            name: Some(name),
+            delete: true,
+            force,
+            ..
+        } => history::delete_branch(node, space, name, *force, io),
+        Command::Branch { name, at, .. } => {
             history::branch(node, space, name.as_deref(), at.as_deref(), io)
         }
         Command::Switch {

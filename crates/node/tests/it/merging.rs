@@ -140,3 +140,22 @@ fn commits_are_picked_undone_and_replayed() {
     assert_eq!(home.run(&["get", "k", "--at", "side"]).ok(), "ours\n");
     assert_eq!(home.json(&["check"])["problem_count"], 0);
 }
+
+#[test]
+fn branches_are_deleted_with_care() {
+    let home = conflicting();
+    home.run(&["branch", "-d", "main"])
+        .fails(1, &["current branch"]);
+    home.run(&["branch", "-d", "side"])
+        .fails(1, &["no other branch"]);
+    let deleted = home.json(&["branch", "-d", "side", "--force"]);
+    assert_eq!(deleted["deleted"], "side");
+    home.run(&["branch", "-d", "side"])
+        .fails(1, &["no branch side"]);
+    home.run(&["branch", "-d"]).fails(2, &[]);
+    assert_eq!(home.run(&["branch", "--json"]).rows().len(), 1);
+    // What it had is still there to be found.
+    let head = deleted["heads"][0].as_str().unwrap();
+    home.run(&["branch", "again", head]).ok();
+    assert_eq!(home.run(&["get", "k", "--at", "again"]).ok(), "theirs\n");
+}

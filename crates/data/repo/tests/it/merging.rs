@@ -190,6 +190,38 @@ fn a_branch_without_commits_of_its_own_moves() {
     assert!(matches!(fault(only), RepoError::NotFastForward(_)));
 }
 
+/// MERGE-3: the heads of ours that theirs has already are no parents, and no heads any more.
+#[test]
+fn a_branch_with_several_heads_is_merged_whole() {
+    let ada = Person::new(1);
+    let repo = two_branches(&ada);
+    let other = replica(&repo);
+    send(&repo, &other, &main(), START).unwrap();
+    let here = put(&repo, &ada, &[("a", Some("here"))], START + 10);
+    let there = put(&other, &ada, &[("b", Some("there"))], START + 20);
+    send(&other, &repo, &main(), START + 30).unwrap();
+    assert_eq!(heads(&repo), [here, there].into());
+    repo.create_branch(&on("next"), &[here].into()).unwrap();
+    let next = put_on(&repo, &ada, "next", &[("c", Some("next"))], START + 40);
+    repo.create_branch(&on("moved"), &heads(&repo)).unwrap();
+    let id = commit_of(&merge(&repo, &ada, "main", "next", START + 50));
+    assert_eq!(heads(&repo), [id].into());
+    let merged = repo.commit(id).unwrap();
+    let parents = &merged.payload().parents;
+    assert_eq!(
+        parents.iter().copied().collect::<Heads>(),
+        [there, next].into()
+    );
+    let expected = [("a", "here"), ("b", "there"), ("c", "next")];
+    let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(all_of(&repo, "main"), expected);
+    let moved = merge(&repo, &ada, "moved", "main", START + 60);
+    assert!(matches!(moved, Outcome::FastForward { heads, .. } if heads == [id].into()));
+    send(&repo, &other, &main(), START + 70).unwrap();
+    assert_eq!(all_of(&other, "main"), expected);
+    assert_eq!(heads(&other), [id].into());
+}
+
 /// MERGE-2, MERGE-7: every kind of conflict, each once, and nothing moves.
 #[test]
 fn an_unresolved_merge_leaves_everything_as_it_was() {
