@@ -63,7 +63,7 @@ impl Repo {
 }
 
 /// Adds to `batch` a record for each key that `others` and `commit` changed differently since
-/// their merge base.
+/// their merge bases.
 pub(crate) fn record(
     repo: &Repo,
     branch: &BranchName,

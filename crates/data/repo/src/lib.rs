@@ -1,6 +1,6 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Spec: `specs/22-repo.md` (REPO).
+//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -15,11 +15,13 @@
 //! ```text
 //! stage --> working set --commit_staged--> commit --advance--> heads --state--> View
 //! bytes --review--> Reviewed --with_changes--> Complete --accept--> heads
+//! heads --merge--> commit, or conflicts --resolve, resume--> commit     (`specs/23-merge.md`)
 //! ```
 //!
 //! # Invariants
 //! - A commit is one only with its mark: it was made here, or passed every rule.
 //! - Heads move by compare-and-swap, in the batch that logs the move.
+//! - What is not resolved changes no branch and no working set (MERGE-7).
 //! - Join is commutative, associative and idempotent: same commits, same heads, same state.
 
 mod accept;

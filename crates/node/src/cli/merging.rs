@@ -61,6 +61,7 @@ fn rule(pattern: &str, name: &str) -> Result<Rule> {
     Ok((pattern, strategy))
 }
 
+/// What decides conflicts in this program: rules, and no merge types yet.
 fn resolving(rules: &[Rule]) -> Resolving<'_> {
     Resolving {
         rules,
@@ -135,12 +136,7 @@ pub(crate) fn rebase(
     let repo = node.space(space)?;
     let branch = named_branch(node, &repo, options.branch.as_deref())?;
     if options.skip {
-        let outcome = repo.skip(
-            &branch,
-            node.author()?,
-            Resolving::default(),
-            allod::now_ms(),
-        )?;
+        let outcome = repo.skip(&branch, node.author()?, resolving(&[]), allod::now_ms())?;
         return tell(node, &repo, &branch, outcome, io);
     }
     let Some(onto) = &options.onto else {
@@ -180,12 +176,7 @@ fn go_on(
         let value = json!({ "outcome": "aborted", "task": what });
         return io.data(&value, || format!("{what} given up; {branch} is as it was"));
     }
-    let outcome = repo.resume(
-        branch,
-        node.author()?,
-        Resolving::default(),
-        allod::now_ms(),
-    )?;
+    let outcome = repo.resume(branch, node.author()?, resolving(&[]), allod::now_ms())?;
     tell(node, repo, branch, outcome, io)
 }
 
@@ -371,7 +362,7 @@ pub(crate) fn resolve(
     };
     repo.resolve(&branch, options.key.as_bytes(), resolution)?;
     let left = |limit| -> Result<usize> {
-        let open = repo.open_conflicts(&branch, Resolving::default(), None, limit)?;
+        let open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
         Ok(open.iter().filter(|(_, state)| state.is_none()).count())
     };
     let left = left(allod_repo::KEYS_LISTED)?;
@@ -393,7 +384,7 @@ pub(crate) fn conflicts(
     let mut open = Vec::new();
     if let Some(under_way) = repo.under_way(&branch)? {
         io.say(format!("{} on {branch}:", task_text(&under_way)))?;
-        open = repo.open_conflicts(&branch, Resolving::default(), None, limit)?;
+        open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
     }
     for (conflict, state) in &open {
         let resolved = state.as_ref().map(resolved_text);

@@ -159,3 +159,33 @@ fn branches_are_deleted_with_care() {
     home.run(&["branch", "again", head]).ok();
     assert_eq!(home.run(&["get", "k", "--at", "again"]).ok(), "theirs\n");
 }
+
+/// MERGE-24: what a peer may have is not replaced, unless somebody insists.
+#[test]
+fn a_shared_branch_is_replayed_elsewhere() {
+    let (ada, bob) = (conflicting(), Home::new());
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok();
+    bob.run(&["space", "join", ticket.trim()]).ok();
+    let args = ["rebase", "side", "--onto", "main", "--theirs"];
+    ada.run(&args).fails(1, &["--as NAME", "--force"]);
+    bob.run(&args).fails(1, &["--as NAME"]);
+    let side = ada.json(&["show", "side"])["commit"].clone();
+    bob.run(&[&args[..], &["--as", "mine"]].concat()).ok();
+    // Bob is no owner, and the merge is his all the same; Ada accepts it.
+    bob.run(&["switch", "main"]).ok();
+    bob.run(&["merge", "mine"]).ok();
+    bob.run(&["sync"]).ok();
+    assert_eq!(ada.run(&["get", "k"]).ok(), "theirs\n");
+    assert_eq!(
+        ada.json(&["blame", "s"])["author"],
+        bob.json(&["id"])["agent"]
+    );
+    assert_eq!(ada.json(&["show", "side"])["commit"], side);
+    assert_eq!(
+        ada.json(&["status"])["heads"],
+        bob.json(&["status"])["heads"]
+    );
+    assert_eq!(ada.json(&["check"])["problem_count"], 0);
+    assert_eq!(up.stop(), Some(0));
+}

@@ -1,7 +1,9 @@
 //! MERGE-20 to MERGE-25: single commits are applied and undone, branches replayed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use allod_blocks::{Fault, FaultyStore, MemoryStore, Store};
 use allod_repo::{
     CommitId, Done, Heads, MergeOptions, Outcome, Repo, RepoError, Resolution, Resolving,
 };
@@ -9,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::world::{
     Person, START, all_of, fault, heads, main, on, put, put_on, replica, scale, send, space,
-    value_on,
+    space_in, value_on,
 };
 
 fn pick(repo: &Repo, who: &Person, branch: &str, id: CommitId, now: u64) -> Outcome {
@@ -284,6 +286,85 @@ fn a_replay_does_not_overwrite_what_came_meanwhile() {
     assert!(matches!(fault(resumed), RepoError::Contended(_)));
     assert_eq!(value_on(&repo, "side", "late").as_deref(), Some("1"));
     repo.abort(&on("side")).unwrap();
+}
+
+/// MERGE-23: wherever the store fails, the branch is as it was or stands at the whole result.
+#[test]
+fn a_crash_anywhere_leaves_a_replay_undone_or_done() {
+    let ada = Person::new(1);
+    let mut ended = 0;
+    for crash in 0..6 {
+        for after in [false, true] {
+            let faulty = FaultyStore::new(Arc::new(MemoryStore::new()));
+            let store: Arc<dyn Store> = Arc::new(faulty.clone());
+            let repo = space_in(&ada, Arc::clone(&store));
+            put(&repo, &ada, &[("a", Some("0"))], START);
+            repo.create_branch(&on("side"), &heads(&repo)).unwrap();
+            for n in 0..3 {
+                let key = format!("side{n}");
+                put_on(&repo, &ada, "side", &[(&key, Some("1"))], START + 10 + n);
+            }
+            put(&repo, &ada, &[("own", Some("1"))], START + 20);
+            let before = all_of(&repo, "side");
+            faulty.inject(if after {
+                Fault::CrashAfter(crash)
+            } else {
+                Fault::CrashBefore(crash)
+            });
+            let result = rebase(&repo, &ada, ("side", "main", "side"), START + 30);
+            ended += usize::from(result.is_ok());
+            faulty.restart();
+            let repo = Repo::open(store, repo.id()).unwrap();
+            let now = all_of(&repo, "side");
+            assert_eq!(now != before, result.is_ok() || (crash, after) == (3, true));
+            assert!(repo.under_way(&on("side")).unwrap().is_none());
+            if now == before {
+                done(rebase(&repo, &ada, ("side", "main", "side"), START + 40).unwrap());
+            }
+            assert_eq!(all_of(&repo, "side").len(), 5);
+            accepted(&repo, "side");
+        }
+    }
+    assert_eq!(ended, 4, "three commits and the move are four batches");
+}
+
+/// Several people change, merge and pick at once; the compare-and-swap lets nothing get lost.
+#[test]
+fn concurrent_writers_lose_nothing() {
+    let ada = Person::new(1);
+    let repo = two_branches(&ada);
+    for n in 0..20 {
+        put_on(
+            &repo,
+            &ada,
+            "side",
+            &[(&format!("side{n}"), Some("1"))],
+            START + n,
+        );
+    }
+    let from = repo.heads(&on("side")).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let (repo, ada) = (&repo, &ada);
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let mut change = repo.begin(&main()).unwrap();
+                    change.put(format!("t{thread}/{n}"), "1").unwrap();
+                    change.commit(ada.author(), "write", START + 1000).unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            let options = MergeOptions::default();
+            for _ in 0..5 {
+                repo.merge(&main(), &from, ada.author(), &options, START + 1000)
+                    .unwrap();
+            }
+        });
+    });
+    assert_eq!(all_of(&repo, "main").len(), 3 + 20 + 30);
+    assert_eq!(heads(&repo).len(), 1);
+    accepted(&repo, "main");
 }
 
 type Step = (bool, u8, Option<u8>);
