@@ -11,6 +11,7 @@ mod accept;
 mod asking;
 mod entries;
 mod merging;
+mod model;
 mod picking;
 mod replicas;
 mod space;

@@ -424,6 +424,30 @@ fn a_staged_edit_is_carried_or_in_the_way() {
     }
 }
 
+/// MERGE-10 holds for a branch that just moves, too.
+#[test]
+fn a_fast_forward_carries_staged_edits_or_is_refused() {
+    let ada = Person::new(1);
+    let repo = two_branches(&ada);
+    put_on(&repo, &ada, "side", &[("a", Some("theirs"))], START + 10);
+    let before = heads(&repo);
+    for key in ["a", "b"] {
+        let edit = Edit::Put("staged".into());
+        repo.stage(&main(), [(Bytes::from(key), edit)], START + 20)
+            .unwrap();
+        let options = MergeOptions::default();
+        let result = try_merge(&repo, &ada, "main", "side", &options, START + 30);
+        if key == "a" {
+            assert!(matches!(fault(result), RepoError::InTheWay { .. }));
+            assert_eq!(heads(&repo), before);
+            repo.unstage(&main()).unwrap();
+        } else {
+            assert!(matches!(result, Ok(Outcome::FastForward { .. })));
+        }
+    }
+    assert_eq!(repo.staged(&main()).unwrap().len(), 1);
+}
+
 /// MERGE-5, MERGE-6.
 #[test]
 fn unrelated_histories_and_meta_are_kept_apart() {
