@@ -184,7 +184,7 @@ impl World {
         }
     }
 
-    fn pick(&mut self, branch: usize, commit: &prop::sample::Index, undo: bool, end: End) {
+    fn pick(&mut self, branch: usize, commit: prop::sample::Index, undo: bool, end: End) {
         let all: Vec<CommitId> = self.commits.keys().copied().collect();
         let (branch, commit) = (BRANCHES[branch], *commit.get(&all));
         let Some(before) = self.before(commit) else {
@@ -280,7 +280,7 @@ impl World {
                 self.moved(branch, id, values);
             }
             Op::Merge(ours, theirs, no_ff, end) => self.merge(ours, theirs, no_ff, end),
-            Op::Pick(branch, commit, undo, end) => self.pick(branch, &commit, undo, end),
+            Op::Pick(branch, commit, undo, end) => self.pick(branch, commit, undo, end),
             Op::Rebase(branch, onto) => self.rebase(branch, onto),
             Op::Reopen => {
                 self.repo = Repo::open(Arc::clone(&self.store), self.repo.id()).unwrap();
