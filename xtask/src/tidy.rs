@@ -16,13 +16,14 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
     ("BLOCKS", "20-blocks.md"),
     ("TREE", "21-tree.md"),
     ("REPO", "22-repo.md"),
+    ("MERGE", "23-merge.md"),
     ("SYNC", "30-sync.md"),
     ("TRANS", "40-transport.md"),
 ];

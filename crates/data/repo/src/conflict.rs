@@ -1,10 +1,8 @@
 //! What a join put aside (REPO-9): recorded, readable, never silent.
 
-use std::cmp::Ordering;
-
 use allod_blocks::{Batch, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
 use allod_identity::canonical;
-use allod_tree::{Change, Tree, TreeError};
+use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +11,7 @@ use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::repo::{Heads, Repo};
+use crate::threeway::{Three, ThreeWay};
 use crate::view::decode;
 
 /// Conflicts recorded for one meeting of heads; beyond that the history still has them all.
@@ -64,7 +63,7 @@ impl Repo {
 }
 
 /// Adds to `batch` a record for each key that `others` and `commit` changed differently since
-/// their merge base.
+/// their merge bases.
 pub(crate) fn record(
     repo: &Repo,
     branch: &BranchName,
@@ -73,10 +72,7 @@ pub(crate) fn record(
     batch: &mut Batch,
 ) -> Result<(), RepoError> {
     let heads = Heads::from([commit]);
-    let base = match repo.merge_base(others, &heads)? {
-        Some(base) => repo.at(base)?.tree().clone(),
-        None => Tree::empty(),
-    };
+    let (base, _) = repo.joined(&repo.merge_bases(others, &heads)?)?;
     let (left, _) = repo.joined(others)?;
     let (right, _) = repo.joined(&heads)?;
     for clash in clashes(&base, &left, &right).take(RECORDED_MAX) {
@@ -126,33 +122,11 @@ fn clashes(
     left: &Tree,
     right: &Tree,
 ) -> impl Iterator<Item = Result<Clash, TreeError>> {
-    let mut lefts = base.diff(left).peekable();
-    let mut rights = base.diff(right).peekable();
-    std::iter::from_fn(move || {
-        loop {
-            let order = match (lefts.peek()?, rights.peek()?) {
-                (Ok(left), Ok(right)) => left.key.cmp(&right.key),
-                (Err(_), _) => return lefts.next().and_then(Result::err).map(Err),
-                (_, Err(_)) => return rights.next().and_then(Result::err).map(Err),
-            };
-            match order {
-                Ordering::Less => drop(lefts.next()),
-                Ordering::Greater => drop(rights.next()),
-                Ordering::Equal => {
-                    if let (Some(Ok(left)), Some(Ok(right))) = (lefts.next(), rights.next())
-                        && let Some(clash) = both(left, right)
-                    {
-                        return Some(Ok(clash));
-                    }
-                }
-            }
+    let both = |change: Three| match (change.ours, change.theirs) {
+        (Some(ours), Some(theirs)) if ours != theirs && change.base.as_ref() != Some(&ours) => {
+            Some((change.key, ours, theirs))
         }
-    })
-}
-
-fn both(left: Change, right: Change) -> Option<Clash> {
-    match (left.right, right.right) {
-        (Some(ours), Some(theirs)) if ours != theirs => Some((left.key, ours, theirs)),
         _ => None,
-    }
+    };
+    ThreeWay::walked(base, left, right).filter_map(move |change| change.map(both).transpose())
 }

@@ -5,6 +5,9 @@ use allod_tree::TreeError;
 
 use crate::entry::EntryError;
 use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+use crate::pattern::BadPattern;
+use crate::resolve::BadStrategy;
+use crate::statements::PARENTS_MAX;
 
 /// Why something could not be done with a space.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,12 @@ pub enum RepoError {
     /// The branch exists already. Blame: the caller.
     #[error("branch {0} exists already")]
     BranchExists(BranchName),
+    /// The branch belongs to the space and is not deleted. Blame: the caller.
+    #[error("branch {0} belongs to the space and is not deleted")]
+    BranchKept(BranchName),
+    /// The branch has commits that no other branch has. Blame: the caller.
+    #[error("branch {0} has commits that no other branch has; --force deletes it all the same")]
+    Unmerged(BranchName),
     /// Not a branch name. Blame: the caller.
     #[error(transparent)]
     BranchName(#[from] BadBranchName),
@@ -63,6 +72,50 @@ pub enum RepoError {
     /// The branch moved too often while a commit was tried. Blame: nobody; try again.
     #[error("branch {0} keeps moving; try again")]
     Contended(BranchName),
+    /// The histories have nothing in common (MERGE-5). Blame: the caller.
+    #[error("the two histories have nothing in common; --allow-unrelated merges them all the same")]
+    Unrelated,
+    /// The branch cannot simply move to the other commits (MERGE-4). Blame: the caller.
+    #[error("branch {0} has commits of its own, so it cannot be fast-forwarded")]
+    NotFastForward(BranchName),
+    /// More parents than a commit may name. Blame: the caller; commit on the branches first.
+    #[error("the merge would have more than {PARENTS_MAX} parents; commit on the branches first")]
+    TooManyParents,
+    /// A staged edit is of a key that would be changed (MERGE-10). Blame: the caller.
+    #[error("key {} is staged and would be changed; commit or drop it first", key.escape_ascii())]
+    InTheWay {
+        /// The first such key.
+        key: Vec<u8>,
+    },
+    /// A merge, pick or replay is under way on the branch (MERGE-7). Blame: the caller.
+    #[error("a merge or the like is under way on {0}; continue or abort it first")]
+    UnderWay(BranchName),
+    /// Nothing is under way on the branch. Blame: the caller.
+    #[error("nothing is under way on {0}")]
+    NothingUnderWay(BranchName),
+    /// A key has no conflict to be resolved. Blame: the caller.
+    #[error("key {} has no conflict", key.escape_ascii())]
+    NoConflict {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// More rules or commits than can be kept at once. Blame: the caller.
+    #[error("more than {limit} {what} at once")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The bad commit does not descend from the good one (MERGE-32). Blame: the caller.
+    #[error("the bad commit does not descend from the good one")]
+    NotBefore,
+    /// Not a pattern (MERGE-12). Blame: whoever wrote it.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
+    /// Not the name of a strategy. Blame: whoever wrote it.
+    #[error(transparent)]
+    Strategy(#[from] BadStrategy),
     /// An own commit would be refused by others. Blame: the caller.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -21,7 +21,7 @@ pub struct RefMove {
     pub branch: BranchName,
     /// The heads before.
     pub from: Vec<CommitId>,
-    /// The heads after.
+    /// The heads after; none if the branch was deleted.
     pub to: Vec<CommitId>,
 }
 

@@ -14,7 +14,7 @@ use crate::statements::Commit;
 const SAMPLE_DEPTH: u64 = 4096;
 
 /// A commit in the order in which history is walked: later generations first.
-type Place = (u64, CommitId);
+pub(crate) type Place = (u64, CommitId);
 
 /// A walk over history, newest first.
 ///
@@ -48,9 +48,11 @@ impl Log {
 /// What a painted commit is reachable from.
 const WANTED: u8 = 1;
 const KNOWN: u8 = 2;
+/// Below a merge base.
+const BELOW: u8 = 4;
 
 impl Repo {
-    fn place(&self, id: CommitId) -> Result<Place, RepoError> {
+    pub(crate) fn place(&self, id: CommitId) -> Result<Place, RepoError> {
         Ok((self.commit(id)?.payload().generation, id))
     }
 
@@ -126,24 +128,61 @@ impl Repo {
         Ok(missing)
     }
 
-    /// The best common ancestor of two sets of heads: of those with the greatest generation, the
-    /// one with the greatest id. `None` for histories that have nothing in common.
-    pub fn merge_base(&self, left: &Heads, right: &Heads) -> Result<Option<CommitId>, RepoError> {
+    /// The merge bases of two sets of commits: their common ancestors that are no ancestor of
+    /// another common ancestor. Several after merges in both directions; none for histories that
+    /// have nothing in common.
+    pub fn merge_bases(&self, left: &Heads, right: &Heads) -> Result<Heads, RepoError> {
         let mut paint: BTreeMap<Place, u8> = BTreeMap::new();
         for (side, heads) in [(WANTED, left), (KNOWN, right)] {
             for id in heads {
                 *paint.entry(self.place(*id)?).or_default() |= side;
             }
         }
-        while let Some(((_, id), color)) = paint.pop_last() {
+        let mut bases = Heads::new();
+        // A commit comes after all of its descendants, so its paint is whole when it is taken.
+        let mut open = paint.len();
+        while open > 0 {
+            let Some(((_, id), mut color)) = paint.pop_last() else {
+                break;
+            };
+            open -= usize::from(color & BELOW == 0);
             if color == WANTED | KNOWN {
-                return Ok(Some(id));
+                bases.insert(id);
+                color |= BELOW;
             }
             for parent in &self.commit(id)?.payload().parents {
-                *paint.entry(self.place(*parent)?).or_default() |= color;
+                let entry = paint.entry(self.place(*parent)?).or_default();
+                let was_open = *entry != 0 && *entry & BELOW == 0;
+                *entry |= color;
+                match (was_open, *entry & BELOW == 0) {
+                    (false, true) => open += 1,
+                    (true, false) => open -= 1,
+                    _ => {}
+                }
             }
         }
-        Ok(None)
+        Ok(bases)
+    }
+
+    /// Those of `commits` that are no ancestor of another one.
+    pub(crate) fn newest_of(&self, commits: &Heads) -> Result<Heads, RepoError> {
+        let mut newest = Heads::new();
+        for id in commits {
+            let others: Heads = commits
+                .iter()
+                .copied()
+                .filter(|other| other != id)
+                .collect();
+            if !self.has_all(&others, &Heads::from([*id]))? {
+                newest.insert(*id);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Whether each of `commits` is one of `heads` or an ancestor of one.
+    pub(crate) fn has_all(&self, heads: &Heads, commits: &Heads) -> Result<bool, RepoError> {
+        Ok(self.missing(commits, heads)?.is_empty())
     }
 
     /// Some ancestors of `heads`, by which a peer finds what both have: at distances that double,

@@ -7,6 +7,8 @@
 //! | `s/<id>/commit/<cid>` | empty; marks a commit that was made or accepted here |
 //! | `s/<id>/work/<branch>\0<key>` | a staged entry |
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record |
+//! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way |
+//! | `s/<id>/merge/<branch>\0<key>` | how a conflict of it was resolved |
 //! | `keylog/<agent>` | the events of an agent's key log, a list of links |
 //! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives |
 //!
@@ -59,4 +61,12 @@ pub(crate) fn clashes(id: SpaceId, branch: &BranchName) -> Vec<u8> {
 
 pub(crate) fn clash(id: SpaceId, branch: &BranchName, key: &[u8], digest: &[u8; 32]) -> Vec<u8> {
     [&clashes(id, branch)[..], key, b"\0", digest].concat()
+}
+
+pub(crate) fn merge(id: SpaceId, branch: &BranchName) -> Vec<u8> {
+    [&scoped(id, "merge")[..], branch.as_str().as_bytes(), b"\0"].concat()
+}
+
+pub(crate) fn resolution(id: SpaceId, branch: &BranchName, key: &[u8]) -> Vec<u8> {
+    [&merge(id, branch)[..], key].concat()
 }

@@ -1,6 +1,6 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Spec: `specs/22-repo.md` (REPO).
+//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -15,27 +15,41 @@
 //! ```text
 //! stage --> working set --commit_staged--> commit --advance--> heads --state--> View
 //! bytes --review--> Reviewed --with_changes--> Complete --accept--> heads
+//! heads --merge--> commit, or conflicts --resolve, resume--> commit     (`specs/23-merge.md`)
 //! ```
 //!
 //! # Invariants
 //! - A commit is one only with its mark: it was made here, or passed every rule.
 //! - Heads move by compare-and-swap, in the batch that logs the move.
+//! - What is not resolved changes no branch and no working set (MERGE-7).
 //! - Join is commutative, associative and idempotent: same commits, same heads, same state.
 
 mod accept;
 mod agents;
+mod bisect;
+mod blame;
+mod branches;
 mod check;
 mod conflict;
+mod decide;
 mod entry;
 mod error;
 mod event;
 mod history;
 mod ids;
+mod json;
 mod layout;
 mod members;
+mod merge;
+mod pattern;
+mod pending;
+mod pick;
+mod plan;
 mod repo;
+mod resolve;
 mod stamp;
 mod statements;
+mod threeway;
 mod transaction;
 mod view;
 mod work;
@@ -43,6 +57,8 @@ mod write;
 
 pub use crate::accept::{Complete, Missing, Reviewed};
 pub use crate::agents::Agents;
+pub use crate::bisect::{Bisect, Verdict};
+pub use crate::blame::{Blame, KeyHistory};
 pub use crate::check::Report;
 pub use crate::conflict::Conflict;
 pub use crate::entry::{
@@ -53,7 +69,16 @@ pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
 pub use crate::history::Log;
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
+pub use crate::pattern::{BadPattern, Pattern};
+pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
+pub use crate::pick::REPLAY_MAX;
+pub use crate::plan::{KEYS_LISTED, Keys};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
+pub use crate::resolve::{
+    BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,
+    Rule, Strategy,
+};
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
 pub use crate::transaction::Transaction;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allod_blocks::Block;
+use allod_blocks::{Batch, Block};
 use bytes::Bytes;
 
 use crate::entry::{Entry, State};
@@ -142,13 +142,17 @@ impl Transaction {
             entries: &entries,
             newest,
             blocks: &self.blocks,
+            merges: None,
         };
         for _ in 0..TRIES {
             let (raw, heads) = self.repo.read_heads(&self.branch)?;
             if heads != *self.snapshot.heads() {
                 self.validate(&self.repo.joined(&heads)?.0)?;
             }
-            if let Some(id) = self.repo.write(&draft, raw, &heads, None, now_ms)? {
+            if let Some(id) = self
+                .repo
+                .write(&draft, (raw, &heads), None, now_ms, Batch::new())?
+            {
                 return Ok(id);
             }
         }

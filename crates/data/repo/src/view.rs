@@ -56,7 +56,7 @@ impl Span {
         }
     }
 
-    fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (
             self.from
                 .as_deref()
@@ -127,19 +127,7 @@ impl View {
 
     /// What an entry holds.
     pub fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
-        match &entry.state {
-            State::Tombstone => Ok(None),
-            State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),
-            State::Link(cid) if cid.codec() == Codec::Raw.code() => {
-                let block = self
-                    .repo
-                    .store()
-                    .get(cid)?
-                    .ok_or(RepoError::Missing(*cid))?;
-                Ok(Some(Content::Bytes(block.into_bytes())))
-            }
-            State::Link(cid) => Ok(Some(Content::File(*cid))),
-        }
+        self.repo.content(entry)
     }
 
     /// The live entries of a range in key order, or in the opposite order.
@@ -171,6 +159,21 @@ impl View {
             _ => stored,
         };
         Box::new(all.filter(|item| item.as_ref().map_or(true, |(_, entry)| entry.is_live())))
+    }
+}
+
+impl Repo {
+    /// What an entry holds.
+    pub(crate) fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
+        match &entry.state {
+            State::Tombstone => Ok(None),
+            State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),
+            State::Link(cid) if cid.codec() == Codec::Raw.code() => {
+                let block = self.store().get(cid)?.ok_or(RepoError::Missing(*cid))?;
+                Ok(Some(Content::Bytes(block.into_bytes())))
+            }
+            State::Link(cid) => Ok(Some(Content::File(*cid))),
+        }
     }
 }
 

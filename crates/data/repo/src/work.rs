@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Cid, Expect};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use bytes::Bytes;
 
 use crate::entry::{Entry, State};
@@ -121,22 +121,10 @@ impl Repo {
         let mut entries = BTreeMap::new();
         for (key, edit) in edits {
             check_key(&key)?;
-            let state = match edit {
-                Edit::Put(value) => {
-                    let (state, block) = state_of(value)?;
-                    if let Some(block) = block {
-                        batch.put(block);
-                    }
-                    state
-                }
-                Edit::Link(cid) => {
-                    if !self.inner.store.has(&cid)? {
-                        return Err(RepoError::Missing(cid));
-                    }
-                    State::Link(cid)
-                }
-                Edit::Delete => State::Tombstone,
-            };
+            let (state, block) = self.state_of_edit(edit)?;
+            if let Some(block) = block {
+                batch.put(block);
+            }
             entries.insert(
                 key,
                 Entry {
@@ -156,6 +144,16 @@ impl Repo {
             .edits
             .extend(entries);
         Ok(())
+    }
+
+    /// The state that an edit gives its key, and the block that it needs, if any.
+    pub(crate) fn state_of_edit(&self, edit: Edit) -> Result<(State, Option<Block>), RepoError> {
+        match edit {
+            Edit::Put(value) => state_of(value),
+            Edit::Link(cid) if !self.inner.store.has(&cid)? => Err(RepoError::Missing(cid)),
+            Edit::Link(cid) => Ok((State::Link(cid), None)),
+            Edit::Delete => Ok((State::Tombstone, None)),
+        }
     }
 
     /// Drops what is staged on a branch; returns how many keys that were.

@@ -23,7 +23,7 @@ use crate::statements::{Commit, MESSAGE_BYTES_MAX, PARENTS_MAX};
 use crate::work::{Staged, forget};
 
 /// How often a commit is made anew because the branch moved meanwhile.
-const TRIES: u32 = 16;
+pub(crate) const TRIES: u32 = 16;
 
 /// Encoded entries by key.
 pub(crate) type Entries = BTreeMap<Bytes, Bytes>;
@@ -38,6 +38,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) newest: Stamp,
     /// Blocks that the entries link to and that are not stored yet.
     pub(crate) blocks: &'a [Block],
+    /// The parents of a merge, which take all heads of the branch in; `None` for the heads.
+    pub(crate) merges: Option<&'a Heads>,
 }
 
 impl Repo {
@@ -68,62 +70,48 @@ impl Repo {
                 entries: &entries,
                 newest: newest.unwrap_or_default(),
                 blocks: &[],
+                merges: None,
             };
             let (raw, heads) = self.read_heads(branch)?;
-            if let Some(id) = self.write(&draft, raw, &heads, Some(&staged), now_ms)? {
+            let batch = Batch::new();
+            if let Some(id) = self.write(&draft, (raw, &heads), Some(&staged), now_ms, batch)? {
                 return Ok(id);
             }
         }
         Err(RepoError::Contended(branch.clone()))
     }
 
-    /// Makes the draft's commit on `heads`. `None` if the branch moved meanwhile.
+    /// Makes the draft's commit on the branch's heads, in one batch with what `batch` has already.
+    /// `None` if the branch, or what else the batch expects, moved meanwhile.
     pub(crate) fn write(
         &self,
         draft: &Draft<'_>,
-        raw: Option<Bytes>,
-        heads: &Heads,
+        (raw, heads): (Option<Bytes>, &Heads),
         staged: Option<&Staged>,
         now_ms: u64,
+        mut batch: Batch,
     ) -> Result<Option<CommitId>, RepoError> {
-        if draft.message.len() > MESSAGE_BYTES_MAX {
-            return Err(RepoError::TooLong {
-                what: "the message",
-                limit: MESSAGE_BYTES_MAX,
-            });
-        }
-        self.check_writer(draft.branch, &draft.author)?;
-        let mut batch = Batch::new();
-        // More heads than a commit may name wait for the commits after it.
-        let parents: Heads = heads.iter().take(PARENTS_MAX).copied().collect();
-        let (base, joined) = self.joined(&parents)?;
-        joined
-            .iter()
-            .chain(draft.blocks)
-            .for_each(|block| batch.put(block.clone()));
+        let parents = match draft.merges {
+            Some(parents) => parents.clone(),
+            None => first_parents(heads),
+        };
         let overtaken = match staged {
-            Some(staged) => self.overtaken(staged, &parents, &base, now_ms)?,
+            Some(staged) => self.overtaken(staged, &parents, &self.joined(&parents)?.0, now_ms)?,
             None => Vec::new(),
         };
         let mut entries = Cow::Borrowed(draft.entries);
         for (key, _, renewed) in &overtaken {
             entries.to_mut().insert(key.clone(), renewed.clone());
         }
-        let tree = apply(&base, &entries, &mut |block| batch.put(block))?;
-        let commit = self.sign(draft, &parents, &tree, now_ms)?;
-        let id = CommitId::from_cid(*commit.cid());
-        batch.put(statement_block(&commit)?);
-        let mark = layout::commit(self.inner.id, id);
-        batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
+        let (id, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
         for (key, aside, kept) in &overtaken {
             conflict::keep(self, draft.branch, key, (kept, aside), id, &mut batch)?;
         }
-        let mut next: Heads = heads.difference(&parents).copied().collect();
-        next.insert(id);
-        self.check_room(raw.is_none(), heads.len(), next.len())?;
-        let name = layout::head(self.inner.id, draft.branch);
-        batch.set_ref(name, Expect::read(raw), Some(encode_heads(&next)?));
-        batch.append(RefMove::new(self.id(), draft.branch, heads, &next).encode()?);
+        let mut next = Heads::from([id]);
+        if draft.merges.is_none() {
+            next.extend(heads.difference(&parents));
+        }
+        self.move_heads(draft.branch, (raw, heads), &next, &mut batch)?;
         if let Some(staged) = staged {
             self.consume(draft.branch, staged, &mut batch);
         }
@@ -137,6 +125,51 @@ impl Repo {
             forget(current, staged);
         }
         Ok(Some(id))
+    }
+
+    /// Adds to `batch` the draft's commit with these parents and entries, as a head of nothing.
+    pub(crate) fn make(
+        &self,
+        draft: &Draft<'_>,
+        parents: &Heads,
+        entries: &Entries,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(CommitId, Tree), RepoError> {
+        if draft.message.len() > MESSAGE_BYTES_MAX {
+            return Err(RepoError::TooLong {
+                what: "the message",
+                limit: MESSAGE_BYTES_MAX,
+            });
+        }
+        self.check_writer(draft.branch, &draft.author)?;
+        let (base, joined) = self.joined(parents)?;
+        joined
+            .iter()
+            .chain(draft.blocks)
+            .for_each(|block| batch.put(block.clone()));
+        let tree = apply(&base, entries, &mut |block| batch.put(block))?;
+        let commit = self.sign(draft, parents, &tree, now_ms)?;
+        let id = CommitId::from_cid(*commit.cid());
+        batch.put(statement_block(&commit)?);
+        let mark = layout::commit(self.inner.id, id);
+        batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
+        Ok((id, tree))
+    }
+
+    /// Adds to `batch` the move of a branch from the heads that were read to `next`.
+    pub(crate) fn move_heads(
+        &self,
+        branch: &BranchName,
+        (raw, heads): (Option<Bytes>, &Heads),
+        next: &Heads,
+        batch: &mut Batch,
+    ) -> Result<(), RepoError> {
+        self.check_room(raw.is_none(), heads.len(), next.len())?;
+        let name = layout::head(self.inner.id, branch);
+        batch.set_ref(name, Expect::read(raw), Some(encode_heads(next)?));
+        batch.append(RefMove::new(self.id(), branch, heads, next).encode()?);
+        Ok(())
     }
 
     /// The staged edits that what arrived since has overtaken (REPO-23): each key with the entry that
@@ -232,15 +265,12 @@ impl Repo {
             if next == heads {
                 return Ok(heads);
             }
-            self.check_room(raw.is_none(), heads.len(), next.len())?;
             let mut attempt = Batch::new();
             if next.len() > 1 {
                 let others: Heads = next.iter().copied().filter(|id| *id != commit).collect();
                 conflict::record(self, branch, &others, commit, &mut attempt)?;
             }
-            let name = layout::head(self.inner.id, branch);
-            attempt.set_ref(name, Expect::read(raw), Some(encode_heads(&next)?));
-            attempt.append(RefMove::new(self.id(), branch, &heads, &next).encode()?);
+            self.move_heads(branch, (raw, &heads), &next, &mut attempt)?;
             if let BatchOutcome::Done { .. } = self.inner.store.commit(attempt)? {
                 return Ok(next);
             }
@@ -268,6 +298,11 @@ impl Repo {
         }
         Ok(())
     }
+}
+
+/// The heads that the next commit names. More than a commit may name wait for those after it.
+pub(crate) fn first_parents(heads: &Heads) -> Heads {
+    heads.iter().take(PARENTS_MAX).copied().collect()
 }
 
 /// `base` with `entries` set.

@@ -7,6 +7,9 @@ use allod::StoreKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::ask_args::{BisectArgs, BlameArgs};
+use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
 #[command(
@@ -109,9 +112,16 @@ pub(crate) enum Command {
         /// At most so many commits
         #[arg(long, short = 'n', value_name = "N")]
         limit: Option<usize>,
+        /// Only what wrote this key, with what it wrote
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
         /// From a branch or commit instead of the current branch
         from: Option<String>,
     },
+    /// Show who wrote what a key holds
+    Blame(BlameArgs),
+    /// Find the commit that made the data bad, with few tests
+    Bisect(BisectArgs),
     /// Show a commit and what it changed
     Show {
         /// The commit, or enough of its id, or a branch
@@ -124,12 +134,21 @@ pub(crate) enum Command {
         /// The other state [default: the branch with what is staged]
         to: Option<String>,
     },
-    /// List branches, or make one
+    /// List branches, make one, or delete one
+    #[command(
+        after_help = "A deleted branch comes back with the next sync if a peer has it: everybody deletes it."
+    )]
     Branch {
         /// The new branch
         name: Option<String>,
         /// Where it starts [default: the current branch]
         at: Option<String>,
+        /// Delete the branch
+        #[arg(long, short = 'd', requires = "name", conflicts_with = "at")]
+        delete: bool,
+        /// Delete it with commits that no other branch has, and with what is staged
+        #[arg(long, requires = "delete")]
+        force: bool,
     },
     /// Go to a branch; what is staged stays with the branch it was staged on
     Switch {
@@ -142,11 +161,29 @@ pub(crate) enum Command {
         #[arg(long, short = 'c', conflicts_with = "detach")]
         create: bool,
     },
-    /// Show what was put aside where two people changed the same key
+    /// Bring another branch into the current one
+    Merge(Merge),
+    /// Apply to the current branch what a commit changed
+    CherryPick(Pick),
+    /// Undo on the current branch what a commit changed
+    Revert(Pick),
+    /// Replay the commits of a branch onto another
+    Rebase(Rebase),
+    /// Show the conflicts of what is under way, and what was put aside where two people changed the same key
     Conflicts {
         /// At most so many
         #[arg(long, short = 'n', default_value_t = 100)]
         limit: usize,
+        /// Of a branch other than the current one
+        #[arg(long, value_name = "BRANCH")]
+        on: Option<String>,
+    },
+    /// Decide a conflict
+    Resolve(Resolve),
+    /// Say how conflicts of some keys are decided in the whole space
+    MergeType {
+        #[command(subcommand)]
+        command: MergeTypes,
     },
     /// Exchange with the peers of the space, or with one
     Sync {
@@ -170,7 +207,14 @@ impl Command {
     /// Whether the command needs the keys.
     pub(crate) fn signs(&self) -> bool {
         match self {
-            Self::Commit { .. } | Self::Sync { .. } | Self::Up(_) => true,
+            Self::Commit { .. }
+            | Self::Sync { .. }
+            | Self::Up(_)
+            | Self::Merge(_)
+            | Self::CherryPick(_)
+            | Self::Revert(_)
+            | Self::Rebase(_) => true,
+            Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
             Self::Space { command } => {
                 !matches!(command, SpaceCommand::List | SpaceCommand::Use { .. })

@@ -1,4 +1,4 @@
-//! `commit`, `status`, `log`, `show`, `diff`, `branch`, `switch`, `conflicts` and `check`.
+//! `commit`, `status`, `log`, `show`, `diff`, `branch`, `switch` and `check`.
 
 use allod::{Node, Position};
 use allod_identity::AgentId;
@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::io::{Io, as_text, count, key_text};
+use crate::cli::merging::task_text;
 use crate::cli::values::{branch as current_branch, view};
 
 /// Characters of a value that are shown in a list.
 const SHOWN_CHARS: usize = 60;
 
 /// The one commit that a text means.
-fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
+pub(crate) fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
     let found = repo.find(text)?;
     match &found[..] {
         [one] => Ok(*one),
@@ -25,6 +26,17 @@ fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
             several.len()
         ),
     }
+}
+
+/// The heads of a branch, or a commit.
+pub(crate) fn heads_at(repo: &Repo, text: &str) -> Result<Heads> {
+    if let Ok(branch) = text.parse::<BranchName>() {
+        let heads = repo.heads(&branch)?;
+        if !heads.is_empty() {
+            return Ok(heads);
+        }
+    }
+    Ok(Heads::from([one_commit(repo, text)?]))
 }
 
 /// The state of a branch or commit.
@@ -71,6 +83,10 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         Position::Branch(name) => repo.conflicts(name, 10_000)?.len(),
         Position::Detached(_) => 0,
     };
+    let under_way = match &position {
+        Position::Branch(name) => repo.under_way(name)?.as_ref().map(task_text),
+        Position::Detached(_) => None,
+    };
     let have: Vec<String> = heads.iter().map(ToString::to_string).collect();
     let peers = node.peers(&repo)?;
     let mut current = 0;
@@ -87,6 +103,7 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         "keys": entries,
         "staged": staged,
         "conflicts": conflicts,
+        "under_way": under_way,
         "peers": peers.len(),
         "peers_current": current,
     });
@@ -97,9 +114,10 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         } else {
             heads.join(", ")
         };
+        let under_way = under_way.map_or_else(String::new, |what| format!("under way  {what}\n"));
         format!(
             "space      {name}\nat         {at} ({heads})\nkeys       {}, deleted ones included\n\
-             staged     {}\nconflicts  {}\npeers      {current} of {} have this state",
+             staged     {}\n{under_way}conflicts  {}\npeers      {current} of {} have this state",
             count(entries),
             count(staged as u64),
             count(conflicts as u64),
@@ -117,10 +135,7 @@ pub(crate) fn log(
 ) -> Result<()> {
     let repo = node.space(space)?;
     let heads = match (from, node.position(&repo)?) {
-        (Some(text), _) => match text.parse::<BranchName>() {
-            Ok(branch) if !repo.heads(&branch)?.is_empty() => repo.heads(&branch)?,
-            _ => Heads::from([one_commit(&repo, text)?]),
-        },
+        (Some(text), _) => heads_at(&repo, text)?,
         (None, Position::Branch(name)) => repo.heads(&name)?,
         (None, Position::Detached(id)) => Heads::from([id]),
     };
@@ -157,7 +172,7 @@ pub(crate) fn log(
 }
 
 /// An agent as people tell them apart: `me`, or the end of the id.
-fn who(node: &Node, agent: &AgentId) -> String {
+pub(crate) fn who(node: &Node, agent: &AgentId) -> String {
     if node.agent().is_ok_and(|me| me == *agent) {
         return "me      ".to_owned();
     }
@@ -220,7 +235,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
 }
 
 /// A state in a few words.
-fn state_text(entry: &Entry) -> String {
+pub(crate) fn state_text(entry: &Entry) -> String {
     match &entry.state {
         State::Tombstone => "deleted".to_owned(),
         State::Link(cid) => format!("file {cid}"),
@@ -338,6 +353,29 @@ pub(crate) fn branch(
     ))
 }
 
+pub(crate) fn delete_branch(
+    node: &Node,
+    space: Option<&str>,
+    name: &str,
+    force: bool,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch: BranchName = name
+        .parse()
+        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
+    if node.position(&repo)? == Position::Branch(branch.clone()) {
+        bail!("{branch} is the current branch; go to another one first");
+    }
+    let heads: Vec<CommitId> = repo.delete_branch(&branch, force)?.into_iter().collect();
+    let ids: Vec<String> = heads.iter().map(ToString::to_string).collect();
+    let value = json!({ "deleted": branch.as_str(), "heads": ids });
+    io.data(&value, || {
+        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
+        format!("{branch} deleted; it was at {}", heads.join(", "))
+    })
+}
+
 fn make_branch(repo: &Repo, name: &str, at: Option<&str>, position: &Position) -> Result<()> {
     let name: BranchName = name
         .parse()
@@ -390,33 +428,6 @@ pub(crate) fn switch(
         Position::Branch(branch) => io.say(format!("at branch {branch}")),
         Position::Detached(id) => io.say(format!("at commit {}, to look at it", id.short())),
     }
-}
-
-pub(crate) fn conflicts(
-    node: &Node,
-    space: Option<&str>,
-    limit: usize,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let branch = current_branch(node, &repo)?;
-    for conflict in repo.conflicts(&branch, limit)? {
-        let (kept, aside) = (state_text(&conflict.kept), state_text(&conflict.aside));
-        let value = json!({
-            "key": key_text(&conflict.key),
-            "kept": kept,
-            "aside": aside,
-            "aside_time": allod::utc(conflict.aside.stamp.millis()),
-            "met": conflict.met.to_string(),
-        });
-        io.data(&value, || {
-            format!(
-                "{}\n  kept   {kept}\n  aside  {aside}",
-                key_text(&conflict.key)
-            )
-        })?;
-    }
-    Ok(())
 }
 
 pub(crate) fn check(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {

@@ -1,12 +1,16 @@
 //! The command line: what can be said, and where a command runs.
 
 mod args;
+mod ask_args;
+mod asking;
 mod control;
 mod demo;
 mod history;
 mod home;
 mod import;
 mod io;
+mod merge_args;
+mod merging;
 mod net;
 mod space;
 mod values;
@@ -65,6 +69,12 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Command::Init(init) => return with_io(&cli, |io| home::init(&home, init, io)),
         Command::Demo(options) => return with_io(&cli, |io| demo::run(options, io)),
         Command::Up(up) => return with_io(&cli, |io| net::up(&home, up, io)),
+        Command::Bisect(options) if !options.command.is_empty() => {
+            let space = cli.space.as_deref();
+            return with_io(&cli, |io| {
+                asking::bisect_with(home.path(), space, options, io)
+            });
+        }
         _ => {}
     }
     match open(&home, &cli.command) {
@@ -137,12 +147,25 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Cat { cid } => values::cat(node, cid, io),
         Command::Commit { message } => history::commit(node, space, message, io),
         Command::Status => history::status(node, space, io),
-        Command::Log { limit, from } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Log {
+            limit,
+            from,
+            key: Some(key),
+        } => asking::key_log(node, space, key, (*limit, from.as_deref()), io),
+        Command::Log { limit, from, .. } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Blame(options) => asking::blame(node, space, options, io),
+        Command::Bisect(options) => asking::bisect(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
         Command::Diff { from, to } => {
             history::diff(node, space, from.as_deref(), to.as_deref(), io)
         }
-        Command::Branch { name, at } => {
+        Command::Branch {
+            name: Some(name),
+            delete: true,
+            force,
+            ..
+        } => history::delete_branch(node, space, name, *force, io),
+        Command::Branch { name, at, .. } => {
             history::branch(node, space, name.as_deref(), at.as_deref(), io)
         }
         Command::Switch {
@@ -150,7 +173,15 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
             detach,
             create,
         } => history::switch(node, space, name, *detach, *create, io),
-        Command::Conflicts { limit } => history::conflicts(node, space, *limit, io),
+        Command::Merge(options) => merging::merge(node, space, options, io),
+        Command::CherryPick(options) => merging::pick(node, space, options, false, io),
+        Command::Revert(options) => merging::pick(node, space, options, true, io),
+        Command::Rebase(options) => merging::rebase(node, space, options, io),
+        Command::Resolve(options) => merging::resolve(node, space, options, io),
+        Command::Conflicts { limit, on } => {
+            merging::conflicts(node, space, (*limit, on.as_deref()), io)
+        }
+        Command::MergeType { command } => merging::merge_types(node, space, command, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
         Command::Peers => net::peers(node, space, io),
         Command::Check => history::check(node, space, io),

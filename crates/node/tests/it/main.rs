@@ -7,8 +7,10 @@
     reason = "tests fail by panicking, and say what they skip"
 )]
 
+mod asking;
 mod faults;
 mod home;
 mod kill;
+mod merging;
 mod running;
 mod tour;

@@ -8,7 +8,11 @@
 )]
 
 mod accept;
+mod asking;
 mod entries;
+mod merging;
+mod model;
+mod picking;
 mod replicas;
 mod space;
 mod transactions;

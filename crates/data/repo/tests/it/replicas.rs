@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use allod_repo::{BranchName, Edit, PARENTS_MAX, Repo, State};
 use proptest::prelude::*;
 
-use crate::world::{Person, START, all, get, heads, main, put, replica, send, space};
+use crate::world::{Person, START, all, get, heads, main, put, replica, scale, send, space};
 
 fn members(ada: &Person, others: &[&Person]) -> Repo {
     let repo = space(ada);
@@ -58,8 +58,8 @@ fn concurrent_edits_converge_and_what_lost_is_recorded() {
         "the later one is kept"
     );
     assert_eq!(
-        left.merge_base(&[a].into(), &[b].into()).unwrap(),
-        Some(base)
+        left.merge_bases(&[a].into(), &[b].into()).unwrap(),
+        [base].into()
     );
     for repo in [&left, &right] {
         let conflicts = repo.conflicts(&main(), 10).unwrap();
@@ -114,13 +114,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3usize, 0..12u8).prop_map(|(replica, key)| Step::Delete { replica, key }),
         2 => (0..3usize, 0..3usize).prop_map(|(from, to)| Step::Exchange { from, to }),
     ]
-}
-
-fn scale() -> u32 {
-    std::env::var("ALLOD_TEST_SCALE")
-        .ok()
-        .and_then(|scale| scale.parse().ok())
-        .unwrap_or(1)
 }
 
 proptest! {

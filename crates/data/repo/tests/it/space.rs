@@ -8,7 +8,7 @@ use allod_repo::{BranchName, Content, Edit, Heads, Refusal, Repo, RepoError, Spa
 use bytes::Bytes;
 
 use crate::world::{
-    Person, START, all, fault, get, heads, main, put, replica, send, space, space_in,
+    Person, START, all, fault, get, heads, main, on, put, put_on, replica, send, space, space_in,
 };
 
 #[test]
@@ -269,4 +269,55 @@ fn a_write_that_fails_anywhere_leaves_one_of_two_states() {
         }
     }
     assert!(struck > 5, "only {struck} faults struck");
+}
+
+/// MERGE-40.
+#[test]
+fn a_branch_is_deleted_only_if_nothing_is_lost() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let first = put(&repo, &ada, &[("a", Some("1"))], START);
+    let side = on("side");
+    let made = || repo.create_branch(&side, &Heads::from([first])).unwrap();
+    made();
+    assert_eq!(repo.delete_branch(&side, false).unwrap(), [first].into());
+    assert!(matches!(
+        fault(repo.delete_branch(&side, false)),
+        RepoError::NoBranch(_)
+    ));
+    made();
+    let own = put_on(&repo, &ada, "side", &[("a", Some("2"))], START + 10);
+    assert!(matches!(
+        fault(repo.delete_branch(&side, false)),
+        RepoError::Unmerged(_)
+    ));
+    repo.create_branch(&on("copy"), &Heads::from([own]))
+        .unwrap();
+    repo.stage(
+        &side,
+        [("b".into(), Edit::Put("staged".into()))],
+        START + 20,
+    )
+    .unwrap();
+    assert!(matches!(
+        fault(repo.delete_branch(&side, false)),
+        RepoError::InTheWay { .. }
+    ));
+    assert_eq!(repo.staged(&side).unwrap().len(), 1);
+    let log_end = repo.store().stats().unwrap().log_end;
+    assert_eq!(repo.delete_branch(&side, true).unwrap(), [own].into());
+    assert!(repo.staged(&side).unwrap().is_empty());
+    let moves = repo.store().read_log(log_end, 10).unwrap();
+    let moved = allod_repo::RefMove::decode(&moves[0].bytes).unwrap();
+    assert_eq!((moved.from, moved.to), (vec![own], vec![]));
+    assert_eq!(repo.branches().unwrap().len(), 2);
+    for kept in [main(), BranchName::meta()] {
+        assert!(matches!(
+            fault(repo.delete_branch(&kept, true)),
+            RepoError::BranchKept(_)
+        ));
+    }
+    let again = Repo::open(Arc::clone(repo.store()), repo.id()).unwrap();
+    assert!(again.heads(&side).unwrap().is_empty());
+    assert!(again.staged(&side).unwrap().is_empty());
 }

@@ -55,6 +55,16 @@ pub(crate) fn replica(of: &Repo) -> Repo {
 }
 
 pub(crate) fn put(repo: &Repo, who: &Person, edits: &[(&str, Option<&str>)], now: u64) -> CommitId {
+    put_on(repo, who, "main", edits, now)
+}
+
+pub(crate) fn put_on(
+    repo: &Repo,
+    who: &Person,
+    branch: &str,
+    edits: &[(&str, Option<&str>)],
+    now: u64,
+) -> CommitId {
     let edits = edits.iter().map(|(key, value)| {
         let edit = match value {
             Some(value) => Edit::Put(Bytes::copy_from_slice(value.as_bytes())),
@@ -62,28 +72,54 @@ pub(crate) fn put(repo: &Repo, who: &Person, edits: &[(&str, Option<&str>)], now
         };
         (Bytes::copy_from_slice(key.as_bytes()), edit)
     });
-    repo.stage(&main(), edits, now).unwrap();
-    repo.commit_staged(&main(), who.author(), "test", now)
+    repo.stage(&on(branch), edits, now).unwrap();
+    repo.commit_staged(&on(branch), who.author(), "test", now)
         .unwrap()
 }
 
+/// The branch of this name.
+pub(crate) fn on(branch: &str) -> BranchName {
+    branch.parse().unwrap()
+}
+
 pub(crate) fn get(repo: &Repo, key: &str) -> Option<String> {
-    match repo.state(&main()).unwrap().get(key.as_bytes()).unwrap()? {
+    value_on(repo, "main", key)
+}
+
+pub(crate) fn value_on(repo: &Repo, branch: &str, key: &str) -> Option<String> {
+    match repo
+        .state(&on(branch))
+        .unwrap()
+        .get(key.as_bytes())
+        .unwrap()?
+    {
         Content::Bytes(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
         Content::File(cid) => Some(cid.to_string()),
     }
 }
 
 pub(crate) fn all(repo: &Repo) -> Vec<(String, String)> {
-    let view = repo.state(&main()).unwrap();
+    all_of(repo, "main")
+}
+
+pub(crate) fn all_of(repo: &Repo, branch: &str) -> Vec<(String, String)> {
+    let view = repo.state(&on(branch)).unwrap();
     view.range(&Span::all(), false)
         .map(|item| {
             let (key, _) = item.unwrap();
             let key = String::from_utf8(key.to_vec()).unwrap();
-            let value = get(repo, &key).unwrap();
+            let value = value_on(repo, branch, &key).unwrap();
             (key, value)
         })
         .collect()
+}
+
+/// By how much the property tests are multiplied.
+pub(crate) fn scale() -> u32 {
+    std::env::var("ALLOD_TEST_SCALE")
+        .ok()
+        .and_then(|scale| scale.parse().ok())
+        .unwrap_or(1)
 }
 
 /// Sends what `from` has of a branch and `to` has not, commit by commit, as changes.

@@ -1,0 +1,224 @@
+//! What is under way on a branch until its conflicts are resolved (MERGE-7, MERGE-8).
+
+use std::collections::BTreeMap;
+
+use allod_blocks::{
+    Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid,
+};
+use allod_identity::canonical;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Entry, State};
+use crate::error::RepoError;
+use crate::ids::{BranchName, CommitId};
+use crate::layout;
+use crate::repo::Repo;
+use crate::resolve::Rule;
+use crate::stamp::Stamp;
+use crate::threeway::Values;
+
+/// The most rules of one call: with patterns of 1 KiB they fit a reference beside the rest.
+pub const RULES_MAX: usize = 16;
+
+/// References read at a time.
+const PAGE: usize = 4096;
+
+/// What is done to a branch.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Task {
+    /// These commits are merged into it.
+    Merge(Vec<CommitId>),
+    /// This commit is applied to it.
+    Pick(CommitId),
+    /// This commit is undone on it.
+    Revert(CommitId),
+    /// Its commits are replayed elsewhere.
+    Replay(Replay),
+}
+
+/// A branch that is replayed, commit by commit.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// The branch that will stand at the result: another one, or the same.
+    pub to: BranchName,
+    /// The commits that the next one is applied to.
+    pub at: Vec<CommitId>,
+    /// What is still to be applied, in order.
+    pub todo: Vec<CommitId>,
+}
+
+/// What is under way on a branch.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnderWay {
+    /// What is done.
+    pub task: Task,
+    /// The heads of the branch when it began.
+    pub heads: Vec<CommitId>,
+    /// The message of the commit, if one was given.
+    pub message: Option<String>,
+    /// The rules that were given, as pattern and strategy.
+    pub rules: Vec<(String, String)>,
+}
+
+impl UnderWay {
+    pub(crate) fn parsed_rules(&self) -> Result<Vec<Rule>, RepoError> {
+        let parse =
+            |(pattern, strategy): &(String, String)| Ok((pattern.parse()?, strategy.parse()?));
+        self.rules.iter().map(parse).collect()
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, RepoError> {
+        canonical::encode(self)
+            .ok()
+            .filter(|bytes| bytes.len() <= REF_VALUE_BYTES_MAX)
+            .ok_or(RepoError::TooLong {
+                what: "what is to be remembered of the merge",
+                limit: REF_VALUE_BYTES_MAX,
+            })
+    }
+}
+
+/// A stored resolution: the value, and the values that its author saw (MERGE-8).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resolved {
+    seen: Cid,
+    link: Option<Cid>,
+    value: Option<serde_bytes::ByteBuf>,
+}
+
+impl Resolved {
+    pub(crate) fn new(seen: &Values, state: State) -> Self {
+        let (link, value) = match state {
+            State::Value(value) => (None, Some(serde_bytes::ByteBuf::from(value.to_vec()))),
+            State::Link(cid) => (Some(cid), None),
+            State::Tombstone => (None, None),
+        };
+        let seen = seen_name(seen);
+        Self { seen, link, value }
+    }
+
+    /// The value, if it was decided for these values.
+    pub(crate) fn state(&self, values: &Values) -> Option<State> {
+        (self.seen == seen_name(values)).then(|| match (&self.value, self.link) {
+            (Some(value), _) => State::Value(Bytes::copy_from_slice(value)),
+            (None, Some(cid)) => State::Link(cid),
+            (None, None) => State::Tombstone,
+        })
+    }
+}
+
+/// A name for the values of ours and theirs.
+fn seen_name(values: &Values) -> Cid {
+    let encode = |state: &State| {
+        let (stamp, state) = (Stamp::default(), state.clone());
+        Entry { stamp, state }.encode()
+    };
+    let both = [encode(&values.ours), encode(&values.theirs)].concat();
+    sha256_cid(Codec::Raw, &both)
+}
+
+/// What is stored of a task: the record as it was read, and the resolutions.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) raw: Option<Bytes>,
+    pub(crate) resolved: BTreeMap<Bytes, Resolved>,
+}
+
+impl Repo {
+    /// What is under way on a branch.
+    pub fn under_way(&self, branch: &BranchName) -> Result<Option<UnderWay>, RepoError> {
+        let raw = self.store().get_ref(&layout::merge(self.id(), branch))?;
+        raw.as_ref().map(decode).transpose()
+    }
+
+    /// What is stored of the task on a branch.
+    pub(crate) fn stored_task(
+        &self,
+        branch: &BranchName,
+    ) -> Result<Option<(UnderWay, Stored)>, RepoError> {
+        let prefix = layout::merge(self.id(), branch);
+        let Some(raw) = self.store().get_ref(&prefix)? else {
+            return Ok(None);
+        };
+        let task = decode(&raw)?;
+        let mut stored = Stored {
+            raw: Some(raw),
+            resolved: BTreeMap::new(),
+        };
+        let mut after = Bytes::from(prefix.clone());
+        loop {
+            let page = self.store().scan_refs(&prefix, Some(&after), PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(Some((task, stored)));
+            };
+            after = last.clone();
+            for (name, value) in &page {
+                let resolved = canonical::decode(value, REF_VALUE_BYTES_MAX)
+                    .map_err(|_error| RepoError::Damaged("a resolution does not decode"))?;
+                stored.resolved.insert(name.slice(prefix.len()..), resolved);
+            }
+        }
+    }
+
+    /// Adds to `batch` that the task on a branch is over.
+    pub(crate) fn end_task(&self, branch: &BranchName, stored: &Stored, batch: &mut Batch) {
+        let name = layout::merge(self.id(), branch);
+        batch.set_ref(name, Expect::read(stored.raw.clone()), None::<Bytes>);
+        self.end_resolutions(branch, stored, batch);
+    }
+
+    /// Adds to `batch` that no resolution is needed any more.
+    pub(crate) fn end_resolutions(&self, branch: &BranchName, stored: &Stored, batch: &mut Batch) {
+        for key in stored.resolved.keys() {
+            let name = layout::resolution(self.id(), branch, key);
+            batch.set_ref(name, Expect::Any, None::<Bytes>);
+        }
+    }
+
+    /// Keeps a resolution of a key, durably. `false` if the task changed meanwhile.
+    pub(crate) fn keep_resolution(
+        &self,
+        branch: &BranchName,
+        stored: &Stored,
+        (key, resolved, block): (&[u8], &Resolved, Option<Block>),
+    ) -> Result<bool, RepoError> {
+        let mut batch = Batch::new();
+        if let Some(block) = block {
+            batch.put(block);
+        }
+        let task = layout::merge(self.id(), branch);
+        batch.set_ref(task, Expect::read(stored.raw.clone()), stored.raw.clone());
+        let value = canonical::encode(resolved)
+            .map_err(|_error| RepoError::Damaged("a resolution does not encode"))?;
+        let name = layout::resolution(self.id(), branch, key);
+        batch.set_ref(name, Expect::Any, Some(value));
+        Ok(matches!(
+            self.store().commit(batch)?,
+            BatchOutcome::Done { .. }
+        ))
+    }
+
+    /// Gives up what is under way on a branch, with its resolutions. Nothing else changes: the
+    /// branch and its working set were never touched (MERGE-7).
+    pub fn abort(&self, branch: &BranchName) -> Result<UnderWay, RepoError> {
+        loop {
+            let (task, stored) = self.task_of(branch)?;
+            let mut batch = Batch::new();
+            self.end_task(branch, &stored, &mut batch);
+            if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+                return Ok(task);
+            }
+        }
+    }
+}
+
+fn decode(raw: &Bytes) -> Result<UnderWay, RepoError> {
+    canonical::decode(raw, REF_VALUE_BYTES_MAX)
+        .map_err(|_error| RepoError::Damaged("what is under way does not decode"))
+}

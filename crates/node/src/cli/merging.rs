@@ -1,0 +1,462 @@
+//! `merge`, `cherry-pick`, `revert`, `rebase`, `resolve`, `conflicts` and `merge-type`.
+
+use allod::Node;
+use allod_repo::{
+    BranchName, CommitId, Conflict, Done, Edit, Entry, FastForward, Keys, MergeConflict,
+    MergeOptions, Outcome, Pattern, Repo, Resolution, Resolving, Rule, State, Stopped, Strategy,
+    Task, UnderWay,
+};
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::cli::Usage;
+use crate::cli::history::{heads_at, one_commit, state_text};
+use crate::cli::io::{Io, count, key_text};
+use crate::cli::merge_args::{Decide, Merge, MergeTypes, Pick, Rebase, Resolve, Waiting};
+use crate::cli::values::{branch as current_branch, edit_from};
+
+/// Conflicts that are printed; `conflicts` shows all.
+const SHOWN: usize = 20;
+
+fn named_branch(node: &Node, repo: &Repo, name: Option<&str>) -> Result<BranchName> {
+    match name {
+        None => current_branch(node, repo),
+        Some(name) => name
+            .parse()
+            .map_err(|error| Usage(format!("{name:?}: {error}")).into()),
+    }
+}
+
+impl Decide {
+    fn rules(&self) -> Result<Vec<Rule>> {
+        let mut rules = Vec::new();
+        for text in &self.strategy {
+            let (pattern, name) = text.rsplit_once('=').ok_or_else(|| {
+                Usage(format!(
+                    "{text:?}: a rule is PATTERN=NAME, like 'doc/*=json'"
+                ))
+            })?;
+            rules.push(rule(pattern, name)?);
+        }
+        let all = [
+            ("ours", self.ours),
+            ("theirs", self.theirs),
+            ("newest", self.newest),
+        ];
+        for (name, _) in all.iter().filter(|(_, is_set)| *is_set) {
+            rules.push(rule("*", name)?);
+        }
+        Ok(rules)
+    }
+}
+
+fn rule(pattern: &str, name: &str) -> Result<Rule> {
+    let pattern: Pattern = pattern
+        .parse()
+        .map_err(|error| Usage(format!("{pattern:?}: {error}")))?;
+    let strategy: Strategy = name
+        .parse()
+        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
+    Ok((pattern, strategy))
+}
+
+/// What decides conflicts in this program: rules, and no merge types yet.
+fn resolving(rules: &[Rule]) -> Resolving<'_> {
+    Resolving {
+        rules,
+        ..Resolving::default()
+    }
+}
+
+pub(crate) fn merge(
+    node: &Node,
+    space: Option<&str>,
+    options: &Merge,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = current_branch(node, &repo)?;
+    let Some(from) = &options.from else {
+        return go_on(node, &repo, &branch, &options.waiting, io);
+    };
+    let theirs = heads_at(&repo, from)?;
+    let rules = options.decide.rules()?;
+    let outcome = repo.merge(
+        &branch,
+        &theirs,
+        node.author()?,
+        &MergeOptions {
+            resolving: resolving(&rules),
+            fast_forward: match (options.no_ff, options.ff_only) {
+                (true, _) => FastForward::Never,
+                (_, true) => FastForward::Only,
+                _ => FastForward::Allowed,
+            },
+            allow_unrelated: options.allow_unrelated,
+            message: Some(match &options.message {
+                Some(message) => message.clone(),
+                None => format!("Merge {from} into {branch}"),
+            }),
+        },
+        allod::now_ms(),
+    )?;
+    tell(node, &repo, &branch, outcome, io)
+}
+
+pub(crate) fn pick(
+    node: &Node,
+    space: Option<&str>,
+    options: &Pick,
+    undo: bool,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = current_branch(node, &repo)?;
+    let Some(commit) = &options.commit else {
+        return go_on(node, &repo, &branch, &options.waiting, io);
+    };
+    let commit = one_commit(&repo, commit)?;
+    let rules = options.decide.rules()?;
+    let (author, now) = (node.author()?, allod::now_ms());
+    let outcome = if undo {
+        repo.revert(&branch, commit, author, resolving(&rules), now)?
+    } else {
+        repo.cherry_pick(&branch, commit, author, resolving(&rules), now)?
+    };
+    tell(node, &repo, &branch, outcome, io)
+}
+
+pub(crate) fn rebase(
+    node: &Node,
+    space: Option<&str>,
+    options: &Rebase,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = named_branch(node, &repo, options.branch.as_deref())?;
+    if options.skip {
+        let outcome = repo.skip(&branch, node.author()?, resolving(&[]), allod::now_ms())?;
+        return tell(node, &repo, &branch, outcome, io);
+    }
+    let Some(onto) = &options.onto else {
+        return go_on(node, &repo, &branch, &options.waiting, io);
+    };
+    let to = match &options.name {
+        Some(_) => named_branch(node, &repo, options.name.as_deref())?,
+        None if options.force || !was_shared(node, &repo)? => branch.clone(),
+        None => bail!(
+            "a peer may have {branch}: its commits would come back beside the new ones; keep it and \
+             make a new branch with --as NAME, or insist with --force"
+        ),
+    };
+    let onto = heads_at(&repo, onto)?;
+    let rules = options.decide.rules()?;
+    let by = (node.author()?, resolving(&rules));
+    let outcome = repo.rebase(&branch, &onto, &to, by, allod::now_ms())?;
+    tell(node, &repo, &branch, outcome, io)
+}
+
+/// Whether any peer was in a session about the space, and so may have what was here then.
+fn was_shared(node: &Node, repo: &Repo) -> Result<bool> {
+    let peers = node.peers(repo)?;
+    Ok(peers.iter().any(|(_, peer)| peer.synced_ms.is_some()))
+}
+
+/// `--continue` or `--abort`.
+fn go_on(
+    node: &Node,
+    repo: &Repo,
+    branch: &BranchName,
+    waiting: &Waiting,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    if waiting.abort {
+        let what = task_text(&repo.abort(branch)?);
+        let value = json!({ "outcome": "aborted", "task": what });
+        return io.data(&value, || format!("{what} given up; {branch} is as it was"));
+    }
+    let outcome = repo.resume(branch, node.author()?, resolving(&[]), allod::now_ms())?;
+    tell(node, repo, branch, outcome, io)
+}
+
+/// What is under way in a few words.
+pub(crate) fn task_text(under_way: &UnderWay) -> String {
+    match &under_way.task {
+        Task::Merge(theirs) => format!("merge of {}", short(theirs)),
+        Task::Pick(commit) => format!("cherry-pick of {}", commit.short()),
+        Task::Revert(commit) => format!("revert of {}", commit.short()),
+        Task::Replay(replay) => format!("rebase with {} commits left", replay.todo.len()),
+        _ => "something newer".to_owned(),
+    }
+}
+
+/// Prints what became of it; conflicts are a failure.
+fn tell(
+    node: &Node,
+    repo: &Repo,
+    branch: &BranchName,
+    outcome: Outcome,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    node.touch();
+    match outcome {
+        Outcome::Nothing => io.data(&json!({ "outcome": "nothing" }), || {
+            "there is nothing to do".to_owned()
+        }),
+        Outcome::FastForward { heads, merged } => {
+            let heads: Vec<CommitId> = heads.into_iter().collect();
+            let value = json!({
+                "outcome": "fast-forward",
+                "heads": whole(&heads),
+                "merged": merged.count,
+                "keys": keys(&merged),
+            });
+            io.data(&value, || {
+                let (heads, merged) = (short(&heads), count(merged.count));
+                format!("{branch} moved to {heads}  {merged} keys changed")
+            })
+        }
+        Outcome::Done(done) => tell_done(branch, &done, io),
+        Outcome::Stopped(stopped) => tell_stopped(repo, branch, &stopped, io),
+        other => bail!("an outcome that this program does not know: {other:?}"),
+    }
+}
+
+fn whole(ids: &[CommitId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+fn short(ids: &[CommitId]) -> String {
+    let ids: Vec<String> = ids.iter().map(CommitId::short).collect();
+    ids.join(", ")
+}
+
+fn keys(keys: &Keys) -> Vec<String> {
+    keys.first.iter().map(|key| key_text(key)).collect()
+}
+
+fn tell_done(branch: &BranchName, done: &Done, io: &mut Io<'_>) -> Result<()> {
+    if done.moved {
+        io.say(format!(
+            "{branch} had moved; this was done on what it is now"
+        ))?;
+    }
+    let value = json!({
+        "outcome": "done",
+        "commits": whole(&done.commits),
+        "merged": done.merged.count,
+        "keys": keys(&done.merged),
+        "decided": done.decided,
+        "empty": done.empty,
+        "moved": done.moved,
+    });
+    io.data(&value, || {
+        let (commits, merged) = (short(&done.commits), count(done.merged.count));
+        let mut text = format!("{commits}  {merged} keys changed");
+        for (number, what) in [
+            (done.decided, "conflicts decided"),
+            (done.empty, "commits had nothing left to change"),
+        ] {
+            if number > 0 {
+                text = format!("{text}, {} {what}", count(number));
+            }
+        }
+        text
+    })
+}
+
+fn tell_stopped(
+    repo: &Repo,
+    branch: &BranchName,
+    stopped: &Stopped,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    if stopped.moved {
+        io.say(format!(
+            "{branch} had moved; conflicts are with what it is now"
+        ))?;
+    }
+    let rows = stopped.conflicts.iter();
+    let rows: Vec<Value> = rows.map(|conflict| conflict_row(conflict, None)).collect();
+    let value = json!({
+        "outcome": "stopped",
+        "at": stopped.at.map(|id| id.to_string()),
+        "conflicts": stopped.count,
+        "merged": stopped.merged.count,
+        "keys": keys(&stopped.merged),
+        "moved": stopped.moved,
+        "rows": rows,
+    });
+    io.data(&value, || {
+        let shown = stopped.conflicts.iter().take(SHOWN);
+        let rows: Vec<String> = shown
+            .map(|conflict| conflict_text(conflict, None))
+            .collect();
+        rows.join("\n")
+    })?;
+    let task = repo.under_way(branch)?.as_ref().map(task_text);
+    bail!(
+        "{} conflicts; {branch} is as it was. `allod conflicts` shows them, `allod resolve KEY` \
+         decides, then --continue, or --abort ({})",
+        count(stopped.count),
+        task.unwrap_or_default()
+    )
+}
+
+fn side_text(entry: Option<&Entry>) -> String {
+    entry.map_or_else(|| "none".to_owned(), state_text)
+}
+
+fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> Value {
+    let side = |entry: &Option<Entry>| {
+        entry
+            .as_ref()
+            .filter(|entry| entry.is_live())
+            .map(state_text)
+    };
+    json!({
+        "kind": "merge",
+        "key": key_text(&conflict.key),
+        "base": side(&conflict.base),
+        "ours": side(&conflict.ours),
+        "theirs": side(&conflict.theirs),
+        "note": conflict.note,
+        "resolved": resolved,
+    })
+}
+
+fn conflict_text(conflict: &MergeConflict, resolved: Option<&str>) -> String {
+    let mut text = format!(
+        "{}\n  base    {}\n  ours    {}\n  theirs  {}",
+        key_text(&conflict.key),
+        side_text(conflict.base.as_ref()),
+        side_text(conflict.ours.as_ref()),
+        side_text(conflict.theirs.as_ref()),
+    );
+    if let Some(note) = &conflict.note {
+        text = format!("{text}\n  note    {note}");
+    }
+    if let Some(resolved) = resolved {
+        text = format!("{text}\n  resolved to {resolved}");
+    }
+    text
+}
+
+pub(crate) fn resolve(
+    node: &Node,
+    space: Option<&str>,
+    options: &Resolve,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = named_branch(node, &repo, options.on.as_deref())?;
+    let resolution = match (&options.value, options.ours, options.theirs) {
+        (Some(value), _, _) if value == "-" => Resolution::Edit(edit_from(node, io.input)?),
+        (Some(value), _, _) => {
+            Resolution::Edit(Edit::Put(Bytes::copy_from_slice(value.as_bytes())))
+        }
+        (None, true, _) => Resolution::Ours,
+        (None, _, true) => Resolution::Theirs,
+        (None, _, _) => Resolution::Edit(Edit::Delete),
+    };
+    repo.resolve(&branch, options.key.as_bytes(), resolution)?;
+    let left = |limit| -> Result<usize> {
+        let open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
+        Ok(open.iter().filter(|(_, state)| state.is_none()).count())
+    };
+    let left = left(allod_repo::KEYS_LISTED)?;
+    let value = json!({ "key": options.key, "left": left });
+    io.data(&value, || match left {
+        0 => "no conflict is left; go on with --continue".to_owned(),
+        left => format!("{} conflicts are left", count(left as u64)),
+    })
+}
+
+pub(crate) fn conflicts(
+    node: &Node,
+    space: Option<&str>,
+    (limit, on): (usize, Option<&str>),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = named_branch(node, &repo, on)?;
+    let mut open = Vec::new();
+    if let Some(under_way) = repo.under_way(&branch)? {
+        io.say(format!("{} on {branch}:", task_text(&under_way)))?;
+        open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
+    }
+    for (conflict, state) in &open {
+        let resolved = state.as_ref().map(resolved_text);
+        io.data(&conflict_row(conflict, resolved.as_deref()), || {
+            conflict_text(conflict, resolved.as_deref())
+        })?;
+    }
+    for conflict in repo.conflicts(&branch, limit.saturating_sub(open.len()))? {
+        put_aside(&conflict, io)?;
+    }
+    Ok(())
+}
+
+fn resolved_text(state: &State) -> String {
+    let stamp = allod_repo::Stamp::default();
+    state_text(&Entry {
+        stamp,
+        state: state.clone(),
+    })
+}
+
+fn put_aside(conflict: &Conflict, io: &mut Io<'_>) -> Result<()> {
+    let (kept, aside) = (state_text(&conflict.kept), state_text(&conflict.aside));
+    let value = json!({
+        "kind": "join",
+        "key": key_text(&conflict.key),
+        "kept": kept,
+        "aside": aside,
+        "aside_time": allod::utc(conflict.aside.stamp.millis()),
+        "met": conflict.met.to_string(),
+    });
+    io.data(&value, || {
+        format!(
+            "{}\n  kept   {kept}\n  aside  {aside}",
+            key_text(&conflict.key)
+        )
+    })
+}
+
+pub(crate) fn merge_types(
+    node: &Node,
+    space: Option<&str>,
+    command: &MergeTypes,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let now = allod::now_ms();
+    let id = match command {
+        MergeTypes::List => {
+            for (pattern, strategy) in repo.merge_rules()? {
+                let (pattern, name) = (pattern.to_string(), strategy.to_string());
+                io.data(&json!({ "pattern": pattern, "name": name }), || {
+                    format!("{pattern}  {name}")
+                })?;
+            }
+            return Ok(());
+        }
+        MergeTypes::Set { pattern, name } => {
+            let (pattern, strategy) = rule(pattern, name)?;
+            repo.set_merge_rule(&pattern, Some(&strategy), node.author()?, now)?
+        }
+        MergeTypes::Remove { pattern } => {
+            let rules = repo.merge_rules()?;
+            let known = rules
+                .iter()
+                .find(|(known, _)| known.to_string() == *pattern);
+            let (pattern, _) = known.with_context(|| format!("no rule for {pattern:?}"))?;
+            repo.set_merge_rule(pattern, None, node.author()?, now)?
+        }
+    };
+    node.touch();
+    io.data(&json!({ "commit": id.to_string() }), || {
+        format!("{}  on meta", id.short())
+    })
+}
