@@ -90,6 +90,9 @@ pub enum RepoError {
     /// A merge, pick or replay is under way on the branch (MERGE-7). Blame: the caller.
     #[error("a merge or the like is under way on {0}; continue or abort it first")]
     UnderWay(BranchName),
+    /// The branch has other heads than when its replay began. Blame: nobody; abort it and begin anew.
+    #[error("branch {0} moved since it began; abort, and begin anew")]
+    MovedOn(BranchName),
     /// Nothing is under way on the branch. Blame: the caller.
     #[error("nothing is under way on {0}")]
     NothingUnderWay(BranchName),

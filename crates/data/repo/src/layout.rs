@@ -12,6 +12,9 @@
 //! | `keylog/<agent>` | the events of an agent's key log, a list of links |
 //! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives |
 //!
+//! What is under way names commits and blocks that nothing else may refer to: its values are
+//! CBOR with links, and keep what they name.
+//!
 //! Ids and agents are bytes. A branch name has no zero byte, and a digest has 32 bytes, so each
 //! name has one reading whatever the key.
 

@@ -87,7 +87,8 @@ impl UnderWay {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resolved {
-    seen: Cid,
+    /// No link: what follows the links of references must not look for it.
+    seen: serde_bytes::ByteBuf,
     link: Option<Cid>,
     value: Option<serde_bytes::ByteBuf>,
 }
@@ -114,13 +115,13 @@ impl Resolved {
 }
 
 /// A name for the values of ours and theirs.
-fn seen_name(values: &Values) -> Cid {
+fn seen_name(values: &Values) -> serde_bytes::ByteBuf {
     let encode = |state: &State| {
         let (stamp, state) = (Stamp::default(), state.clone());
         Entry { stamp, state }.encode()
     };
     let both = [encode(&values.ours), encode(&values.theirs)].concat();
-    sha256_cid(Codec::Raw, &both)
+    serde_bytes::ByteBuf::from(sha256_cid(Codec::Raw, &both).hash().digest())
 }
 
 /// What is stored of a task: the record as it was read, and the resolutions.

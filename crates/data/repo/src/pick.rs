@@ -51,7 +51,8 @@ impl Repo {
     /// the branch `to` stand at the result (MERGE-23): a new one, or `branch` itself.
     ///
     /// Whoever replaces a branch makes sure that no peer has it (MERGE-24); the repo cannot know.
-    /// [`RepoError::InTheWay`] if something is staged on a branch that would be replaced.
+    /// [`RepoError::InTheWay`] if something is staged on a branch that would be replaced,
+    /// [`RepoError::MovedOn`] if it has got commits since.
     pub fn rebase(
         &self,
         branch: &BranchName,
@@ -244,7 +245,7 @@ impl Job<'_> {
         let (raw, heads) = self.repo.read_heads(&replay.to)?;
         if replay.to == *self.branch {
             if self.moved(&heads) {
-                return Err(RepoError::Contended(self.branch.clone()));
+                return Err(RepoError::MovedOn(self.branch.clone()));
             }
         } else if !heads.is_empty() {
             return Err(RepoError::BranchExists(replay.to.clone()));

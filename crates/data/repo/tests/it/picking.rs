@@ -283,7 +283,7 @@ fn a_replay_does_not_overwrite_what_came_meanwhile() {
     put_on(&repo, &ada, "side", &[("late", Some("1"))], START + 40);
     repo.resolve(&on("side"), b"a", Resolution::Ours).unwrap();
     let resumed = repo.resume(&on("side"), ada.author(), Resolving::default(), START + 50);
-    assert!(matches!(fault(resumed), RepoError::Contended(_)));
+    assert!(matches!(fault(resumed), RepoError::MovedOn(_)));
     assert_eq!(value_on(&repo, "side", "late").as_deref(), Some("1"));
     repo.abort(&on("side")).unwrap();
 }
