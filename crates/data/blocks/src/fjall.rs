@@ -10,8 +10,10 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 
 use crate::block::Block;
 use crate::store::{
-    Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, position_of,
+    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+    position_of,
 };
+use crate::uses::Uses;
 
 /// Bytes of blocks and indexes kept in memory by default: trees keep their nodes themselves, so
 /// this serves the indexes of the tables.
@@ -21,6 +23,15 @@ const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 /// a stream of large blocks stays below 64 MiB in all.
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// The part of a file of large values that may be garbage before it is written anew: what stays
+/// on the disk after [`Store::reclaim`] is at most a tenth more than what lives. Blocks never
+/// change, so outside of a collection there is next to none.
+const STALE_RATIO: f32 = 0.1;
+
+/// Compactions in one [`Store::reclaim`]: the first finds what is garbage, the next write the
+/// files anew that had too much of it.
+const COMPACTIONS: u32 = 3;
+
 /// A [`Store`] over fjall. Every batch is fsynced before it is acknowledged (BLOCKS-20).
 pub struct FjallStore {
     db: Database,
@@ -29,6 +40,7 @@ pub struct FjallStore {
     log: Keyspace,
     /// The position of the next log entry. Its lock makes expectation and commit one step.
     log_end: Mutex<u64>,
+    uses: Uses,
 }
 
 impl std::fmt::Debug for FjallStore {
@@ -58,7 +70,11 @@ impl FjallStore {
             .keyspace("blocks", || {
                 KeyspaceCreateOptions::default()
                     .max_memtable_size(MEMTABLE_BYTES)
-                    .with_kv_separation(Some(KvSeparationOptions::default()))
+                    .with_kv_separation(Some(
+                        KvSeparationOptions::default()
+                            .staleness_threshold(STALE_RATIO)
+                            .age_cutoff(1.0),
+                    ))
             })
             .map_err(fault)?;
         let refs = db
@@ -77,6 +93,7 @@ impl FjallStore {
             refs,
             log,
             log_end: Mutex::new(log_end),
+            uses: Uses::new(),
         })
     }
 
@@ -88,7 +105,8 @@ impl FjallStore {
 
 impl Store for FjallStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let Some(bytes) = self.blocks.get(cid.to_bytes()).map_err(fault)? else {
+        let read = || self.blocks.get(cid.to_bytes()).map_err(fault);
+        let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
         Block::verify(*cid, bytes)
@@ -97,7 +115,8 @@ impl Store for FjallStore {
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.blocks.contains_key(cid.to_bytes()).map_err(fault)
+        let read = || self.blocks.contains_key(cid.to_bytes()).map_err(fault);
+        self.uses.reading(cid, read)
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -162,6 +181,7 @@ impl Store for FjallStore {
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
+        self.uses.writing(&batch);
         let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
         for block in batch.blocks() {
             writes.insert(&self.blocks, block.cid().to_bytes(), block.bytes().clone());
@@ -177,9 +197,64 @@ impl Store for FjallStore {
             writes.insert(&self.log, end.to_be_bytes(), entry.clone());
             end += 1;
         }
-        writes.commit().map_err(fault)?;
+        let written = writes.commit().map_err(fault);
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
+        written?;
         *log_end = end;
         Ok(BatchOutcome::Done { log_end: end })
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        let size = self.blocks.size_of(cid.to_bytes()).map_err(fault)?;
+        Ok(size.map(u64::from))
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        let _writer = self.lock();
+        let garbage = decide()?;
+        let asked = garbage.blocks.len();
+        let removing = self.uses.removing(garbage.blocks);
+        // The journal is one file in order: references that went before are gone for good before
+        // any block is, though only they wait for the disk.
+        let durability = (!garbage.refs.is_empty()).then_some(PersistMode::SyncAll);
+        let mut writes = self.db.batch().durability(durability);
+        for cid in &removing.blocks {
+            writes.remove(&self.blocks, cid.to_bytes());
+        }
+        for name in &garbage.refs {
+            writes.remove(&self.refs, name.clone());
+        }
+        writes.commit().map_err(fault)?;
+        if !garbage.refs.is_empty() {
+            self.uses.swept();
+        }
+        Ok(Swept {
+            in_use: (asked - removing.blocks.len()) as u64,
+            blocks: removing.blocks,
+        })
+    }
+
+    /// The journal that is being written stays: up to 64 MiB, until that is full.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        for _ in 0..COMPACTIONS {
+            let before = self.blocks.disk_space();
+            self.blocks.rotate_memtable_and_wait().map_err(fault)?;
+            self.blocks.major_compact().map_err(fault)?;
+            if self.blocks.disk_space() == before {
+                break;
+            }
+        }
+        // Until all three are flushed, none of their old journals can go.
+        for keyspace in [&self.refs, &self.log] {
+            keyspace.rotate_memtable_and_wait().map_err(fault)?;
+            keyspace.major_compact().map_err(fault)?;
+        }
+        Ok(())
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -29,11 +29,13 @@ mod faulty;
 mod file;
 #[cfg(feature = "fjall")]
 mod fjall;
+mod marked;
 mod memory;
 mod name;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;
+mod uses;
 
 pub use crate::block::{BLOCK_BYTES_MAX, Block, BlockError, Codec, sha256_cid};
 pub use crate::car::{CarError, CarInfo, block_links, export_car, export_car_with, import_car};
@@ -44,14 +46,16 @@ pub use crate::file::{
 };
 #[cfg(feature = "fjall")]
 pub use crate::fjall::FjallStore;
+pub use crate::marked::Marked;
 pub use crate::memory::MemoryStore;
 pub use crate::name::{NameError, parse_cid, proto_uri};
 #[cfg(feature = "sled")]
 pub use crate::sled::SledStore;
 pub use crate::store::{
-    Batch, BatchOutcome, Expect, LogEntry, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, RefEdit, Store,
-    StoreError, StoreErrorKind, StoreStats,
+    Batch, BatchOutcome, Decide, Expect, Garbage, LogEntry, REF_NAME_BYTES_MAX,
+    REF_VALUE_BYTES_MAX, RefEdit, Store, StoreError, StoreErrorKind, StoreStats, Swept,
 };
+pub use crate::uses::{Changed, Collecting, Hold, Removing, Uses};
 pub use cid::Cid;
 
 #[doc = include_str!("../README.md")]

@@ -18,8 +18,10 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use crate::block::Block;
 use crate::store::{
-    Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, position_of,
+    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+    position_of,
 };
+use crate::uses::Uses;
 
 /// sled's own default is 1 GiB, far too much for one part of a node.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -36,6 +38,7 @@ pub struct SledStore {
     log: sled::Tree,
     path: PathBuf,
     state: Mutex<State>,
+    uses: Uses,
 }
 
 struct State {
@@ -75,6 +78,7 @@ impl SledStore {
             log,
             path,
             state,
+            uses: Uses::new(),
         })
     }
 
@@ -132,7 +136,8 @@ impl SledStore {
 
 impl Store for SledStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let Some(bytes) = self.blocks.get(cid.to_bytes()).map_err(fault)? else {
+        let read = || self.blocks.get(cid.to_bytes()).map_err(fault);
+        let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
         Block::verify(*cid, Bytes::copy_from_slice(&bytes))
@@ -141,7 +146,8 @@ impl Store for SledStore {
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.blocks.contains_key(cid.to_bytes()).map_err(fault)
+        let read = || self.blocks.contains_key(cid.to_bytes()).map_err(fault);
+        self.uses.reading(cid, read)
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -212,13 +218,52 @@ impl Store for SledStore {
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
-        self.write(&batch, state.log_end)?;
+        self.uses.writing(&batch);
+        let written = self.write(&batch, state.log_end);
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
+        written?;
         // Counted before the fsync: if that fails, the entries may still be there.
         state.log_end += batch.log().len() as u64;
         self.sync(&mut state)?;
         Ok(BatchOutcome::Done {
             log_end: state.log_end,
         })
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        let bytes = self.blocks.get(cid.to_bytes()).map_err(fault)?;
+        Ok(bytes.map(|bytes| bytes.len() as u64))
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        let mut state = self.lock();
+        let garbage = decide()?;
+        let asked = garbage.blocks.len();
+        let removing = self.uses.removing(garbage.blocks);
+        for name in &garbage.refs {
+            self.refs.remove(name).map_err(fault)?;
+        }
+        for cid in &removing.blocks {
+            self.blocks.remove(cid.to_bytes()).map_err(fault)?;
+        }
+        if !garbage.refs.is_empty() {
+            self.uses.swept();
+            self.sync(&mut state)?;
+        }
+        Ok(Swept {
+            in_use: (asked - removing.blocks.len()) as u64,
+            blocks: removing.blocks,
+        })
+    }
+
+    /// sled uses the room of what was removed for what comes, and seldom shortens its file.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.sync(&mut self.lock())
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

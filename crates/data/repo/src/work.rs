@@ -8,7 +8,7 @@ use allod_blocks::{Batch, BatchOutcome, Cid, Expect};
 use bytes::Bytes;
 
 use crate::entry::{Entry, State};
-use crate::error::RepoError;
+use crate::error::{Rejected, RepoError};
 use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Repo, lock};
@@ -117,6 +117,7 @@ impl Repo {
         now_ms: u64,
     ) -> Result<(), RepoError> {
         self.staged(branch)?;
+        let _hold = self.inner.store.uses().hold();
         let mut batch = Batch::new();
         let mut entries = BTreeMap::new();
         for (key, edit) in edits {
@@ -130,9 +131,7 @@ impl Repo {
                     state
                 }
                 Edit::Link(cid) => {
-                    if !self.inner.store.has(&cid)? {
-                        return Err(RepoError::Missing(cid));
-                    }
+                    self.check_link(cid)?;
                     State::Link(cid)
                 }
                 Edit::Delete => State::Tombstone,
@@ -156,6 +155,19 @@ impl Repo {
             .edits
             .extend(entries);
         Ok(())
+    }
+
+    /// A link is to something whole; having looked at every part keeps them all until the batch is
+    /// written (BLOCKS-51).
+    fn check_link(&self, cid: Cid) -> Result<(), RepoError> {
+        match self.missing_blocks(&[cid], 1) {
+            Ok(missing) => match missing.blocks.first() {
+                Some(cid) => Err(RepoError::Missing(*cid)),
+                None => Ok(()),
+            },
+            Err(Rejected::Refused(refusal)) => Err(refusal.into()),
+            Err(Rejected::Fault(fault)) => Err(fault),
+        }
     }
 
     /// Drops what is staged on a branch; returns how many keys that were.

@@ -86,6 +86,7 @@ impl Repo {
         staged: Option<&Staged>,
         now_ms: u64,
     ) -> Result<Option<CommitId>, RepoError> {
+        let _hold = self.inner.store.uses().hold();
         if draft.message.len() > MESSAGE_BYTES_MAX {
             return Err(RepoError::TooLong {
                 what: "the message",
@@ -226,6 +227,7 @@ impl Repo {
     ) -> Result<Heads, RepoError> {
         // It may have been accepted before a restart, and never been a head since (REPO-8).
         self.observe(self.commit(commit)?.payload().stamp);
+        let _hold = self.inner.store.uses().hold();
         for _ in 0..TRIES {
             let (raw, heads) = self.read_heads(branch)?;
             let next = self.heads_with(&heads, commit)?;
@@ -241,8 +243,12 @@ impl Repo {
             let name = layout::head(self.inner.id, branch);
             attempt.set_ref(name, Expect::read(raw), Some(encode_heads(&next)?));
             attempt.append(RefMove::new(self.id(), branch, &heads, &next).encode()?);
+            self.rely_on(commit, &mut attempt);
             if let BatchOutcome::Done { .. } = self.inner.store.commit(attempt)? {
                 return Ok(next);
+            }
+            if !self.has_commit(commit)? {
+                return Err(RepoError::NoCommit(commit));
             }
         }
         Err(RepoError::Contended(branch.clone()))

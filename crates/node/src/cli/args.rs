@@ -86,7 +86,7 @@ pub(crate) enum Command {
     Import(Import),
     /// Write keys and values to a file or directory
     Export(Export),
-    /// Add a file as a blob and print its CID
+    /// Add a file as a blob, pin it and print its CID
     Add {
         /// The file; `-` reads standard input
         file: PathBuf,
@@ -157,6 +157,16 @@ pub(crate) enum Command {
     Peers,
     /// Verify every commit, node, entry and file of the space
     Check,
+    /// Remove what nothing refers to, and give its room back to the disk
+    Gc(Gc),
+    /// Keep a block and all below it; list what is kept so
+    Pin {
+        /// The block or file
+        cid: Option<String>,
+        /// Keep it no longer
+        #[arg(long, requires = "cid")]
+        remove: bool,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -209,6 +219,20 @@ impl From<Engine> for StoreKind {
             Engine::Sled => Self::Sled,
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What a space, its history, a pin or the latest moves of branches \
+    refer to is kept.\nReaders and writers may go on meanwhile."
+)]
+pub(crate) struct Gc {
+    /// Count only
+    #[arg(long, short = 'n')]
+    pub(crate) dry_run: bool,
+    /// Keep what the last N moves of branches name, so that they can be undone
+    #[arg(long, value_name = "N", default_value_t = allod_repo::MOVES_KEPT)]
+    pub(crate) keep_moves: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod history;
 mod home;
 mod import;
 mod io;
+mod keeping;
 mod net;
 mod space;
 mod values;
@@ -124,6 +125,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Runs a command on an open node: in this process, or in the one that was asked.
 pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
     let space = cli.space.as_deref();
+    // What a command brings or looks up stays until it has said what refers to it.
+    let _in_use = node.store().uses().hold();
     match &cli.command {
         Command::Id { command } => home::id(node, command.as_ref(), io),
         Command::Space { command } => space::space(node, command, io),
@@ -153,6 +156,8 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Conflicts { limit } => history::conflicts(node, space, *limit, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
         Command::Peers => net::peers(node, space, io),
+        Command::Gc(options) => keeping::gc(node, options, io),
+        Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
         Command::Check => history::check(node, space, io),
         Command::Init(_) | Command::Up(_) | Command::Demo(_) | Command::Completions { .. } => {
             Err(Usage("this command does not run inside a node".to_owned()).into())

@@ -9,6 +9,7 @@
 
 mod faults;
 mod home;
+mod keeping;
 mod kill;
 mod running;
 mod tour;

@@ -9,6 +9,7 @@
 
 mod accept;
 mod entries;
+mod gc;
 mod replicas;
 mod space;
 mod transactions;
