@@ -13,6 +13,7 @@ use crate::{command, root};
 const AREAS: [(&str, &str); 5] = [
     ("tree", "bench-tree"),
     ("store", "bench-store"),
+    ("gc", "bench-gc"),
     ("sync", "bench-sync"),
     ("quic", "bench-net"),
     ("file", "bench-file"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Cid, Expect, Store};
+use allod_blocks::{Batch, BatchOutcome, Cid, Compression, Expect, Packing, Store};
 use allod_identity::{AgentId, DeviceId, KeyLog, Keystore, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
@@ -30,6 +30,7 @@ struct Inner {
     home: Home,
     _lock: HomeLock,
     store: Arc<dyn Store>,
+    packing: Packing,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -68,11 +69,13 @@ impl Node {
     pub fn open(home: Home, keys: Option<Keystore>) -> Result<Self, NodeError> {
         let config = home.config()?;
         let lock = home.lock()?;
-        let store = home.open_store(config.store)?;
+        let packing = Packing::new(config.compression);
+        let store = home.open_store(config.store, packing.clone())?;
         let inner = Inner {
             home,
             _lock: lock,
             store,
+            packing,
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -186,6 +189,20 @@ impl Node {
         }
         let mut config = self.config();
         config.agent = Some(agent.to_string());
+        self.configure(config)
+    }
+
+    /// Compresses new blocks differently from now on, also after a restart. What is stored already
+    /// stays as it is, and readable.
+    pub fn set_compression(&self, compression: Compression) -> Result<(), NodeError> {
+        let mut config = self.config();
+        config.compression = compression;
+        self.configure(config)?;
+        self.inner.packing.set(compression);
+        Ok(())
+    }
+
+    fn configure(&self, config: HomeConfig) -> Result<(), NodeError> {
         self.inner.home.write_config(&config)?;
         *self
             .inner

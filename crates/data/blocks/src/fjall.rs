@@ -9,9 +9,10 @@ use cid::Cid;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use crate::block::Block;
+use crate::packed::Packing;
 use crate::store::{
     Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
-    position_of,
+    position_of, unpacked,
 };
 use crate::uses::Uses;
 
@@ -41,6 +42,7 @@ pub struct FjallStore {
     /// The position of the next log entry. Its lock makes expectation and commit one step.
     log_end: Mutex<u64>,
     uses: Uses,
+    packing: Packing,
 }
 
 impl std::fmt::Debug for FjallStore {
@@ -57,11 +59,21 @@ impl FjallStore {
     /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, and the filters of
     /// the tables (about 10 bits a block).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with_cache(path, CACHE_BYTES_DEFAULT)
+        Self::open_with(path, CACHE_BYTES_DEFAULT, Packing::default())
     }
 
-    /// Opens the store with a block cache of `cache_bytes`.
-    pub fn open_with_cache(path: impl AsRef<Path>, cache_bytes: u64) -> Result<Self, StoreError> {
+    /// Opens the store, compressing new blocks as `packing` says.
+    pub fn open_packed(path: impl AsRef<Path>, packing: Packing) -> Result<Self, StoreError> {
+        Self::open_with(path, CACHE_BYTES_DEFAULT, packing)
+    }
+
+    /// Opens the store with a block cache of `cache_bytes`, compressing new blocks as `packing`
+    /// says.
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        cache_bytes: u64,
+        packing: Packing,
+    ) -> Result<Self, StoreError> {
         let db = Database::builder(path)
             .cache_size(cache_bytes)
             .open()
@@ -94,6 +106,7 @@ impl FjallStore {
             log,
             log_end: Mutex::new(log_end),
             uses: Uses::new(),
+            packing,
         })
     }
 
@@ -109,9 +122,7 @@ impl Store for FjallStore {
         let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
-        Block::verify(*cid, bytes)
-            .map(Some)
-            .map_err(|_error| StoreError::corrupt_block(cid))
+        unpacked(&self.packing, cid, bytes.into()).map(Some)
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
@@ -177,14 +188,19 @@ impl Store for FjallStore {
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         batch.check()?;
+        let packed: Vec<_> = batch
+            .blocks()
+            .iter()
+            .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
+            .collect();
         let mut log_end = self.lock();
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
         self.uses.writing(&batch);
         let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
-        for block in batch.blocks() {
-            writes.insert(&self.blocks, block.cid().to_bytes(), block.bytes().clone());
+        for (name, content) in packed {
+            writes.insert(&self.blocks, name, content);
         }
         for edit in batch.refs() {
             match &edit.value {

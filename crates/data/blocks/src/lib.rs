@@ -32,6 +32,8 @@ mod fjall;
 mod marked;
 mod memory;
 mod name;
+#[cfg(feature = "packing")]
+mod packed;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;
@@ -49,6 +51,8 @@ pub use crate::fjall::FjallStore;
 pub use crate::marked::Marked;
 pub use crate::memory::MemoryStore;
 pub use crate::name::{NameError, parse_cid, proto_uri};
+#[cfg(feature = "packing")]
+pub use crate::packed::{BadCompression, Compression, Packing, UnpackError};
 #[cfg(feature = "sled")]
 pub use crate::sled::SledStore;
 pub use crate::store::{

@@ -17,9 +17,10 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use crate::block::Block;
+use crate::packed::Packing;
 use crate::store::{
     Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
-    position_of,
+    position_of, unpacked,
 };
 use crate::uses::Uses;
 
@@ -39,6 +40,7 @@ pub struct SledStore {
     path: PathBuf,
     state: Mutex<State>,
     uses: Uses,
+    packing: Packing,
 }
 
 struct State {
@@ -46,6 +48,9 @@ struct State {
     /// Files of large values that were fsynced; sled never changes one after writing it.
     synced: BTreeSet<OsString>,
 }
+
+/// Names and stored forms of blocks.
+type Packed = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl std::fmt::Debug for SledStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,6 +63,11 @@ impl std::fmt::Debug for SledStore {
 impl SledStore {
     /// Opens or creates the store in the directory `path`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_packed(path, Packing::default())
+    }
+
+    /// Opens the store, compressing new blocks as `packing` says.
+    pub fn open_packed(path: impl AsRef<Path>, packing: Packing) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let db = open_released(&path)?;
         let blocks = db.open_tree("blocks").map_err(fault)?;
@@ -79,6 +89,7 @@ impl SledStore {
             path,
             state,
             uses: Uses::new(),
+            packing,
         })
     }
 
@@ -108,11 +119,11 @@ impl SledStore {
         Ok(())
     }
 
-    fn write(&self, batch: &Batch, log_end: u64) -> Result<(), StoreError> {
+    fn write(&self, batch: &Batch, packed: &Packed, log_end: u64) -> Result<(), StoreError> {
         (&self.blocks, &self.refs, &self.log)
             .transaction(|(blocks, refs, log)| {
-                for block in batch.blocks() {
-                    blocks.insert(block.cid().to_bytes(), block.bytes().as_ref())?;
+                for (name, content) in packed {
+                    blocks.insert(&name[..], &content[..])?;
                 }
                 for edit in batch.refs() {
                     match &edit.value {
@@ -140,9 +151,7 @@ impl Store for SledStore {
         let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
-        Block::verify(*cid, Bytes::copy_from_slice(&bytes))
-            .map(Some)
-            .map_err(|_error| StoreError::corrupt_block(cid))
+        unpacked(&self.packing, cid, Bytes::copy_from_slice(&bytes)).map(Some)
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
@@ -214,12 +223,17 @@ impl Store for SledStore {
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         batch.check()?;
+        let packed: Packed = batch
+            .blocks()
+            .iter()
+            .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
+            .collect();
         let mut state = self.lock();
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
         self.uses.writing(&batch);
-        let written = self.write(&batch, state.log_end);
+        let written = self.write(&batch, &packed, state.log_end);
         self.uses
             .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
         written?;

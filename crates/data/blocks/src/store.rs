@@ -377,3 +377,17 @@ pub(crate) fn position_of(key: &[u8]) -> Result<u64, StoreError> {
         .map_err(|_error| StoreError::new(StoreErrorKind::Corrupt, "a log position is 8 bytes"))?;
     Ok(u64::from_be_bytes(bytes))
 }
+
+/// The block named `cid` from its stored form.
+#[cfg(any(feature = "fjall", feature = "sled"))]
+pub(crate) fn unpacked(
+    packing: &crate::packed::Packing,
+    cid: &Cid,
+    stored: Bytes,
+) -> Result<Block, StoreError> {
+    packing
+        .unpack(stored)
+        .ok()
+        .and_then(|content| Block::verify(*cid, content).ok())
+        .ok_or_else(|| StoreError::corrupt_block(cid))
+}

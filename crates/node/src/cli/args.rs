@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use allod::StoreKind;
+use allod_blocks::Compression;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -167,6 +168,11 @@ pub(crate) enum Command {
         #[arg(long, requires = "cid")]
         remove: bool,
     },
+    /// Settings of the store
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -204,6 +210,18 @@ pub(crate) struct Init {
     /// The engine of the store
     #[arg(long, value_enum, default_value_t = Engine::Fjall)]
     pub(crate) store: Engine,
+    /// How the store compresses blocks: none, snappy, zstd or zstd:LEVEL; may be changed later
+    #[arg(long, default_value_t, value_name = "HOW")]
+    pub(crate) compression: Compression,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show or choose how new blocks are compressed
+    Compression {
+        /// none, snappy, zstd or zstd:LEVEL with a level from 1 to 19
+        how: Option<Compression>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,4 +1,4 @@
-//! What keeps a store small and whole: `gc`, `pin`.
+//! What keeps a store small and whole: `gc`, `pin`, `store`.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use allod_repo::{GcOptions, GcPhase, collect_garbage, pin, pins, unpin};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
-use crate::cli::args::Gc;
+use crate::cli::args::{Gc, StoreCommand};
 use crate::cli::io::{Io, count, size};
 
 /// Pins listed at a time.
@@ -90,4 +90,18 @@ pub(crate) fn pin_command(
         bail!("{cid} is not pinned; `allod pin` lists what is");
     }
     io.say("nothing keeps it now but what refers to it; `allod gc` removes what nothing keeps")
+}
+
+pub(crate) fn store(node: &Node, command: &StoreCommand, io: &mut Io<'_>) -> Result<()> {
+    let StoreCommand::Compression { how } = command;
+    match how {
+        None => {
+            let how = node.config().compression.to_string();
+            io.data(&json!({ "compression": how }), || how.clone())
+        }
+        Some(how) => {
+            node.set_compression(*how)?;
+            io.say("new blocks are compressed so; what is stored already stays as it is")
+        }
+    }
 }

@@ -158,6 +158,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Peers => net::peers(node, space, io),
         Command::Gc(options) => keeping::gc(node, options, io),
         Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
+        Command::Store { command } => keeping::store(node, command, io),
         Command::Check => history::check(node, space, io),
         Command::Init(_) | Command::Up(_) | Command::Demo(_) | Command::Completions { .. } => {
             Err(Usage("this command does not run inside a node".to_owned()).into())

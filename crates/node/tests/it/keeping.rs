@@ -58,8 +58,7 @@ fn garbage_goes_and_the_disk_gets_its_room_back() {
     home.run(&["pin", "--remove", cid.trim()])
         .fails(1, &["not pinned"]);
     home.run(&["gc"]).ok();
-    home.run(&["cat", cid.trim()])
-        .fails(1, &["not in the store"]);
+    home.run(&["cat", cid.trim()]).fails(1, &["is missing"]);
     home.run(&["pin", cid.trim()]).fails(1, &["missing"]);
     assert_eq!(home.json(&["check"])["problem_count"], 0);
 }
@@ -75,4 +74,33 @@ fn a_running_node_collects_beside_its_work() {
     assert_eq!(home.json(&["check"])["problem_count"], 0);
     assert_eq!(up.stop(), Some(0));
     assert_eq!(home.run(&["get", "another"]).ok(), "value\n");
+}
+
+#[test]
+fn the_compression_is_chosen_and_changed_later() {
+    let home = Home::empty();
+    let key = home.file("key");
+    let key = key.to_str().unwrap();
+    let init = ["init", "--key-file", key, "--compression"];
+    home.run(&[&init[..], &["zstd:99"]].concat())
+        .fails(2, &["zstd:LEVEL"]);
+    home.run(&[&init[..], &["snappy"]].concat()).ok();
+    home.run(&["space", "new", "notes"]).ok();
+    assert_eq!(home.run(&["store", "compression"]).ok(), "snappy\n");
+    let text = "much the same, again and again. ".repeat(10_000);
+    home.feed(&["put", "a"], text.as_bytes()).ok();
+    let up = home.up();
+    home.run(&["store", "compression", "zstd:19"]).ok();
+    home.feed(&["put", "b"], text.replace("same", "like").as_bytes())
+        .ok();
+    assert_eq!(up.stop(), Some(0));
+    assert_eq!(home.run(&["store", "compression"]).ok(), "zstd:19\n");
+    home.run(&["store", "compression", "none"]).ok();
+    home.run(&["commit", "-m", "both"]).ok();
+    assert_eq!(home.run(&["get", "a", "--raw"]).ok(), text);
+    assert_eq!(
+        home.run(&["get", "b", "--raw"]).ok(),
+        text.replace("same", "like")
+    );
+    assert_eq!(home.json(&["check"])["problem_count"], 0);
 }
