@@ -1,4 +1,5 @@
-//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-26, BLOCKS-50 to BLOCKS-53).
+//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-26, BLOCKS-50 to BLOCKS-53,
+//! BLOCKS-70).
 //!
 //! A backend's own tests call [`check`] with a way to open one and the same store again and
 //! again; a store without a disk hands out the same instance.
@@ -364,9 +365,15 @@ fn sweeps(open: &impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
     assert_eq!(swept.blocks.len(), 2, "BLOCKS-51: nobody holds them now");
     store.reclaim().expect("BLOCKS-54");
 
+    assert!(store.set_aside(put.cid()).is_ok_and(|found| !found));
+    assert!(store.set_aside(alive.cid()).expect("BLOCKS-70"));
+    assert!(!is_there(&*store, alive), "BLOCKS-70");
+    assert_eq!(store.get(alive.cid()).expect("reads"), None, "BLOCKS-70");
+
     // What went may be put again, and what stayed is whole, now and after a restart.
     let mut batch = Batch::new();
     batch.put(dead.clone());
+    batch.put(alive.clone());
     done(&*store, batch);
     drop(store);
     let store = reopened(open);

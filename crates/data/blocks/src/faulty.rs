@@ -213,6 +213,11 @@ impl Store for FaultyStore {
         }
     }
 
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.call()?;
+        self.inner.set_aside(cid)
+    }
+
     fn reclaim(&self) -> Result<(), StoreError> {
         self.call()?;
         self.inner.reclaim()

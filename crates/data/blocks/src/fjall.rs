@@ -39,6 +39,8 @@ pub struct FjallStore {
     blocks: Keyspace,
     refs: Keyspace,
     log: Keyspace,
+    /// Damaged blocks (BLOCKS-70).
+    aside: Keyspace,
     /// The position of the next log entry. Its lock makes expectation and commit one step.
     log_end: Mutex<u64>,
     uses: Uses,
@@ -95,6 +97,12 @@ impl FjallStore {
         let log = db
             .keyspace("log", KeyspaceCreateOptions::default)
             .map_err(fault)?;
+        let aside = db
+            .keyspace("aside", || {
+                KeyspaceCreateOptions::default()
+                    .with_kv_separation(Some(KvSeparationOptions::default()))
+            })
+            .map_err(fault)?;
         let log_end = match log.last_key_value() {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
             None => 0,
@@ -104,6 +112,7 @@ impl FjallStore {
             blocks,
             refs,
             log,
+            aside,
             log_end: Mutex::new(log_end),
             uses: Uses::new(),
             packing,
@@ -255,6 +264,19 @@ impl Store for FjallStore {
         })
     }
 
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let _writer = self.lock();
+        let name = cid.to_bytes();
+        let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
+            return Ok(false);
+        };
+        let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
+        writes.insert(&self.aside, name.clone(), stored);
+        writes.remove(&self.blocks, name);
+        writes.commit().map_err(fault)?;
+        Ok(true)
+    }
+
     /// The journal that is being written stays: up to 64 MiB, until that is full.
     fn reclaim(&self) -> Result<(), StoreError> {
         for _ in 0..COMPACTIONS {
@@ -296,6 +318,8 @@ fn fault(error: fjall::Error) -> StoreError {
         | fjall::Error::InvalidTrailer
         | fjall::Error::InvalidTag(_)
         | fjall::Error::InvalidVersion(_)
+        | fjall::Error::Decompress(_)
+        | fjall::Error::Storage(_)
         | fjall::Error::Unrecoverable => StoreError::caused(StoreErrorKind::Corrupt, error),
         _ => StoreError::caused(StoreErrorKind::Io, error),
     }

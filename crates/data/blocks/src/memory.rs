@@ -23,6 +23,7 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct State {
     blocks: BTreeMap<Cid, Bytes>,
+    aside: BTreeMap<Cid, Bytes>,
     refs: BTreeMap<Bytes, Bytes>,
     log: Vec<Bytes>,
     bytes: u64,
@@ -186,6 +187,17 @@ impl Store for MemoryStore {
             in_use: (asked - removing.blocks.len()) as u64,
             blocks: removing.blocks,
         })
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let _writer = self.writer();
+        let mut state = self.state();
+        let Some(bytes) = state.blocks.remove(cid) else {
+            return Ok(false);
+        };
+        state.bytes -= bytes.len() as u64;
+        state.aside.insert(*cid, bytes);
+        Ok(true)
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {

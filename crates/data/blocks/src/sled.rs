@@ -37,6 +37,8 @@ pub struct SledStore {
     blocks: sled::Tree,
     refs: sled::Tree,
     log: sled::Tree,
+    /// Damaged blocks (BLOCKS-70).
+    aside: sled::Tree,
     path: PathBuf,
     state: Mutex<State>,
     uses: Uses,
@@ -73,6 +75,7 @@ impl SledStore {
         let blocks = db.open_tree("blocks").map_err(fault)?;
         let refs = db.open_tree("refs").map_err(fault)?;
         let log = db.open_tree("log").map_err(fault)?;
+        let aside = db.open_tree("aside").map_err(fault)?;
         let log_end = match log.last().map_err(fault)? {
             Some((key, _)) => position_of(&key)? + 1,
             None => 0,
@@ -86,6 +89,7 @@ impl SledStore {
             blocks,
             refs,
             log,
+            aside,
             path,
             state,
             uses: Uses::new(),
@@ -273,6 +277,20 @@ impl Store for SledStore {
             in_use: (asked - removing.blocks.len()) as u64,
             blocks: removing.blocks,
         })
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let name = cid.to_bytes();
+        let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
+            return Ok(false);
+        };
+        // In two steps: a crash between them leaves the block in both places, never in none.
+        self.aside.insert(&name, stored).map_err(fault)?;
+        self.sync(&mut state)?;
+        self.blocks.remove(&name).map_err(fault)?;
+        self.sync(&mut state)?;
+        Ok(true)
     }
 
     /// sled uses the room of what was removed for what comes, and seldom shortens its file.

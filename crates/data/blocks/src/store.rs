@@ -70,6 +70,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// survives a crash when this returns; blocks without references may be back after one.
     fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError>;
 
+    /// Puts what is stored under `cid` aside, where nothing but the engine's own tools finds it
+    /// (BLOCKS-70): the block is absent then, and may be put again. Whether there was anything.
+    /// For blocks that are [`Corrupt`](StoreErrorKind::Corrupt).
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError>;
+
     /// Gives the room of what was removed back to the file system, as far as the engine can. Takes
     /// long; everything else goes on meanwhile.
     fn reclaim(&self) -> Result<(), StoreError>;

@@ -488,7 +488,7 @@ impl<'a> Marker<'a> {
 }
 
 /// What a block leads to (REPO-62); `None` if it cannot be read.
-fn links_of(block: &Block) -> Option<Vec<Cid>> {
+pub(crate) fn links_of(block: &Block) -> Option<Vec<Cid>> {
     if block.cid().codec() != Codec::DagCbor.code() {
         return block_links(block).ok();
     }
@@ -518,7 +518,7 @@ fn links_of(block: &Block) -> Option<Vec<Cid>> {
 const CID_BYTES: usize = 36;
 
 /// The names of blocks that `bytes` spell, at whatever place.
-fn cids_in(bytes: &[u8]) -> Vec<Cid> {
+pub(crate) fn cids_in(bytes: &[u8]) -> Vec<Cid> {
     let is_head = |head: &[u8]| {
         matches!(
             head,

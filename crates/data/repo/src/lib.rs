@@ -35,6 +35,7 @@ mod ids;
 mod layout;
 mod members;
 mod pins;
+mod repair;
 mod repo;
 mod stamp;
 mod statements;
@@ -45,7 +46,7 @@ mod write;
 
 pub use crate::accept::{Complete, Missing, Reviewed};
 pub use crate::agents::Agents;
-pub use crate::check::Report;
+pub use crate::check::{Problem, ProblemKind, Report};
 pub use crate::conflict::Conflict;
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
@@ -57,6 +58,7 @@ pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_g
 pub use crate::history::Log;
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
 pub use crate::pins::{pin, pins, unpin};
+pub use crate::repair::{Mended, Progress, StoreReport, check_store, mend};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};

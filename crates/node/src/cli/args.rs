@@ -156,8 +156,15 @@ pub(crate) enum Command {
     },
     /// List the peers of the space
     Peers,
-    /// Verify every commit, node, entry and file of the space
-    Check,
+    /// Verify every block here, and every commit, node, entry and file of the space
+    Check {
+        /// Put damaged blocks aside, so that they are asked for again; remove nothing
+        #[arg(long)]
+        repair: bool,
+        /// Repair, and fetch what is damaged or missing from another home or a CAR archive
+        #[arg(long, value_name = "PATH")]
+        heal: Option<PathBuf>,
+    },
     /// Remove what nothing refers to, and give its room back to the disk
     Gc(Gc),
     /// Keep a block and all below it; list what is kept so

@@ -1,10 +1,16 @@
-//! What keeps a store small and whole: `gc`, `pin`, `store`.
+//! What keeps a store small and whole: `gc`, `pin`, `store`, `check`.
 
+use std::fs::File;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
 
-use allod::Node;
-use allod_blocks::parse_cid;
-use allod_repo::{GcOptions, GcPhase, collect_garbage, pin, pins, unpin};
+use allod::{Home, Node};
+use allod_blocks::{Block, Cid, MemoryStore, Store, StoreError, import_car, parse_cid};
+use allod_repo::{
+    GcOptions, GcPhase, Problem, check_store, collect_garbage, mend, pin, pins, unpin,
+};
+use allod_tree::BlockSource;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
@@ -104,4 +110,136 @@ pub(crate) fn store(node: &Node, command: &StoreCommand, io: &mut Io<'_>) -> Res
             io.say("new blocks are compressed so; what is stored already stays as it is")
         }
     }
+}
+
+/// Another store, to fetch blocks from.
+struct Elsewhere(Arc<dyn Store>);
+
+impl BlockSource for Elsewhere {
+    fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.0.get(cid)
+    }
+}
+
+/// A home's store, or an archive in memory.
+fn elsewhere(path: &Path) -> Result<Elsewhere> {
+    let store: Arc<dyn Store> = if path.is_dir() {
+        Arc::clone(Node::open(Home::at(path.to_owned()), None)?.store())
+    } else {
+        let mut file = File::open(path).with_context(|| path.display().to_string())?;
+        let store = MemoryStore::new();
+        import_car(&store, &mut file).with_context(|| path.display().to_string())?;
+        Arc::new(store)
+    };
+    Ok(Elsewhere(store))
+}
+
+fn mend_store(node: &Node, heal: Option<&Path>, io: &mut Io<'_>) -> Result<()> {
+    let source = heal.map(|path| elsewhere(&io.path(path))).transpose()?;
+    let mended = {
+        let mut progress = io.progress("reading blocks");
+        let source = source.as_ref().map(|source| source as &dyn BlockSource);
+        mend(node.store().as_ref(), source, &mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?
+    };
+    let names = |cids: &[Cid]| cids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let value = json!({
+        "set_aside": names(&mended.set_aside),
+        "fetched": names(&mended.fetched),
+        "lost": names(&mended.lost),
+    });
+    io.data(&value, || {
+        format!(
+            "{} damaged blocks put aside, {} fetched, {} needed and nowhere",
+            count(mended.set_aside.len() as u64),
+            count(mended.fetched.len() as u64),
+            count(mended.lost.len() as u64)
+        )
+    })
+}
+
+pub(crate) fn check(
+    node: &Node,
+    space: Option<&str>,
+    repair: bool,
+    heal: Option<&Path>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    if repair || heal.is_some() {
+        mend_store(node, heal, io)?;
+    }
+    let mut problems: Vec<Problem> = Vec::new();
+    let stored = {
+        let mut progress = io.progress("reading blocks");
+        let mut on = |problem: &Problem| problems.push(problem.clone());
+        check_store(node.store().as_ref(), &mut on, &mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?
+    };
+    for problem in problems.drain(..) {
+        tell(&problem, io)?;
+    }
+    if stored.problems > 0 {
+        // A space on damaged blocks may not even open; what matters has been said.
+        return damaged(stored.problems);
+    }
+    let repo = node.space(space)?;
+    let report = {
+        let mut progress = io.progress("checking commits");
+        repo.check(&mut |done, total| progress.at(done, total))?
+    };
+    for problem in &report.problems {
+        tell(problem, io)?;
+    }
+    let value = json!({
+        "blocks": stored.blocks,
+        "bytes": stored.bytes,
+        "orphaned": stored.orphaned,
+        "references": stored.references,
+        "log_entries": stored.log_entries,
+        "commits": report.commits,
+        "nodes": report.nodes,
+        "entries": report.entries,
+        "files": report.files,
+        "live": report.live,
+        "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "problem_count": report.problem_count,
+    });
+    io.data(&value, || {
+        format!(
+            "{} blocks read, {} of them garbage\n\
+             {} commits, {} nodes, {} entries, {} files checked; {} live entries",
+            count(stored.blocks),
+            count(stored.orphaned),
+            count(report.commits),
+            count(report.nodes),
+            count(report.entries),
+            count(report.files),
+            count(report.live)
+        )
+    })?;
+    if report.problem_count > 0 {
+        return damaged(report.problem_count);
+    }
+    io.say("everything is as it was signed")
+}
+
+fn tell(problem: &Problem, io: &mut Io<'_>) -> Result<()> {
+    let value = json!({
+        "problem": problem.kind.name(),
+        "block": problem.block.map(|cid| cid.to_string()),
+        "text": problem.text,
+    });
+    io.data(&value, || format!("  {problem}"))
+}
+
+fn damaged(problems: u64) -> Result<()> {
+    bail!(
+        "{} problems; `allod check --heal PATH` fetches what is damaged from another home, \
+         `allod check --repair` lets the next `allod sync` fetch it",
+        count(problems)
+    )
 }

@@ -159,7 +159,9 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Gc(options) => keeping::gc(node, options, io),
         Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
         Command::Store { command } => keeping::store(node, command, io),
-        Command::Check => history::check(node, space, io),
+        Command::Check { repair, heal } => {
+            keeping::check(node, space, *repair, heal.as_deref(), io)
+        }
         Command::Init(_) | Command::Up(_) | Command::Demo(_) | Command::Completions { .. } => {
             Err(Usage("this command does not run inside a node".to_owned()).into())
         }

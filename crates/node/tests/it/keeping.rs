@@ -1,4 +1,6 @@
-//! Garbage and pins, on the disk.
+//! Garbage, pins, compression and damage, on the disk.
+
+use std::path::{Path, PathBuf};
 
 use crate::home::Home;
 
@@ -22,16 +24,11 @@ fn number(value: &serde_json::Value, name: &str) -> u64 {
 }
 
 fn disk(home: &Home) -> u64 {
-    fn below(path: &std::path::Path) -> u64 {
-        let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap);
-        entries
-            .map(|entry| match entry.file_type().unwrap().is_dir() {
-                true => below(&entry.path()),
-                false => entry.metadata().unwrap().len(),
-            })
-            .sum()
-    }
-    below(&home.path().join("store"))
+    let files = files(&home.path().join("store"));
+    files
+        .iter()
+        .map(|file| file.metadata().unwrap().len())
+        .sum()
 }
 
 #[test]
@@ -103,4 +100,103 @@ fn the_compression_is_chosen_and_changed_later() {
         text.replace("same", "like")
     );
     assert_eq!(home.json(&["check"])["problem_count"], 0);
+}
+
+/// The files below a directory.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap);
+    let mut files: Vec<PathBuf> = entries
+        .flat_map(|entry| {
+            if entry.file_type().unwrap().is_dir() {
+                files(&entry.path())
+            } else {
+                vec![entry.path()]
+            }
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&from, &to);
+        } else if entry.file_type().unwrap().is_file() {
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// Bytes all over the files of a store are changed, one at a time. Each is noticed or does no harm,
+/// and nothing panics.
+#[test]
+fn damage_on_the_disk_is_noticed_and_mended_from_another_home() {
+    let home = Home::with_space();
+    for n in 0..4 {
+        home.feed(
+            &["put", &format!("large {n}")],
+            format!("{n} value ").repeat(400).as_bytes(),
+        )
+        .ok();
+        home.commit("k", &format!("{n}"));
+    }
+    home.run(&["gc"]).ok();
+    let exported = home.run(&["export"]).ok();
+    let whole = home.file("whole");
+    copy_dir(&home.path(), &whole);
+    let (mut noticed, mut mended, mut harmless) = (0, 0, 0);
+    for file in files(&home.path().join("store")) {
+        let name = file.strip_prefix(home.path()).unwrap().to_owned();
+        let bytes = std::fs::read(&file).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        for part in 0..5 {
+            let at = used * part / 5;
+            if bytes.is_empty() {
+                continue;
+            }
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x55;
+            std::fs::write(&file, &damaged).unwrap();
+            let check = home.run(&["check"]);
+            assert!(
+                !check.err.contains("panicked"),
+                "{name:?} {at}: {}",
+                check.err
+            );
+            if check.code == Some(0) {
+                assert_eq!(home.run(&["export"]).ok(), exported, "{name:?} {at}");
+                harmless += 1;
+            } else {
+                noticed += 1;
+                let whole = whole.to_str().unwrap();
+                if home.run(&["check", "--heal", whole]).code == Some(0) {
+                    assert_eq!(home.run(&["export"]).ok(), exported);
+                    mended += 1;
+                }
+            }
+            std::fs::remove_dir_all(home.path().join("store")).unwrap();
+            copy_dir(&whole.join("store"), &home.path().join("store"));
+        }
+    }
+    println!("{noticed} noticed, {mended} of them mended, {harmless} did no harm");
+    assert!(noticed > 0 && mended > 0);
+}
+
+#[test]
+fn a_home_is_mended_from_an_archive() {
+    let home = Home::with_space();
+    home.commit("k", "v");
+    home.run(&["check", "--heal", "nowhere.car"])
+        .fails(1, &["nowhere.car"]);
+    home.run(&["export", "--format", "car", "-o", "all.car"])
+        .ok();
+    let mended = home.run(&["check", "--heal", "all.car", "--json"]).rows();
+    assert_eq!(mended[0]["fetched"], serde_json::json!([]));
+    assert_eq!(mended[1]["problem_count"], 0);
+    assert!(number(&mended[1], "blocks") > 3);
+    let repaired = home.run(&["check", "--repair", "--json"]).rows();
+    assert_eq!(repaired[0]["lost"], serde_json::json!([]));
 }

@@ -73,6 +73,10 @@ impl Store for Forgetful {
         self.inner.sweep(decide)
     }
 
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.inner.set_aside(cid)
+    }
+
     fn reclaim(&self) -> Result<(), StoreError> {
         self.inner.reclaim()
     }

@@ -10,6 +10,7 @@
 mod accept;
 mod entries;
 mod gc;
+mod repair;
 mod replicas;
 mod space;
 mod transactions;
