@@ -31,6 +31,7 @@ mod file;
 mod fjall;
 mod marked;
 mod memory;
+mod metered;
 mod name;
 #[cfg(feature = "packing")]
 mod packed;
@@ -50,6 +51,7 @@ pub use crate::file::{
 pub use crate::fjall::FjallStore;
 pub use crate::marked::Marked;
 pub use crate::memory::MemoryStore;
+pub use crate::metered::{Latency, MeteredStore, Metrics, Operation, Ticks};
 pub use crate::name::{NameError, parse_cid, proto_uri};
 #[cfg(feature = "packing")]
 pub use crate::packed::{BadCompression, Compression, Packing, UnpackError};

@@ -165,6 +165,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         heal: Option<PathBuf>,
     },
+    /// Show how much the space and the store hold, and how long the store takes
+    Stats(Stats),
+    /// Show what a commit, tree or block is made of
+    Inspect {
+        #[command(subcommand)]
+        command: InspectCommand,
+    },
+    /// Show the bytes of a block and what they say
+    Dump {
+        /// The block
+        cid: String,
+        /// Write the bytes as they are
+        #[arg(long)]
+        raw: bool,
+    },
     /// Remove what nothing refers to, and give its room back to the disk
     Gc(Gc),
     /// Keep a block and all below it; list what is kept so
@@ -244,6 +259,32 @@ impl From<Engine> for StoreKind {
             Engine::Sled => Self::Sled,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// Without what takes reading every block: their number, sizes and compression
+    #[arg(long)]
+    pub(crate) fast: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InspectCommand {
+    /// Parents, tree, message, author and time
+    Commit {
+        /// The commit, or enough of its id, or a branch
+        commit: String,
+    },
+    /// Depth, nodes, leaves, entries and bytes
+    Tree {
+        /// The root of the tree, or a commit or branch that has it
+        tree: String,
+    },
+    /// Kind, sizes and links
+    Block {
+        /// The block
+        cid: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use crate::cli::values::{branch as current_branch, view};
 const SHOWN_CHARS: usize = 60;
 
 /// The one commit that a text means.
-fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
+pub(crate) fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
     let found = repo.find(text)?;
     match &found[..] {
         [one] => Ok(*one),

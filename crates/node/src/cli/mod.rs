@@ -6,6 +6,7 @@ mod demo;
 mod history;
 mod home;
 mod import;
+mod inspect;
 mod io;
 mod keeping;
 mod net;
@@ -156,6 +157,9 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Conflicts { limit } => history::conflicts(node, space, *limit, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
         Command::Peers => net::peers(node, space, io),
+        Command::Stats(options) => inspect::stats(node, space, options, io),
+        Command::Inspect { command } => inspect::inspect(node, space, command, io),
+        Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),
         Command::Gc(options) => keeping::gc(node, options, io),
         Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
         Command::Store { command } => keeping::store(node, command, io),

@@ -357,6 +357,6 @@ pub(crate) fn cat(node: &Node, cid: &str, io: &mut Io<'_>) -> Result<()> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

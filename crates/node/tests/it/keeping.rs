@@ -1,4 +1,4 @@
-//! Garbage, pins, compression and damage, on the disk.
+//! Garbage, pins, compression, damage and figures, on the disk.
 
 use std::path::{Path, PathBuf};
 
@@ -199,4 +199,70 @@ fn a_home_is_mended_from_an_archive() {
     assert!(number(&mended[1], "blocks") > 3);
     let repaired = home.run(&["check", "--repair", "--json"]).rows();
     assert_eq!(repaired[0]["lost"], serde_json::json!([]));
+}
+
+#[test]
+fn figures_and_what_is_inside() {
+    let home = Home::with_space();
+    home.run(&["store", "compression", "zstd"]).ok();
+    let long = "a long value. ".repeat(200);
+    home.feed(&["put", "long"], long.as_bytes()).ok();
+    home.run(&["put", "gone", "soon"]).ok();
+    let first = home.commit("k", "v");
+    home.run(&["del", "gone"]).ok();
+    let second = home.commit("k", "w");
+    home.run(&["put", "later", "on"]).ok();
+
+    let stats = home.json(&["stats"]);
+    let names = ["keys", "tombstones", "staged", "commits", "branches"];
+    assert_eq!(names.map(|name| number(&stats, name)), [2, 1, 1, 2, 1]);
+    assert!(
+        stats["compression_ratio"].as_f64().unwrap() < 0.9,
+        "{stats}"
+    );
+    assert!(number(&stats, "content_bytes") > number(&stats, "stored_bytes"));
+    assert!(number(&stats, "disk_bytes") > 0);
+    let latency = &stats["latency_us"]["get"];
+    assert!(number(latency, "count") > 0);
+    let [p50, p99] = ["p50", "p99"].map(|name| latency[name].as_f64().unwrap());
+    assert!(0.0 < p50 && p50 <= p99);
+    assert!(home.json(&["stats", "--fast"])["blocks"].is_null());
+    assert!(home.run(&["stats"]).ok().contains("p99"));
+
+    let commit = home.json(&["inspect", "commit", &second]);
+    assert_eq!(commit["parents"], serde_json::json!([first]));
+    assert_eq!(commit["message"], "a change");
+    let root = commit["tree"].as_str().unwrap();
+    let tree = home.json(&["inspect", "tree", root]);
+    let names = ["depth", "nodes", "leaves", "entries"];
+    assert_eq!(names.map(|name| number(&tree, name)), [1, 1, 1, 3]);
+    assert_eq!(home.json(&["inspect", "tree", "main"]), tree);
+    assert_eq!(home.json(&["inspect", "tree", &second]), tree);
+
+    let leaf = home.json(&["inspect", "block", root]);
+    assert_eq!(
+        (&leaf["kind"], &leaf["rows"][0]["deleted"]),
+        (&"leaf".into(), &true.into())
+    );
+    let value = leaf["rows"][2]["link"].as_str().unwrap();
+    let value = home.json(&["inspect", "block", value]);
+    assert_eq!(number(&value, "bytes"), long.len() as u64);
+    assert!(number(&value, "stored_bytes") < 100);
+    let value = value["cid"].as_str().unwrap();
+    assert_eq!(home.run(&["dump", value, "--raw"]).ok(), long);
+    assert!(
+        home.run(&["dump", value])
+            .ok()
+            .starts_with("00000000  61206c")
+    );
+    assert!(home.run(&["dump", &second]).ok().contains("a change"));
+    home.run(&["inspect", "block", root, "--space", "notes"])
+        .ok();
+    home.run(&["inspect", "commit", "nothing"])
+        .fails(1, &["nothing"]);
+    home.run(&["dump", "nothing"]).fails(1, &["names nothing"]);
+    let absent = "sha256-2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    home.run(&["inspect", "block", absent])
+        .fails(1, &["not here"]);
+    home.run(&["inspect", "tree", value]).fails(1, &["no tree"]);
 }
