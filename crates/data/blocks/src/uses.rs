@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::ThreadId;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -39,6 +40,8 @@ struct Inner {
     /// is there has it recorded before any removal looks.
     gate: RwLock<()>,
     state: Mutex<State>,
+    /// The thread on which the collection reads at this moment.
+    looking: Mutex<Option<ThreadId>>,
     sweeps: AtomicU64,
 }
 
@@ -145,7 +148,7 @@ impl Uses {
 
     /// Runs `read`, which looks up `cid`. For backends: around `get` and `has`.
     pub fn reading<T>(&self, cid: &Cid, read: impl FnOnce() -> T) -> T {
-        if !self.is_recording() {
+        if !self.is_recording() || self.is_looking() {
             return read();
         }
         let _gate = self.shared();
@@ -202,6 +205,15 @@ impl Uses {
     /// For backends: after a sweep removed references.
     pub fn swept(&self) {
         self.inner.sweeps.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_looking(&self) -> bool {
+        *self.looking() == Some(std::thread::current().id())
+    }
+
+    fn looking(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        let looking = self.inner.looking.lock();
+        looking.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_recording(&self) -> bool {
@@ -272,6 +284,15 @@ impl Drop for Hold {
 }
 
 impl Collecting {
+    /// Runs `read`, whose reads on this thread are no uses: a collection reads all that lives, and
+    /// recording that would only fill the record.
+    pub fn look<T>(&self, read: impl FnOnce() -> T) -> T {
+        *self.uses.looking() = Some(std::thread::current().id());
+        let result = read();
+        *self.uses.looking() = None;
+        result
+    }
+
     /// The references that changed since it began, or since this was last called.
     #[must_use]
     pub fn changed(&self) -> Changed {
@@ -293,6 +314,7 @@ impl Drop for Collecting {
             state.changed_bytes = 0;
             state.overflow = false;
         });
+        *self.uses.looking() = None;
     }
 }
 
@@ -319,6 +341,11 @@ mod tests {
         assert_eq!(uses.removing(vec![cid(1), cid(2)]).blocks, [cid(2)]);
         drop(second);
         assert!(!uses.is_used(&cid(1)));
+        let collecting = uses.collect().unwrap();
+        collecting.look(|| uses.reading(&cid(3), || ()));
+        uses.reading(&cid(4), || ());
+        assert!(!uses.is_used(&cid(3)), "read by the collection itself");
+        assert!(uses.is_used(&cid(4)));
     }
 
     #[test]

@@ -123,8 +123,8 @@ impl From<StoreError> for GcError {
 ///
 /// `progress` hears of the phase and a count every thousand blocks or so, and at the end of a phase;
 /// it may stop the collection there.
-/// Writers and readers go on beside it. Memory: 20 to 30 bytes for each block that lives, and 10
-/// MiB for what is in use.
+/// Writers and readers go on beside it. Memory: 20 to 30 bytes for each block that lives, and up
+/// to 8 MiB for what is in use.
 pub fn collect_garbage(
     store: &dyn Store,
     options: GcOptions,
@@ -289,7 +289,7 @@ impl<'a> Marker<'a> {
             let Some(cid) = self.open.pop() else {
                 return Ok(true);
             };
-            let links = match self.store.get(&cid) {
+            let links = match self.collecting.look(|| self.store.get(&cid)) {
                 Ok(Some(block)) => links_of(&block),
                 Ok(None) => None,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
