@@ -36,6 +36,7 @@ mod inspect;
 mod layout;
 mod members;
 mod pins;
+mod reach;
 mod repair;
 mod repo;
 mod stamp;

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use crate::check::{Problem, ProblemKind};
 use crate::error::RepoError;
 use crate::event::RefMove;
-use crate::gc::{cids_in, links_of};
 use crate::layout;
+use crate::reach::{cids_in, links_of};
 
 /// Names, references or log entries read at a time.
 const PAGE: usize = 1024;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use allod_blocks::{
-    Batch, Block, Cid, Codec, Expect, Fault, FaultyStore, FileProfile, Garbage, MemoryStore, Store,
-    add_file,
+    Batch, Block, Cid, Codec, Expect, Fault, FaultyStore, FileProfile, FjallStore, Garbage,
+    MemoryStore, SledStore, Store, add_file,
 };
 use allod_repo::{
     BranchName, Content, Edit, GcError, GcOptions, GcPhase, GcReport, Heads, Repo, RepoError, Span,
@@ -451,6 +451,29 @@ proptest! {
     ) {
         beside_each_other(Arc::new(MemoryStore::new()), &steps);
     }
+}
+
+/// The same on disks, with steps that revive what is doomed again and again.
+#[test]
+fn writers_readers_and_collections_beside_each_other_on_disks() {
+    let steps: Vec<Step> = (0..120u8)
+        .map(|n| match n % 6 {
+            0 => Step::Branch,
+            1 | 2 => Step::Large(n % 7, n % 4),
+            3 => Step::Loose(n % 4),
+            4 => Step::DropBranch,
+            _ => Step::Large(n % 5, n % 3),
+        })
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    beside_each_other(
+        Arc::new(FjallStore::open(dir.path().join("fjall")).unwrap()),
+        &steps,
+    );
+    beside_each_other(
+        Arc::new(SledStore::open(dir.path().join("sled")).unwrap()),
+        &steps[..60],
+    );
 }
 
 fn scale() -> u32 {
