@@ -19,6 +19,7 @@ SOURCES = {
     "entry": ["repo/entry.json"],
     "commit": ["repo/commit.json"],
     "car": ["blocks/car.json"],
+    "packed": ["blocks/stored.json"],
     "unixfs": ["blocks/unixfs.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],
@@ -58,16 +59,6 @@ def main():
                 if target == "commit":
                     name = case_id.lower().replace("/", "-") + "-payload"
                     (folder / name).write_bytes(payload(data))
-    folder = HERE / "seeds" / "packed"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, data in (
-        ("plain", b"\0hello"),
-        # A zstd frame with one raw block, and one literal of snappy.
-        ("zstd", bytes.fromhex("0105000000" "28b52ffd200529000068656c6c6f")),
-        ("snappy", bytes.fromhex("0205000000" "051068656c6c6f")),
-    ):
-        (folder / name).write_bytes(data)
     folder = HERE / "seeds" / "sync_session"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -61,6 +61,18 @@ pub enum UnpackError {
     Content,
 }
 
+impl UnpackError {
+    /// The registered code (`specs/registry.md`).
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Header => "E_STORED_HEADER",
+            Self::TooLarge(_) => "E_BLOCK_SIZE",
+            Self::Content => "E_STORED_CONTENT",
+        }
+    }
+}
+
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
