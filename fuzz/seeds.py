@@ -19,6 +19,7 @@ SOURCES = {
     "entry": ["repo/entry.json"],
     "commit": ["repo/commit.json"],
     "car": ["blocks/car.json"],
+    "packed": ["blocks/stored.json"],
     "unixfs": ["blocks/unixfs.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],

@@ -1,4 +1,4 @@
-"""A second reading of BLOCKS: names, files and archives, from specs/20-blocks.md alone.
+"""A second reading of BLOCKS: names, files, archives and stored forms, from specs/20-blocks.md alone.
 
 Python 3.10 or later, standard library only. It shares no code with the crates. It computes sha2-256
 only: blocks named by blake3 are parsed, and are left out of what must be hashed.
@@ -360,6 +360,86 @@ def read_car(data):
     return {"roots": list(map(cid_text, roots)), "blocks": list(map(cid_text, names))}
 
 
+# --- stored forms -------------------------------------------------------------------------------
+
+
+def unpack(stored):
+    """The content of a stored block (BLOCKS-60, BLOCKS-63)."""
+    if stored[:1] == b"\0":
+        return stored[1:]
+    if len(stored) < 5 or stored[0] not in (1, 2):
+        raise Fault("E_STORED_HEADER")
+    length, packed = int.from_bytes(stored[1:5], "little"), stored[5:]
+    if length > BLOCK_BYTES_MAX:
+        raise Fault("E_BLOCK_SIZE")
+    try:
+        content = unzstd(packed) if stored[0] == 1 else unsnappy(packed)
+    except (IndexError, ValueError):
+        raise Fault("E_STORED_CONTENT") from None
+    if len(content) != length:
+        raise Fault("E_STORED_CONTENT")
+    return content
+
+
+def take(data, at, count):
+    if at + count > len(data):
+        raise ValueError("cut off")
+    return data[at : at + count], at + count
+
+
+def unzstd(data):
+    """One frame of RFC 8878 with a single segment and blocks that are raw or of one byte repeated:
+    what can be written down without entropy coding."""
+    magic, at = take(data, 0, 4)
+    if magic != bytes.fromhex("28b52ffd") or data[4] & 0x3F != 0x20:
+        raise ValueError("not such a frame")
+    wide = (1, 2, 4, 8)[data[4] >> 6]
+    size, at = take(data, at + 1, wide)
+    size, content, last = int.from_bytes(size, "little") + (256 if wide == 2 else 0), b"", False
+    while not last:
+        header, at = take(data, at, 3)
+        header = int.from_bytes(header, "little")
+        last, kind, count = header & 1, header >> 1 & 3, header >> 3
+        if kind > 1:
+            raise ValueError("an entropy-coded block")
+        body, at = take(data, at, count if kind == 0 else 1)
+        content += body if kind == 0 else body * count
+    if at != len(data) or len(content) != size:
+        raise ValueError("another length")
+    return content
+
+
+def unsnappy(data):
+    """The raw format of snappy: a length, then literals and copies."""
+    length = take_varint(data, 0)
+    if length is None:
+        raise ValueError("no length")
+    (size, at), content = length, b""
+    while at < len(data):
+        tag, at = data[at], at + 1
+        if tag & 3 == 0:
+            count = tag >> 2
+            if count >= 60:
+                wide, at = take(data, at, count - 59)
+                count = int.from_bytes(wide, "little")
+            body, at = take(data, at, count + 1)
+            content += body
+            continue
+        if tag & 3 == 1:
+            low, at = take(data, at, 1)
+            count, offset = 4 + (tag >> 2 & 7), (tag >> 5) << 8 | low[0]
+        else:
+            wide, at = take(data, at, 2 if tag & 3 == 2 else 4)
+            count, offset = 1 + (tag >> 2), int.from_bytes(wide, "little")
+        if not 0 < offset <= len(content):
+            raise ValueError("a copy from before the beginning")
+        for _ in range(count):
+            content += content[-offset : len(content) - offset + 1]
+    if len(content) != size:
+        raise ValueError("another length")
+    return content
+
+
 # --- vectors ------------------------------------------------------------------------------------
 
 
@@ -389,7 +469,16 @@ def run_car(given):
     return read_car(bytes.fromhex(given["bytes"]))
 
 
-RUNNERS = {"blocks/name.json": run_name, "blocks/unixfs.json": run_file, "blocks/car.json": run_car}
+def run_stored(given):
+    return {"content": unpack(bytes.fromhex(given["bytes"])).hex()}
+
+
+RUNNERS = {
+    "blocks/name.json": run_name,
+    "blocks/unixfs.json": run_file,
+    "blocks/car.json": run_car,
+    "blocks/stored.json": run_stored,
+}
 
 
 def check(vectors_dir):

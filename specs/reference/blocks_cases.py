@@ -14,6 +14,7 @@ def files():
         ("blocks/name.json", list(names())),
         ("blocks/unixfs.json", list(unixfs())),
         ("blocks/car.json", list(cars())),
+        ("blocks/stored.json", list(stored())),
     ]
 
 
@@ -247,3 +248,48 @@ def cars():
     yield case(43, "hash", b.car([], [(bytes([1, b.RAW, 0x11, 20]) + bytes(20), b"hello")]), "sha1", "E_BLOCK_HASH")
     yield case(43, "identity", b.car([], [(bytes([1, b.RAW, 0, 5]) + b"hello", b"hello")]), "the identity hash",
                "E_BLOCK_HASH")
+
+
+def stored():
+    def case(rule, name, data, comment, error=None):
+        kind = "invalid" if error else "valid"
+        return (f"BLOCKS-{rule}/{kind}/{name}", comment, {"bytes": data.hex()}, error)
+
+    def form(kind, length, packed):
+        return bytes([kind]) + length.to_bytes(4, "little") + packed
+
+    def frame(size, *blocks):
+        return bytes.fromhex("28b52ffd20") + bytes([size]) + b"".join(blocks)
+
+    def block(last, kind, count, body):
+        return (last | kind << 1 | count << 3).to_bytes(3, "little") + body
+
+    hello = frame(5, block(1, 0, 5, b"hello"))
+    literal = b"\x05\x10hello"
+    yield case(60, "empty", b"\0", "an empty block as it is")
+    yield case(60, "plain", b"\0hello", "as it is")
+    yield case(60, "zstd", form(1, 5, hello), "zstd: a raw block")
+    yield case(60, "zstd-two", form(1, 10, frame(10, block(0, 0, 5, b"hello"), block(1, 0, 5, b"hello"))),
+               "zstd: two raw blocks")
+    yield case(60, "zstd-same", form(1, 200, frame(200, block(1, 1, 200, b"a"))), "zstd: one byte repeated")
+    yield case(60, "snappy", form(2, 5, literal), "snappy: a literal")
+    yield case(60, "snappy-copy", form(2, 12, b"\x0c\x00a\x1d\x01"), "snappy: a literal and a copy that overlaps itself")
+    yield case(60, "snappy-empty", form(2, 0, b"\0"), "snappy: nothing")
+    bad = "E_STORED_HEADER"
+    yield case(60, "nothing", b"", "no bytes", bad)
+    yield case(60, "kind", form(3, 5, hello), "an unknown kind", bad)
+    yield case(60, "short", form(1, 5, b"")[:-1], "the length is cut off", bad)
+    bad = "E_BLOCK_SIZE"
+    yield case(63, "zstd-large", form(1, b.BLOCK_BYTES_MAX + 1, hello), "zstd: more is announced than a block may have", bad)
+    yield case(63, "snappy-large", form(2, b.BLOCK_BYTES_MAX + 1, literal), "snappy: the same", bad)
+    yield case(63, "most", form(1, 0xFFFFFFFF, hello), "the most that can be announced", bad)
+    bad = "E_STORED_CONTENT"
+    yield case(63, "zstd-more", form(1, 6, hello), "zstd: less than announced", bad)
+    yield case(63, "zstd-less", form(1, 4, hello), "zstd: more than announced", bad)
+    yield case(63, "zstd-cut", form(1, 5, hello[:-1]), "zstd: the last byte is missing", bad)
+    yield case(63, "zstd-after", form(1, 5, hello + b"\0"), "zstd: a byte after the frame", bad)
+    yield case(63, "zstd-magic", form(1, 5, b"\x29" + hello[1:]), "zstd: another magic number", bad)
+    yield case(63, "snappy-more", form(2, 6, literal), "snappy: it says less than is announced", bad)
+    yield case(63, "snappy-cut", form(2, 5, literal[:-1]), "snappy: the last byte is missing", bad)
+    yield case(63, "snappy-before", form(2, 12, b"\x0c\x00a\x1d\x02"), "snappy: a copy from before the beginning", bad)
+    yield case(63, "snappy-nowhere", form(2, 12, b"\x0c\x00a\x1d\x00"), "snappy: a copy of distance 0", bad)

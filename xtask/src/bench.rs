@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::{command, root};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 5] = [
+const AREAS: [(&str, &str); 6] = [
     ("tree", "bench-tree"),
     ("store", "bench-store"),
+    ("gc", "bench-gc"),
     ("sync", "bench-sync"),
     ("quic", "bench-net"),
     ("file", "bench-file"),

@@ -37,6 +37,12 @@ pub fn utc(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
+/// A clock for measuring, which never goes back; nothing is decided by it.
+pub(crate) fn ticks() -> allod_blocks::Ticks {
+    let started = std::time::Instant::now();
+    std::sync::Arc::new(move || started.elapsed())
+}
+
 #[cfg(test)]
 mod tests {
     use super::utc;

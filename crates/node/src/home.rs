@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use allod_blocks::{FjallStore, SledStore, Store};
+use allod_blocks::{Compression, FjallStore, Packing, SledStore, Store};
 use allod_identity::{AgentId, DeviceId, KdfParams, Keystore};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -55,6 +55,9 @@ pub struct HomeConfig {
     pub version: u32,
     /// The engine of the store.
     pub store: StoreKind,
+    /// How the store compresses new blocks.
+    #[serde(default, with = "compression_text")]
+    pub compression: Compression,
     /// Where the keys' secret comes from.
     pub keys: KeySource,
     /// This device.
@@ -63,6 +66,27 @@ pub struct HomeConfig {
     pub device_name: String,
     /// Whom it acts for; `null` until it is adopted.
     pub agent: Option<String>,
+}
+
+/// A compression as its text.
+mod compression_text {
+    use allod_blocks::Compression;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(
+        compression: &Compression,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(compression)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Compression, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
 }
 
 /// A home's directory.
@@ -184,11 +208,15 @@ impl Home {
     }
 
     /// Opens the store. The caller holds the lock.
-    pub(crate) fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Store>, NodeError> {
+    pub(crate) fn open_store(
+        &self,
+        kind: StoreKind,
+        packing: Packing,
+    ) -> Result<Arc<dyn Store>, NodeError> {
         let path = self.path.join("store");
         Ok(match kind {
-            StoreKind::Fjall => Arc::new(FjallStore::open(path)?),
-            StoreKind::Sled => Arc::new(SledStore::open(path)?),
+            StoreKind::Fjall => Arc::new(FjallStore::open_packed(path, packing)?),
+            StoreKind::Sled => Arc::new(SledStore::open_packed(path, packing)?),
         })
     }
 }
@@ -206,6 +234,7 @@ impl HomeConfig {
         Self {
             version: CONFIG_VERSION,
             store,
+            compression: Compression::None,
             keys,
             device: device.to_string(),
             device_name,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Cid, Expect, Store};
+use allod_blocks::{
+    Batch, BatchOutcome, Cid, Compression, Expect, MeteredStore, Metrics, Packing, Store,
+};
 use allod_identity::{AgentId, DeviceId, KeyLog, Keystore, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
@@ -11,7 +13,7 @@ use allod_sync::Tickets;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::error::NodeError;
 use crate::home::{Home, HomeConfig, HomeLock, random};
 
@@ -30,6 +32,8 @@ struct Inner {
     home: Home,
     _lock: HomeLock,
     store: Arc<dyn Store>,
+    packing: Packing,
+    metrics: Metrics,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -68,11 +72,16 @@ impl Node {
     pub fn open(home: Home, keys: Option<Keystore>) -> Result<Self, NodeError> {
         let config = home.config()?;
         let lock = home.lock()?;
-        let store = home.open_store(config.store)?;
+        let packing = Packing::new(config.compression);
+        let store = home.open_store(config.store, packing.clone())?;
+        let metrics = Metrics::new();
+        let store = Arc::new(MeteredStore::new(store, metrics.clone(), clock::ticks()));
         let inner = Inner {
             home,
             _lock: lock,
             store,
+            packing,
+            metrics,
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -93,6 +102,12 @@ impl Node {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store
+    }
+
+    /// How long the store took for what it was asked since the home was opened.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     /// How the home was made.
@@ -186,6 +201,20 @@ impl Node {
         }
         let mut config = self.config();
         config.agent = Some(agent.to_string());
+        self.configure(config)
+    }
+
+    /// Compresses new blocks differently from now on, also after a restart. What is stored already
+    /// stays as it is, and readable.
+    pub fn set_compression(&self, compression: Compression) -> Result<(), NodeError> {
+        let mut config = self.config();
+        config.compression = compression;
+        self.configure(config)?;
+        self.inner.packing.set(compression);
+        Ok(())
+    }
+
+    fn configure(&self, config: HomeConfig) -> Result<(), NodeError> {
         self.inner.home.write_config(&config)?;
         *self
             .inner

@@ -102,7 +102,7 @@ fn clean(node: &Node, repo: &Repo) -> Result<(), Failure> {
         None => Ok(()),
         Some(problem) => Err(Failure::Damaged {
             node: node.name,
-            what: problem.clone(),
+            what: problem.to_string(),
         }),
     }
 }

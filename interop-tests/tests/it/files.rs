@@ -1,7 +1,8 @@
 //! Files have the names that `ipfs-unixfs-importer` gives them (BLOCKS-30).
 
 use allod_blocks::{
-    Batch, BatchOutcome, Block, Cid, FileProfile, LogEntry, Store, StoreError, StoreStats, add_file,
+    Batch, BatchOutcome, Block, Cid, Decide, FileProfile, LogEntry, Store, StoreError, StoreStats,
+    Swept, Uses, add_file,
 };
 use serde_json::{Value, json};
 
@@ -10,8 +11,10 @@ use crate::node::{Content, is_there, run};
 const MIB: usize = 1024 * 1024;
 
 /// Keeps nothing: files are only named.
-#[derive(Debug)]
-struct Nowhere;
+#[derive(Debug, Default)]
+struct Nowhere {
+    uses: Uses,
+}
 
 impl Store for Nowhere {
     fn get(&self, _cid: &Cid) -> Result<Option<Block>, StoreError> {
@@ -47,6 +50,26 @@ impl Store for Nowhere {
         Ok(BatchOutcome::Done { log_end: 0 })
     }
 
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    fn size(&self, _cid: &Cid) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    fn sweep(&self, _decide: Decide<'_>) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
+    }
+
+    fn set_aside(&self, _cid: &Cid) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn stats(&self) -> Result<StoreStats, StoreError> {
         Ok(StoreStats::default())
     }
@@ -70,7 +93,7 @@ fn compare(sizes: &[usize], profile: FileProfile) {
     assert_eq!(theirs.len(), sizes.len());
     for ((seed, size), theirs) in (1u64..).zip(sizes).zip(theirs) {
         let mut content = Content::new(seed, *size);
-        let ours = add_file(&Nowhere, profile, &mut content, &mut |_| {}).unwrap();
+        let ours = add_file(&Nowhere::default(), profile, &mut content, &mut |_| {}).unwrap();
         assert_eq!(ours.size, *size as u64);
         assert_eq!(ours.cid.to_string(), theirs, "{size} bytes, {profile:?}");
     }

@@ -1,4 +1,5 @@
-//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-26).
+//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-26, BLOCKS-50 to BLOCKS-53,
+//! BLOCKS-70).
 //!
 //! A backend's own tests call [`check`] with a way to open one and the same store again and
 //! again; a store without a disk hands out the same instance.
@@ -9,9 +10,10 @@ use bytes::Bytes;
 
 use crate::block::{Block, Codec};
 use crate::store::{
-    Batch, BatchOutcome, Expect, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, Store, StoreError,
-    StoreErrorKind,
+    Batch, BatchOutcome, Expect, Garbage, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, Store,
+    StoreError, StoreErrorKind, Swept,
 };
+use crate::uses::Changed;
 
 /// Runs the whole contract against the store that `open` opens, which must be empty at first.
 ///
@@ -25,6 +27,8 @@ pub fn check(open: impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
     limits(&*reopened(&open));
     survives(&open);
     concurrent(&reopened(&open));
+    sweeps(&open);
+    sweeps_beside_readers(&reopened(&open));
 }
 
 #[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
@@ -303,4 +307,108 @@ fn concurrent(store: &Arc<dyn Store>) {
         start + 80,
         "BLOCKS-25"
     );
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn sweep(store: &dyn Store, blocks: &[&Block], refs: &[&'static [u8]]) -> Swept {
+    let garbage = Garbage {
+        blocks: blocks.iter().map(|block| *block.cid()).collect(),
+        refs: refs.iter().map(|name| Bytes::from_static(name)).collect(),
+    };
+    let swept = store.sweep(&mut || Ok(garbage.clone()));
+    swept.expect("BLOCKS-53: a sweep succeeds")
+}
+
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn sweeps(open: &impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
+    let store = reopened(open);
+    let names = ["dead", "dead and large", "read", "put", "alive"];
+    let blocks = names.map(|name| block(&name.repeat(1000)));
+    let [dead, large, read, put, alive] = &blocks;
+    let mut batch = Batch::new();
+    for block in &blocks {
+        batch.put(block.clone());
+    }
+    for name in [&b"gone"[..], b"stays"] {
+        batch.set_ref(name, Expect::Any, Some(&b"value"[..]));
+    }
+    done(&*store, batch);
+    assert!(store.size(dead.cid()).expect("reads").is_some());
+
+    let failed = store.sweep(&mut || Err(StoreError::new(StoreErrorKind::Io, "no")));
+    assert!(failed.is_err(), "BLOCKS-53: what decides may fail");
+
+    let hold = store.uses().hold();
+    assert!(store.has(read.cid()).expect("reads"));
+    let collecting = store.uses().collect().expect("no other collection");
+    assert!(store.uses().collect().is_none(), "BLOCKS-50: one at a time");
+    let mut batch = Batch::new();
+    batch.put(put.clone());
+    batch.set_ref(&b"moved"[..], Expect::Any, Some(&b"value"[..]));
+    done(&*store, batch);
+    let moved = Changed::Names(vec![Bytes::from_static(b"moved")]);
+    assert_eq!(collecting.changed(), moved, "BLOCKS-52");
+
+    let swept = sweep(&*store, &[dead, large, read, put], &[b"gone"]);
+    assert_eq!(swept.blocks, [*dead.cid(), *large.cid()], "BLOCKS-51");
+    assert_eq!(swept.in_use, 2, "BLOCKS-51");
+    let is_there = |store: &dyn Store, block: &Block| store.has(block.cid()).expect("reads");
+    for (block, stays) in [(dead, false), (large, false), (read, true), (put, true)] {
+        assert_eq!(is_there(&*store, block), stays, "BLOCKS-51");
+        let got = store.get(block.cid()).expect("reads");
+        assert_eq!(got.is_some(), stays, "BLOCKS-53");
+    }
+    assert_eq!(store.get_ref(b"gone").expect("reads"), None, "BLOCKS-53");
+    assert!(store.get_ref(b"stays").expect("reads").is_some());
+    drop((hold, collecting));
+    let swept = sweep(&*store, &[read, put], &[]);
+    assert_eq!(swept.blocks.len(), 2, "BLOCKS-51: nobody holds them now");
+    store.reclaim().expect("BLOCKS-54");
+
+    assert!(store.set_aside(put.cid()).is_ok_and(|found| !found));
+    assert!(store.set_aside(alive.cid()).expect("BLOCKS-70"));
+    assert!(!is_there(&*store, alive), "BLOCKS-70");
+    assert_eq!(store.get(alive.cid()).expect("reads"), None, "BLOCKS-70");
+
+    // What went may be put again, and what stayed is whole, now and after a restart.
+    let mut batch = Batch::new();
+    batch.put(dead.clone());
+    batch.put(alive.clone());
+    done(&*store, batch);
+    drop(store);
+    let store = reopened(open);
+    for block in [dead, alive] {
+        let got = store.get(block.cid()).expect("reads");
+        assert_eq!(got.as_ref(), Some(block), "BLOCKS-53");
+    }
+    assert_eq!(store.get_ref(b"gone").expect("reads"), None, "BLOCKS-53");
+}
+
+/// A reader that was told of a block under a hold finds it, whatever is swept meanwhile.
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn sweeps_beside_readers(store: &Arc<dyn Store>) {
+    let blocks: Vec<Block> = (0..40).map(|n| block(&format!("doomed {n}"))).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for block in blocks.iter().cycle().take(400) {
+                    let _hold = store.uses().hold();
+                    if store.has(block.cid()).expect("reads") {
+                        let got = store.get(block.cid()).expect("reads");
+                        assert!(got.is_some(), "BLOCKS-51: it was there under this hold");
+                    }
+                }
+            });
+        }
+        for _ in 0..5 {
+            let mut batch = Batch::new();
+            for block in &blocks {
+                batch.put(block.clone());
+            }
+            done(&**store, batch);
+            for block in &blocks {
+                sweep(&**store, &[block], &[]);
+            }
+        }
+    });
 }

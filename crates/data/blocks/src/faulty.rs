@@ -6,7 +6,10 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
-use crate::store::{Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats};
+use crate::store::{
+    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+};
+use crate::uses::Uses;
 
 /// What goes wrong, and when. Calls are counted from 0 over all methods, commits apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,6 +98,13 @@ impl FaultyStore {
         Ok(())
     }
 
+    /// The fault, and the number of the commit that begins; a sweep is one too.
+    fn begin_commit(&self) -> (Option<Fault>, u64) {
+        let mut state = self.state();
+        state.commits += 1;
+        (state.fault, state.commits - 1)
+    }
+
     fn strike(&self, crash: bool) -> StoreError {
         let mut state = self.state();
         state.struck = true;
@@ -159,11 +169,7 @@ impl Store for FaultyStore {
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         self.call()?;
-        let (fault, number) = {
-            let mut state = self.state();
-            state.commits += 1;
-            (state.fault, state.commits - 1)
-        };
+        let (fault, number) = self.begin_commit();
         match fault {
             Some(Fault::CrashBefore(at)) if at == number => Err(self.strike(true)),
             Some(Fault::CrashAfter(at)) if at == number => {
@@ -183,6 +189,38 @@ impl Store for FaultyStore {
             }
             _ => self.inner.commit(batch),
         }
+    }
+
+    fn uses(&self) -> &Uses {
+        self.inner.uses()
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.call()?;
+        self.inner.size(cid)
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        self.call()?;
+        let (fault, number) = self.begin_commit();
+        match fault {
+            Some(Fault::CrashBefore(at)) if at == number => Err(self.strike(true)),
+            Some(Fault::CrashAfter(at) | Fault::Tear(at)) if at == number => {
+                self.inner.sweep(decide)?;
+                Err(self.strike(true))
+            }
+            _ => self.inner.sweep(decide),
+        }
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.call()?;
+        self.inner.set_aside(cid)
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.call()?;
+        self.inner.reclaim()
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -9,9 +9,12 @@ use cid::Cid;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use crate::block::Block;
+use crate::packed::Packing;
 use crate::store::{
-    Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, position_of,
+    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+    position_of, unpacked,
 };
+use crate::uses::Uses;
 
 /// Bytes of blocks and indexes kept in memory by default: trees keep their nodes themselves, so
 /// this serves the indexes of the tables.
@@ -21,14 +24,27 @@ const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 /// a stream of large blocks stays below 64 MiB in all.
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// The part of a file of large values that may be garbage before it is written anew: what stays
+/// on the disk after [`Store::reclaim`] is at most a tenth more than what lives. Blocks never
+/// change, so outside of a collection there is next to none.
+const STALE_RATIO: f32 = 0.1;
+
+/// Compactions in one [`Store::reclaim`]: the first finds what is garbage, the next write the
+/// files anew that had too much of it.
+const COMPACTIONS: u32 = 3;
+
 /// A [`Store`] over fjall. Every batch is fsynced before it is acknowledged (BLOCKS-20).
 pub struct FjallStore {
     db: Database,
     blocks: Keyspace,
     refs: Keyspace,
     log: Keyspace,
+    /// Damaged blocks (BLOCKS-70).
+    aside: Keyspace,
     /// The position of the next log entry. Its lock makes expectation and commit one step.
     log_end: Mutex<u64>,
+    uses: Uses,
+    packing: Packing,
 }
 
 impl std::fmt::Debug for FjallStore {
@@ -45,11 +61,21 @@ impl FjallStore {
     /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, and the filters of
     /// the tables (about 10 bits a block).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with_cache(path, CACHE_BYTES_DEFAULT)
+        Self::open_with(path, CACHE_BYTES_DEFAULT, Packing::default())
     }
 
-    /// Opens the store with a block cache of `cache_bytes`.
-    pub fn open_with_cache(path: impl AsRef<Path>, cache_bytes: u64) -> Result<Self, StoreError> {
+    /// Opens the store, compressing new blocks as `packing` says.
+    pub fn open_packed(path: impl AsRef<Path>, packing: Packing) -> Result<Self, StoreError> {
+        Self::open_with(path, CACHE_BYTES_DEFAULT, packing)
+    }
+
+    /// Opens the store with a block cache of `cache_bytes`, compressing new blocks as `packing`
+    /// says.
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        cache_bytes: u64,
+        packing: Packing,
+    ) -> Result<Self, StoreError> {
         let db = Database::builder(path)
             .cache_size(cache_bytes)
             .open()
@@ -58,7 +84,11 @@ impl FjallStore {
             .keyspace("blocks", || {
                 KeyspaceCreateOptions::default()
                     .max_memtable_size(MEMTABLE_BYTES)
-                    .with_kv_separation(Some(KvSeparationOptions::default()))
+                    .with_kv_separation(Some(
+                        KvSeparationOptions::default()
+                            .staleness_threshold(STALE_RATIO)
+                            .age_cutoff(1.0),
+                    ))
             })
             .map_err(fault)?;
         let refs = db
@@ -66,6 +96,12 @@ impl FjallStore {
             .map_err(fault)?;
         let log = db
             .keyspace("log", KeyspaceCreateOptions::default)
+            .map_err(fault)?;
+        let aside = db
+            .keyspace("aside", || {
+                KeyspaceCreateOptions::default()
+                    .with_kv_separation(Some(KvSeparationOptions::default()))
+            })
             .map_err(fault)?;
         let log_end = match log.last_key_value() {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
@@ -76,7 +112,10 @@ impl FjallStore {
             blocks,
             refs,
             log,
+            aside,
             log_end: Mutex::new(log_end),
+            uses: Uses::new(),
+            packing,
         })
     }
 
@@ -88,16 +127,16 @@ impl FjallStore {
 
 impl Store for FjallStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let Some(bytes) = self.blocks.get(cid.to_bytes()).map_err(fault)? else {
+        let read = || self.blocks.get(cid.to_bytes()).map_err(fault);
+        let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
-        Block::verify(*cid, bytes)
-            .map(Some)
-            .map_err(|_error| StoreError::corrupt_block(cid))
+        unpacked(&self.packing, cid, bytes.into()).map(Some)
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.blocks.contains_key(cid.to_bytes()).map_err(fault)
+        let read = || self.blocks.contains_key(cid.to_bytes()).map_err(fault);
+        self.uses.reading(cid, read)
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -158,13 +197,19 @@ impl Store for FjallStore {
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         batch.check()?;
+        let packed: Vec<_> = batch
+            .blocks()
+            .iter()
+            .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
+            .collect();
         let mut log_end = self.lock();
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
+        self.uses.writing(&batch);
         let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
-        for block in batch.blocks() {
-            writes.insert(&self.blocks, block.cid().to_bytes(), block.bytes().clone());
+        for (name, content) in packed {
+            writes.insert(&self.blocks, name, content);
         }
         for edit in batch.refs() {
             match &edit.value {
@@ -177,9 +222,77 @@ impl Store for FjallStore {
             writes.insert(&self.log, end.to_be_bytes(), entry.clone());
             end += 1;
         }
-        writes.commit().map_err(fault)?;
+        let written = writes.commit().map_err(fault);
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
+        written?;
         *log_end = end;
         Ok(BatchOutcome::Done { log_end: end })
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        let size = self.blocks.size_of(cid.to_bytes()).map_err(fault)?;
+        Ok(size.map(u64::from))
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        let _writer = self.lock();
+        let garbage = decide()?;
+        let asked = garbage.blocks.len();
+        let removing = self.uses.removing(garbage.blocks);
+        // The journal is one file in order: references that went before are gone for good before
+        // any block is, though only they wait for the disk.
+        let durability = (!garbage.refs.is_empty()).then_some(PersistMode::SyncAll);
+        let mut writes = self.db.batch().durability(durability);
+        for cid in &removing.blocks {
+            writes.remove(&self.blocks, cid.to_bytes());
+        }
+        for name in &garbage.refs {
+            writes.remove(&self.refs, name.clone());
+        }
+        writes.commit().map_err(fault)?;
+        if !garbage.refs.is_empty() {
+            self.uses.swept();
+        }
+        Ok(Swept {
+            in_use: (asked - removing.blocks.len()) as u64,
+            blocks: removing.blocks,
+        })
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let _writer = self.lock();
+        let name = cid.to_bytes();
+        let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
+            return Ok(false);
+        };
+        let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
+        writes.insert(&self.aside, name.clone(), stored);
+        writes.remove(&self.blocks, name);
+        writes.commit().map_err(fault)?;
+        Ok(true)
+    }
+
+    /// The journal that is being written stays: up to 64 MiB, until that is full.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        for _ in 0..COMPACTIONS {
+            let before = self.blocks.disk_space();
+            self.blocks.rotate_memtable_and_wait().map_err(fault)?;
+            self.blocks.major_compact().map_err(fault)?;
+            if self.blocks.disk_space() == before {
+                break;
+            }
+        }
+        // Until all three are flushed, none of their old journals can go.
+        for keyspace in [&self.refs, &self.log] {
+            keyspace.rotate_memtable_and_wait().map_err(fault)?;
+            keyspace.major_compact().map_err(fault)?;
+        }
+        Ok(())
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
@@ -205,6 +318,8 @@ fn fault(error: fjall::Error) -> StoreError {
         | fjall::Error::InvalidTrailer
         | fjall::Error::InvalidTag(_)
         | fjall::Error::InvalidVersion(_)
+        | fjall::Error::Decompress(_)
+        | fjall::Error::Storage(_)
         | fjall::Error::Unrecoverable => StoreError::caused(StoreErrorKind::Corrupt, error),
         _ => StoreError::caused(StoreErrorKind::Io, error),
     }

@@ -29,11 +29,16 @@ mod faulty;
 mod file;
 #[cfg(feature = "fjall")]
 mod fjall;
+mod marked;
 mod memory;
+mod metered;
 mod name;
+#[cfg(feature = "packing")]
+mod packed;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;
+mod uses;
 
 pub use crate::block::{BLOCK_BYTES_MAX, Block, BlockError, Codec, sha256_cid};
 pub use crate::car::{CarError, CarInfo, block_links, export_car, export_car_with, import_car};
@@ -44,14 +49,19 @@ pub use crate::file::{
 };
 #[cfg(feature = "fjall")]
 pub use crate::fjall::FjallStore;
+pub use crate::marked::Marked;
 pub use crate::memory::MemoryStore;
+pub use crate::metered::{Latency, MeteredStore, Metrics, Operation, Ticks};
 pub use crate::name::{NameError, parse_cid, proto_uri};
+#[cfg(feature = "packing")]
+pub use crate::packed::{BadCompression, Compression, Packing, UnpackError};
 #[cfg(feature = "sled")]
 pub use crate::sled::SledStore;
 pub use crate::store::{
-    Batch, BatchOutcome, Expect, LogEntry, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, RefEdit, Store,
-    StoreError, StoreErrorKind, StoreStats,
+    Batch, BatchOutcome, Decide, Expect, Garbage, LogEntry, REF_NAME_BYTES_MAX,
+    REF_VALUE_BYTES_MAX, RefEdit, Store, StoreError, StoreErrorKind, StoreStats, Swept,
 };
+pub use crate::uses::{Changed, Collecting, Hold, Removing, Uses};
 pub use cid::Cid;
 
 #[doc = include_str!("../README.md")]

@@ -8,17 +8,22 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
-use crate::store::{Batch, BatchOutcome, LogEntry, Store, StoreError, StoreStats};
+use crate::store::{Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept};
+use crate::uses::Uses;
 
 /// A [`Store`] in memory. Durable only as long as the process.
 #[derive(Default)]
 pub struct MemoryStore {
+    /// Held by whoever changes the store; reads need `state` alone.
+    writer: Mutex<()>,
     state: Mutex<State>,
+    uses: Uses,
 }
 
 #[derive(Default)]
 struct State {
     blocks: BTreeMap<Cid, Bytes>,
+    aside: BTreeMap<Cid, Bytes>,
     refs: BTreeMap<Bytes, Bytes>,
     log: Vec<Bytes>,
     bytes: u64,
@@ -29,6 +34,10 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -50,7 +59,9 @@ impl std::fmt::Debug for MemoryStore {
 
 impl Store for MemoryStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let bytes = self.state().blocks.get(cid).cloned();
+        let bytes = self
+            .uses
+            .reading(cid, || self.state().blocks.get(cid).cloned());
         bytes
             .map(|bytes| {
                 Block::verify(*cid, bytes).map_err(|_error| StoreError::corrupt_block(cid))
@@ -59,7 +70,9 @@ impl Store for MemoryStore {
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        Ok(self.state().blocks.contains_key(cid))
+        Ok(self
+            .uses
+            .reading(cid, || self.state().blocks.contains_key(cid)))
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -114,10 +127,12 @@ impl Store for MemoryStore {
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         batch.check()?;
+        let _writer = self.writer();
         let mut state = self.state();
         if let Some(moved) = batch.unmet(|name| Ok(state.refs.get(name).cloned()))? {
             return Ok(moved);
         }
+        self.uses.writing(&batch);
         for block in batch.blocks() {
             let size = block.bytes().len() as u64;
             if state
@@ -135,9 +150,58 @@ impl Store for MemoryStore {
             };
         }
         state.log.extend(batch.log().iter().cloned());
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
         Ok(BatchOutcome::Done {
             log_end: state.log.len() as u64,
         })
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        let bytes = self.state().blocks.get(cid).map(Bytes::len);
+        Ok(bytes.map(|bytes| bytes as u64))
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        let _writer = self.writer();
+        let garbage = decide()?;
+        let asked = garbage.blocks.len();
+        let removing = self.uses.removing(garbage.blocks);
+        let mut state = self.state();
+        for cid in &removing.blocks {
+            if let Some(bytes) = state.blocks.remove(cid) {
+                state.bytes -= bytes.len() as u64;
+            }
+        }
+        for name in &garbage.refs {
+            state.refs.remove(name);
+        }
+        if !garbage.refs.is_empty() {
+            self.uses.swept();
+        }
+        Ok(Swept {
+            in_use: (asked - removing.blocks.len()) as u64,
+            blocks: removing.blocks,
+        })
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let _writer = self.writer();
+        let mut state = self.state();
+        let Some(bytes) = state.blocks.remove(cid) else {
+            return Ok(false);
+        };
+        state.bytes -= bytes.len() as u64;
+        state.aside.insert(*cid, bytes);
+        Ok(true)
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

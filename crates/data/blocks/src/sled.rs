@@ -17,9 +17,12 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use crate::block::Block;
+use crate::packed::Packing;
 use crate::store::{
-    Batch, BatchOutcome, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, position_of,
+    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+    position_of, unpacked,
 };
+use crate::uses::Uses;
 
 /// sled's own default is 1 GiB, far too much for one part of a node.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -34,8 +37,12 @@ pub struct SledStore {
     blocks: sled::Tree,
     refs: sled::Tree,
     log: sled::Tree,
+    /// Damaged blocks (BLOCKS-70).
+    aside: sled::Tree,
     path: PathBuf,
     state: Mutex<State>,
+    uses: Uses,
+    packing: Packing,
 }
 
 struct State {
@@ -43,6 +50,9 @@ struct State {
     /// Files of large values that were fsynced; sled never changes one after writing it.
     synced: BTreeSet<OsString>,
 }
+
+/// Names and stored forms of blocks.
+type Packed = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl std::fmt::Debug for SledStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,11 +65,17 @@ impl std::fmt::Debug for SledStore {
 impl SledStore {
     /// Opens or creates the store in the directory `path`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_packed(path, Packing::default())
+    }
+
+    /// Opens the store, compressing new blocks as `packing` says.
+    pub fn open_packed(path: impl AsRef<Path>, packing: Packing) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let db = open_released(&path)?;
         let blocks = db.open_tree("blocks").map_err(fault)?;
         let refs = db.open_tree("refs").map_err(fault)?;
         let log = db.open_tree("log").map_err(fault)?;
+        let aside = db.open_tree("aside").map_err(fault)?;
         let log_end = match log.last().map_err(fault)? {
             Some((key, _)) => position_of(&key)? + 1,
             None => 0,
@@ -73,8 +89,11 @@ impl SledStore {
             blocks,
             refs,
             log,
+            aside,
             path,
             state,
+            uses: Uses::new(),
+            packing,
         })
     }
 
@@ -104,11 +123,11 @@ impl SledStore {
         Ok(())
     }
 
-    fn write(&self, batch: &Batch, log_end: u64) -> Result<(), StoreError> {
+    fn write(&self, batch: &Batch, packed: &Packed, log_end: u64) -> Result<(), StoreError> {
         (&self.blocks, &self.refs, &self.log)
             .transaction(|(blocks, refs, log)| {
-                for block in batch.blocks() {
-                    blocks.insert(block.cid().to_bytes(), block.bytes().as_ref())?;
+                for (name, content) in packed {
+                    blocks.insert(&name[..], &content[..])?;
                 }
                 for edit in batch.refs() {
                     match &edit.value {
@@ -132,16 +151,16 @@ impl SledStore {
 
 impl Store for SledStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let Some(bytes) = self.blocks.get(cid.to_bytes()).map_err(fault)? else {
+        let read = || self.blocks.get(cid.to_bytes()).map_err(fault);
+        let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
-        Block::verify(*cid, Bytes::copy_from_slice(&bytes))
-            .map(Some)
-            .map_err(|_error| StoreError::corrupt_block(cid))
+        unpacked(&self.packing, cid, Bytes::copy_from_slice(&bytes)).map(Some)
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.blocks.contains_key(cid.to_bytes()).map_err(fault)
+        let read = || self.blocks.contains_key(cid.to_bytes()).map_err(fault);
+        self.uses.reading(cid, read)
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -208,17 +227,75 @@ impl Store for SledStore {
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         batch.check()?;
+        let packed: Packed = batch
+            .blocks()
+            .iter()
+            .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
+            .collect();
         let mut state = self.lock();
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
-        self.write(&batch, state.log_end)?;
+        self.uses.writing(&batch);
+        let written = self.write(&batch, &packed, state.log_end);
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
+        written?;
         // Counted before the fsync: if that fails, the entries may still be there.
         state.log_end += batch.log().len() as u64;
         self.sync(&mut state)?;
         Ok(BatchOutcome::Done {
             log_end: state.log_end,
         })
+    }
+
+    fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        let bytes = self.blocks.get(cid.to_bytes()).map_err(fault)?;
+        Ok(bytes.map(|bytes| bytes.len() as u64))
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        let mut state = self.lock();
+        let garbage = decide()?;
+        let asked = garbage.blocks.len();
+        let removing = self.uses.removing(garbage.blocks);
+        for name in &garbage.refs {
+            self.refs.remove(name).map_err(fault)?;
+        }
+        for cid in &removing.blocks {
+            self.blocks.remove(cid.to_bytes()).map_err(fault)?;
+        }
+        if !garbage.refs.is_empty() {
+            self.uses.swept();
+            self.sync(&mut state)?;
+        }
+        Ok(Swept {
+            in_use: (asked - removing.blocks.len()) as u64,
+            blocks: removing.blocks,
+        })
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let name = cid.to_bytes();
+        let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
+            return Ok(false);
+        };
+        // In two steps: a crash between them leaves the block in both places, never in none.
+        self.aside.insert(&name, stored).map_err(fault)?;
+        self.sync(&mut state)?;
+        self.blocks.remove(&name).map_err(fault)?;
+        self.sync(&mut state)?;
+        Ok(true)
+    }
+
+    /// sled uses the room of what was removed for what comes, and seldom shortens its file.
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.sync(&mut self.lock())
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

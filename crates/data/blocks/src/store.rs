@@ -6,6 +6,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
+use crate::uses::Uses;
 
 /// The longest reference name, in bytes (BLOCKS-12): a space, a kind and a 1 KiB key fit.
 pub const REF_NAME_BYTES_MAX: usize = 2048;
@@ -25,7 +26,9 @@ pub const REF_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// - BLOCKS-23 report every failure; what is absent is `None`, not an error;
 /// - BLOCKS-24 evaluate all expectations of a batch against one state, and change nothing when one
 ///   of them does not hold;
-/// - BLOCKS-25 number log entries from 0 without gaps, in commit order.
+/// - BLOCKS-25 number log entries from 0 without gaps, in commit order;
+/// - BLOCKS-50 to BLOCKS-53 tell their [`Uses`] of every read and write, and remove by
+///   [`sweep`](Self::sweep) what is garbage and in no use.
 pub trait Store: Send + Sync + fmt::Debug {
     /// The block named `cid`.
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError>;
@@ -54,8 +57,51 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Applies a batch: all of it, durably, or none of it.
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError>;
 
+    /// What is in use beyond what references reach.
+    fn uses(&self) -> &Uses;
+
+    /// Bytes that the block named `cid` takes in the store. Is no use of it.
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError>;
+
+    /// Removes what `decide` says, but for the blocks in use (BLOCKS-51 to BLOCKS-53).
+    ///
+    /// No batch commits between the beginning of `decide` and the end of the removal; `decide` may
+    /// read the store. What it names is short: a writer waits for it. The removal of references
+    /// survives a crash when this returns; blocks without references may be back after one.
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError>;
+
+    /// Puts what is stored under `cid` aside, where nothing but the engine's own tools finds it
+    /// (BLOCKS-70): the block is absent then, and may be put again. Whether there was anything.
+    /// For blocks that are [`Corrupt`](StoreErrorKind::Corrupt).
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError>;
+
+    /// Gives the room of what was removed back to the file system, as far as the engine can. Takes
+    /// long; everything else goes on meanwhile.
+    fn reclaim(&self) -> Result<(), StoreError>;
+
     /// Figures about the store.
     fn stats(&self) -> Result<StoreStats, StoreError>;
+}
+
+/// What says, while nothing commits, what is garbage.
+pub type Decide<'a> = &'a mut dyn FnMut() -> Result<Garbage, StoreError>;
+
+/// What a sweep is to remove.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Garbage {
+    /// Blocks, which stay if they are in use.
+    pub blocks: Vec<Cid>,
+    /// References, by name.
+    pub refs: Vec<Bytes>,
+}
+
+/// What a sweep removed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Swept {
+    /// The blocks that are gone.
+    pub blocks: Vec<Cid>,
+    /// How many stay because they are in use.
+    pub in_use: u64,
 }
 
 /// One log entry.
@@ -335,4 +381,18 @@ pub(crate) fn position_of(key: &[u8]) -> Result<u64, StoreError> {
         .try_into()
         .map_err(|_error| StoreError::new(StoreErrorKind::Corrupt, "a log position is 8 bytes"))?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+/// The block named `cid` from its stored form.
+#[cfg(any(feature = "fjall", feature = "sled"))]
+pub(crate) fn unpacked(
+    packing: &crate::packed::Packing,
+    cid: &Cid,
+    stored: Bytes,
+) -> Result<Block, StoreError> {
+    packing
+        .unpack(stored)
+        .ok()
+        .and_then(|content| Block::verify(*cid, content).ok())
+        .ok_or_else(|| StoreError::corrupt_block(cid))
 }

@@ -6,7 +6,7 @@
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
 
-use allod_blocks::{Batch, Block, Cid, Codec, Expect};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect};
 use allod_identity::{Signed, Verified};
 use allod_tree::Tree;
 use bytes::Bytes;
@@ -212,6 +212,7 @@ impl Repo {
     /// the commit waits for [`join_branch`](Self::join_branch), so that a line of commits meets
     /// the heads here only with its last one.
     pub fn accept(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
+        let _hold = self.store().uses().hold();
         if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {
             return Err(Refusal::Missing.into());
         }
@@ -227,9 +228,14 @@ impl Repo {
         batch.put(statement_block(&complete.commit)?);
         let mark = layout::commit(self.id(), id);
         batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
+        for parent in &said.parents {
+            self.rely_on(*parent, &mut batch);
+        }
         self.observe(said.stamp);
         // Its statement must be readable before it can be placed in the history.
-        let _outcome = self.store().commit(batch)?;
+        if let BatchOutcome::Moved { .. } = self.store().commit(batch)? {
+            return Err(Refusal::Parent.into());
+        }
         self.keep_tree(&complete.tree);
         if self
             .heads(branch)?

@@ -1,9 +1,10 @@
 //! Checking everything that a space can reach: commits, trees, entries, files.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use allod_blocks::{BLOCK_BYTES_MAX, Cid, StoreErrorKind};
-use allod_tree::Walk;
+use allod_tree::{TreeError, Walk};
 
 use crate::accept::{check_entry, parents};
 use crate::agents::speaks;
@@ -21,6 +22,62 @@ const _: () = assert!(
     "a step of nodes stays in memory"
 );
 
+/// What is wrong, by what can be done about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// A block that is referred to is not here.
+    Missing,
+    /// What is stored is not the block that it is stored as.
+    Corrupt,
+    /// A block, whole as it is, does not say what it leads to.
+    BadLink,
+    /// A statement does not verify, or its signer does not speak for its author.
+    BadSignature,
+    /// A tree breaks a rule of `21-tree.md`.
+    WrongBoundary,
+    /// A commit breaks another rule of `22-repo.md`.
+    BadCommit,
+    /// A reference names what is not here, or cannot be read.
+    DanglingRef,
+    /// The log lacks an entry, or has one that cannot be read.
+    LogGap,
+}
+
+impl ProblemKind {
+    /// Its name in lists for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Corrupt => "corrupt",
+            Self::BadLink => "bad-link",
+            Self::BadSignature => "bad-signature",
+            Self::WrongBoundary => "wrong-boundary",
+            Self::BadCommit => "bad-commit",
+            Self::DanglingRef => "dangling-ref",
+            Self::LogGap => "log-gap",
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Problem {
+    /// Of what kind it is.
+    pub kind: ProblemKind,
+    /// The block that it is about, if it is about one.
+    pub block: Option<Cid>,
+    /// What is wrong, in words.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.text)
+    }
+}
+
 /// What a check found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Report {
@@ -34,18 +91,48 @@ pub struct Report {
     pub files: u64,
     /// Live entries of all branches' states.
     pub live: u64,
-    /// What is wrong, in words; at most 1,000.
-    pub problems: Vec<String>,
+    /// What is wrong; at most 1,000 are listed.
+    pub problems: Vec<Problem>,
     /// How many problems there are.
     pub problem_count: u64,
 }
 
 impl Report {
-    fn problem(&mut self, text: String) {
+    pub(crate) fn problem(&mut self, kind: ProblemKind, block: Option<Cid>, text: String) {
         self.problem_count += 1;
         if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(text);
+            self.problems.push(Problem { kind, block, text });
         }
+    }
+}
+
+/// The kind of problem that a fault of the stored space is, and its block; `None` if the fault is
+/// that it could not be read at all.
+fn kind_of(fault: &RepoError) -> Option<(ProblemKind, Option<Cid>)> {
+    Some(match fault {
+        RepoError::Missing(cid) | RepoError::Tree(TreeError::Missing { cid }) => {
+            (ProblemKind::Missing, Some(*cid))
+        }
+        RepoError::Tree(TreeError::Node { cid, .. } | TreeError::Link { cid, .. }) => {
+            (ProblemKind::WrongBoundary, Some(*cid))
+        }
+        RepoError::Store(error) | RepoError::Tree(TreeError::Store(error)) => {
+            if error.kind() != StoreErrorKind::Corrupt {
+                return None;
+            }
+            (ProblemKind::Corrupt, None)
+        }
+        RepoError::NoCommit(id) => (ProblemKind::DanglingRef, Some(*id.cid())),
+        _ => (ProblemKind::BadCommit, None),
+    })
+}
+
+const fn kind_of_refusal(refusal: Refusal) -> ProblemKind {
+    match refusal {
+        Refusal::Signature | Refusal::Device => ProblemKind::BadSignature,
+        Refusal::Tree | Refusal::Root => ProblemKind::WrongBoundary,
+        Refusal::Missing => ProblemKind::Missing,
+        _ => ProblemKind::BadCommit,
     }
 }
 
@@ -56,14 +143,18 @@ impl Repo {
     /// Damage is reported, not an error; an error means that the check itself could not go on.
     pub fn check(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, RepoError> {
         let mut report = Report::default();
-        let mut heads = Heads::new();
-        for (_, branch) in self.branches()? {
-            heads.extend(branch);
-        }
-        let all = match self.missing(&heads, &BTreeSet::new()) {
+        let all = self.branches().and_then(|branches| {
+            let heads: Heads = branches.into_iter().flat_map(|(_, heads)| heads).collect();
+            self.missing(&heads, &BTreeSet::new())
+        });
+        let all = match all {
             Ok(all) => all,
             Err(error) => {
-                report.problem(format!("the history cannot be read: {error}"));
+                let Some((kind, block)) = kind_of(&error) else {
+                    return Err(error);
+                };
+                let text = format!("the history cannot be read: {error}");
+                report.problem(kind, block, text);
                 return Ok(report);
             }
         };
@@ -72,14 +163,15 @@ impl Repo {
             match self.check_commit(*id, &mut report) {
                 Ok(()) => report.commits += 1,
                 Err(Rejected::Refused(refusal)) => {
-                    report.problem(format!("commit {id}: {refusal} ({})", refusal.code()));
+                    let text = format!("commit {id}: {refusal} ({})", refusal.code());
+                    report.problem(kind_of_refusal(refusal), Some(*id.cid()), text);
                 }
-                Err(Rejected::Fault(RepoError::Store(error)))
-                    if error.kind() != StoreErrorKind::Corrupt =>
-                {
-                    return Err(error.into());
-                }
-                Err(Rejected::Fault(fault)) => report.problem(format!("commit {id}: {fault}")),
+                Err(Rejected::Fault(fault)) => match kind_of(&fault) {
+                    Some((kind, block)) => {
+                        report.problem(kind, block, format!("commit {id}: {fault}"));
+                    }
+                    None => return Err(fault),
+                },
             }
         }
         progress(all.len() as u64, all.len() as u64);
@@ -118,7 +210,8 @@ impl Repo {
         }
         report.files += links.len() as u64;
         for cid in self.missing_blocks(&links, STEP)?.blocks {
-            report.problem(format!("commit {id}: block {cid} is missing"));
+            let text = format!("commit {id}: block {cid} is missing");
+            report.problem(ProblemKind::Missing, Some(cid), text);
         }
         Ok(())
     }

@@ -1,22 +1,26 @@
 //! Where a space's references live in the store.
 //!
-//! | reference | value |
-//! |---|---|
-//! | `space/<id>` | empty; lists the spaces of a store |
-//! | `s/<id>/head/<branch>` | the heads, a list of links |
-//! | `s/<id>/commit/<cid>` | empty; marks a commit that was made or accepted here |
-//! | `s/<id>/work/<branch>\0<key>` | a staged entry |
-//! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record |
-//! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way |
-//! | `s/<id>/merge/<branch>\0<key>` | how a conflict of it was resolved |
-//! | `keylog/<agent>` | the events of an agent's key log, a list of links |
-//! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives |
+//! | reference | value | roots |
+//! |---|---|---|
+//! | `space/<id>` | empty; lists the spaces of a store | the genesis |
+//! | `s/<id>/head/<branch>` | the heads, a list of links | the heads |
+//! | `s/<id>/commit/<cid>` | empty; marks a commit that was made or accepted here | nothing |
+//! | `s/<id>/work/<branch>\0<key>` | a staged entry | its link |
+//! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record | both links, the commit |
+//! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way | the commits it names |
+//! | `s/<id>/merge/<branch>\0<key>` | how a conflict of it was resolved | its link |
+//! | `keylog/<agent>` | the events of an agent's key log, a list of links | the events |
+//! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives | what they name |
+//! | `pin/<cid>` | empty; keeps a block that nothing else refers to | the block |
+//! | any other | | every CID that its name or value spells |
 //!
-//! What is under way names commits and blocks that nothing else may refer to: its values are
-//! CBOR with links, and keep what they name.
+//! What roots what is one rule without a list of kinds: every CID that a reference spells, but for
+//! those of marks (REPO-60). A new kind is kept by it, if it spells whole CIDs.
 //!
 //! Ids and agents are bytes. A branch name has no zero byte, and a digest has 32 bytes, so each
 //! name has one reading whatever the key.
+
+use allod_blocks::Cid;
 
 use crate::ids::{BranchName, CommitId, SpaceId};
 
@@ -47,7 +51,43 @@ pub(crate) fn head(id: SpaceId, branch: &BranchName) -> Vec<u8> {
 }
 
 pub(crate) fn commit(id: SpaceId, commit: CommitId) -> Vec<u8> {
-    [&scoped(id, "commit")[..], &commit.cid().to_bytes()].concat()
+    [&commits(id)[..], &commit.cid().to_bytes()].concat()
+}
+
+pub(crate) fn commits(id: SpaceId) -> Vec<u8> {
+    scoped(id, "commit")
+}
+
+/// The commit whose mark has this name, if it is that of a mark.
+pub(crate) fn marked_commit(name: &[u8]) -> Option<Cid> {
+    let rest = name.strip_prefix(b"s/")?;
+    let id = Cid::read_bytes(rest).ok()?.to_bytes();
+    let commit = rest.strip_prefix(&id[..])?.strip_prefix(b"/commit/")?;
+    Cid::try_from(commit).ok()
+}
+
+/// Whether all that the reference roots must be there (REPO-63). What others refer to may name
+/// what never was here, as notes on peers do.
+pub(crate) fn is_needed(name: &[u8]) -> bool {
+    let of_space = |kind: &[u8]| {
+        name.strip_prefix(b"s/")
+            .and_then(|rest| {
+                let id = Cid::read_bytes(rest).ok()?.to_bytes();
+                rest.strip_prefix(&id[..])
+            })
+            .is_some_and(|rest| rest.starts_with(kind))
+    };
+    name.starts_with(SPACES)
+        || name.starts_with(PINS)
+        || name.starts_with(b"keylog/")
+        || of_space(b"/head/")
+        || of_space(b"/work/")
+}
+
+pub(crate) const PINS: &[u8] = b"pin/";
+
+pub(crate) fn pin(cid: &Cid) -> Vec<u8> {
+    [PINS, &cid.to_bytes()].concat()
 }
 
 pub(crate) fn work(id: SpaceId, branch: &BranchName) -> Vec<u8> {

@@ -35,8 +35,10 @@ mod decide;
 mod entry;
 mod error;
 mod event;
+mod gc;
 mod history;
 mod ids;
+mod inspect;
 mod json;
 mod layout;
 mod members;
@@ -44,7 +46,10 @@ mod merge;
 mod pattern;
 mod pending;
 mod pick;
+mod pins;
 mod plan;
+mod reach;
+mod repair;
 mod repo;
 mod resolve;
 mod stamp;
@@ -59,7 +64,7 @@ pub use crate::accept::{Complete, Missing, Reviewed};
 pub use crate::agents::Agents;
 pub use crate::bisect::{Bisect, Verdict};
 pub use crate::blame::{Blame, KeyHistory};
-pub use crate::check::Report;
+pub use crate::check::{Problem, ProblemKind, Report};
 pub use crate::conflict::Conflict;
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
@@ -67,13 +72,17 @@ pub use crate::entry::{
 };
 pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
+pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
 pub use crate::history::Log;
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
 pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
 pub use crate::pattern::{BadPattern, Pattern};
 pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
 pub use crate::pick::REPLAY_MAX;
+pub use crate::pins::{pin, pins, unpin};
 pub use crate::plan::{KEYS_LISTED, Keys};
+pub use crate::repair::{Mended, Progress, StoreReport, check_store, mend};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
 pub use crate::resolve::{
     BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,

@@ -1,6 +1,6 @@
 //! Bringing branches together (`specs/23-merge.md`).
 
-use allod_blocks::{Batch, BatchOutcome, Expect};
+use allod_blocks::{Batch, BatchOutcome, Expect, Hold};
 use bytes::Bytes;
 
 use crate::error::{Refusal, RepoError};
@@ -96,6 +96,8 @@ pub(crate) struct Job<'a> {
     pub(crate) now_ms: u64,
     pub(crate) task: UnderWay,
     pub(crate) stored: Stored,
+    /// What is looked up is there until it is written (BLOCKS-51).
+    pub(crate) _hold: Hold,
 }
 
 impl Repo {
@@ -189,6 +191,7 @@ impl Repo {
                 .collect(),
         };
         Ok(Job {
+            _hold: self.store().uses().hold(),
             repo: self,
             branch,
             author,
@@ -208,6 +211,7 @@ impl Repo {
     ) -> Result<Job<'a>, RepoError> {
         let (task, stored) = self.task_of(branch)?;
         Ok(Job {
+            _hold: self.store().uses().hold(),
             repo: self,
             branch,
             author,

@@ -60,10 +60,17 @@ pub(crate) struct Inner {
     pub(crate) agents: Agents,
     pub(crate) clock: Mutex<Clock>,
     pub(crate) staged: Mutex<BTreeMap<BranchName, Arc<Staged>>>,
-    commits: Mutex<BTreeMap<CommitId, Arc<Verified<Commit>>>>,
+    commits: Mutex<Commits>,
     forest: Forest,
     trees: Mutex<Vec<(Cid, Tree)>>,
     joins: Mutex<Option<Joined>>,
+}
+
+/// Commits at hand. Void once a collection of garbage removed marks.
+#[derive(Default)]
+struct Commits {
+    by_id: BTreeMap<CommitId, Arc<Verified<Commit>>>,
+    sweeps: u64,
 }
 
 /// The last join of several heads, with the blocks that no commit has.
@@ -236,6 +243,7 @@ impl Repo {
         if name.is_meta() {
             return Err(RepoError::BranchExists(name.clone()));
         }
+        let _hold = self.inner.store.uses().hold();
         for head in heads {
             self.observe(self.commit(*head)?.payload().stamp);
         }
@@ -247,11 +255,19 @@ impl Repo {
         }
         let mut batch = Batch::new();
         let reference = layout::head(self.inner.id, name);
+        for head in heads {
+            self.rely_on(*head, &mut batch);
+        }
         batch.set_ref(reference, Expect::Absent, Some(encode_heads(heads)?));
         batch.append(RefMove::new(self.id(), name, &Heads::new(), heads).encode()?);
         match self.inner.store.commit(batch)? {
             BatchOutcome::Done { .. } => Ok(()),
-            BatchOutcome::Moved { .. } => Err(RepoError::BranchExists(name.clone())),
+            BatchOutcome::Moved { .. } => {
+                for head in heads {
+                    self.commit(*head)?;
+                }
+                Err(RepoError::BranchExists(name.clone()))
+            }
         }
     }
 
@@ -259,8 +275,9 @@ impl Repo {
     ///
     /// That a block with its name is in the store does not make it one: peers fill the store too.
     pub fn commit(&self, id: CommitId) -> Result<Arc<Verified<Commit>>, RepoError> {
-        if let Some(commit) = lock(&self.inner.commits).get(&id) {
-            return Ok(Arc::clone(commit));
+        let sweeps = self.inner.store.uses().sweeps();
+        if let Some(commit) = self.commit_at_hand(id, sweeps) {
+            return Ok(commit);
         }
         let mark = layout::commit(self.inner.id, id);
         if self.inner.store.get_ref(&mark)?.is_none() {
@@ -277,11 +294,36 @@ impl Repo {
         }
         let commit = Arc::new(commit);
         let mut cache = lock(&self.inner.commits);
-        if cache.len() >= COMMITS_CACHED {
-            cache.clear();
+        if cache.by_id.len() >= COMMITS_CACHED {
+            cache.by_id.clear();
         }
-        cache.insert(id, Arc::clone(&commit));
+        // What was read before a sweep says nothing about what is there after it.
+        if cache.sweeps == sweeps {
+            cache.by_id.insert(id, Arc::clone(&commit));
+        }
         Ok(commit)
+    }
+
+    fn commit_at_hand(&self, id: CommitId, sweeps: u64) -> Option<Arc<Verified<Commit>>> {
+        let mut cache = lock(&self.inner.commits);
+        if cache.sweeps != sweeps {
+            cache.by_id.clear();
+            cache.sweeps = sweeps;
+        }
+        let commit = cache.by_id.get(&id)?;
+        self.inner.store.uses().touch(id.cid());
+        Some(Arc::clone(commit))
+    }
+
+    /// Adds to `batch` that `commit` is one here still: for a batch that makes something depend on
+    /// a commit which the references it expects need not reach (REPO-66).
+    pub(crate) fn rely_on(&self, commit: CommitId, batch: &mut Batch) {
+        let mark = layout::commit(self.inner.id, commit);
+        // A batch names a reference once (BLOCKS-26): the mark that it sets, it can rely on.
+        if batch.refs().iter().all(|edit| edit.name != mark) {
+            let there = Bytes::new();
+            batch.set_ref(mark, Expect::Value(there.clone()), Some(there));
+        }
     }
 
     /// Whether a commit was accepted here.

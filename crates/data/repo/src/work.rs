@@ -8,7 +8,7 @@ use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use bytes::Bytes;
 
 use crate::entry::{Entry, State};
-use crate::error::RepoError;
+use crate::error::{Rejected, RepoError};
 use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Repo, lock};
@@ -117,6 +117,7 @@ impl Repo {
         now_ms: u64,
     ) -> Result<(), RepoError> {
         self.staged(branch)?;
+        let _hold = self.inner.store.uses().hold();
         let mut batch = Batch::new();
         let mut entries = BTreeMap::new();
         for (key, edit) in edits {
@@ -150,9 +151,24 @@ impl Repo {
     pub(crate) fn state_of_edit(&self, edit: Edit) -> Result<(State, Option<Block>), RepoError> {
         match edit {
             Edit::Put(value) => state_of(value),
-            Edit::Link(cid) if !self.inner.store.has(&cid)? => Err(RepoError::Missing(cid)),
-            Edit::Link(cid) => Ok((State::Link(cid), None)),
+            Edit::Link(cid) => {
+                self.check_link(cid)?;
+                Ok((State::Link(cid), None))
+            }
             Edit::Delete => Ok((State::Tombstone, None)),
+        }
+    }
+
+    /// A link is to something whole; having looked at every part keeps them all until the batch is
+    /// written (BLOCKS-51).
+    fn check_link(&self, cid: Cid) -> Result<(), RepoError> {
+        match self.missing_blocks(&[cid], 1) {
+            Ok(missing) => match missing.blocks.first() {
+                Some(cid) => Err(RepoError::Missing(*cid)),
+                None => Ok(()),
+            },
+            Err(Rejected::Refused(refusal)) => Err(refusal.into()),
+            Err(Rejected::Fault(fault)) => Err(fault),
         }
     }
 

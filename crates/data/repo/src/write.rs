@@ -91,6 +91,7 @@ impl Repo {
         now_ms: u64,
         mut batch: Batch,
     ) -> Result<Option<CommitId>, RepoError> {
+        let _hold = self.inner.store.uses().hold();
         let parents = match draft.merges {
             Some(parents) => parents.clone(),
             None => first_parents(heads),
@@ -110,6 +111,9 @@ impl Repo {
         let mut next = Heads::from([id]);
         if draft.merges.is_none() {
             next.extend(heads.difference(&parents));
+        }
+        for parent in parents.difference(heads) {
+            self.rely_on(*parent, &mut batch);
         }
         self.move_heads(draft.branch, (raw, heads), &next, &mut batch)?;
         if let Some(staged) = staged {
@@ -166,6 +170,9 @@ impl Repo {
         batch: &mut Batch,
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
+        for head in next.difference(heads) {
+            self.rely_on(*head, batch);
+        }
         let name = layout::head(self.inner.id, branch);
         batch.set_ref(name, Expect::read(raw), Some(encode_heads(next)?));
         batch.append(RefMove::new(self.id(), branch, heads, next).encode()?);
@@ -259,6 +266,7 @@ impl Repo {
     ) -> Result<Heads, RepoError> {
         // It may have been accepted before a restart, and never been a head since (REPO-8).
         self.observe(self.commit(commit)?.payload().stamp);
+        let _hold = self.inner.store.uses().hold();
         for _ in 0..TRIES {
             let (raw, heads) = self.read_heads(branch)?;
             let next = self.heads_with(&heads, commit)?;
@@ -273,6 +281,9 @@ impl Repo {
             self.move_heads(branch, (raw, &heads), &next, &mut attempt)?;
             if let BatchOutcome::Done { .. } = self.inner.store.commit(attempt)? {
                 return Ok(next);
+            }
+            if !self.has_commit(commit)? {
+                return Err(RepoError::NoCommit(commit));
             }
         }
         Err(RepoError::Contended(branch.clone()))

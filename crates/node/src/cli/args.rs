@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use allod::StoreKind;
+use allod_blocks::Compression;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -89,7 +90,7 @@ pub(crate) enum Command {
     Import(Import),
     /// Write keys and values to a file or directory
     Export(Export),
-    /// Add a file as a blob and print its CID
+    /// Add a file as a blob, pin it and print its CID
     Add {
         /// The file; `-` reads standard input
         file: PathBuf,
@@ -192,8 +193,45 @@ pub(crate) enum Command {
     },
     /// List the peers of the space
     Peers,
-    /// Verify every commit, node, entry and file of the space
-    Check,
+    /// Verify every block here, and every commit, node, entry and file of the space
+    Check {
+        /// Put damaged blocks aside, so that they are asked for again; remove nothing
+        #[arg(long)]
+        repair: bool,
+        /// Repair, and fetch what is damaged or missing from another home or a CAR archive
+        #[arg(long, value_name = "PATH")]
+        heal: Option<PathBuf>,
+    },
+    /// Show how much the space and the store hold, and how long the store takes
+    Stats(Stats),
+    /// Show what a commit, tree or block is made of
+    Inspect {
+        #[command(subcommand)]
+        command: InspectCommand,
+    },
+    /// Show the bytes of a block and what they say
+    Dump {
+        /// The block
+        cid: String,
+        /// Write the bytes as they are
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Remove what nothing refers to, and give its room back to the disk
+    Gc(Gc),
+    /// Keep a block and all below it; list what is kept so
+    Pin {
+        /// The block or file
+        cid: Option<String>,
+        /// Keep it no longer
+        #[arg(long, requires = "cid")]
+        remove: bool,
+    },
+    /// Settings of the store
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Print a completion script
     Completions {
         /// The shell
@@ -238,6 +276,18 @@ pub(crate) struct Init {
     /// The engine of the store
     #[arg(long, value_enum, default_value_t = Engine::Fjall)]
     pub(crate) store: Engine,
+    /// How the store compresses blocks: none, snappy, zstd or zstd:LEVEL; may be changed later
+    #[arg(long, default_value_t, value_name = "HOW")]
+    pub(crate) compression: Compression,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show or choose how new blocks are compressed
+    Compression {
+        /// none, snappy, zstd or zstd:LEVEL with a level from 1 to 19
+        how: Option<Compression>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -253,6 +303,46 @@ impl From<Engine> for StoreKind {
             Engine::Sled => Self::Sled,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// Without what takes reading every block: their number, sizes and compression
+    #[arg(long)]
+    pub(crate) fast: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InspectCommand {
+    /// Parents, tree, message, author and time
+    Commit {
+        /// The commit, or enough of its id, or a branch
+        commit: String,
+    },
+    /// Depth, nodes, leaves, entries and bytes
+    Tree {
+        /// The root of the tree, or a commit or branch that has it
+        tree: String,
+    },
+    /// Kind, sizes and links
+    Block {
+        /// The block
+        cid: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What a space, its history, a pin or the latest moves of branches \
+    refer to is kept.\nReaders and writers may go on meanwhile."
+)]
+pub(crate) struct Gc {
+    /// Count only
+    #[arg(long, short = 'n')]
+    pub(crate) dry_run: bool,
+    /// Keep what the last N moves of branches name, so that they can be undone
+    #[arg(long, value_name = "N", default_value_t = allod_repo::MOVES_KEPT)]
+    pub(crate) keep_moves: u64,
 }
 
 #[derive(Debug, Subcommand)]

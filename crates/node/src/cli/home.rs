@@ -52,7 +52,8 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
     let device = keys.device.device_id();
     let agent = keys.agent.as_ref().map(SecretKey::agent_id);
     let name = init.device_name.clone();
-    let config = HomeConfig::new(init.store.into(), source, device, name, agent);
+    let mut config = HomeConfig::new(init.store.into(), source, device, name, agent);
+    config.compression = init.compression;
     home.create(&config, &keys, &secret)?;
     let node = Node::open(home.clone(), Some(keys))?;
     if agent.is_some() {

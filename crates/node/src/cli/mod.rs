@@ -8,7 +8,9 @@ mod demo;
 mod history;
 mod home;
 mod import;
+mod inspect;
 mod io;
+mod keeping;
 mod merge_args;
 mod merging;
 mod net;
@@ -134,6 +136,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Runs a command on an open node: in this process, or in the one that was asked.
 pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
     let space = cli.space.as_deref();
+    // What a command brings or looks up stays until it has said what refers to it.
+    let _in_use = node.store().uses().hold();
     match &cli.command {
         Command::Id { command } => home::id(node, command.as_ref(), io),
         Command::Space { command } => space::space(node, command, io),
@@ -184,7 +188,15 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::MergeType { command } => merging::merge_types(node, space, command, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
         Command::Peers => net::peers(node, space, io),
-        Command::Check => history::check(node, space, io),
+        Command::Stats(options) => inspect::stats(node, space, options, io),
+        Command::Inspect { command } => inspect::inspect(node, space, command, io),
+        Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),
+        Command::Gc(options) => keeping::gc(node, options, io),
+        Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
+        Command::Store { command } => keeping::store(node, command, io),
+        Command::Check { repair, heal } => {
+            keeping::check(node, space, *repair, heal.as_deref(), io)
+        }
         Command::Init(_) | Command::Up(_) | Command::Demo(_) | Command::Completions { .. } => {
             Err(Usage("this command does not run inside a node".to_owned()).into())
         }

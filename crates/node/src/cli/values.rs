@@ -9,7 +9,7 @@ use allod_blocks::{
     Cid, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri, read_file,
 };
 use allod_repo::{
-    BranchName, Content, Edit, Entry, Repo, Span, State, VALUE_BLOCK_BYTES_MAX, View,
+    BranchName, Content, Edit, Entry, Repo, Span, State, VALUE_BLOCK_BYTES_MAX, View, pin,
 };
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -341,6 +341,8 @@ pub(crate) fn add(node: &Node, file: &Path, io: &mut Io<'_>) -> Result<()> {
         })
         .with_context(|| path.display().to_string())?
     };
+    // No space refers to it.
+    pin(store, &info.cid)?;
     let value = json!({
         "cid": info.cid.to_string(),
         "size": info.size,
@@ -355,6 +357,6 @@ pub(crate) fn cat(node: &Node, cid: &str, io: &mut Io<'_>) -> Result<()> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

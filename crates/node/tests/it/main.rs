@@ -10,6 +10,7 @@
 mod asking;
 mod faults;
 mod home;
+mod keeping;
 mod kill;
 mod merging;
 mod running;

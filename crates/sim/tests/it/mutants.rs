@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use allod_blocks::{
-    Batch, BatchOutcome, Block, Cid, LogEntry, MemoryStore, Store, StoreError, StoreStats,
+    Batch, BatchOutcome, Block, Cid, Decide, LogEntry, MemoryStore, Store, StoreError, StoreStats,
+    Swept, Uses,
 };
 use allod_sim::{Failure, Rule, Scenario, World};
 use bytes::Bytes;
@@ -58,6 +59,26 @@ impl Store for Forgetful {
             .iter()
             .for_each(|block| kept.put(block.clone()));
         self.inner.commit(kept)
+    }
+
+    fn uses(&self) -> &Uses {
+        self.inner.uses()
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.inner.size(cid)
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        self.inner.sweep(decide)
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.inner.set_aside(cid)
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.inner.reclaim()
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

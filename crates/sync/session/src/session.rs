@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use allod_blocks::StoreError;
+use allod_blocks::{Hold, StoreError};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, CommitId, Refusal, Rejected, Repo, RepoError};
 use allod_tree::{TreeError, WalkProgress};
@@ -37,6 +37,8 @@ pub struct Session {
     busy: bool,
     hold: bool,
     closed: bool,
+    /// What this session brings or finds here stays until it ends, referred to or not.
+    _in_use: Hold,
 }
 
 /// Both directions, once the peer has said hello.
@@ -233,6 +235,7 @@ impl Session {
     #[must_use]
     pub fn new(repo: Repo, me: Me, peer: DeviceId, now_ms: u64) -> Self {
         Self {
+            _in_use: repo.store().uses().hold(),
             repo,
             me,
             peer,

@@ -98,3 +98,64 @@ fn each_fault_does_what_it_says() {
     );
     assert_eq!(store.get(block.cid()).unwrap(), Some(block));
 }
+
+#[cfg(all(feature = "fjall", feature = "sled"))]
+mod compressed {
+    use std::path::Path;
+
+    use allod_blocks::{Compression, FjallStore, Packing, SledStore, StoreError};
+
+    use super::*;
+
+    const ALL: [Compression; 3] = [Compression::Zstd(3), Compression::Snappy, Compression::None];
+
+    type Open = fn(&Path, Packing) -> Result<Arc<dyn Store>, StoreError>;
+
+    fn engines() -> [Open; 2] {
+        [
+            |path, packing| Ok(Arc::new(FjallStore::open_packed(path, packing)?)),
+            |path, packing| Ok(Arc::new(SledStore::open_packed(path, packing)?)),
+        ]
+    }
+
+    #[test]
+    fn a_compressed_store_keeps_the_contract() {
+        for open in engines() {
+            for compression in ALL {
+                let dir = tempfile::tempdir().unwrap();
+                contract::check(|| open(dir.path(), Packing::new(compression)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_reads_what_it_wrote_under_other_settings() {
+        for open in engines() {
+            let dir = tempfile::tempdir().unwrap();
+            let mut blocks = Vec::new();
+            for (round, compression) in (0u8..).zip(ALL.into_iter().cycle().take(6)) {
+                let packing = Packing::new(compression);
+                let store = open(dir.path(), packing.clone()).unwrap();
+                for now in [compression, ALL[usize::from(round) % 2]] {
+                    packing.set(now);
+                    let text = format!("{round} under {now} ").repeat(200);
+                    let block = Block::new(Codec::Raw, text.into_bytes()).unwrap();
+                    let mut batch = Batch::new();
+                    batch.put(block.clone());
+                    assert!(matches!(store.commit(batch), Ok(BatchOutcome::Done { .. })));
+                    let length = block.bytes().len() as u64;
+                    let stored = store.size(block.cid()).unwrap().unwrap();
+                    if now == Compression::None {
+                        assert_eq!(stored, length + 1);
+                    } else {
+                        assert!(stored < length / 4, "{stored} of {length}");
+                    }
+                    blocks.push(block);
+                }
+                for block in &blocks {
+                    assert_eq!(store.get(block.cid()).unwrap().as_ref(), Some(block));
+                }
+            }
+        }
+    }
+}

@@ -174,3 +174,15 @@ fn archives() {
         Ok(json!({ "roots": roots, "blocks": names }))
     });
 }
+
+#[cfg(feature = "fjall")]
+#[test]
+fn stored_forms() {
+    run("stored.json", |input| {
+        members(input, &["bytes"]);
+        let stored = hex(&input["bytes"]);
+        let content = allod_blocks::Packing::default().unpack(stored.into());
+        let content = content.map_err(allod_blocks::UnpackError::code)?;
+        Ok(json!({ "content": to_hex(&content) }))
+    });
+}

@@ -10,9 +10,11 @@
 mod accept;
 mod asking;
 mod entries;
+mod gc;
 mod merging;
 mod model;
 mod picking;
+mod repair;
 mod replicas;
 mod space;
 mod transactions;

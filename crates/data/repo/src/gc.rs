@@ -1,0 +1,486 @@
+//! Collecting garbage: what no reference reaches goes, beside readers and writers.
+//!
+//! ```text
+//! references, log --mark--> Marked --sweep marks--> --sweep blocks--> --reclaim--> room
+//! ```
+//! Before each removal, references that changed meanwhile are looked at again, the last of them
+//! while nothing can commit (REPO-65). So a removal never takes what a reference reaches, whatever
+//! was removed before it and whenever the machine stops.
+
+use std::ops::ControlFlow;
+
+use allod_blocks::{
+    Changed, Cid, Codec, Collecting, Garbage, Marked, Store, StoreError, StoreErrorKind, Swept,
+};
+use bytes::Bytes;
+
+use crate::error::RepoError;
+use crate::layout;
+use crate::reach::{cids_in, links_of, texts_in};
+use crate::repo::Repo;
+
+/// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
+/// device, and a bound on what they keep.
+pub const MOVES_KEPT: u64 = 10_000;
+
+/// References, log entries or names of blocks read at a time.
+const PAGE: usize = 1024;
+
+/// Blocks or marks removed at a time: writers wait for it, a millisecond or two.
+const SWEEP: usize = 128;
+
+/// References looked at while writers wait.
+const LOOK_NAMES: usize = 128;
+
+/// Blocks read while writers wait; a small commit makes ten.
+const LOOK_BLOCKS: usize = 64;
+
+/// Lost blocks that are named; more are only counted.
+const LOST_MAX: usize = 10;
+
+/// How to collect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct GcOptions {
+    /// How many of the last log entries keep the commits that they name.
+    pub moves_kept: u64,
+    /// Only count.
+    pub dry_run: bool,
+}
+
+impl Default for GcOptions {
+    fn default() -> Self {
+        Self {
+            moves_kept: MOVES_KEPT,
+            dry_run: false,
+        }
+    }
+}
+
+/// What a collection is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum GcPhase {
+    /// Following references; counts blocks that live.
+    Mark,
+    /// Removing; counts blocks that were looked at.
+    Sweep,
+    /// Giving room back.
+    Reclaim,
+}
+
+/// What a collection found and did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct GcReport {
+    /// Blocks that references reach.
+    pub live_blocks: u64,
+    /// Blocks removed; in a dry run, that would be.
+    pub dead_blocks: u64,
+    /// What they took in the store, in bytes.
+    pub dead_bytes: u64,
+    /// Commits among them.
+    pub dead_commits: u64,
+    /// Blocks that nothing reaches and that stay because somebody uses them.
+    pub in_use: u64,
+    /// Bytes on disk before.
+    pub disk_before: u64,
+    /// Bytes on disk after.
+    pub disk_after: u64,
+    /// Memory that the marks took, in bytes.
+    pub memory_bytes: usize,
+    /// Whether it was stopped before its end. What it removed was garbage all the same.
+    pub stopped: bool,
+}
+
+/// Why garbage could not be collected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GcError {
+    /// Another collection of this store is open. Blame: the caller.
+    #[error("garbage is being collected already")]
+    Busy,
+    /// Something reachable is missing or damaged: what lies below it cannot be told from garbage,
+    /// so nothing was removed (REPO-63). Blame: the environment.
+    #[error("{count} blocks that are needed are missing or damaged, the first {}; run `check`", some[0])]
+    Lost {
+        /// How many.
+        count: u64,
+        /// Some of them, at least one.
+        some: Vec<Cid>,
+    },
+    /// The space could not be read.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+}
+
+impl From<StoreError> for GcError {
+    fn from(error: StoreError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
+/// Removes what no reference of the store reaches (REPO-60 to REPO-66).
+///
+/// `progress` hears of the phase and a count every thousand blocks or so, and at the end of a phase;
+/// it may stop the collection there.
+/// Writers and readers go on beside it. Memory: 20 to 30 bytes for each block that lives, and up
+/// to 8 MiB for what is in use.
+pub fn collect_garbage(
+    store: &dyn Store,
+    options: GcOptions,
+    progress: &mut dyn FnMut(GcPhase, u64) -> ControlFlow<()>,
+) -> Result<GcReport, GcError> {
+    let collecting = store.uses().collect().ok_or(GcError::Busy)?;
+    let mut report = GcReport {
+        disk_before: store.stats()?.bytes,
+        ..GcReport::default()
+    };
+    let mut marker = Marker::new(store, &collecting);
+    report.stopped = marker.mark_all(options, progress)?.is_break();
+    report.live_blocks = marker.marked.len();
+    if !report.stopped {
+        marker.sweep_commits(options, &mut report)?;
+        let swept = marker.sweep_blocks(options, &mut report, progress)?;
+        report.stopped = swept.is_break();
+    }
+    report.memory_bytes = marker.marked.memory_bytes();
+    drop(marker);
+    drop(collecting);
+    if !options.dry_run && !report.stopped {
+        // Also if nothing was dead: an earlier collection may have been cut off before this.
+        if progress(GcPhase::Reclaim, 0).is_continue() {
+            store.reclaim()?;
+        }
+    }
+    report.disk_after = store.stats()?.bytes;
+    Ok(report)
+}
+
+struct Marker<'a> {
+    store: &'a dyn Store,
+    collecting: &'a Collecting,
+    marked: Marked,
+    /// Marked, and not yet read.
+    open: Vec<Cid>,
+    /// References that changed and were not yet looked at.
+    changed: Vec<Bytes>,
+    /// Whether more changed than anybody remembers.
+    rescan: bool,
+    /// Whether what is below must all be there.
+    needed: bool,
+    lost: u64,
+    some_lost: Vec<Cid>,
+}
+
+impl<'a> Marker<'a> {
+    fn new(store: &'a dyn Store, collecting: &'a Collecting) -> Self {
+        Self {
+            store,
+            collecting,
+            marked: Marked::new(),
+            open: Vec::new(),
+            changed: Vec::new(),
+            rescan: false,
+            needed: true,
+            lost: 0,
+            some_lost: Vec::new(),
+        }
+    }
+
+    fn mark_all(
+        &mut self,
+        options: GcOptions,
+        progress: &mut dyn FnMut(GcPhase, u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, GcError> {
+        // First what must be whole: what is also reached otherwise is judged by the stricter rule.
+        for needed in [true, false] {
+            if self.mark_references(needed, progress)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let end = self.store.stats()?.log_end;
+        let mut from = end.saturating_sub(options.moves_kept);
+        while from < end {
+            let page = self.store.read_log(from, PAGE)?;
+            let Some(last) = page.last() else { break };
+            from = last.position + 1;
+            for entry in &page {
+                self.mark(cids_in(&entry.bytes));
+            }
+            if self.follow(progress)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.check_whole()?;
+        Ok(progress(GcPhase::Mark, self.marked.len()))
+    }
+
+    fn check_whole(&mut self) -> Result<(), GcError> {
+        if self.lost == 0 {
+            return Ok(());
+        }
+        Err(GcError::Lost {
+            count: self.lost,
+            some: std::mem::take(&mut self.some_lost),
+        })
+    }
+
+    fn mark_references(
+        &mut self,
+        needed: bool,
+        progress: &mut dyn FnMut(GcPhase, u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let mut after: Option<Bytes> = None;
+        loop {
+            let page = self.store.scan_refs(b"", after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            after = Some(last.clone());
+            self.needed = needed;
+            for (name, value) in &page {
+                if layout::is_needed(name) == needed {
+                    self.mark_reference(name, value);
+                }
+            }
+            if self.follow(progress)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+
+    /// Marks what a reference names (REPO-60, REPO-61).
+    fn mark_reference(&mut self, name: &[u8], value: &[u8]) {
+        match layout::marked_commit(name) {
+            Some(commit) if !self.store.uses().is_used(&commit) => {}
+            Some(commit) => self.mark([commit]),
+            None => {
+                self.mark(cids_in(name));
+                self.mark(cids_in(value));
+                self.mark(texts_in(value));
+            }
+        }
+    }
+
+    fn mark(&mut self, cids: impl IntoIterator<Item = Cid>) {
+        for cid in cids {
+            if self.marked.insert(&cid) && cid.codec() != Codec::Raw.code() {
+                self.open.push(cid);
+            }
+        }
+    }
+
+    /// Follows links until nothing is open.
+    fn follow(
+        &mut self,
+        progress: &mut dyn FnMut(GcPhase, u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        while !self.follow_some(PAGE)? {
+            if progress(GcPhase::Mark, self.marked.len()).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads at most `budget` blocks; whether nothing is open afterwards.
+    fn follow_some(&mut self, budget: usize) -> Result<bool, StoreError> {
+        for _ in 0..budget {
+            let Some(cid) = self.open.pop() else {
+                return Ok(true);
+            };
+            let links = match self.collecting.look(|| self.store.get(&cid)) {
+                Ok(Some(block)) => links_of(&block),
+                Ok(None) => None,
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
+                Err(error) => return Err(error),
+            };
+            match links {
+                Some(links) => {
+                    for link in &links {
+                        self.expect_leaf(link)?;
+                    }
+                    // Of a commit, its tree is then the next and its parents the last, and what is
+                    // open at a time stays small however long the history is.
+                    self.mark(links.into_iter().rev());
+                }
+                None => self.lose(cid),
+            }
+        }
+        Ok(self.open.is_empty())
+    }
+
+    /// A raw block is never read; that it is there is asked the first time.
+    fn expect_leaf(&mut self, cid: &Cid) -> Result<(), StoreError> {
+        let is_leaf = cid.codec() == Codec::Raw.code();
+        if is_leaf && self.needed && !self.marked.contains(cid) && self.store.size(cid)?.is_none() {
+            self.lose(*cid);
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, cid: Cid) {
+        if self.needed {
+            self.lost += 1;
+            if self.some_lost.len() < LOST_MAX {
+                self.some_lost.push(cid);
+            }
+        }
+    }
+
+    /// Looks at what changed, however much it is.
+    fn look(&mut self) -> Result<(), StoreError> {
+        let on = &mut |_, _| ControlFlow::Continue(());
+        let _never = self.follow(on)?;
+        self.take_changed();
+        if std::mem::take(&mut self.rescan) {
+            for needed in [true, false] {
+                let _never = self.mark_references(needed, on)?;
+            }
+        }
+        while let Some(name) = self.changed.pop() {
+            self.look_at(&name)?;
+            let _never = self.follow(on)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at what changed since the last look, if that is quick; whether all was looked at.
+    fn look_briefly(&mut self) -> Result<bool, StoreError> {
+        self.take_changed();
+        if self.rescan || self.changed.len() > LOOK_NAMES {
+            return Ok(false);
+        }
+        while let Some(name) = self.changed.pop() {
+            self.look_at(&name)?;
+            if !self.follow_some(LOOK_BLOCKS)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_changed(&mut self) {
+        match self.collecting.changed() {
+            Changed::Names(names) => self.changed.extend(names),
+            Changed::Unknown => self.rescan = true,
+        }
+    }
+
+    fn look_at(&mut self, name: &[u8]) -> Result<(), StoreError> {
+        let Some(value) = self.store.get_ref(name)? else {
+            return Ok(());
+        };
+        // A mark that was set since is a commit that somebody is about to place.
+        if let Some(commit) = layout::marked_commit(name) {
+            self.needed = true;
+            self.mark([commit]);
+        } else {
+            self.needed = layout::is_needed(name);
+            self.mark_reference(name, &value);
+        }
+        Ok(())
+    }
+
+    /// Removes what of `refs` and `blocks` is dead at this moment.
+    fn sweep(&mut self, blocks: &[Cid], refs: &[(Bytes, Cid)]) -> Result<(Swept, u64), GcError> {
+        let store = self.store;
+        loop {
+            self.look()?;
+            self.check_whole()?;
+            let mut done = false;
+            let mut commits = 0;
+            let swept = store.sweep(&mut || {
+                done = self.look_briefly()? && self.lost == 0;
+                let mut garbage = Garbage::default();
+                if done {
+                    let dead = |cid: &&Cid| !self.marked.contains(cid);
+                    garbage.blocks = blocks.iter().filter(dead).copied().collect();
+                    garbage.refs = refs
+                        .iter()
+                        .filter(|(_, commit)| dead(&commit) && !store.uses().is_used(commit))
+                        .map(|(name, _)| name.clone())
+                        .collect();
+                    commits = garbage.refs.len() as u64;
+                }
+                Ok(garbage)
+            })?;
+            if done {
+                return Ok((swept, commits));
+            }
+        }
+    }
+
+    /// Removes the marks of dead commits, all of them before any block (REPO-64).
+    fn sweep_commits(&mut self, options: GcOptions, report: &mut GcReport) -> Result<(), GcError> {
+        for space in Repo::spaces(self.store)? {
+            let prefix = layout::commits(space);
+            let mut after: Option<Bytes> = None;
+            loop {
+                let page = self.store.scan_refs(&prefix, after.as_deref(), SWEEP)?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                let mut dead = Vec::new();
+                for (name, _) in &page {
+                    match layout::marked_commit(name) {
+                        Some(commit) if self.marked.contains(&commit) => {}
+                        // Somebody works with it: it lives, with all below it.
+                        Some(commit) if self.store.uses().is_used(&commit) => self.mark([commit]),
+                        Some(commit) => dead.push((name.clone(), commit)),
+                        None => {}
+                    }
+                }
+                report.dead_commits += if options.dry_run || dead.is_empty() {
+                    dead.len() as u64
+                } else {
+                    self.sweep(&[], &dead)?.1
+                };
+            }
+        }
+        Ok(self.look()?)
+    }
+
+    fn sweep_blocks(
+        &mut self,
+        options: GcOptions,
+        report: &mut GcReport,
+        progress: &mut dyn FnMut(GcPhase, u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, GcError> {
+        let mut after: Option<Cid> = None;
+        let mut seen = 0;
+        loop {
+            let page = self.store.scan_blocks(after.as_ref(), PAGE)?;
+            let Some(last) = page.last() else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            after = Some(*last);
+            seen += page.len() as u64;
+            let dead = page.iter().filter(|cid| !self.marked.contains(cid));
+            let dead: Vec<Cid> = dead.copied().collect();
+            for dead in dead.chunks(SWEEP) {
+                let mut sizes = Vec::with_capacity(dead.len());
+                for cid in dead {
+                    sizes.push((*cid, self.store.size(cid)?.unwrap_or_default()));
+                }
+                let (gone, in_use) = if options.dry_run {
+                    let used = |cid: &&Cid| self.store.uses().is_used(cid);
+                    let in_use = dead.iter().filter(used).count();
+                    let gone = dead.iter().filter(|cid| !used(cid)).copied().collect();
+                    (gone, in_use as u64)
+                } else {
+                    let (swept, _) = self.sweep(dead, &[])?;
+                    (swept.blocks, swept.in_use)
+                };
+                report.in_use += in_use;
+                report.dead_blocks += gone.len() as u64;
+                // Both are in the order of the scan.
+                let mut sizes = sizes.iter();
+                for cid in &gone {
+                    let size = sizes.by_ref().find(|(sized, _)| sized == cid);
+                    report.dead_bytes += size.map_or(0, |(_, size)| *size);
+                }
+            }
+            if progress(GcPhase::Sweep, seen).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+}

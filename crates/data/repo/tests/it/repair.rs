@@ -1,0 +1,280 @@
+//! REPO-67, REPO-68: damage is found wherever it is, and mended from elsewhere.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use allod_blocks::{
+    Batch, BatchOutcome, Block, Cid, Codec, Decide, Expect, FileProfile, Garbage, LogEntry,
+    MemoryStore, Store, StoreError, StoreStats, Swept, Uses, add_file,
+};
+use allod_repo::{Edit, Problem, ProblemKind, Repo, check_store, mend};
+use allod_tree::BlockSource;
+use bytes::Bytes;
+
+use crate::world::{Person, START, all, main, put, space_in};
+
+/// A store on a disk that changed one byte of one block.
+#[derive(Debug)]
+struct Flipped {
+    inner: MemoryStore,
+    flip: Mutex<Option<(Cid, usize)>>,
+}
+
+impl Flipped {
+    fn mend(&self, cid: &Cid) {
+        let mut flip = self.flip.lock().unwrap();
+        if flip.is_some_and(|(flipped, _)| flipped == *cid) {
+            *flip = None;
+        }
+    }
+}
+
+impl Store for Flipped {
+    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let flip = *self.flip.lock().unwrap();
+        match (self.inner.get(cid)?, flip) {
+            (Some(block), Some((flipped, at))) if flipped == *cid => {
+                let mut bytes = block.bytes().to_vec();
+                bytes[at] ^= 1;
+                let read = Block::verify(*cid, bytes);
+                read.map(Some)
+                    .map_err(|_error| StoreError::corrupt_block(cid))
+            }
+            (read, _) => Ok(read),
+        }
+    }
+
+    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.inner.has(cid)
+    }
+
+    fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get_ref(name)
+    }
+
+    fn scan_refs(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.inner.scan_refs(prefix, after, limit)
+    }
+
+    fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.inner.read_log(from, limit)
+    }
+
+    fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
+        self.inner.scan_blocks(after, limit)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        for block in batch.blocks() {
+            self.mend(block.cid());
+        }
+        self.inner.commit(batch)
+    }
+
+    fn uses(&self) -> &Uses {
+        self.inner.uses()
+    }
+
+    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.inner.size(cid)
+    }
+
+    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
+        self.inner.sweep(decide)
+    }
+
+    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.mend(cid);
+        self.inner.set_aside(cid)
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.inner.reclaim()
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.inner.stats()
+    }
+}
+
+struct Elsewhere(Arc<dyn Store>);
+
+impl BlockSource for Elsewhere {
+    fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.0.get(cid)
+    }
+}
+
+/// A small space with something of everything.
+fn fill(store: Arc<dyn Store>) -> Repo {
+    let ada = Person::new(1);
+    let repo = space_in(&ada, Arc::clone(&store));
+    for n in 0..3 {
+        let value = format!("{n} ").repeat(600);
+        let edits = [("a", Some("1")), ("large", Some(value.as_str()))];
+        put(&repo, &ada, &edits, START + n);
+    }
+    let profile = FileProfile {
+        chunk_bytes: 100,
+        ..FileProfile::UNIXFS_V1_2025
+    };
+    let text: String = (0..20).map(|n| format!("line {n} of a file. ")).collect();
+    let file = add_file(store.as_ref(), profile, &mut text.as_bytes(), &mut |_| {}).unwrap();
+    repo.stage(&main(), [("file".into(), Edit::Link(file.cid))], START)
+        .unwrap();
+    repo
+}
+
+fn copy(store: &MemoryStore) -> MemoryStore {
+    let copy = MemoryStore::new();
+    let mut batch = Batch::new();
+    for cid in store.scan_blocks(None, usize::MAX).unwrap() {
+        batch.put(store.get(&cid).unwrap().unwrap());
+    }
+    for (name, value) in store.scan_refs(b"", None, usize::MAX).unwrap() {
+        batch.set_ref(name, Expect::Absent, Some(value));
+    }
+    for entry in store.read_log(0, usize::MAX).unwrap() {
+        batch.append(entry.bytes);
+    }
+    let _outcome = copy.commit(batch).unwrap();
+    copy
+}
+
+fn problems(store: &dyn Store) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let report = check_store(
+        store,
+        &mut |problem| problems.push(problem.clone()),
+        &mut |_| ControlFlow::Continue(()),
+    )
+    .unwrap();
+    assert_eq!(report.problems, problems.len() as u64);
+    assert!(!report.stopped);
+    problems
+}
+
+fn kinds(store: &dyn Store) -> Vec<&'static str> {
+    let kinds: BTreeSet<_> = problems(store)
+        .iter()
+        .map(|problem| problem.kind.name())
+        .collect();
+    kinds.into_iter().collect()
+}
+
+fn heal(store: &dyn Store, from: &Arc<dyn Store>) -> allod_repo::Mended {
+    let source = Elsewhere(Arc::clone(from));
+    mend(store, Some(&source), &mut |_| ControlFlow::Continue(())).unwrap()
+}
+
+#[test]
+fn every_byte_of_every_block_is_checked_and_mended() {
+    let base = small();
+    let whole: Arc<dyn Store> = Arc::new(copy(&base));
+    assert_eq!(problems(whole.as_ref()), []);
+    let blocks = whole.scan_blocks(None, usize::MAX).unwrap();
+    assert!(blocks.len() > 12);
+    let flipped = Flipped {
+        inner: copy(&base),
+        flip: Mutex::default(),
+    };
+    let mut flips = 0;
+    for cid in &blocks {
+        let length = whole.get(cid).unwrap().unwrap().bytes().len();
+        for at in 0..length {
+            *flipped.flip.lock().unwrap() = Some((*cid, at));
+            let found = problems(&flipped);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].kind, ProblemKind::Corrupt);
+            assert_eq!(found[0].block, Some(*cid));
+            flips += 1;
+            // Mending is the same wherever the byte is.
+            if at % 97 == 0 {
+                let mended = heal(&flipped, &whole);
+                assert_eq!(mended.set_aside, [*cid]);
+                assert_eq!(mended.fetched, [*cid]);
+                assert_eq!(mended.lost, []);
+                assert_eq!(problems(&flipped), []);
+                assert_eq!(flipped.get(cid).unwrap(), whole.get(cid).unwrap());
+            }
+        }
+    }
+    assert!(flips > 3000, "only {flips} bytes");
+}
+
+fn small() -> MemoryStore {
+    let shared = Arc::new(MemoryStore::new());
+    drop(fill(Arc::clone(&shared) as Arc<dyn Store>));
+    copy(&shared)
+}
+
+#[test]
+fn every_block_that_is_lost_is_missed_and_fetched() {
+    let base = small();
+    let whole: Arc<dyn Store> = Arc::new(copy(&base));
+    for cid in base.scan_blocks(None, usize::MAX).unwrap() {
+        let store = copy(&base);
+        let garbage = || {
+            Ok(Garbage {
+                blocks: vec![cid],
+                refs: Vec::new(),
+            })
+        };
+        store.sweep(&mut { garbage }).unwrap();
+        let found = problems(&store);
+        assert!(found.iter().all(|problem| problem.block == Some(cid)));
+        assert!(!found.is_empty(), "{cid}");
+        let mended = heal(&store, &whole);
+        assert_eq!((mended.fetched.len(), mended.set_aside.len()), (1, 0));
+        assert_eq!(problems(&store), []);
+    }
+    // All at once, from the references down.
+    let store = copy(&base);
+    let all_blocks = base.scan_blocks(None, usize::MAX).unwrap();
+    let garbage = Garbage {
+        blocks: all_blocks.clone(),
+        refs: Vec::new(),
+    };
+    store.sweep(&mut || Ok(garbage.clone())).unwrap();
+    let nothing = mend(&store, None, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(nothing.fetched.is_empty() && !nothing.lost.is_empty());
+    assert_eq!(heal(&store, &whole).fetched.len(), all_blocks.len());
+    assert_eq!(problems(&store), []);
+    let store: Arc<dyn Store> = Arc::new(store);
+    let id = Repo::spaces(store.as_ref()).unwrap()[0];
+    let repo = Repo::open(store, id).unwrap();
+    assert_eq!(repo.check(&mut |_, _| {}).unwrap().problem_count, 0);
+    assert_eq!(all(&repo).len(), 2);
+}
+
+#[test]
+fn references_and_the_log_are_checked() {
+    let base = small();
+    let id = Repo::spaces(&base).unwrap()[0];
+    let head = [b"s/", &id.cid().to_bytes()[..], b"/head/main"].concat();
+    let value = base.get_ref(&head).unwrap().unwrap();
+    for at in 0..value.len() {
+        let store = copy(&base);
+        let mut bytes = value.to_vec();
+        bytes[at] ^= 1;
+        let mut batch = Batch::new();
+        batch.set_ref(head.clone(), Expect::Any, Some(bytes));
+        let _outcome = store.commit(batch).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let opened = Repo::open(Arc::clone(&store), id);
+        let noticed = opened.is_err() || !problems(store.as_ref()).is_empty();
+        assert!(noticed, "byte {at} of a head");
+    }
+    let store = copy(&base);
+    let mut batch = Batch::new();
+    batch.append(&b"nothing that was ever logged"[..]);
+    batch.put(Block::new(Codec::DagPb, &b"no index"[..]).unwrap());
+    let _outcome = store.commit(batch).unwrap();
+    assert_eq!(kinds(&store), ["log-gap"]);
+}

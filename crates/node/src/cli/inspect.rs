@@ -1,0 +1,327 @@
+//! Looking inside: `stats`, `inspect`, `dump`.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use allod::{Node, Position};
+use allod_blocks::{Block, Codec, Latency, Operation, parse_cid};
+use allod_identity::Event;
+use allod_repo::{BranchName, Commit, CommitId, Entry, Parsed, Repo, State, parse, store_sizes};
+use allod_tree::Tree;
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::cli::args::{InspectCommand, Stats};
+use crate::cli::history::one_commit;
+use crate::cli::io::{Io, as_text, count, key_text, size};
+use crate::cli::values::hex;
+
+/// Bytes in a line of a dump.
+const LINE: usize = 16;
+
+pub(crate) fn stats(
+    node: &Node,
+    space: Option<&str>,
+    options: &Stats,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let branch = match node.position(&repo)? {
+        Position::Branch(branch) => branch,
+        Position::Detached(_) => BranchName::main(),
+    };
+    let stats = repo.stats(&branch)?;
+    let sizes = if options.fast {
+        None
+    } else {
+        let mut progress = io.progress("reading blocks");
+        Some(store_sizes(node.store().as_ref(), &mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?)
+    };
+    let disk = node.store().stats()?;
+    let latencies: Vec<_> = Operation::ALL
+        .into_iter()
+        .map(|operation| (operation.name(), node.metrics().latency(operation)))
+        .filter(|(_, latency)| latency.count > 0)
+        .collect();
+    let value = json!({
+        "branch": branch.to_string(),
+        "keys": stats.keys,
+        "tombstones": stats.tombstones,
+        "staged": stats.staged,
+        "commits": stats.commits,
+        "branches": stats.branches,
+        "blocks": sizes.map(|sizes| sizes.blocks),
+        "content_bytes": sizes.map(|sizes| sizes.content_bytes),
+        "stored_bytes": sizes.map(|sizes| sizes.stored_bytes),
+        "compression": node.config().compression.to_string(),
+        "compression_ratio": sizes.map(|sizes| sizes.ratio()),
+        "disk_bytes": disk.bytes,
+        "log_entries": disk.log_end,
+        "latency_us": latencies.iter().map(latency_value).collect::<serde_json::Map<_, _>>(),
+    });
+    io.data(&value, || {
+        let mut text = format!(
+            "{branch}: {} keys, {} deleted, {} staged\n{} commits on {} branches\n",
+            count(stats.keys),
+            count(stats.tombstones),
+            count(stats.staged),
+            count(stats.commits),
+            count(stats.branches),
+        );
+        if let Some(sizes) = sizes {
+            text += &format!(
+                "{} blocks of {}, stored in {} (x {:.2}, now {})\n",
+                count(sizes.blocks),
+                size(sizes.content_bytes),
+                size(sizes.stored_bytes),
+                sizes.ratio(),
+                node.config().compression,
+            );
+        }
+        text += &format!(
+            "{} on disk, {} log entries",
+            size(disk.bytes),
+            count(disk.log_end)
+        );
+        for (name, latency) in &latencies {
+            text += &format!(
+                "\n{name:<8} {:>9} times, p50 {:>8.0} us, p95 {:>8.0} us, p99 {:>8.0} us",
+                count(latency.count),
+                micros(latency.p50),
+                micros(latency.p95),
+                micros(latency.p99),
+            );
+        }
+        text
+    })
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn latency_value((name, latency): &(&str, Latency)) -> (String, Value) {
+    let value = json!({
+        "count": latency.count,
+        "mean": micros(latency.mean),
+        "p50": micros(latency.p50),
+        "p95": micros(latency.p95),
+        "p99": micros(latency.p99),
+        "max": micros(latency.max),
+    });
+    ((*name).to_owned(), value)
+}
+
+pub(crate) fn inspect(
+    node: &Node,
+    space: Option<&str>,
+    command: &InspectCommand,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    match command {
+        InspectCommand::Commit { commit } => {
+            let repo = node.space(space)?;
+            let id = one_commit(&repo, commit)?;
+            let signed = repo.commit(id)?;
+            let mut value = commit_value(signed.payload());
+            value["commit"] = json!(id.to_string());
+            value["signer"] = json!(signed.signer().to_string());
+            io.data(&value, || lines(&value))
+        }
+        InspectCommand::Tree { tree } => {
+            let repo = node.space(space)?;
+            let tree = tree_of(&repo, tree)?;
+            let stats = tree.stats()?;
+            let value = json!({
+                "root": tree.root().to_string(),
+                "depth": stats.depth,
+                "nodes": stats.nodes,
+                "leaves": stats.leaves,
+                "entries": stats.entries,
+                "bytes": stats.bytes,
+                "bytes_per_node": stats.bytes / stats.nodes.max(1),
+            });
+            io.data(&value, || lines(&value))
+        }
+        InspectCommand::Block { cid } => {
+            let block = block(node, cid)?;
+            let mut value = parsed_value(&parse(&block));
+            value["cid"] = json!(block.cid().to_string());
+            value["codec"] = json!(codec_name(&block));
+            value["bytes"] = json!(block.bytes().len());
+            value["stored_bytes"] = json!(node.store().size(block.cid())?);
+            io.data(&value, || lines(&value))
+        }
+    }
+}
+
+pub(crate) fn dump(node: &Node, cid: &str, raw: bool, io: &mut Io<'_>) -> Result<()> {
+    let block = block(node, cid)?;
+    if raw {
+        return Ok(io.out.write_all(block.bytes())?);
+    }
+    let mut value = parsed_value(&parse(&block));
+    value["cid"] = json!(block.cid().to_string());
+    value["codec"] = json!(codec_name(&block));
+    let said = lines(&value);
+    value["base16"] = json!(hex(block.bytes()));
+    io.data(&value, || {
+        let mut text = String::new();
+        for (row, bytes) in block.bytes().chunks(LINE).enumerate() {
+            let shown: String = bytes
+                .iter()
+                .map(|byte| match byte {
+                    0x20..0x7f => char::from(*byte),
+                    _ => '.',
+                })
+                .collect();
+            text += &format!("{:08x}  {:<32}  {shown}\n", row * LINE, hex(bytes));
+        }
+        text + &said
+    })
+}
+
+/// A tree by its root, or by a commit or branch that has it.
+fn tree_of(repo: &Repo, text: &str) -> Result<Tree> {
+    if let Ok(cid) = parse_cid(text)
+        && !repo.has_commit(CommitId::from_cid(cid))?
+    {
+        return repo
+            .tree(cid)
+            .with_context(|| format!("{cid} is no tree here"));
+    }
+    let commit = repo.commit(one_commit(repo, text)?)?;
+    Ok(repo.tree(commit.payload().tree)?)
+}
+
+fn block(node: &Node, text: &str) -> Result<Block> {
+    let cid = parse_cid(text).with_context(|| format!("{text:?} names nothing"))?;
+    let block = node.store().get(&cid)?;
+    block.with_context(|| format!("block {cid} is not here"))
+}
+
+fn codec_name(block: &Block) -> &'static str {
+    match Codec::from_code(block.cid().codec()) {
+        Some(Codec::Raw) => "raw",
+        Some(Codec::DagPb) => "dag-pb",
+        Some(Codec::DagCbor) => "dag-cbor",
+        None => "unknown",
+    }
+}
+
+fn commit_value(commit: &Commit) -> Value {
+    json!({
+        "author": commit.author.to_string(),
+        "branch": commit.branch.to_string(),
+        "generation": commit.generation,
+        "message": commit.message,
+        "parents": commit.parents.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "policy": commit.policy.map(|policy| policy.to_string()),
+        "time": allod::utc(commit.stamp.millis()),
+        "tree": commit.tree.to_string(),
+    })
+}
+
+/// What a block says, by its kind.
+fn parsed_value(parsed: &Parsed) -> Value {
+    match parsed {
+        Parsed::Commit(commit) => {
+            let mut value = commit_value(commit.payload());
+            value["kind"] = json!("commit");
+            value["signer"] = json!(commit.signer().to_string());
+            value
+        }
+        Parsed::Genesis(genesis) => {
+            let said = genesis.payload();
+            json!({
+                "kind": "genesis",
+                "name": said.name,
+                "owner": said.owner.to_string(),
+                "time": allod::utc(said.at),
+            })
+        }
+        Parsed::KeyEvent(event) => json!({
+            "kind": "key event",
+            "agent": event.payload().agent.to_string(),
+            "event": event_text(&event.payload().event),
+            "signer": event.signer().to_string(),
+        }),
+        Parsed::Node(node) => {
+            let rows = (0..node.len()).map(|index| {
+                let key = key_text(&node.key(index).unwrap_or_default());
+                match node.link(index) {
+                    Some(link) => json!({
+                        "up_to": key,
+                        "node": link.to_string(),
+                        "entries": node.count(index),
+                    }),
+                    None => entry_value(&key, &node.value(index).unwrap_or_default()),
+                }
+            });
+            json!({
+                "kind": if node.is_leaf() { "leaf" } else { "inner node" },
+                "entries": node.total(),
+                "rows": rows.collect::<Vec<_>>(),
+            })
+        }
+        Parsed::Index(parts) => json!({
+            "kind": "file index",
+            "parts": parts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        Parsed::Raw => json!({ "kind": "bytes" }),
+        _ => json!({ "kind": "unknown" }),
+    }
+}
+
+fn entry_value(key: &str, value: &bytes::Bytes) -> Value {
+    let Ok(entry) = Entry::decode(value) else {
+        return json!({ "key": key, "base16": hex(value) });
+    };
+    let time = allod::utc(entry.stamp.millis());
+    match &entry.state {
+        State::Tombstone => json!({ "key": key, "time": time, "deleted": true }),
+        State::Link(cid) => json!({ "key": key, "time": time, "link": cid.to_string() }),
+        State::Value(value) => match as_text(value) {
+            Some(text) => json!({ "key": key, "time": time, "value": text }),
+            None => json!({ "key": key, "time": time, "base16": hex(value) }),
+        },
+    }
+}
+
+fn event_text(event: &Event) -> String {
+    match event {
+        Event::Inception { .. } => "inception".to_owned(),
+        Event::AddDevice { device, name, .. } => format!("adds device {device} ({name})"),
+        _ => "another".to_owned(),
+    }
+}
+
+/// The members of an object, one a line; lists below their names.
+fn lines(value: &Value) -> String {
+    let plain = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| match value {
+                Value::String(text) => format!("{name} {text}"),
+                other => format!("{name} {other}"),
+            });
+            fields.collect::<Vec<_>>().join("  ")
+        }
+        other => other.to_string(),
+    };
+    let mut lines = Vec::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match value {
+            Value::Array(items) => {
+                lines.push(format!("{name:<14} {}", items.len()));
+                lines.extend(items.iter().map(|item| format!("  {}", plain(item))));
+            }
+            other => lines.push(format!("{name:<14} {}", plain(other))),
+        }
+    }
+    lines.join("\n")
+}

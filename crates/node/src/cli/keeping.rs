@@ -1,0 +1,245 @@
+//! What keeps a store small and whole: `gc`, `pin`, `store`, `check`.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use allod::{Home, Node};
+use allod_blocks::{Block, Cid, MemoryStore, Store, StoreError, import_car, parse_cid};
+use allod_repo::{
+    GcOptions, GcPhase, Problem, check_store, collect_garbage, mend, pin, pins, unpin,
+};
+use allod_tree::BlockSource;
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use crate::cli::args::{Gc, StoreCommand};
+use crate::cli::io::{Io, count, size};
+
+/// Pins listed at a time.
+const PAGE: usize = 1024;
+
+pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
+    let report = {
+        let mut progress = io.progress("collecting");
+        let options = GcOptions {
+            moves_kept: options.keep_moves,
+            dry_run: options.dry_run,
+        };
+        collect_garbage(node.store().as_ref(), options, &mut |phase, done| {
+            if phase != GcPhase::Reclaim {
+                progress.at(done, 0);
+            }
+            ControlFlow::Continue(())
+        })?
+    };
+    let value = json!({
+        "dry_run": options.dry_run,
+        "live_blocks": report.live_blocks,
+        "removed_blocks": report.dead_blocks,
+        "removed_bytes": report.dead_bytes,
+        "removed_commits": report.dead_commits,
+        "in_use": report.in_use,
+        "disk_before": report.disk_before,
+        "disk_after": report.disk_after,
+    });
+    io.data(&value, || {
+        let removed = if options.dry_run {
+            "would be removed"
+        } else {
+            "removed"
+        };
+        let mut text = format!(
+            "{} blocks of {} {removed}, {} commits among them; {} blocks stay\n\
+             disk: {} before, {} after",
+            count(report.dead_blocks),
+            size(report.dead_bytes),
+            count(report.dead_commits),
+            count(report.live_blocks),
+            size(report.disk_before),
+            size(report.disk_after),
+        );
+        if report.in_use > 0 {
+            let in_use = count(report.in_use);
+            text += &format!("\n{in_use} more are in use at the moment");
+        }
+        text
+    })
+}
+
+pub(crate) fn pin_command(
+    node: &Node,
+    cid: Option<&str>,
+    remove: bool,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let store = node.store().as_ref();
+    let Some(text) = cid else {
+        let mut after = None;
+        loop {
+            let page = pins(store, after.as_ref(), PAGE)?;
+            for cid in &page {
+                io.data(&json!({ "cid": cid.to_string() }), || cid.to_string())?;
+            }
+            match page.last() {
+                Some(last) => after = Some(*last),
+                None => return Ok(()),
+            }
+        }
+    };
+    let cid = parse_cid(text).with_context(|| format!("{text:?} names nothing"))?;
+    if !remove {
+        return Ok(pin(store, &cid)?);
+    }
+    if !unpin(store, &cid)? {
+        bail!("{cid} is not pinned; `allod pin` lists what is");
+    }
+    io.say("nothing keeps it now but what refers to it; `allod gc` removes what nothing keeps")
+}
+
+pub(crate) fn store(node: &Node, command: &StoreCommand, io: &mut Io<'_>) -> Result<()> {
+    let StoreCommand::Compression { how } = command;
+    match how {
+        None => {
+            let how = node.config().compression.to_string();
+            io.data(&json!({ "compression": how }), || how.clone())
+        }
+        Some(how) => {
+            node.set_compression(*how)?;
+            io.say("new blocks are compressed so; what is stored already stays as it is")
+        }
+    }
+}
+
+/// Another store, to fetch blocks from.
+struct Elsewhere(Arc<dyn Store>);
+
+impl BlockSource for Elsewhere {
+    fn block(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.0.get(cid)
+    }
+}
+
+/// A home's store, or an archive in memory.
+fn elsewhere(path: &Path) -> Result<Elsewhere> {
+    let store: Arc<dyn Store> = if path.is_dir() {
+        Arc::clone(Node::open(Home::at(path.to_owned()), None)?.store())
+    } else {
+        let mut file = File::open(path).with_context(|| path.display().to_string())?;
+        let store = MemoryStore::new();
+        import_car(&store, &mut file).with_context(|| path.display().to_string())?;
+        Arc::new(store)
+    };
+    Ok(Elsewhere(store))
+}
+
+fn mend_store(node: &Node, heal: Option<&Path>, io: &mut Io<'_>) -> Result<()> {
+    let source = heal.map(|path| elsewhere(&io.path(path))).transpose()?;
+    let mended = {
+        let mut progress = io.progress("reading blocks");
+        let source = source.as_ref().map(|source| source as &dyn BlockSource);
+        mend(node.store().as_ref(), source, &mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?
+    };
+    let names = |cids: &[Cid]| cids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let value = json!({
+        "set_aside": names(&mended.set_aside),
+        "fetched": names(&mended.fetched),
+        "lost": names(&mended.lost),
+    });
+    io.data(&value, || {
+        format!(
+            "{} damaged blocks put aside, {} fetched, {} needed and nowhere",
+            count(mended.set_aside.len() as u64),
+            count(mended.fetched.len() as u64),
+            count(mended.lost.len() as u64)
+        )
+    })
+}
+
+pub(crate) fn check(
+    node: &Node,
+    space: Option<&str>,
+    repair: bool,
+    heal: Option<&Path>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    if repair || heal.is_some() {
+        mend_store(node, heal, io)?;
+    }
+    let mut problems: Vec<Problem> = Vec::new();
+    let stored = {
+        let mut progress = io.progress("reading blocks");
+        let mut on = |problem: &Problem| problems.push(problem.clone());
+        check_store(node.store().as_ref(), &mut on, &mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?
+    };
+    for problem in problems.drain(..) {
+        tell(&problem, io)?;
+    }
+    if stored.problems > 0 {
+        // A space on damaged blocks may not even open; what matters has been said.
+        return damaged(stored.problems);
+    }
+    let repo = node.space(space)?;
+    let report = {
+        let mut progress = io.progress("checking commits");
+        repo.check(&mut |done, total| progress.at(done, total))?
+    };
+    for problem in &report.problems {
+        tell(problem, io)?;
+    }
+    let value = json!({
+        "blocks": stored.blocks,
+        "bytes": stored.bytes,
+        "orphaned": stored.orphaned,
+        "references": stored.references,
+        "log_entries": stored.log_entries,
+        "commits": report.commits,
+        "nodes": report.nodes,
+        "entries": report.entries,
+        "files": report.files,
+        "live": report.live,
+        "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "problem_count": report.problem_count,
+    });
+    io.data(&value, || {
+        format!(
+            "{} blocks read, {} of them garbage\n\
+             {} commits, {} nodes, {} entries, {} files checked; {} live entries",
+            count(stored.blocks),
+            count(stored.orphaned),
+            count(report.commits),
+            count(report.nodes),
+            count(report.entries),
+            count(report.files),
+            count(report.live)
+        )
+    })?;
+    if report.problem_count > 0 {
+        return damaged(report.problem_count);
+    }
+    io.say("everything is as it was signed")
+}
+
+fn tell(problem: &Problem, io: &mut Io<'_>) -> Result<()> {
+    let value = json!({
+        "problem": problem.kind.name(),
+        "block": problem.block.map(|cid| cid.to_string()),
+        "text": problem.text,
+    });
+    io.data(&value, || format!("  {problem}"))
+}
+
+fn damaged(problems: u64) -> Result<()> {
+    bail!(
+        "{} problems; `allod check --heal PATH` fetches what is damaged from another home, \
+         `allod check --repair` lets the next `allod sync` fetch it",
+        count(problems)
+    )
+}
