@@ -10,13 +10,15 @@ use allod_blocks::{
     MemoryStore, SledStore, Store, add_file,
 };
 use allod_repo::{
-    BranchName, Content, Edit, GcError, GcOptions, GcPhase, GcReport, Heads, Repo, RepoError, Span,
-    collect_garbage, pin, pins, unpin,
+    BranchName, Content, Edit, GcError, GcOptions, GcPhase, GcReport, Heads, MergeOptions, Outcome,
+    Repo, RepoError, Resolution, Resolving, Span, collect_garbage, pin, pins, unpin,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::world::{Person, START, all, get, heads, main, put, refusal, replica, send, space_in};
+use crate::world::{
+    Person, START, all, get, heads, main, put, put_on, refusal, replica, send, space_in,
+};
 
 const NOW: GcOptions = GcOptions {
     moves_kept: 0,
@@ -33,15 +35,6 @@ fn gc(repo: &Repo) -> GcReport {
 
 fn branch(name: &str) -> BranchName {
     name.parse().unwrap()
-}
-
-/// Takes a branch away, as no call of the library does yet.
-fn drop_branch(repo: &Repo, name: &BranchName) {
-    let id = repo.id().cid().to_bytes();
-    let name = [b"s/", &id[..], b"/head/", name.as_str().as_bytes()].concat();
-    let mut batch = Batch::new();
-    batch.set_ref(name, Expect::Any, None::<Bytes>);
-    let _outcome = repo.store().commit(batch).unwrap();
 }
 
 fn blocks(store: &dyn Store) -> Vec<Cid> {
@@ -75,8 +68,42 @@ fn dead_branch(repo: &Repo, who: &Person, count: usize) -> Heads {
     repo.commit_staged(&name, who.author(), "dead", START)
         .unwrap();
     let heads = repo.heads(&name).unwrap();
-    drop_branch(repo, &name);
+    repo.delete_branch(&name, true).unwrap();
     heads
+}
+
+#[test]
+fn what_waits_in_a_merge_stays() {
+    let ada = Person::new(1);
+    let repo = space_in(&ada, Arc::new(MemoryStore::new()));
+    put(&repo, &ada, &[("a", Some("1")), ("b", Some("1"))], START);
+    let side = branch("side");
+    repo.create_branch(&side, &heads(&repo)).unwrap();
+    put(&repo, &ada, &[("a", Some("ours"))], START);
+    let large = "theirs ".repeat(1000);
+    put_on(
+        &repo,
+        &ada,
+        "side",
+        &[("a", Some(&large)), ("b", Some(&large))],
+        START,
+    );
+    let theirs = repo.heads(&side).unwrap();
+    let options = MergeOptions::default();
+    let outcome = repo.merge(&main(), &theirs, ada.author(), &options, START);
+    assert!(matches!(outcome, Ok(Outcome::Stopped(_))), "{outcome:?}");
+    // Now only what is under way knows of the commits, and of the value they brought.
+    repo.delete_branch(&side, true).unwrap();
+    gc(&repo);
+    assert_sound(&repo);
+    repo.resolve(&main(), b"a", Resolution::Theirs).unwrap();
+    gc(&repo);
+    let outcome = repo.resume(&main(), ada.author(), Resolving::default(), START);
+    assert!(matches!(outcome, Ok(Outcome::Done(_))), "{outcome:?}");
+    gc(&repo);
+    assert_sound(&repo);
+    assert_eq!(get(&repo, "a").as_deref(), Some(&*large));
+    assert_eq!(get(&repo, "b").as_deref(), Some(&*large));
 }
 
 #[test]
@@ -345,7 +372,7 @@ impl Model {
             Step::Branch => return self.fork(),
             Step::DropBranch => {
                 if self.branch != main() {
-                    drop_branch(&self.repo, &self.branch);
+                    self.repo.delete_branch(&self.branch, true).unwrap();
                     self.branches.remove(&self.branch);
                     self.branch = main();
                 }
