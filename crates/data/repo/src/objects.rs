@@ -143,7 +143,7 @@ impl View {
                     rest.from = Some([&key[..], b"\0"].concat());
                     continue;
                 };
-                let mark = &key[..kind.len() + end + 1];
+                let mark = &key[..=kind.len() + end];
                 rest.from = allod_tree::prefix_end(mark);
                 if key.len() == mark.len()
                     && let Ok(id) = std::str::from_utf8(&name[..end])
