@@ -35,6 +35,20 @@ impl Object for Book {
     const KIND: &'static str = "book";
 }
 
+#[derive(Serialize, Deserialize)]
+struct Number(f64);
+
+impl Object for Number {
+    const KIND: &'static str = "number";
+}
+
+#[derive(Serialize, Deserialize)]
+struct Named(BTreeMap<String, f64>);
+
+impl Object for Named {
+    const KIND: &'static str = "named";
+}
+
 fn writer(name: &str) -> Writer {
     Writer {
         name: name.to_owned(),
@@ -172,16 +186,6 @@ fn what_is_no_object_is_refused_and_named() {
             matches!(Ref::<Writer>::new(id), Err(ObjectError::Name { .. })),
             "{id:?}"
         );
-    }
-    #[derive(Serialize, Deserialize)]
-    struct Number(f64);
-    impl Object for Number {
-        const KIND: &'static str = "number";
-    }
-    #[derive(Serialize, Deserialize)]
-    struct Named(BTreeMap<String, f64>);
-    impl Object for Named {
-        const KIND: &'static str = "named";
     }
     let mut transaction = repo.begin(&main()).unwrap();
     let refused = |outcome: Result<usize, ObjectError>| outcome.unwrap_err().to_string();
