@@ -2,13 +2,14 @@
 //!
 //! Two members change the same book while they are apart; both changes survive. Run it with
 //! `cargo run -p allod --example objects`.
+#![expect(clippy::print_stdout, reason = "it shows what it does")]
 
 use std::error::Error;
 use std::sync::Arc;
 
 use allod_blocks::MemoryStore;
 use allod_identity::SecretKey;
-use allod_repo::{Author, BranchName, Genesis, Heads, Object, Ref, Repo, SpaceClass};
+use allod_repo::{Author, BranchName, Genesis, Heads, MergeOptions, Object, Ref, Repo, SpaceClass};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,7 +81,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         edit.commit(author, "Change a book", allod::now_ms())?;
     }
     let theirs = repo.heads(&elsewhere)?;
-    repo.merge(&main, &theirs, author, &Default::default(), allod::now_ms())?;
+    let options = MergeOptions::default();
+    repo.merge(&main, &theirs, author, &options, allod::now_ms())?;
 
     let view = repo.state(&main)?;
     let book = view.object(&dune)?.ok_or("the book is there")?;
