@@ -63,6 +63,12 @@ pub enum RepoError {
     /// There is nothing to commit. Blame: the caller.
     #[error("nothing is staged")]
     NothingStaged,
+    /// A key is not staged, so it cannot be unstaged. Blame: the caller.
+    #[error("key {} is not staged", key.escape_ascii())]
+    NotStaged {
+        /// The key.
+        key: Vec<u8>,
+    },
     /// A transaction lost against another change of the branch (REPO-22). Blame: nobody; try again.
     #[error("key {} was changed by another commit since the transaction began", key.escape_ascii())]
     Conflict {
@@ -82,7 +88,7 @@ pub enum RepoError {
     #[error("the merge would have more than {PARENTS_MAX} parents; commit on the branches first")]
     TooManyParents,
     /// A staged edit is of a key that would be changed (MERGE-10). Blame: the caller.
-    #[error("key {} is staged and would be changed; commit or drop it first", key.escape_ascii())]
+    #[error("key {} is staged and would be changed; commit, unstage or stash it first", key.escape_ascii())]
     InTheWay {
         /// The first such key.
         key: Vec<u8>,

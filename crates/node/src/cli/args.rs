@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+use crate::cli::work_args::Unstage;
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
@@ -105,6 +106,8 @@ pub(crate) enum Command {
         #[arg(short = 'm', long, value_name = "TEXT")]
         message: String,
     },
+    /// Drop staged edits of the current branch, all of them or none
+    Unstage(Unstage),
     /// Show where a space stands
     Status,
     /// Show the history, newest first

@@ -14,6 +14,8 @@ mod merging;
 mod net;
 mod space;
 mod values;
+mod work_args;
+mod working;
 
 use std::io::{IsTerminal as _, stderr, stdin, stdout};
 use std::path::PathBuf;
@@ -146,6 +148,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Add { file } => values::add(node, file, io),
         Command::Cat { cid } => values::cat(node, cid, io),
         Command::Commit { message } => history::commit(node, space, message, io),
+        Command::Unstage(options) => working::unstage(node, space, options, io),
         Command::Status => history::status(node, space, io),
         Command::Log {
             limit,

@@ -14,3 +14,4 @@ mod kill;
 mod merging;
 mod running;
 mod tour;
+mod working;
