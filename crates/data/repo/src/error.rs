@@ -69,6 +69,9 @@ pub enum RepoError {
         /// The key.
         key: Vec<u8>,
     },
+    /// No stash has this number. Blame: the caller.
+    #[error("no stash {0}; `stash list` shows them")]
+    NoStash(u64),
     /// A transaction lost against another change of the branch (REPO-22). Blame: nobody; try again.
     #[error("key {} was changed by another commit since the transaction began", key.escape_ascii())]
     Conflict {

@@ -9,13 +9,15 @@
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record |
 //! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way |
 //! | `s/<id>/merge/<branch>\0<key>` | how a conflict of it was resolved |
+//! | `s/<id>/stash/<number>` | what is known of a stash |
+//! | `s/<id>/stash/<number>\0<key>` | an edit in it, as it was staged |
 //! | `keylog/<agent>` | the events of an agent's key log, a list of links |
 //! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives |
 //!
 //! What is under way names commits and blocks that nothing else may refer to: its values are
 //! CBOR with links, and keep what they name.
 //!
-//! Ids and agents are bytes. A branch name has no zero byte, and a digest has 32 bytes, so each
+//! Ids and agents are bytes, a number is 8 of them, big-endian. A branch name has no zero byte, and a digest has 32 bytes, so each
 //! name has one reading whatever the key.
 
 use crate::ids::{BranchName, CommitId, SpaceId};
@@ -72,4 +74,21 @@ pub(crate) fn merge(id: SpaceId, branch: &BranchName) -> Vec<u8> {
 
 pub(crate) fn resolution(id: SpaceId, branch: &BranchName, key: &[u8]) -> Vec<u8> {
     [&merge(id, branch)[..], key].concat()
+}
+
+pub(crate) fn stashes(id: SpaceId) -> Vec<u8> {
+    scoped(id, "stash")
+}
+
+pub(crate) fn stash(id: SpaceId, number: u64) -> Vec<u8> {
+    [&stashes(id)[..], &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn stashed(id: SpaceId, number: u64, key: &[u8]) -> Vec<u8> {
+    [&stash(id, number)[..], b"\0", key].concat()
+}
+
+/// After all references of a stash, and before those of the next.
+pub(crate) fn stash_end(id: SpaceId, number: u64) -> Vec<u8> {
+    [&stash(id, number)[..], b"\x01"].concat()
 }

@@ -1,6 +1,7 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE).
+//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE),
+//! `specs/24-work.md` (WORK).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -48,6 +49,7 @@ mod plan;
 mod repo;
 mod resolve;
 mod stamp;
+mod stash;
 mod statements;
 mod threeway;
 mod transaction;
@@ -80,6 +82,7 @@ pub use crate::resolve::{
     Rule, Strategy,
 };
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
+pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
 pub use crate::transaction::Transaction;
 pub use crate::view::{Content, Item, Span, View};

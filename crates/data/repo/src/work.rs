@@ -13,6 +13,7 @@ use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Repo, lock};
 use crate::view::{Item, Span, View, check_key, decode, state_of};
+use crate::write::Entries;
 
 /// References read or removed at a time.
 const PAGE: usize = 4096;
@@ -197,6 +198,37 @@ impl Repo {
                 return Ok(dropped.len());
             }
         }
+    }
+
+    /// Stages encoded entries of some of `keys`, in one batch with what `batch` has. `false` if what
+    /// is staged of `keys` is not as it was `seen`, or something else that the batch expects.
+    pub(crate) fn stage_over<'a>(
+        &self,
+        branch: &BranchName,
+        seen: &Staged,
+        keys: impl Iterator<Item = &'a Bytes>,
+        entries: &Entries,
+        mut batch: Batch,
+    ) -> Result<bool, RepoError> {
+        let mut added = BTreeMap::new();
+        for key in keys {
+            let before = seen.get(key).map(Entry::encode);
+            let after = entries.get(key).cloned();
+            if let Some(entry) = &after {
+                added.insert(key.clone(), decode(entry)?);
+            }
+            let name = layout::staged(self.inner.id, branch, key);
+            let after = after.or_else(|| before.clone());
+            batch.set_ref(name, Expect::read(before), after);
+        }
+        let mut staged = lock(&self.inner.staged);
+        if let BatchOutcome::Moved { .. } = self.inner.store.commit(batch)? {
+            return Ok(false);
+        }
+        Arc::make_mut(staged.entry(branch.clone()).or_default())
+            .edits
+            .extend(added);
+        Ok(true)
     }
 
     /// Adds to `batch` the removal of the staged edits in `consumed` (REPO-21). An edit that was

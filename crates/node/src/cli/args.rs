@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
-use crate::cli::work_args::Unstage;
+use crate::cli::work_args::{StashArgs, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
@@ -108,6 +108,8 @@ pub(crate) enum Command {
     },
     /// Drop staged edits of the current branch, all of them or none
     Unstage(Unstage),
+    /// Put by what is staged on the current branch, and bring it back later
+    Stash(StashArgs),
     /// Show where a space stands
     Status,
     /// Show the history, newest first

@@ -149,6 +149,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Cat { cid } => values::cat(node, cid, io),
         Command::Commit { message } => history::commit(node, space, message, io),
         Command::Unstage(options) => working::unstage(node, space, options, io),
+        Command::Stash(options) => working::stash(node, space, options, io),
         Command::Status => history::status(node, space, io),
         Command::Log {
             limit,

@@ -1,6 +1,8 @@
 //! What can be said about what is staged.
 
-use clap::Args;
+use clap::{Args, Subcommand};
+
+use crate::cli::merge_args::Decide;
 
 #[derive(Debug, Args)]
 pub(crate) struct Unstage {
@@ -10,4 +12,47 @@ pub(crate) struct Unstage {
     /// Everything that is staged
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  allod stash -m 'half a thought'\n  allod stash pop\n  allod stash pop 3 --theirs\n\n\
+    What changed on the branch meanwhile is merged with the stash. With conflicts nothing changes and\n\
+    the stash is kept; --ours, --theirs, --newest and --strategy decide them, theirs being the stash."
+)]
+pub(crate) struct StashArgs {
+    /// What to say of it
+    #[arg(short = 'm', long, value_name = "TEXT", default_value = "")]
+    pub(crate) message: String,
+    #[command(subcommand)]
+    pub(crate) command: Option<StashCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StashCommand {
+    /// List the stashes of the space, the oldest first
+    List,
+    /// Show the edits of a stash
+    Show {
+        /// Its number [default: the newest]
+        number: Option<u64>,
+    },
+    /// Stage the edits of a stash on the current branch, and drop it
+    Pop(Unstash),
+    /// Stage the edits of a stash on the current branch, and keep it
+    Apply(Unstash),
+    /// Drop a stash
+    Drop {
+        /// Its number
+        number: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unstash {
+    /// Its number [default: the newest]
+    pub(crate) number: Option<u64>,
+    #[command(flatten)]
+    pub(crate) decide: Decide,
 }

@@ -17,3 +17,40 @@ fn staged_edits_are_dropped_by_key_or_all() {
     assert_eq!(home.json(&["unstage", "--all"])["unstaged"], 2);
     assert_eq!(home.run(&["ls"]).ok(), "a\n");
 }
+
+#[test]
+fn a_stash_survives_a_switch_and_is_merged_when_it_comes_back() {
+    let home = Home::with_space();
+    home.commit("k", "base");
+    home.run(&["stash"]).fails(1, &["nothing is staged"]);
+    home.run(&["put", "k", "mine"]).ok();
+    home.run(&["put", "new", "1"]).ok();
+    assert_eq!(home.json(&["stash", "-m", "later"])["stash"], 1);
+    assert_eq!(home.staged(), 0);
+    home.run(&["switch", "-c", "side"]).ok();
+    home.run(&["switch", "main"]).ok();
+    home.commit("k", "ours");
+    let list = home.json(&["stash", "list"]);
+    assert_eq!(
+        (&list["message"], &list["keys"], &list["branch"]),
+        (&"later".into(), &2.into(), &"main".into())
+    );
+    assert_eq!(
+        home.run(&["stash", "show", "--json"]).rows()[0]["value"],
+        "mine"
+    );
+    home.run(&["stash", "pop"])
+        .fails(1, &["1 conflicts", "stash 1 is kept", "--theirs"]);
+    assert_eq!(home.staged(), 0);
+    let done = home.json(&["stash", "apply", "1", "--ours"]);
+    assert_eq!(
+        (&done["keys"][0], &done["kept"]),
+        (&"new".into(), &true.into())
+    );
+    home.run(&["unstage", "--all"]).ok();
+    assert_eq!(home.json(&["stash", "pop", "--theirs"])["staged"], 2);
+    assert_eq!(home.run(&["get", "k"]).ok(), "mine\n");
+    home.run(&["stash", "pop"]).fails(1, &["no stash"]);
+    home.run(&["stash", "drop", "1"]).fails(1, &["no stash 1"]);
+    assert_eq!(home.json(&["check"])["problem_count"], 0);
+}

@@ -15,6 +15,7 @@ mod model;
 mod picking;
 mod replicas;
 mod space;
+mod stashing;
 mod transactions;
 mod vectors;
 mod world;
