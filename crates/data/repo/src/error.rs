@@ -69,6 +69,20 @@ pub enum RepoError {
         /// The key.
         key: Vec<u8>,
     },
+    /// The log has no move of this space at this position. Blame: the caller.
+    #[error("no move {0} of this space; `undo --list` shows them")]
+    NoMove(u64),
+    /// The branch has moved after what is to be undone (WORK-11). Blame: the caller.
+    #[error("branch {branch} has moved since, at last by {last}; undo that first")]
+    MovedSince {
+        /// The branch.
+        branch: BranchName,
+        /// The position of its last move in the log.
+        last: u64,
+    },
+    /// Moves of this branch are not undone (WORK-13). Blame: the caller.
+    #[error("moves of {0} are not undone; commit there what is to hold instead")]
+    NotUndone(BranchName),
     /// No stash has this number. Blame: the caller.
     #[error("no stash {0}; `stash list` shows them")]
     NoStash(u64),

@@ -53,6 +53,7 @@ mod stash;
 mod statements;
 mod threeway;
 mod transaction;
+mod undo;
 mod view;
 mod work;
 mod write;

@@ -157,7 +157,8 @@ impl Repo {
         Ok((id, tree))
     }
 
-    /// Adds to `batch` the move of a branch from the heads that were read to `next`.
+    /// Adds to `batch` the move of a branch from the heads that were read to `next`; without any
+    /// the branch is gone.
     pub(crate) fn move_heads(
         &self,
         branch: &BranchName,
@@ -167,7 +168,8 @@ impl Repo {
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
         let name = layout::head(self.inner.id, branch);
-        batch.set_ref(name, Expect::read(raw), Some(encode_heads(next)?));
+        let value = (!next.is_empty()).then(|| encode_heads(next)).transpose()?;
+        batch.set_ref(name, Expect::read(raw), value);
         batch.append(RefMove::new(self.id(), branch, heads, next).encode()?);
         Ok(())
     }

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
-use crate::cli::work_args::{StashArgs, Unstage};
+use crate::cli::work_args::{StashArgs, Undo, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
@@ -127,6 +127,8 @@ pub(crate) enum Command {
     Blame(BlameArgs),
     /// Find the commit that made the data bad, with few tests
     Bisect(BisectArgs),
+    /// Take a move of a branch back
+    Undo(Undo),
     /// Show a commit and what it changed
     Show {
         /// The commit, or enough of its id, or a branch

@@ -223,11 +223,11 @@ fn tell(
     }
 }
 
-fn whole(ids: &[CommitId]) -> Vec<String> {
+pub(crate) fn whole(ids: &[CommitId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-fn short(ids: &[CommitId]) -> String {
+pub(crate) fn short(ids: &[CommitId]) -> String {
     let ids: Vec<String> = ids.iter().map(CommitId::short).collect();
     ids.join(", ")
 }

@@ -13,6 +13,7 @@ mod merge_args;
 mod merging;
 mod net;
 mod space;
+mod undo;
 mod values;
 mod work_args;
 mod working;
@@ -159,6 +160,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Log { limit, from, .. } => history::log(node, space, *limit, from.as_deref(), io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
+        Command::Undo(options) => undo::undo(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
         Command::Diff { from, to } => {
             history::diff(node, space, from.as_deref(), to.as_deref(), io)

@@ -56,3 +56,17 @@ pub(crate) struct Unstash {
     #[command(flatten)]
     pub(crate) decide: Decide,
 }
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  allod undo --list\n  allod undo 41\n\n\
+    An undo is a move like any other, and can be undone. What a peer has comes back with the next sync.")]
+pub(crate) struct Undo {
+    /// The move [default: the last one of the current branch]
+    pub(crate) number: Option<u64>,
+    /// List the moves of all branches, the newest first
+    #[arg(long, conflicts_with = "number")]
+    pub(crate) list: bool,
+    /// List at most so many
+    #[arg(long, short = 'n', default_value_t = 100, requires = "list")]
+    pub(crate) limit: usize,
+}

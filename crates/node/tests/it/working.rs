@@ -54,3 +54,34 @@ fn a_stash_survives_a_switch_and_is_merged_when_it_comes_back() {
     home.run(&["stash", "drop", "1"]).fails(1, &["no stash 1"]);
     assert_eq!(home.json(&["check"])["problem_count"], 0);
 }
+
+#[test]
+fn moves_are_listed_and_taken_back() {
+    let home = Home::with_space();
+    let first = home.commit("k", "1");
+    let second = home.commit("k", "2");
+    let moves = home.run(&["undo", "--list", "--json"]).rows();
+    assert_eq!(moves.len(), 2);
+    assert_eq!(
+        (&moves[0]["from"][0], &moves[0]["to"][0]),
+        (&first.as_str().into(), &second.as_str().into())
+    );
+    let number = moves[1]["move"].to_string();
+    home.run(&["undo", &number])
+        .fails(1, &["moved since", &moves[0]["move"].to_string()]);
+    assert_eq!(home.json(&["undo"])["to"][0], first.as_str());
+    assert_eq!(home.run(&["get", "k"]).ok(), "1\n");
+    home.run(&["undo"]).ok();
+    assert_eq!(home.run(&["get", "k"]).ok(), "2\n");
+    home.run(&["undo", "99"]).fails(1, &["no move 99"]);
+
+    home.run(&["switch", "-c", "side"]).ok();
+    home.run(&["undo"]).fails(1, &["current branch"]);
+    let third = home.commit("s", "1");
+    home.run(&["switch", "main"]).ok();
+    home.run(&["branch", "-d", "side", "--force"]).ok();
+    let gone = home.run(&["undo", "--list", "--json"]).rows()[0]["move"].to_string();
+    home.run(&["undo", &gone]).ok();
+    assert_eq!(home.json(&["show", "side"])["commit"], third.as_str());
+    assert_eq!(home.json(&["check"])["problem_count"], 0);
+}

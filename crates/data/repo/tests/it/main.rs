@@ -17,5 +17,6 @@ mod replicas;
 mod space;
 mod stashing;
 mod transactions;
+mod undoing;
 mod vectors;
 mod world;
