@@ -92,6 +92,9 @@ pub enum RepoError {
         /// The first key that changed.
         key: Vec<u8>,
     },
+    /// The transaction went back to before this savepoint was made. Blame: the caller.
+    #[error("the transaction has gone back to before this savepoint")]
+    NoSavepoint,
     /// The branch moved too often while a commit was tried. Blame: nobody; try again.
     #[error("branch {0} keeps moving; try again")]
     Contended(BranchName),

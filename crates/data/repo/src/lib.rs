@@ -85,7 +85,7 @@ pub use crate::resolve::{
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
 pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
-pub use crate::transaction::Transaction;
+pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
 pub use crate::work::{Edit, Staged};
 
