@@ -4,7 +4,7 @@ use allod_blocks::{Cid, StoreError};
 use allod_tree::TreeError;
 
 use crate::entry::EntryError;
-use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 use crate::pattern::BadPattern;
 use crate::resolve::BadStrategy;
 use crate::statements::PARENTS_MAX;
@@ -37,6 +37,18 @@ pub enum RepoError {
     /// The branch exists already. Blame: the caller.
     #[error("branch {0} exists already")]
     BranchExists(BranchName),
+    /// A branch or tag has this name but for the case of its letters (REPO-32). Blame: the caller.
+    #[error("a branch or tag is called {taken}; names that differ in case alone are one to many")]
+    NameTaken {
+        /// The name that is there.
+        taken: String,
+    },
+    /// The tag exists already (REPO-31). Blame: the caller.
+    #[error("tag {0} exists already, and a tag does not change; delete it first")]
+    TagExists(TagName),
+    /// No such tag. Blame: the caller.
+    #[error("no tag {0}; `tag` lists them")]
+    NoTag(TagName),
     /// The branch belongs to the space and is not deleted. Blame: the caller.
     #[error("branch {0} belongs to the space and is not deleted")]
     BranchKept(BranchName),
@@ -208,6 +220,9 @@ pub enum Refusal {
     /// Two different key events at one position: the agent cannot be trusted.
     #[error("the author's key log says two things at once")]
     Equivocation,
+    /// REPO-31.
+    #[error("it gives a tag another meaning")]
+    Tag,
 }
 
 impl Refusal {
@@ -233,6 +248,7 @@ impl Refusal {
             Self::TooManyBranches => "E_BRANCHES",
             Self::KeyLog => "E_KEY_LOG",
             Self::Equivocation => "E_EQUIVOCATION",
+            Self::Tag => "E_TAG",
         }
     }
 }

@@ -51,6 +51,7 @@ mod resolve;
 mod stamp;
 mod stash;
 mod statements;
+mod tags;
 mod threeway;
 mod transaction;
 mod undo;
@@ -71,7 +72,7 @@ pub use crate::entry::{
 pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
 pub use crate::history::Log;
-pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
 pub use crate::pattern::{BadPattern, Pattern};
 pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
@@ -85,6 +86,7 @@ pub use crate::resolve::{
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
 pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
+pub use crate::tags::{TAG_MESSAGE_BYTES_MAX, Tag};
 pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
 pub use crate::work::{Edit, Staged};

@@ -20,6 +20,8 @@ use crate::repo::{
 };
 use crate::stamp::Stamp;
 use crate::statements::{Commit, MESSAGE_BYTES_MAX, PARENTS_MAX};
+use crate::tags::check_tag;
+use crate::view::decode;
 use crate::work::{Staged, forget};
 
 /// How often a commit is made anew because the branch moved meanwhile.
@@ -144,6 +146,12 @@ impl Repo {
         }
         self.check_writer(draft.branch, &draft.author)?;
         let (base, joined) = self.joined(parents)?;
+        if draft.branch.is_meta() {
+            for (key, entry) in entries {
+                let before = base.get(key)?;
+                check_tag(draft.branch, key, before.as_ref(), &decode(entry)?)?;
+            }
+        }
         joined
             .iter()
             .chain(draft.blocks)

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
-use crate::cli::work_args::{StashArgs, Undo, Unstage};
+use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
@@ -157,6 +157,8 @@ pub(crate) enum Command {
         #[arg(long, requires = "delete")]
         force: bool,
     },
+    /// List tags, make one, or delete one; only the owner of the space may
+    Tag(TagArgs),
     /// Go to a branch; what is staged stays with the branch it was staged on
     Switch {
         /// The branch, or with --detach a commit
@@ -221,6 +223,7 @@ impl Command {
             | Self::CherryPick(_)
             | Self::Revert(_)
             | Self::Rebase(_) => true,
+            Self::Tag(options) => options.name.is_some(),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
             Self::Space { command } => {

@@ -13,6 +13,7 @@ mod merge_args;
 mod merging;
 mod net;
 mod space;
+mod tags;
 mod undo;
 mod values;
 mod work_args;
@@ -174,6 +175,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Branch { name, at, .. } => {
             history::branch(node, space, name.as_deref(), at.as_deref(), io)
         }
+        Command::Tag(options) => tags::tag(node, space, options, io),
         Command::Switch {
             name,
             detach,

@@ -1,4 +1,4 @@
-//! What can be said about what is staged.
+//! What can be said about what is staged, about moves, and about tags.
 
 use clap::{Args, Subcommand};
 
@@ -69,4 +69,33 @@ pub(crate) struct Undo {
     /// List at most so many
     #[arg(long, short = 'n', default_value_t = 100, requires = "list")]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  allod tag\n  allod tag v1.0 -m 'First release'\n  allod tag -d v1.0\n\n\
+    A tag is signed, goes to everybody in the space, and never changes. A tag is read wherever a\n\
+    commit or branch is: allod get KEY --at v1.0"
+)]
+pub(crate) struct TagArgs {
+    /// The new tag
+    #[arg(conflicts_with = "list")]
+    pub(crate) name: Option<String>,
+    /// The commit, or a branch with one head [default: that of the current branch]
+    pub(crate) commit: Option<String>,
+    /// What to say of it
+    #[arg(
+        short = 'm',
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        requires = "name"
+    )]
+    pub(crate) message: String,
+    /// Delete the tag
+    #[arg(long, short = 'd', requires = "name", conflicts_with_all = ["commit", "message"])]
+    pub(crate) delete: bool,
+    /// List the tags, as without a name
+    #[arg(long, short = 'l')]
+    pub(crate) list: bool,
 }

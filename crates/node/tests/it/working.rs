@@ -85,3 +85,33 @@ fn moves_are_listed_and_taken_back() {
     assert_eq!(home.json(&["show", "side"])["commit"], third.as_str());
     assert_eq!(home.json(&["check"])["problem_count"], 0);
 }
+
+#[test]
+fn tags_are_made_read_and_deleted() {
+    let home = Home::with_space();
+    home.run(&["tag", "v1"]).fails(1, &["no commit yet"]);
+    let first = home.commit("k", "1");
+    assert_eq!(
+        home.json(&["tag", "v1", "-m", "First"])["commit"],
+        first.as_str()
+    );
+    home.commit("k", "2");
+    home.run(&["tag", "v1"]).fails(1, &["v1 exists already"]);
+    home.run(&["tag", "V1"]).fails(1, &["called v1"]);
+    home.run(&["tag", "a..b/.c"]).fails(2, &["name"]);
+    home.run(&["branch", "v1"]).fails(1, &["called v1"]);
+    assert_eq!(home.run(&["get", "k", "--at", "v1"]).ok(), "1\n");
+    assert_eq!(home.json(&["show", "v1"])["commit"], first.as_str());
+    home.run(&["branch", "old", "v1"]).ok();
+    let row = home.json(&["tag"]);
+    assert_eq!(
+        (&row["tag"], &row["message"], &row["here"]),
+        (&"v1".into(), &"First".into(), &true.into())
+    );
+    home.run(&["tag", "-d", "v1"]).ok();
+    home.run(&["tag", "-d", "v1"]).fails(1, &["no tag v1"]);
+    home.run(&["get", "k", "--at", "v1"]).fails(1, &["v1"]);
+    home.run(&["tag", "v1", "main"]).ok();
+    assert_eq!(home.run(&["get", "k", "--at", "v1"]).ok(), "2\n");
+    assert_eq!(home.json(&["check"])["problem_count"], 0);
+}

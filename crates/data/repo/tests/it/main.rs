@@ -16,6 +16,7 @@ mod picking;
 mod replicas;
 mod space;
 mod stashing;
+mod tags;
 mod transactions;
 mod undoing;
 mod vectors;
