@@ -198,7 +198,7 @@ class Replica:
         return said
 
     def with_changes(self, said, changes):
-        """REPO-15, REPO-16, REPO-19."""
+        """REPO-15, REPO-16, REPO-19, REPO-31."""
         base = join(*(self.trees[parent] for parent in said["parents"]))
         for key, entry in changes:
             if not 1 <= len(key) <= KEY_BYTES_MAX:
@@ -208,6 +208,11 @@ class Replica:
                 raise Fault("E_ENTRY_STAMP")
             if key in base and rank(base[key]) >= rank(entry):
                 raise Fault("E_ENTRY_STAMP")
+            # REPO-31
+            if said["branch"] == "meta" and key.startswith(b"tag/") and key in base:
+                before = read_entry(base[key])[1]
+                if before is not None and state is not None and before != state:
+                    raise Fault("E_TAG")
         entries = base | dict(changes)
         if root_of(entries) != s.cid_text(said["tree"]):
             raise Fault("E_ROOT")

@@ -290,6 +290,33 @@ def commits():
                parents=[first])
     yield case("REPO-17 from-meta", "a commit on main whose parent is on meta", "E_BRANCH", parents=[rule])
     yield case("REPO-17 shown", "a commit of main, shown on meta", "E_BRANCH", on="meta")
+    def tag(commit, ms, message="", key=b"tag/v1"):
+        value = s.encode({"at": ms, "by": KEY[OWNER], "commit": commit, "message": message})
+        return [(key, entry(value, ms))]
+
+    tagged = Line()
+    target = tagged.add([A], ms=1)
+    made = tagged.add(tag(target, 2), branch="meta", ms=2)
+    gone = tagged.add([(b"tag/v1", entry(None, 3))], [made], branch="meta", ms=3)
+    own = tagged.add(tag(target, 2), ms=2, parents=[target])
+
+    def on_tags(name, comment, changes, parent, error=None, branch="meta"):
+        payload, _ = tagged.payload(changes, [parent], 5, branch=branch)
+        return case(name, comment, error, data=s.make(OWNER, "commit", payload), changes=changes,
+                    known=tagged.known, branch=branch)
+
+    yield on_tags("REPO-31 other", "another tag", tag(target, 4, key=b"tag/v2"), made)
+    yield on_tags("REPO-31 deleted", "a tag is deleted", [(b"tag/v1", entry(None, 4))], made)
+    yield on_tags("REPO-31 again", "a deleted tag is made again, for something else", tag(own, 4), gone)
+    yield on_tags("REPO-31 same", "the same tag with a later stamp",
+                  [(b"tag/v1", entry(s.encode({"at": 2, "by": KEY[OWNER], "commit": target, "message": ""}), 4))], made)
+    yield on_tags("REPO-31 main", "a key like that of a tag, not on meta", tag(own, 4), own, branch="main")
+    yield on_tags("REPO-31 moved", "a tag for another commit", tag(own, 4), made, "E_TAG")
+    yield on_tags("REPO-31 said", "a tag with another message",
+                  [(b"tag/v1", entry(s.encode({"at": 2, "by": KEY[OWNER], "commit": target, "message": "m"}), 4))],
+                  made, "E_TAG")
+    yield on_tags("REPO-31 nothing", "a tag that becomes an empty value", [(b"tag/v1", entry(b"", 4))], made, "E_TAG")
+    yield on_tags("REPO-31 link", "a tag that becomes a link", [(b"tag/v1", entry(HELLO, 4))], made, "E_TAG")
     yield case("REPO-18 link", "a link to a block that is not there", "E_MISSING", changes=[(b"c", entry(HELLO, 1))])
 
 

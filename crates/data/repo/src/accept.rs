@@ -18,6 +18,7 @@ use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::statements::Commit;
+use crate::tags::check_tag;
 use crate::view::check_key;
 use crate::write::{Entries, apply};
 
@@ -136,7 +137,7 @@ impl Repo {
         for (key, entry) in changes {
             check_key(key).map_err(|_error| Refusal::Malformed("a key breaks its limit"))?;
             let before = base.get(key)?;
-            links.extend(check_entry(said, before.as_ref(), entry)?);
+            links.extend(check_entry(said, key, before.as_ref(), entry)?);
         }
         let mut blocks = joined.to_vec();
         let tree = apply(&base, changes, &mut |block| blocks.push(block))?;
@@ -165,7 +166,12 @@ impl Repo {
                 return Err(Refusal::Tree.into());
             };
             check_key(&change.key).map_err(|_error| Refusal::Tree)?;
-            links.extend(check_entry(said, change.left.as_ref(), &entry)?);
+            links.extend(check_entry(
+                said,
+                &change.key,
+                change.left.as_ref(),
+                &entry,
+            )?);
         }
         Ok(Complete {
             commit: reviewed.commit,
@@ -294,9 +300,10 @@ pub(crate) fn parents(commit: &Commit) -> Heads {
     commit.parents.iter().copied().collect()
 }
 
-/// REPO-16 for one changed entry; returns what it links to.
+/// REPO-16, REPO-19 and REPO-31 for one changed entry; returns what it links to.
 pub(crate) fn check_entry(
     commit: &Commit,
+    key: &[u8],
     before: Option<&Bytes>,
     entry: &Bytes,
 ) -> Result<Option<Cid>, Refusal> {
@@ -304,6 +311,7 @@ pub(crate) fn check_entry(
     if decoded.stamp > commit.stamp || before.is_some_and(|before| left_wins(before, entry)) {
         return Err(Refusal::EntryStamp);
     }
+    check_tag(&commit.branch, key, before, &decoded)?;
     Ok(match decoded.state {
         State::Link(cid) => Some(cid),
         State::Value(_) | State::Tombstone => None,

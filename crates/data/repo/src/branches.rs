@@ -4,7 +4,6 @@ use allod_blocks::{Batch, BatchOutcome, Expect};
 use bytes::Bytes;
 
 use crate::error::RepoError;
-use crate::event::RefMove;
 use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Heads, Repo, lock};
@@ -34,17 +33,10 @@ impl Repo {
             let task = self.stored_task(branch)?;
             if !force {
                 self.check_merged(branch, &heads)?;
-                if let Some((key, _)) = staged.iter().next() {
-                    return Err(RepoError::InTheWay { key: key.to_vec() });
-                }
-                if task.is_some() {
-                    return Err(RepoError::UnderWay(branch.clone()));
-                }
+                self.check_idle(branch)?;
             }
             let mut batch = Batch::new();
-            let name = layout::head(self.id(), branch);
-            batch.set_ref(name, Expect::read(raw), None::<Bytes>);
-            batch.append(RefMove::new(self.id(), branch, &heads, &Heads::new()).encode()?);
+            self.move_heads(branch, (raw, &heads), &Heads::new(), &mut batch)?;
             self.consume(branch, &staged, &mut batch);
             if let Some((_, stored)) = &task {
                 self.end_task(branch, stored, &mut batch);
@@ -57,6 +49,17 @@ impl Repo {
             }
         }
         Err(RepoError::Contended(branch.clone()))
+    }
+
+    /// Refuses a branch with staged edits or something under way.
+    pub(crate) fn check_idle(&self, branch: &BranchName) -> Result<(), RepoError> {
+        if let Some((key, _)) = self.staged(branch)?.iter().next() {
+            return Err(RepoError::InTheWay { key: key.to_vec() });
+        }
+        if self.under_way(branch)?.is_some() {
+            return Err(RepoError::UnderWay(branch.clone()));
+        }
+        Ok(())
     }
 
     fn check_merged(&self, branch: &BranchName, heads: &Heads) -> Result<(), RepoError> {

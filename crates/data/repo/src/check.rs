@@ -206,7 +206,12 @@ impl Repo {
             let change = change?;
             let entry = change.right.ok_or(Refusal::Tree)?;
             report.entries += 1;
-            links.extend(check_entry(said, change.left.as_ref(), &entry)?);
+            links.extend(check_entry(
+                said,
+                &change.key,
+                change.left.as_ref(),
+                &entry,
+            )?);
         }
         report.files += links.len() as u64;
         for cid in self.missing_blocks(&links, STEP)?.blocks {

@@ -4,7 +4,7 @@ use allod_blocks::{Cid, StoreError};
 use allod_tree::TreeError;
 
 use crate::entry::EntryError;
-use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 use crate::pattern::BadPattern;
 use crate::resolve::BadStrategy;
 use crate::statements::PARENTS_MAX;
@@ -37,6 +37,18 @@ pub enum RepoError {
     /// The branch exists already. Blame: the caller.
     #[error("branch {0} exists already")]
     BranchExists(BranchName),
+    /// A branch or tag has this name but for the case of its letters (REPO-32). Blame: the caller.
+    #[error("a branch or tag is called {taken}; names that differ in case alone are one to many")]
+    NameTaken {
+        /// The name that is there.
+        taken: String,
+    },
+    /// The tag exists already (REPO-31). Blame: the caller.
+    #[error("tag {0} exists already, and a tag does not change; delete it first")]
+    TagExists(TagName),
+    /// No such tag. Blame: the caller.
+    #[error("no tag {0}; `tag` lists them")]
+    NoTag(TagName),
     /// The branch belongs to the space and is not deleted. Blame: the caller.
     #[error("branch {0} belongs to the space and is not deleted")]
     BranchKept(BranchName),
@@ -63,12 +75,38 @@ pub enum RepoError {
     /// There is nothing to commit. Blame: the caller.
     #[error("nothing is staged")]
     NothingStaged,
+    /// A key is not staged, so it cannot be unstaged. Blame: the caller.
+    #[error("key {} is not staged", key.escape_ascii())]
+    NotStaged {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// The log has no move of this space at this position. Blame: the caller.
+    #[error("no move {0} of this space; `undo --list` shows them")]
+    NoMove(u64),
+    /// The branch has moved after what is to be undone (WORK-11). Blame: the caller.
+    #[error("branch {branch} has moved since, at last by {last}; undo that first")]
+    MovedSince {
+        /// The branch.
+        branch: BranchName,
+        /// The position of its last move in the log.
+        last: u64,
+    },
+    /// Moves of this branch are not undone (WORK-13). Blame: the caller.
+    #[error("moves of {0} are not undone; commit there what is to hold instead")]
+    NotUndone(BranchName),
+    /// No stash has this number. Blame: the caller.
+    #[error("no stash {0}; `stash list` shows them")]
+    NoStash(u64),
     /// A transaction lost against another change of the branch (REPO-22). Blame: nobody; try again.
     #[error("key {} was changed by another commit since the transaction began", key.escape_ascii())]
     Conflict {
         /// The first key that changed.
         key: Vec<u8>,
     },
+    /// The transaction went back to before this savepoint was made. Blame: the caller.
+    #[error("the transaction has gone back to before this savepoint")]
+    NoSavepoint,
     /// The branch moved too often while a commit was tried. Blame: nobody; try again.
     #[error("branch {0} keeps moving; try again")]
     Contended(BranchName),
@@ -82,7 +120,7 @@ pub enum RepoError {
     #[error("the merge would have more than {PARENTS_MAX} parents; commit on the branches first")]
     TooManyParents,
     /// A staged edit is of a key that would be changed (MERGE-10). Blame: the caller.
-    #[error("key {} is staged and would be changed; commit or drop it first", key.escape_ascii())]
+    #[error("key {} is staged and would be changed; commit, unstage or stash it first", key.escape_ascii())]
     InTheWay {
         /// The first such key.
         key: Vec<u8>,
@@ -182,6 +220,9 @@ pub enum Refusal {
     /// Two different key events at one position: the agent cannot be trusted.
     #[error("the author's key log says two things at once")]
     Equivocation,
+    /// REPO-31.
+    #[error("it gives a tag another meaning")]
+    Tag,
 }
 
 impl Refusal {
@@ -207,6 +248,7 @@ impl Refusal {
             Self::TooManyBranches => "E_BRANCHES",
             Self::KeyLog => "E_KEY_LOG",
             Self::Equivocation => "E_EQUIVOCATION",
+            Self::Tag => "E_TAG",
         }
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::layout;
-use crate::reach::{cids_in, links_of, texts_in};
+use crate::reach::{cids_in, links_of, tagged_by, texts_in};
 use crate::repo::Repo;
 
 /// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
@@ -160,6 +160,8 @@ struct Marker<'a> {
     marked: Marked,
     /// Marked, and not yet read.
     open: Vec<Cid>,
+    /// What tags name, and was not yet looked for.
+    tagged: Vec<Cid>,
     /// References that changed and were not yet looked at.
     changed: Vec<Bytes>,
     /// Whether more changed than anybody remembers.
@@ -177,6 +179,7 @@ impl<'a> Marker<'a> {
             collecting,
             marked: Marked::new(),
             open: Vec::new(),
+            tagged: Vec::new(),
             changed: Vec::new(),
             rescan: false,
             needed: true,
@@ -210,7 +213,21 @@ impl<'a> Marker<'a> {
             }
         }
         self.check_whole()?;
+        self.follow_tags()?;
         Ok(progress(GcPhase::Mark, self.marked.len()))
+    }
+
+    /// Keeps what tags name, as far as it is here.
+    fn follow_tags(&mut self) -> Result<(), StoreError> {
+        let needed = std::mem::replace(&mut self.needed, false);
+        while let Some(cid) = self.tagged.pop() {
+            if self.collecting.look(|| self.store.has(&cid))? {
+                self.mark([cid]);
+                let _never = self.follow(&mut |_, _| ControlFlow::Continue(()))?;
+            }
+        }
+        self.needed = needed;
+        Ok(())
     }
 
     fn check_whole(&mut self) -> Result<(), GcError> {
@@ -288,7 +305,10 @@ impl<'a> Marker<'a> {
                 return Ok(true);
             };
             let links = match self.collecting.look(|| self.store.get(&cid)) {
-                Ok(Some(block)) => links_of(&block),
+                Ok(Some(block)) => {
+                    self.tagged.extend(tagged_by(&block));
+                    links_of(&block)
+                }
                 Ok(None) => None,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
                 Err(error) => return Err(error),
@@ -340,7 +360,7 @@ impl<'a> Marker<'a> {
             self.look_at(&name)?;
             let _never = self.follow(on)?;
         }
-        Ok(())
+        self.follow_tags()
     }
 
     /// Looks at what changed since the last look, if that is quick; whether all was looked at.

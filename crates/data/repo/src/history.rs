@@ -6,7 +6,7 @@ use std::sync::Arc;
 use allod_identity::Verified;
 
 use crate::error::RepoError;
-use crate::ids::{BranchName, CommitId};
+use crate::ids::{BranchName, CommitId, TagName};
 use crate::repo::{Heads, Repo};
 use crate::statements::Commit;
 
@@ -219,14 +219,21 @@ impl Repo {
         Ok(next)
     }
 
-    /// Finds a commit by the beginning or the end of its id's text, by a branch's name if that has
-    /// one head, or by its whole id.
+    /// Finds a commit by the beginning or the end of its id's text, by a branch's name (all of its
+    /// heads), by a tag, or by its whole id. Fails with [`RepoError::NoCommit`] if the commit of a
+    /// tag is not here.
     pub fn find(&self, text: &str) -> Result<Vec<CommitId>, RepoError> {
         if let Ok(branch) = text.parse::<BranchName>() {
             let heads = self.heads(&branch)?;
             if !heads.is_empty() {
                 return Ok(heads.into_iter().collect());
             }
+        }
+        if let Ok(name) = text.parse::<TagName>()
+            && let Some(tag) = self.tag(&name)?
+        {
+            self.commit(tag.commit)?;
+            return Ok(vec![tag.commit]);
         }
         if let Ok(id) = text.parse::<CommitId>() {
             return Ok(if self.has_commit(id)? {

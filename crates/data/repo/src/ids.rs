@@ -65,18 +65,44 @@ cid_newtype!(
     CommitId
 );
 
-/// The longest branch name, in bytes.
-const BRANCH_BYTES_MAX: usize = 128;
+/// The longest name of a branch or tag, in bytes.
+const NAME_BYTES_MAX: usize = 128;
 
 /// The name of a branch (`specs/22-repo.md`, "Commits").
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BranchName(String);
 
-/// A text is not a branch name. Blame: whoever wrote it.
+/// The name of a tag: a text that could name a branch.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct TagName(String);
+
+impl TagName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TagName {
+    type Err = BadBranchName;
+
+    fn from_str(text: &str) -> Result<Self, BadBranchName> {
+        check_name(text.to_owned()).map(Self)
+    }
+}
+
+impl fmt::Display for TagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A text names no branch and no tag. Blame: whoever wrote it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "a branch name is 1 to 128 of a-z A-Z 0-9 . _ - / without empty segments, segments that begin \
+    "the name of a branch or tag is 1 to 128 of a-z A-Z 0-9 . _ - / without empty segments, segments that begin \
      with . or -, or end with .lock, and is not HEAD"
 )]
 pub struct BadBranchName;
@@ -107,29 +133,29 @@ impl BranchName {
     }
 }
 
+/// Whether branches and tags may have this name: the one place that decides it.
 #[expect(
     clippy::case_sensitive_file_extension_comparisons,
     reason = "the rule is about these five bytes, not about files"
 )]
+fn check_name(text: String) -> Result<String, BadBranchName> {
+    let segment = |segment: &str| {
+        !segment.is_empty()
+            && !segment.starts_with(['.', '-'])
+            && !segment.ends_with(".lock")
+            && segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let valid = text.len() <= NAME_BYTES_MAX && text != "HEAD" && text.split('/').all(segment);
+    if valid { Ok(text) } else { Err(BadBranchName) }
+}
+
 impl TryFrom<String> for BranchName {
     type Error = BadBranchName;
 
     fn try_from(text: String) -> Result<Self, BadBranchName> {
-        let segment = |segment: &str| {
-            !segment.is_empty()
-                && !segment.starts_with(['.', '-'])
-                && !segment.ends_with(".lock")
-                && segment
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
-        let valid =
-            text.len() <= BRANCH_BYTES_MAX && text != "HEAD" && text.split('/').all(segment);
-        if valid {
-            Ok(Self(text))
-        } else {
-            Err(BadBranchName)
-        }
+        check_name(text).map(Self)
     }
 }
 
@@ -168,6 +194,7 @@ mod tests {
             &long,
         ] {
             assert_eq!(bad.parse::<BranchName>(), Err(BadBranchName), "{bad}");
+            assert_eq!(bad.parse::<TagName>(), Err(BadBranchName), "{bad}");
         }
     }
 }

@@ -9,6 +9,8 @@
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record | both links, the commit |
 //! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way | the commits it names |
 //! | `s/<id>/merge/<branch>\0<key>` | how a conflict of it was resolved | its link |
+//! | `s/<id>/stash/<number>` | what is known of a stash | the commits it names |
+//! | `s/<id>/stash/<number>\0<key>` | an edit in it, as it was staged | its link |
 //! | `keylog/<agent>` | the events of an agent's key log, a list of links | the events |
 //! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives | what they name |
 //! | `pin/<cid>` | empty; keeps a block that nothing else refers to | the block |
@@ -17,7 +19,7 @@
 //! What roots what is one rule without a list of kinds: every CID that a reference spells, but for
 //! those of marks (REPO-60). A new kind is kept by it, if it spells whole CIDs.
 //!
-//! Ids and agents are bytes. A branch name has no zero byte, and a digest has 32 bytes, so each
+//! Ids and agents are bytes, a number is 8 of them, big-endian. A branch name has no zero byte, and a digest has 32 bytes, so each
 //! name has one reading whatever the key.
 
 use allod_blocks::Cid;
@@ -112,4 +114,21 @@ pub(crate) fn merge(id: SpaceId, branch: &BranchName) -> Vec<u8> {
 
 pub(crate) fn resolution(id: SpaceId, branch: &BranchName, key: &[u8]) -> Vec<u8> {
     [&merge(id, branch)[..], key].concat()
+}
+
+pub(crate) fn stashes(id: SpaceId) -> Vec<u8> {
+    scoped(id, "stash")
+}
+
+pub(crate) fn stash(id: SpaceId, number: u64) -> Vec<u8> {
+    [&stashes(id)[..], &number.to_be_bytes()].concat()
+}
+
+pub(crate) fn stashed(id: SpaceId, number: u64, key: &[u8]) -> Vec<u8> {
+    [&stash(id, number)[..], b"\0", key].concat()
+}
+
+/// After all references of a stash, and before those of the next.
+pub(crate) fn stash_end(id: SpaceId, number: u64) -> Vec<u8> {
+    [&stash(id, number)[..], b"\x01"].concat()
 }

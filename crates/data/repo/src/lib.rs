@@ -1,6 +1,7 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE).
+//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE),
+//! `specs/24-work.md` (WORK).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -54,9 +55,12 @@ mod repair;
 mod repo;
 mod resolve;
 mod stamp;
+mod stash;
 mod statements;
+mod tags;
 mod threeway;
 mod transaction;
+mod undo;
 mod view;
 mod work;
 mod write;
@@ -75,7 +79,7 @@ pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
 pub use crate::history::Log;
-pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId};
+pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
 pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
 pub use crate::objects::{ATTRIBUTES_MAX, OBJECT_NAME_BYTES_MAX, Object, ObjectError, Ref};
@@ -91,8 +95,10 @@ pub use crate::resolve::{
     Rule, Strategy,
 };
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
+pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
-pub use crate::transaction::Transaction;
+pub use crate::tags::{TAG_MESSAGE_BYTES_MAX, Tag};
+pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
 pub use crate::work::{Edit, Staged};
 

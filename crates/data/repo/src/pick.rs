@@ -70,6 +70,9 @@ impl Repo {
         if to != branch && (to.is_meta() || !self.heads(to)?.is_empty()) {
             return Err(RepoError::BranchExists(to.clone()));
         }
+        if to != branch {
+            self.check_name(to.as_str())?;
+        }
         let todo = self.missing(&heads, &onto)?;
         // It stands there already, or has nothing of its own to carry there.
         if todo.is_empty() || self.has_all(&heads, &onto)? {

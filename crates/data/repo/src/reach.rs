@@ -4,6 +4,7 @@ use allod_blocks::{Block, Cid, Codec, block_links};
 use allod_tree::Node;
 
 use crate::entry::{Entry, State};
+use crate::tags::TAG_PREFIX;
 
 /// What a block leads to (REPO-62); `None` if it cannot be read.
 pub(crate) fn links_of(block: &Block) -> Option<Vec<Cid>> {
@@ -30,6 +31,23 @@ pub(crate) fn links_of(block: &Block) -> Option<Vec<Cid>> {
         }
     }
     Some(links)
+}
+
+/// What the tags in a node of a tree name (REPO-33). It may be elsewhere, so that nothing is lost
+/// where it is not here.
+pub(crate) fn tagged_by(block: &Block) -> Vec<Cid> {
+    let Ok(node) = Node::decode(block.bytes()) else {
+        return Vec::new();
+    };
+    let last = node.len().checked_sub(1).and_then(|last| node.key(last));
+    if !node.is_leaf() || last.is_none_or(|last| *last < *TAG_PREFIX.as_bytes()) {
+        return Vec::new();
+    }
+    node.entries()
+        .skip_while(|(key, _)| **key < *TAG_PREFIX.as_bytes())
+        .take_while(|(key, _)| key.starts_with(TAG_PREFIX.as_bytes()))
+        .flat_map(|(_, value)| cids_in(&value))
+        .collect()
 }
 
 /// The length of a CIDv1 of a block, in bytes (BLOCKS-1).

@@ -239,6 +239,9 @@ impl Repo {
     }
 
     /// Makes a branch that starts at `heads`, all of which must be commits of this space.
+    ///
+    /// Fails with [`RepoError::BranchExists`], or [`RepoError::NameTaken`] if a branch or tag has
+    /// the name but for its case.
     pub fn create_branch(&self, name: &BranchName, heads: &Heads) -> Result<(), RepoError> {
         if name.is_meta() {
             return Err(RepoError::BranchExists(name.clone()));
@@ -247,6 +250,10 @@ impl Repo {
         for head in heads {
             self.observe(self.commit(*head)?.payload().stamp);
         }
+        if self.read_heads(name)?.0.is_some() {
+            return Err(RepoError::BranchExists(name.clone()));
+        }
+        self.check_name(name.as_str())?;
         if self.branches()?.len() >= BRANCHES_MAX {
             return Err(RepoError::TooLong {
                 what: "the list of branches",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use allod_blocks::{Batch, Block};
+use allod_blocks::{Batch, Block, Cid};
 use bytes::Bytes;
 
 use crate::entry::{Entry, State};
@@ -25,12 +25,44 @@ pub struct Transaction {
     branch: BranchName,
     snapshot: View,
     writes: BTreeMap<Bytes, State>,
+    /// What writes link to, those that were forgotten among them.
     blocks: Vec<Block>,
+    /// Writes by the number of the savepoint, in the order in which they were made.
+    savepoints: Vec<(u64, BTreeMap<Bytes, State>)>,
+    savepoints_made: u64,
     read_keys: BTreeSet<Bytes>,
     read_spans: Vec<Span>,
 }
 
+/// A moment of a transaction that it can go back to (REPO-24).
+#[derive(Clone, Copy, Debug)]
+pub struct Savepoint(u64);
+
 impl Repo {
+    /// Runs `work` in a transaction and commits it; if the branch was changed by somebody else
+    /// meanwhile, all of it again, at most `retries` times more (REPO-25).
+    ///
+    /// Fails with what `work` fails with, with what [`Transaction::commit`] fails with, and with
+    /// its [`RepoError::Conflict`] or [`RepoError::Contended`] after the last try.
+    pub fn transact<T, E: From<RepoError>>(
+        &self,
+        branch: &BranchName,
+        author: Author<'_>,
+        message: &str,
+        (retries, now_ms): (u32, u64),
+        mut work: impl FnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<(CommitId, T), E> {
+        let mut left = retries;
+        loop {
+            let mut transaction = self.begin(branch)?;
+            let made = work(&mut transaction)?;
+            match transaction.commit(author, message, now_ms) {
+                Err(RepoError::Conflict { .. } | RepoError::Contended(_)) if left > 0 => left -= 1,
+                other => return Ok((other?, made)),
+            }
+        }
+    }
+
     /// Begins a transaction on the state that a branch has now.
     pub fn begin(&self, branch: &BranchName) -> Result<Transaction, RepoError> {
         Ok(Transaction {
@@ -39,6 +71,8 @@ impl Repo {
             branch: branch.clone(),
             writes: BTreeMap::new(),
             blocks: Vec::new(),
+            savepoints: Vec::new(),
+            savepoints_made: 0,
             read_keys: BTreeSet::new(),
             read_spans: Vec::new(),
         })
@@ -104,6 +138,29 @@ impl Transaction {
         Ok(())
     }
 
+    /// Remembers the writes made so far. Costs what they are many.
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.savepoints_made += 1;
+        self.savepoints
+            .push((self.savepoints_made, self.writes.clone()));
+        Savepoint(self.savepoints_made)
+    }
+
+    /// Forgets the writes made since a savepoint, and the savepoints made after it. What was read
+    /// since still counts when it commits (REPO-24).
+    ///
+    /// Fails with [`RepoError::NoSavepoint`], and changes nothing, if it was forgotten.
+    pub fn rollback_to(&mut self, savepoint: Savepoint) -> Result<(), RepoError> {
+        let mut kept = self.savepoints.iter();
+        let at = kept.position(|(number, _)| *number == savepoint.0);
+        let at = at.ok_or(RepoError::NoSavepoint)?;
+        self.savepoints.truncate(at + 1);
+        if let Some((_, writes)) = self.savepoints.last() {
+            self.writes.clone_from(writes);
+        }
+        Ok(())
+    }
+
     /// Forgets everything. The same as dropping the transaction, said aloud.
     #[expect(clippy::unused_self, reason = "it consumes the transaction")]
     pub fn rollback(self) {}
@@ -111,7 +168,7 @@ impl Transaction {
     /// Commits the writes. Fails with [`RepoError::Conflict`], and changes nothing, if what the
     /// transaction read or writes was changed on the branch since it began.
     pub fn commit(
-        self,
+        mut self,
         author: Author<'_>,
         message: &str,
         now_ms: u64,
@@ -119,6 +176,15 @@ impl Transaction {
         if self.writes.is_empty() {
             return Err(RepoError::NothingStaged);
         }
+        let linked: BTreeSet<&Cid> = self
+            .writes
+            .values()
+            .filter_map(|state| match state {
+                State::Link(cid) => Some(cid),
+                State::Value(_) | State::Tombstone => None,
+            })
+            .collect();
+        self.blocks.retain(|block| linked.contains(block.cid()));
         let mut newest = crate::stamp::Stamp::default();
         let entries: Entries = self
             .writes

@@ -1,6 +1,6 @@
 //! The working set: edits that are durable but not yet committed (REPO-20).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Repo, lock};
 use crate::view::{Item, Span, View, check_key, decode, state_of};
+use crate::write::Entries;
 
 /// References read or removed at a time.
 const PAGE: usize = 4096;
@@ -174,17 +175,76 @@ impl Repo {
 
     /// Drops what is staged on a branch; returns how many keys that were.
     pub fn unstage(&self, branch: &BranchName) -> Result<usize, RepoError> {
+        self.drop_staged(branch, &|_key| true)
+    }
+
+    /// Drops what is staged of these keys, all of it or nothing; returns how many there were.
+    ///
+    /// Fails with [`RepoError::NotStaged`] if one of them is not staged.
+    pub fn unstage_keys(
+        &self,
+        branch: &BranchName,
+        keys: &BTreeSet<Bytes>,
+    ) -> Result<usize, RepoError> {
+        let staged = self.staged(branch)?;
+        if let Some(key) = keys.iter().find(|key| staged.get(key).is_none()) {
+            return Err(RepoError::NotStaged { key: key.to_vec() });
+        }
+        self.drop_staged(branch, &|key| keys.contains(key))
+    }
+
+    fn drop_staged(
+        &self,
+        branch: &BranchName,
+        which: &dyn Fn(&Bytes) -> bool,
+    ) -> Result<usize, RepoError> {
         loop {
             let staged = self.staged(branch)?;
+            let edits = staged.iter().filter(|(key, _)| which(key));
+            let edits = edits.map(|(key, entry)| (key.clone(), entry.clone()));
+            let dropped = Staged {
+                edits: edits.collect(),
+            };
             let mut batch = Batch::new();
-            self.consume(branch, &staged, &mut batch);
+            self.consume(branch, &dropped, &mut batch);
             let mut all = lock(&self.inner.staged);
             // A key that was staged anew meanwhile is another edit: look again.
             if let BatchOutcome::Done { .. } = self.inner.store.commit(batch)? {
-                forget(all.entry(branch.clone()).or_default(), &staged);
-                return Ok(staged.len());
+                forget(all.entry(branch.clone()).or_default(), &dropped);
+                return Ok(dropped.len());
             }
         }
+    }
+
+    /// Stages encoded entries of some of `keys`, in one batch with what `batch` has. `false` if what
+    /// is staged of `keys` is not as it was `seen`, or something else that the batch expects.
+    pub(crate) fn stage_over<'a>(
+        &self,
+        branch: &BranchName,
+        seen: &Staged,
+        keys: impl Iterator<Item = &'a Bytes>,
+        entries: &Entries,
+        mut batch: Batch,
+    ) -> Result<bool, RepoError> {
+        let mut added = BTreeMap::new();
+        for key in keys {
+            let before = seen.get(key).map(Entry::encode);
+            let after = entries.get(key).cloned();
+            if let Some(entry) = &after {
+                added.insert(key.clone(), decode(entry)?);
+            }
+            let name = layout::staged(self.inner.id, branch, key);
+            let after = after.or_else(|| before.clone());
+            batch.set_ref(name, Expect::read(before), after);
+        }
+        let mut staged = lock(&self.inner.staged);
+        if let BatchOutcome::Moved { .. } = self.inner.store.commit(batch)? {
+            return Ok(false);
+        }
+        Arc::make_mut(staged.entry(branch.clone()).or_default())
+            .edits
+            .extend(added);
+        Ok(true)
     }
 
     /// Adds to `batch` the removal of the staged edits in `consumed` (REPO-21). An edit that was

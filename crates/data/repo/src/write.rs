@@ -20,6 +20,8 @@ use crate::repo::{
 };
 use crate::stamp::Stamp;
 use crate::statements::{Commit, MESSAGE_BYTES_MAX, PARENTS_MAX};
+use crate::tags::check_tag;
+use crate::view::decode;
 use crate::work::{Staged, forget};
 
 /// How often a commit is made anew because the branch moved meanwhile.
@@ -148,6 +150,12 @@ impl Repo {
         }
         self.check_writer(draft.branch, &draft.author)?;
         let (base, joined) = self.joined(parents)?;
+        if draft.branch.is_meta() {
+            for (key, entry) in entries {
+                let before = base.get(key)?;
+                check_tag(draft.branch, key, before.as_ref(), &decode(entry)?)?;
+            }
+        }
         joined
             .iter()
             .chain(draft.blocks)
@@ -161,7 +169,8 @@ impl Repo {
         Ok((id, tree))
     }
 
-    /// Adds to `batch` the move of a branch from the heads that were read to `next`.
+    /// Adds to `batch` the move of a branch from the heads that were read to `next`; without any
+    /// the branch is gone.
     pub(crate) fn move_heads(
         &self,
         branch: &BranchName,
@@ -174,7 +183,8 @@ impl Repo {
             self.rely_on(*head, batch);
         }
         let name = layout::head(self.inner.id, branch);
-        batch.set_ref(name, Expect::read(raw), Some(encode_heads(next)?));
+        let value = (!next.is_empty()).then(|| encode_heads(next)).transpose()?;
+        batch.set_ref(name, Expect::read(raw), value);
         batch.append(RefMove::new(self.id(), branch, heads, next).encode()?);
         Ok(())
     }

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
@@ -106,6 +107,10 @@ pub(crate) enum Command {
         #[arg(short = 'm', long, value_name = "TEXT")]
         message: String,
     },
+    /// Drop staged edits of the current branch, all of them or none
+    Unstage(Unstage),
+    /// Put by what is staged on the current branch, and bring it back later
+    Stash(StashArgs),
     /// Show where a space stands
     Status,
     /// Show the history, newest first
@@ -123,6 +128,8 @@ pub(crate) enum Command {
     Blame(BlameArgs),
     /// Find the commit that made the data bad, with few tests
     Bisect(BisectArgs),
+    /// Take a move of a branch back
+    Undo(Undo),
     /// Show a commit and what it changed
     Show {
         /// The commit, or enough of its id, or a branch
@@ -151,6 +158,8 @@ pub(crate) enum Command {
         #[arg(long, requires = "delete")]
         force: bool,
     },
+    /// List tags, make one, or delete one; only the owner of the space may
+    Tag(TagArgs),
     /// Go to a branch; what is staged stays with the branch it was staged on
     Switch {
         /// The branch, or with --detach a commit
@@ -252,6 +261,7 @@ impl Command {
             | Self::CherryPick(_)
             | Self::Revert(_)
             | Self::Rebase(_) => true,
+            Self::Tag(options) => options.name.is_some(),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
             Self::Space { command } => {

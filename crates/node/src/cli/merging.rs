@@ -29,7 +29,7 @@ fn named_branch(node: &Node, repo: &Repo, name: Option<&str>) -> Result<BranchNa
 }
 
 impl Decide {
-    fn rules(&self) -> Result<Vec<Rule>> {
+    pub(crate) fn rules(&self) -> Result<Vec<Rule>> {
         let mut rules = Vec::new();
         for text in &self.strategy {
             let (pattern, name) = text.rsplit_once('=').ok_or_else(|| {
@@ -62,7 +62,7 @@ fn rule(pattern: &str, name: &str) -> Result<Rule> {
 }
 
 /// What decides conflicts in this program: rules, and no merge types yet.
-fn resolving(rules: &[Rule]) -> Resolving<'_> {
+pub(crate) fn resolving(rules: &[Rule]) -> Resolving<'_> {
     Resolving {
         rules,
         ..Resolving::default()
@@ -158,7 +158,7 @@ pub(crate) fn rebase(
 }
 
 /// Whether any peer was in a session about the space, and so may have what was here then.
-fn was_shared(node: &Node, repo: &Repo) -> Result<bool> {
+pub(crate) fn was_shared(node: &Node, repo: &Repo) -> Result<bool> {
     let peers = node.peers(repo)?;
     Ok(peers.iter().any(|(_, peer)| peer.synced_ms.is_some()))
 }
@@ -223,16 +223,16 @@ fn tell(
     }
 }
 
-fn whole(ids: &[CommitId]) -> Vec<String> {
+pub(crate) fn whole(ids: &[CommitId]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-fn short(ids: &[CommitId]) -> String {
+pub(crate) fn short(ids: &[CommitId]) -> String {
     let ids: Vec<String> = ids.iter().map(CommitId::short).collect();
     ids.join(", ")
 }
 
-fn keys(keys: &Keys) -> Vec<String> {
+pub(crate) fn keys(keys: &Keys) -> Vec<String> {
     keys.first.iter().map(|key| key_text(key)).collect()
 }
 
@@ -308,7 +308,7 @@ fn side_text(entry: Option<&Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), state_text)
 }
 
-fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> Value {
+pub(crate) fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> Value {
     let side = |entry: &Option<Entry>| {
         entry
             .as_ref()
@@ -326,7 +326,7 @@ fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> Value {
     })
 }
 
-fn conflict_text(conflict: &MergeConflict, resolved: Option<&str>) -> String {
+pub(crate) fn conflict_text(conflict: &MergeConflict, resolved: Option<&str>) -> String {
     let mut text = format!(
         "{}\n  base    {}\n  ours    {}\n  theirs  {}",
         key_text(&conflict.key),

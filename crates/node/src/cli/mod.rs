@@ -15,7 +15,11 @@ mod merge_args;
 mod merging;
 mod net;
 mod space;
+mod tags;
+mod undo;
 mod values;
+mod work_args;
+mod working;
 
 use std::io::{IsTerminal as _, stderr, stdin, stdout};
 use std::path::PathBuf;
@@ -150,6 +154,8 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Add { file } => values::add(node, file, io),
         Command::Cat { cid } => values::cat(node, cid, io),
         Command::Commit { message } => history::commit(node, space, message, io),
+        Command::Unstage(options) => working::unstage(node, space, options, io),
+        Command::Stash(options) => working::stash(node, space, options, io),
         Command::Status => history::status(node, space, io),
         Command::Log {
             limit,
@@ -159,6 +165,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Log { limit, from, .. } => history::log(node, space, *limit, from.as_deref(), io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
+        Command::Undo(options) => undo::undo(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
         Command::Diff { from, to } => {
             history::diff(node, space, from.as_deref(), to.as_deref(), io)
@@ -172,6 +179,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Branch { name, at, .. } => {
             history::branch(node, space, name.as_deref(), at.as_deref(), io)
         }
+        Command::Tag(options) => tags::tag(node, space, options, io),
         Command::Switch {
             name,
             detach,

@@ -51,7 +51,7 @@ fn names_that_mean_nothing() {
         .fails(1, &["no commit or branch"]);
     home.run(&["switch", "nothing"]).fails(1, &["no branch"]);
     home.run(&["branch", "bad..name/"])
-        .fails(2, &["a branch name"]);
+        .fails(2, &["the name of a branch"]);
     home.run(&["cat", "hello"]).fails(1, &["names nothing"]);
     let absent = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
     home.run(&["cat", absent]).fails(1, &["missing"]);

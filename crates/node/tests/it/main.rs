@@ -15,3 +15,4 @@ mod kill;
 mod merging;
 mod running;
 mod tour;
+mod working;

@@ -107,6 +107,40 @@ fn what_waits_in_a_merge_stays() {
 }
 
 #[test]
+fn what_a_tag_a_stash_or_the_log_names_stays() {
+    let ada = Person::new(1);
+    let repo = space_in(&ada, Arc::new(MemoryStore::new()));
+    put(&repo, &ada, &[("a", Some("1"))], START);
+    let tagged = dead_branch(&repo, &ada, 3);
+    let commit = *tagged.first().unwrap();
+    let name = "kept".parse().unwrap();
+    repo.create_tag(&name, commit, "", ada.author(), START)
+        .unwrap();
+    let large = "put by ".repeat(1000);
+    let edit = Edit::Put(Bytes::from(large.clone().into_bytes()));
+    repo.stage(&main(), [(Bytes::from("b"), edit)], START)
+        .unwrap();
+    let number = repo.stash(&main(), "", START).unwrap();
+    gc(&repo);
+    gc(&repo);
+    assert_eq!(repo.find("kept").unwrap(), [commit]);
+    let view = repo.at(commit).unwrap();
+    assert_eq!(view.range(&Span::prefix(b"dead/"), false).count(), 3);
+    for item in view.range(&Span::all(), false) {
+        view.content(&item.unwrap().1).unwrap();
+    }
+    let popped = repo.unstash(&main(), number, true, Resolving::default(), START);
+    assert!(popped.is_ok(), "{popped:?}");
+    let there = repo.working(&main()).unwrap().get(b"b").unwrap();
+    assert_eq!(there, Some(Content::Bytes(large.into())));
+    // Without the tag it goes, once the log may forget it too.
+    repo.delete_tag(&name, ada.author(), START).unwrap();
+    gc(&repo);
+    assert!(repo.commit(commit).is_ok(), "meta's history still names it");
+    assert_sound(&repo);
+}
+
+#[test]
 fn what_is_reachable_stays_and_the_rest_goes() {
     let ada = Person::new(1);
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());

@@ -48,7 +48,16 @@ fn staged_edits_show_in_the_working_view_only() {
     );
     assert_eq!(working.get(b"b").unwrap(), None);
 
-    assert_eq!(repo.unstage(&main()).unwrap(), 3);
+    let some = ["bb", "nothing"].map(Bytes::from).into();
+    assert!(matches!(
+        fault(repo.unstage_keys(&main(), &some)),
+        RepoError::NotStaged { key } if key == b"nothing"
+    ));
+    assert_eq!(keys(false), ["a", "bb", "c"], "all of them or none");
+    let some = [Bytes::from("bb")].into();
+    assert_eq!(repo.unstage_keys(&main(), &some).unwrap(), 1);
+    assert_eq!(keys(false), ["a", "c"]);
+    assert_eq!(repo.unstage(&main()).unwrap(), 2);
     assert_eq!(keys(false), ["a", "b", "c"]);
     assert!(matches!(
         fault(repo.commit_staged(&main(), ada.author(), "nothing", START)),

@@ -1,8 +1,11 @@
 //! REPO-22: transactions.
 
-use allod_repo::{Content, RepoError, Span};
+use std::collections::BTreeMap;
 
-use crate::world::{Person, START, all, fault, get, main, put, space};
+use allod_repo::{Content, RepoError, Span, Transaction};
+use proptest::prelude::*;
+
+use crate::world::{Person, START, all, fault, get, main, put, scale, space};
 
 #[test]
 fn a_transaction_commits_whole_or_not_at_all() {
@@ -99,4 +102,135 @@ fn concurrent_increments_are_not_lost() {
         }
     });
     assert_eq!(get(&repo, "n").as_deref(), Some("40"));
+}
+
+fn number(tx: &mut Transaction) -> Result<u64, RepoError> {
+    let Some(Content::Bytes(n)) = tx.get(b"n")? else {
+        panic!("a number")
+    };
+    Ok(std::str::from_utf8(&n).unwrap().parse().unwrap())
+}
+
+/// REPO-25.
+#[test]
+fn a_transaction_is_repeated_as_often_as_was_said() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    put(&repo, &ada, &[("n", Some("0"))], START);
+    let disturbed = |retries, times| {
+        let mut runs = 0;
+        let done = repo.transact(&main(), ada.author(), "count", (retries, START), |tx| {
+            let n = number(tx)?;
+            runs += 1;
+            if runs <= times {
+                put(&repo, &ada, &[("n", Some(&(n + 10).to_string()))], START);
+            }
+            tx.put("n", (n + 1).to_string())?;
+            Ok::<_, RepoError>(n)
+        });
+        (done.map(|(_, n)| n), runs)
+    };
+    let (done, runs) = disturbed(2, 2);
+    assert_eq!((done.unwrap(), runs), (20, 3));
+    assert_eq!(get(&repo, "n").as_deref(), Some("21"));
+    let (done, runs) = disturbed(2, 3);
+    assert!(matches!(fault(done), RepoError::Conflict { .. }));
+    assert_eq!(runs, 3);
+    assert_eq!(get(&repo, "n").as_deref(), Some("51"), "nothing of its own");
+    let failed = repo.transact(&main(), ada.author(), "", (9, START), |tx| {
+        tx.put("n", "lost")?;
+        Err::<(), _>(RepoError::NothingStaged)
+    });
+    assert!(matches!(fault(failed), RepoError::NothingStaged));
+    assert_eq!(get(&repo, "n").as_deref(), Some("51"));
+}
+
+/// REPO-24: a read that was followed by going back still counts.
+#[test]
+fn going_back_forgets_no_read() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    put(&repo, &ada, &[("n", Some("0"))], START);
+    let mut tx = repo.begin(&main()).unwrap();
+    let start = tx.savepoint();
+    number(&mut tx).unwrap();
+    tx.put("x", "1").unwrap();
+    tx.rollback_to(start).unwrap();
+    tx.put("y", "1").unwrap();
+    put(&repo, &ada, &[("n", Some("1"))], START);
+    let lost = tx.commit(ada.author(), "", START);
+    assert!(matches!(fault(lost), RepoError::Conflict { key } if key == b"n"));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Put(u8, u16),
+    Delete(u8),
+    Save,
+    Back(prop::sample::Index),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (0..5u8, 0..2000u16).prop_map(|(key, len)| Op::Put(key, len)),
+        1 => (0..5u8).prop_map(Op::Delete),
+        2 => Just(Op::Save),
+        2 => any::<prop::sample::Index>().prop_map(Op::Back),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64 * scale(), ..ProptestConfig::default() })]
+
+    /// A model that keeps a whole map for each savepoint. Long values are blocks of their own.
+    #[test]
+    fn savepoints_agree_with_a_stack_of_maps(ops in prop::collection::vec(op(), 1..30)) {
+        let ada = Person::new(1);
+        let repo = space(&ada);
+        let mut tx = repo.begin(&main()).unwrap();
+        let mut now: BTreeMap<String, String> = BTreeMap::new();
+        let mut saved = Vec::new();
+        let mut stack: Vec<(usize, BTreeMap<String, String>)> = Vec::new();
+        for (step, op) in ops.into_iter().enumerate() {
+            match op {
+                Op::Put(key, len) => {
+                    let value = format!("{step}{}", "x".repeat(len.into()));
+                    tx.put(format!("k{key}"), value.clone()).unwrap();
+                    now.insert(format!("k{key}"), value);
+                }
+                Op::Delete(key) => {
+                    tx.delete(format!("k{key}")).unwrap();
+                    now.remove(&format!("k{key}"));
+                }
+                Op::Save => {
+                    stack.push((saved.len(), now.clone()));
+                    saved.push(tx.savepoint());
+                }
+                Op::Back(index) if !saved.is_empty() => {
+                    let number = index.index(saved.len());
+                    match stack.iter().position(|(made, _)| *made == number) {
+                        Some(at) => {
+                            tx.rollback_to(saved[number]).unwrap();
+                            stack.truncate(at + 1);
+                            now.clone_from(&stack[at].1);
+                        }
+                        None => {
+                            let gone = tx.rollback_to(saved[number]);
+                            prop_assert!(matches!(gone, Err(RepoError::NoSavepoint)));
+                        }
+                    }
+                }
+                Op::Back(_) => {}
+            }
+            for key in (0..5).map(|key| format!("k{key}")) {
+                let value = now.get(&key).map(|value| Content::Bytes(value.clone().into()));
+                prop_assert_eq!(tx.get(key.as_bytes()).unwrap(), value);
+            }
+        }
+        tx.put("end", "1").unwrap();
+        now.insert("end".into(), "1".into());
+        tx.commit(ada.author(), "", START).unwrap();
+        prop_assert_eq!(all(&repo), now.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(repo.check(&mut |_, _| {}).unwrap().problem_count, 0);
+    }
 }
