@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::error::NodeError;
 
 /// The version of `config.json`.
-const CONFIG_VERSION: u32 = 1;
+const CONFIG_VERSION: u32 = 2;
 
 /// The engine that keeps the store.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -159,7 +159,7 @@ impl Home {
         let config: HomeConfig = serde_json::from_str(&text)
             .map_err(|error| NodeError::Config(path.clone(), error.to_string()))?;
         if config.version != CONFIG_VERSION {
-            let text = format!("version {} is not known", config.version);
+            let text = format!("made by another version of allod (form {})", config.version);
             return Err(NodeError::Config(path, text));
         }
         Ok(config)

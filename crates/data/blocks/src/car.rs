@@ -178,7 +178,9 @@ pub fn block_links(block: &Block) -> Result<Vec<Cid>, PbError> {
     }
 }
 
-fn cbor_links(bytes: &[u8]) -> Option<Vec<Cid>> {
+/// The links of DAG-CBOR, in the order in which they stand; `None` for what is none.
+#[must_use]
+pub fn cbor_links(bytes: &[u8]) -> Option<Vec<Cid>> {
     let mut links = Vec::new();
     let mut rest = bytes;
     // Items still to be read; every item takes at least a byte, so the loop is bounded.

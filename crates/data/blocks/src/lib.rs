@@ -41,7 +41,9 @@ mod store;
 mod uses;
 
 pub use crate::block::{BLOCK_BYTES_MAX, Block, BlockError, Codec, sha256_cid};
-pub use crate::car::{CarError, CarInfo, block_links, export_car, export_car_with, import_car};
+pub use crate::car::{
+    CarError, CarInfo, block_links, cbor_links, export_car, export_car_with, import_car,
+};
 pub use crate::dag_pb::PbError;
 pub use crate::faulty::{Fault, FaultyStore};
 pub use crate::file::{

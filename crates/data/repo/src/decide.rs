@@ -18,6 +18,7 @@ impl Repo {
         key: &[u8],
         resolution: Resolution,
     ) -> Result<(), RepoError> {
+        let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let (task, stored) = self.task_of(branch)?;
             let three = self.sides(branch, &task)?.three(key)?;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::layout;
-use crate::reach::{cids_in, links_of, tagged_by, texts_in};
+use crate::reach::{cids_in, hints_in_reference, hints_of, links_of, roots_of};
 use crate::repo::Repo;
 
 /// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
@@ -160,8 +160,8 @@ struct Marker<'a> {
     marked: Marked,
     /// Marked, and not yet read.
     open: Vec<Cid>,
-    /// What tags name, and was not yet looked for.
-    tagged: Vec<Cid>,
+    /// What is named and need not be here, and was not yet looked for.
+    hints: Vec<Cid>,
     /// References that changed and were not yet looked at.
     changed: Vec<Bytes>,
     /// Whether more changed than anybody remembers.
@@ -179,7 +179,7 @@ impl<'a> Marker<'a> {
             collecting,
             marked: Marked::new(),
             open: Vec::new(),
-            tagged: Vec::new(),
+            hints: Vec::new(),
             changed: Vec::new(),
             rescan: false,
             needed: true,
@@ -213,14 +213,19 @@ impl<'a> Marker<'a> {
             }
         }
         self.check_whole()?;
-        self.follow_tags()?;
+        self.follow_hints()?;
         Ok(progress(GcPhase::Mark, self.marked.len()))
     }
 
-    /// Keeps what tags name, as far as it is here.
-    fn follow_tags(&mut self) -> Result<(), StoreError> {
+    fn hint(&mut self, cids: Vec<Cid>) {
+        let new = cids.into_iter().filter(|cid| !self.marked.contains(cid));
+        self.hints.extend(new);
+    }
+
+    /// Keeps what is named, as far as it is here.
+    fn follow_hints(&mut self) -> Result<(), StoreError> {
         let needed = std::mem::replace(&mut self.needed, false);
-        while let Some(cid) = self.tagged.pop() {
+        while let Some(cid) = self.hints.pop() {
             if self.collecting.look(|| self.store.has(&cid))? {
                 self.mark([cid]);
                 let _never = self.follow(&mut |_, _| ControlFlow::Continue(()))?;
@@ -270,9 +275,8 @@ impl<'a> Marker<'a> {
             Some(commit) if !self.store.uses().is_used(&commit) => {}
             Some(commit) => self.mark([commit]),
             None => {
-                self.mark(cids_in(name));
-                self.mark(cids_in(value));
-                self.mark(texts_in(value));
+                self.mark(roots_of(name, value));
+                self.hint(hints_in_reference(name, value));
             }
         }
     }
@@ -306,7 +310,7 @@ impl<'a> Marker<'a> {
             };
             let links = match self.collecting.look(|| self.store.get(&cid)) {
                 Ok(Some(block)) => {
-                    self.tagged.extend(tagged_by(&block));
+                    self.hint(hints_of(&block));
                     links_of(&block)
                 }
                 Ok(None) => None,
@@ -360,7 +364,7 @@ impl<'a> Marker<'a> {
             self.look_at(&name)?;
             let _never = self.follow(on)?;
         }
-        self.follow_tags()
+        self.follow_hints()
     }
 
     /// Looks at what changed since the last look, if that is quick; whether all was looked at.

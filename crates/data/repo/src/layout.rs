@@ -84,6 +84,8 @@ pub(crate) fn is_needed(name: &[u8]) -> bool {
         || name.starts_with(b"keylog/")
         || of_space(b"/head/")
         || of_space(b"/work/")
+        || of_space(b"/merge/")
+        || of_space(b"/stash/")
 }
 
 pub(crate) const PINS: &[u8] = b"pin/";

@@ -63,6 +63,9 @@ impl Repo {
     ) -> Result<Outcome, RepoError> {
         self.check_meta(branch, onto)?;
         let heads = self.heads(branch)?;
+        if heads.is_empty() {
+            return Err(RepoError::NoBranch(branch.clone()));
+        }
         let onto = self.newest_of(onto)?;
         if onto.len() > PARENTS_MAX {
             return Err(RepoError::TooManyParents);
@@ -111,7 +114,8 @@ impl Repo {
                 replay.todo.drain(..replay.todo.len().min(1));
                 job.replay()
             }
-            _ => job.nothing(),
+            Task::Pick(_) | Task::Revert(_) => job.nothing(),
+            Task::Merge(_) => Err(RepoError::NothingUnderWay(branch.clone())),
         }
     }
 

@@ -1,53 +1,70 @@
 //! What leads where: the links of blocks, and the names that references spell.
 
-use allod_blocks::{Block, Cid, Codec, block_links};
+use allod_blocks::{Block, Cid, Codec, block_links, cbor_links};
 use allod_tree::Node;
+use bytes::Bytes;
 
 use crate::entry::{Entry, State};
+use crate::layout;
 use crate::tags::TAG_PREFIX;
 
-/// What a block leads to (REPO-62); `None` if it cannot be read.
+/// What a block leads to, all of which must be there with it (REPO-62); `None` if it cannot be read.
 pub(crate) fn links_of(block: &Block) -> Option<Vec<Cid>> {
     if block.cid().codec() != Codec::DagCbor.code() {
         return block_links(block).ok();
     }
     let Ok(node) = Node::decode(block.bytes()) else {
-        return Some(cids_in(block.bytes()));
+        return Some(cbor_links(block.bytes()).unwrap_or_default());
     };
     let mut links = Vec::new();
     for index in 0..node.len() {
         if let Some(child) = node.link(index) {
             links.push(child);
-        } else if let Some(value) = node.value(index) {
-            match Entry::decode(&value) {
-                Ok(entry) => {
-                    if let State::Link(cid) = entry.state {
-                        links.push(cid);
-                    }
-                }
-                // A tree that is no space's: keep whatever it may mean.
-                Err(_) => links.extend(cids_in(&value)),
-            }
+        } else if let Some(value) = node.value(index)
+            && let Ok(entry) = Entry::decode(&value)
+            && let State::Link(cid) = entry.state
+        {
+            links.push(cid);
         }
     }
     Some(links)
 }
 
-/// What the tags in a node of a tree name (REPO-33). It may be elsewhere, so that nothing is lost
-/// where it is not here.
-pub(crate) fn tagged_by(block: &Block) -> Vec<Cid> {
-    let Ok(node) = Node::decode(block.bytes()) else {
-        return Vec::new();
-    };
-    let last = node.len().checked_sub(1).and_then(|last| node.key(last));
-    if !node.is_leaf() || last.is_none_or(|last| *last < *TAG_PREFIX.as_bytes()) {
+/// What a block names and does not lead to: what its bytes spell, if it is no node of a space's
+/// tree, and what the tags in a node name (REPO-33). It is kept if it is here, and nothing is lost
+/// where it is not: anybody can spell anything.
+pub(crate) fn hints_of(block: &Block) -> Vec<Cid> {
+    if block.cid().codec() != Codec::DagCbor.code() {
         return Vec::new();
     }
+    let Ok(node) = Node::decode(block.bytes()) else {
+        return cids_in(block.bytes());
+    };
+    let is_hint = |(key, value): &(Bytes, Bytes)| {
+        key.starts_with(TAG_PREFIX.as_bytes()) || Entry::decode(value).is_err()
+    };
     node.entries()
-        .skip_while(|(key, _)| **key < *TAG_PREFIX.as_bytes())
-        .take_while(|(key, _)| key.starts_with(TAG_PREFIX.as_bytes()))
+        .filter(is_hint)
         .flat_map(|(_, value)| cids_in(&value))
         .collect()
+}
+
+/// What a reference leads to: the links in its value, and what its name is made of (REPO-60).
+pub(crate) fn roots_of(name: &[u8], value: &[u8]) -> Vec<Cid> {
+    let named = name
+        .strip_prefix(layout::SPACES)
+        .or_else(|| name.strip_prefix(layout::PINS));
+    let mut roots = cbor_links(value).unwrap_or_default();
+    roots.extend(named.and_then(|name| Cid::try_from(name).ok()));
+    roots
+}
+
+/// What a reference names besides: all that its name and value spell. Kept if it is here.
+pub(crate) fn hints_in_reference(name: &[u8], value: &[u8]) -> Vec<Cid> {
+    let mut hints = cids_in(name);
+    hints.extend(cids_in(value));
+    hints.extend(texts_in(value));
+    hints
 }
 
 /// The length of a CIDv1 of a block, in bytes (BLOCKS-1).
@@ -69,7 +86,7 @@ pub(crate) fn cids_in(bytes: &[u8]) -> Vec<Cid> {
 }
 
 /// The names of blocks that `bytes` spell as text (BLOCKS-7).
-pub(crate) fn texts_in(bytes: &[u8]) -> Vec<Cid> {
+fn texts_in(bytes: &[u8]) -> Vec<Cid> {
     bytes
         .split(|byte| !matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
         .filter(|word| word.len() == 59 && word[0] == b'b')

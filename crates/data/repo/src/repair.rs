@@ -13,7 +13,7 @@ use crate::check::{Problem, ProblemKind};
 use crate::error::RepoError;
 use crate::event::RefMove;
 use crate::layout;
-use crate::reach::{cids_in, links_of};
+use crate::reach::{links_of, roots_of};
 
 /// Names, references or log entries read at a time.
 const PAGE: usize = 1024;
@@ -225,8 +225,8 @@ fn walk(
         for (name, value) in &page {
             let mut open: Vec<(Cid, bool)> = Vec::new();
             if layout::is_needed(name) {
-                let named = cids_in(name).into_iter().chain(cids_in(value));
-                open.extend(named.map(|cid| (cid, true)));
+                let roots = roots_of(name, value);
+                open.extend(roots.into_iter().map(|cid| (cid, true)));
             } else if let Some(commit) = layout::marked_commit(name) {
                 // A mark says that all of the commit is here (REPO-64).
                 open.push((commit, true));

@@ -381,7 +381,7 @@ fn make_branch(repo: &Repo, name: &str, at: Option<&str>, position: &Position) -
         .parse()
         .map_err(|error| Usage(format!("{name:?}: {error}")))?;
     let heads = match (at, position) {
-        (Some(at), _) => repo.find(at)?.into_iter().collect(),
+        (Some(at), _) => heads_at(repo, at)?,
         (None, Position::Branch(branch)) => repo.heads(branch)?,
         (None, Position::Detached(id)) => Heads::from([*id]),
     };

@@ -238,8 +238,7 @@ fn tell(problem: &Problem, io: &mut Io<'_>) -> Result<()> {
 
 fn damaged(problems: u64) -> Result<()> {
     bail!(
-        "{} problems; `allod check --heal PATH` fetches what is damaged from another home, \
-         `allod check --repair` lets the next `allod sync` fetch it",
+        "{} problems; `allod check --heal PATH` fetches what is damaged from another home or archive",
         count(problems)
     )
 }

@@ -11,7 +11,7 @@ use allod_blocks::{
 };
 use allod_repo::{
     BranchName, Content, Edit, GcError, GcOptions, GcPhase, GcReport, Heads, MergeOptions, Outcome,
-    Repo, RepoError, Resolution, Resolving, Span, collect_garbage, pin, pins, unpin,
+    Repo, RepoError, Resolution, Resolving, Span, check_store, collect_garbage, pin, pins, unpin,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -98,6 +98,9 @@ fn what_waits_in_a_merge_stays() {
     assert_sound(&repo);
     repo.resolve(&main(), b"a", Resolution::Theirs).unwrap();
     gc(&repo);
+    // There is no commit to leave out: what waits goes on waiting.
+    let skipped = repo.skip(&main(), ada.author(), Resolving::default(), START);
+    assert!(matches!(skipped, Err(RepoError::NothingUnderWay(_))));
     let outcome = repo.resume(&main(), ada.author(), Resolving::default(), START);
     assert!(matches!(outcome, Ok(Outcome::Done(_))), "{outcome:?}");
     gc(&repo);
@@ -137,6 +140,37 @@ fn what_a_tag_a_stash_or_the_log_names_stays() {
     repo.delete_tag(&name, ada.author(), START).unwrap();
     gc(&repo);
     assert!(repo.commit(commit).is_ok(), "meta's history still names it");
+    assert_sound(&repo);
+}
+
+#[test]
+fn what_only_looks_like_a_name_is_not_needed() {
+    let ada = Person::new(1);
+    let repo = space_in(&ada, Arc::new(MemoryStore::new()));
+    let absent = loose("nowhere");
+    let bytes = [&b"\x01\x71\x12\x20"[..], &[b'A'; 32]].concat();
+    let spelled = String::from_utf8(bytes.clone()).unwrap();
+    put(&repo, &ada, &[("a", Some(&spelled))], START);
+    let edit = |value: Vec<u8>| Edit::Put(value.into());
+    let text = format!("see ipfs://{}", absent.cid()).into_bytes();
+    let edits = [
+        (Bytes::from("note"), edit(text)),
+        (Bytes::from("bytes"), edit(bytes.clone())),
+        (Bytes::from(bytes), edit(b"in the key".to_vec())),
+    ];
+    repo.stage(&main(), edits, START).unwrap();
+    gc(&repo);
+    repo.commit_staged(&main(), ada.author(), &spelled, START)
+        .unwrap();
+    gc(&repo);
+    let on = &mut |_: &_| {};
+    let report = check_store(
+        repo.store().as_ref(),
+        on,
+        &mut |_| ControlFlow::Continue(()),
+    )
+    .unwrap();
+    assert_eq!(report.problems, 0);
     assert_sound(&repo);
 }
 
