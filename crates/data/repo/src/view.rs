@@ -1,9 +1,10 @@
 //! One state of a branch or commit, to be read.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use allod_blocks::{Block, Cid, Codec};
+use allod_blocks::{Block, Cid, Codec, Store};
 use allod_tree::Tree;
 use bytes::Bytes;
 
@@ -65,7 +66,7 @@ impl Span {
         )
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!((&self.from, &self.to), (Some(from), Some(to)) if from >= to)
     }
 
@@ -107,6 +108,22 @@ impl View {
     #[must_use]
     pub const fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// The keys of a range that have staged edits.
+    pub(crate) fn staged_keys(&self, span: &Span) -> BTreeSet<Bytes> {
+        let staged = self.staged.iter();
+        let items = staged.flat_map(|staged| staged.within(span, false));
+        items.map(|(key, _)| key).collect()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        self.repo.store()
+    }
+
+    /// What is staged over the tree.
+    pub(crate) const fn staged(&self) -> Option<&Arc<Staged>> {
+        self.staged.as_ref()
     }
 
     /// The entry of a key, tombstones included.

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
 #[derive(Debug, Parser)]
@@ -129,12 +130,9 @@ pub(crate) enum Command {
         commit: String,
     },
     /// Show what differs between two states, or what is staged
-    Diff {
-        /// The one state [default: the branch]
-        from: Option<String>,
-        /// The other state [default: the branch with what is staged]
-        to: Option<String>,
-    },
+    Diff(DiffArgs),
+    /// Stage the changes of a patch that `diff --patch` wrote: all of them or none
+    Apply(ApplyArgs),
     /// List branches, make one, or delete one
     #[command(
         after_help = "A deleted branch comes back with the next sync if a peer has it: everybody deletes it."

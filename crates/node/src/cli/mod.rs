@@ -14,6 +14,8 @@ mod keeping;
 mod merge_args;
 mod merging;
 mod net;
+mod patch_args;
+mod patching;
 mod space;
 mod values;
 
@@ -160,9 +162,8 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
-        Command::Diff { from, to } => {
-            history::diff(node, space, from.as_deref(), to.as_deref(), io)
-        }
+        Command::Diff(options) => patching::diff(node, space, options, io),
+        Command::Apply(options) => patching::apply(node, space, options, io),
         Command::Branch {
             name: Some(name),
             delete: true,

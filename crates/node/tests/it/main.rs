@@ -13,5 +13,6 @@ mod home;
 mod keeping;
 mod kill;
 mod merging;
+mod patching;
 mod running;
 mod tour;

@@ -13,6 +13,7 @@ mod entries;
 mod gc;
 mod merging;
 mod model;
+mod patches;
 mod picking;
 mod repair;
 mod replicas;
