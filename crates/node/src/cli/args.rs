@@ -117,6 +117,9 @@ pub(crate) enum Command {
         /// Only what wrote this key, with what it wrote
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
+        /// With lines that lead from commits to their parents
+        #[arg(long, conflicts_with = "key")]
+        graph: bool,
         /// From a branch or commit instead of the current branch
         from: Option<String>,
     },

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
+use crate::cli::graph::Graph;
 use crate::cli::io::{Io, as_text, count, key_text};
 use crate::cli::merging::task_text;
 use crate::cli::values::{branch as current_branch, view};
@@ -128,11 +129,12 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
 pub(crate) fn log(
     node: &Node,
     space: Option<&str>,
-    limit: Option<usize>,
-    from: Option<&str>,
+    (limit, from): (Option<usize>, Option<&str>),
+    graph: bool,
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
+    let mut graph = graph.then(Graph::new);
     let heads = match (from, node.position(&repo)?) {
         (Some(text), _) => heads_at(&repo, text)?,
         (None, Position::Branch(name)) => repo.heads(&name)?,
@@ -152,7 +154,14 @@ pub(crate) fn log(
             "message": commit.message,
         });
         let whole = io.verbose > 0;
+        let mut lanes = Vec::new();
+        if let Some(graph) = &mut graph {
+            lanes = graph.row(id, &commit.parents);
+        }
         io.data(&value, || {
+            let lane = lanes
+                .first()
+                .map_or_else(String::new, |lane| format!("{lane} "));
             let id = if whole { id.to_string() } else { id.short() };
             let merges = if commit.parents.len() > 1 {
                 " (joins)"
@@ -160,12 +169,17 @@ pub(crate) fn log(
                 ""
             };
             format!(
-                "{id}  {}  {}{merges}  {}",
+                "{lane}{id}  {}  {}{merges}  {}",
                 allod::utc(commit.stamp.millis()),
                 who(node, &commit.author),
                 commit.message.lines().next().unwrap_or_default()
             )
         })?;
+        if !io.json {
+            for line in lanes.iter().skip(1) {
+                io.line(line)?;
+            }
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod ask_args;
 mod asking;
 mod control;
 mod demo;
+mod graph;
 mod history;
 mod home;
 mod import;
@@ -157,8 +158,11 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
             limit,
             from,
             key: Some(key),
+            ..
         } => asking::key_log(node, space, key, (*limit, from.as_deref()), io),
-        Command::Log { limit, from, .. } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Log {
+            limit, from, graph, ..
+        } => history::log(node, space, (*limit, from.as_deref()), *graph, io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
