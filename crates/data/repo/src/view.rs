@@ -147,6 +147,34 @@ impl View {
         self.repo.content(entry)
     }
 
+    /// How many entries a range of the tree has, tombstones included and staged edits not, in
+    /// O(depth). How many live ones there are takes a walk: `range(..).count()`.
+    pub fn count(&self, span: &Span) -> Result<u64, RepoError> {
+        let (first, end) = self.ranks(span)?;
+        Ok(end - first)
+    }
+
+    /// The entry of the tree before which `index` entries of a range stand, of those that
+    /// [`count`](Self::count) counts, in O(depth).
+    pub fn nth(&self, span: &Span, index: u64) -> Result<Option<Item>, RepoError> {
+        let (first, end) = self.ranks(span)?;
+        if index >= end - first {
+            return Ok(None);
+        }
+        let found = self.tree.nth(first + index)?;
+        found
+            .map(|(key, entry)| Ok((key, decode(&entry)?)))
+            .transpose()
+    }
+
+    /// The ranks of the first entry of a range and of the one after its last.
+    fn ranks(&self, span: &Span) -> Result<(u64, u64), RepoError> {
+        let rank =
+            |key: &Option<Vec<u8>>, open| key.as_ref().map_or(Ok(open), |key| self.tree.rank(key));
+        let first = rank(&span.from, 0)?;
+        Ok((first, rank(&span.to, self.tree.len())?.max(first)))
+    }
+
     /// The live entries of a range in key order, or in the opposite order.
     #[must_use]
     pub fn range(&self, span: &Span, reverse: bool) -> Items {
