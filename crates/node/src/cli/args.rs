@@ -421,6 +421,15 @@ pub(crate) struct Ls {
     /// At most so many
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// After this key: where a list with a limit goes on
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["from", "reverse"])]
+    pub(crate) after: Option<String>,
+    /// Only how many keys are committed, deleted ones included
+    #[arg(long, conflicts_with_all = ["limit", "reverse"])]
+    pub(crate) count: bool,
+    /// Count what is there, without deleted keys and with what is staged: reads all of it
+    #[arg(long, requires = "count")]
+    pub(crate) live: bool,
     /// Backwards
     #[arg(long)]
     pub(crate) reverse: bool,

@@ -140,11 +140,29 @@ pub(crate) fn del(
 pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>) -> Result<()> {
     let repo = node.space(space)?;
     let view = view(node, &repo, options.at.as_deref())?;
-    let span = span(
+    let mut span = span(
         options.prefix.as_deref(),
         options.from.as_deref(),
         options.to.as_deref(),
     );
+    if let Some(after) = &options.after {
+        // The least key after it. A prefix keeps its own start if that is later.
+        let next = [after.as_bytes(), b"\0"].concat();
+        span.from = span.from.max(Some(next));
+    }
+    if options.count {
+        let keys = if options.live {
+            let mut keys = 0;
+            for item in view.range(&span, false) {
+                item?;
+                keys += 1;
+            }
+            keys
+        } else {
+            view.count(&span)?
+        };
+        return io.data(&json!({ "keys": keys }), || keys.to_string());
+    }
     let items = view.range(&span, options.reverse);
     for item in items.take(options.limit.unwrap_or(usize::MAX)) {
         let (key, entry) = item?;

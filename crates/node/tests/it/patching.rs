@@ -72,3 +72,24 @@ fn a_patch_goes_to_another_home_and_back() {
         .fails(1, &["3 changes"]);
     assert_eq!(up.stop(), Some(0));
 }
+
+#[test]
+fn keys_are_counted_and_listed_page_by_page() {
+    let home = Home::with_space();
+    for key in ["a/1", "a/2", "a/3", "b"] {
+        home.commit(key, "x");
+    }
+    home.run(&["del", "a/2"]).ok();
+    let commit = home.run(&["commit", "-m", "less"]);
+    commit.ok();
+    home.run(&["put", "c", "staged"]).ok();
+    let ls = |args: &[&str]| home.run(&[&["ls"][..], args].concat()).ok();
+    assert_eq!(ls(&["--count"]), "4\n");
+    assert_eq!(ls(&["--count", "--live"]), "4\n");
+    assert_eq!(ls(&["--count", "a/"]), "3\n");
+    assert_eq!(ls(&["--count", "--live", "a/"]), "2\n");
+    assert_eq!(ls(&["-n", "2"]), "a/1\na/3\n");
+    assert_eq!(ls(&["-n", "2", "--after", "a/3"]), "b\nc\n");
+    assert_eq!(ls(&["a/", "--after", "a/1"]), "a/3\n");
+    assert_eq!(ls(&["b", "--after", "a/1"]), "b\n");
+}
