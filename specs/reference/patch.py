@@ -1,4 +1,4 @@
-"""A second reading of PATCH: a difference as text, from specs/24-patch.md alone.
+"""A second reading of PATCH: a difference as text, from specs/26-patch.md alone.
 
 Python 3.10 or later, standard library only. It shares no code with the crates. Blocks named by
 blake3 are not hashed, and are left out of the vectors.

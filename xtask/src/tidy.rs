@@ -24,7 +24,7 @@ const PAGES: [(&str, &str); 9] = [
     ("TREE", "21-tree.md"),
     ("REPO", "22-repo.md"),
     ("MERGE", "23-merge.md"),
-    ("PATCH", "24-patch.md"),
+    ("PATCH", "26-patch.md"),
     ("SYNC", "30-sync.md"),
     ("TRANS", "40-transport.md"),
 ];

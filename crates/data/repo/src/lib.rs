@@ -1,6 +1,6 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE), `specs/24-patch.md` (PATCH).
+//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE), `specs/26-patch.md` (PATCH).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit

@@ -1,4 +1,4 @@
-//! A difference as text that somebody else can apply (`specs/24-patch.md`).
+//! A difference as text that somebody else can apply (`specs/26-patch.md`).
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _, Write};

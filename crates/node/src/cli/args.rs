@@ -409,6 +409,10 @@ pub(crate) enum SpaceCommand {
 }
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own"
+)]
 pub(crate) struct Ls {
     /// Keys that begin with this
     pub(crate) prefix: Option<String>,
