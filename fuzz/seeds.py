@@ -18,6 +18,7 @@ SOURCES = {
     "cid_uri": ["blocks/name.json"],
     "entry": ["repo/entry.json"],
     "commit": ["repo/commit.json"],
+    "patch": ["patch/patch.json"],
     "car": ["blocks/car.json"],
     "packed": ["blocks/stored.json"],
     "unixfs": ["blocks/unixfs.json"],

@@ -15,13 +15,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import blocks  # noqa: E402
+import patch  # noqa: E402
 import repo  # noqa: E402
 import statement  # noqa: E402
 import sync  # noqa: E402
 import tree  # noqa: E402
 
 # statement.py runs the keystores too.
-READINGS = [("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("sync", sync)]
+READINGS = [("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync)]
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)
 

@@ -160,17 +160,21 @@ fn decode_link(bytes: &[u8]) -> Result<Cid, EntryError> {
         .ok()
         .filter(|parsed| parsed.to_bytes() == cid)
         .ok_or(EntryError::BadLink)?;
-    // Only raw blocks and files: a statement or a node must not enter a store as somebody's value.
+    if is_value_link(&cid) {
+        Ok(cid)
+    } else {
+        Err(EntryError::BadLink)
+    }
+}
+
+/// Only raw blocks and files: a statement or a node must not enter a store as somebody's value.
+pub(crate) fn is_value_link(cid: &Cid) -> bool {
     let codec = matches!(
         Codec::from_code(cid.codec()),
         Some(Codec::Raw | Codec::DagPb)
     );
     let hash = matches!(cid.hash().code(), 0x12 | 0x1e) && cid.hash().digest().len() == 32;
-    if codec && hash {
-        Ok(cid)
-    } else {
-        Err(EntryError::BadLink)
-    }
+    codec && hash
 }
 
 fn put_head(out: &mut Vec<u8>, major: u8, value: u64) {

@@ -14,7 +14,7 @@ use crate::resolve::{BadValue, MergeType};
 const LEVELS_MAX: usize = 32;
 
 /// The fields of an object with their text; a repeated name makes it none.
-struct Fields(BTreeMap<String, Box<RawValue>>);
+pub(crate) struct Fields(pub(crate) BTreeMap<String, Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

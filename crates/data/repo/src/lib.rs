@@ -1,7 +1,7 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE),
-//! `specs/24-work.md` (WORK).
+//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE), `specs/24-work.md` (WORK),
+//! `specs/25-objects.md` (OBJ), `specs/26-patch.md` (PATCH).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -33,6 +33,7 @@ mod branches;
 mod check;
 mod conflict;
 mod decide;
+mod diff;
 mod entry;
 mod error;
 mod event;
@@ -45,6 +46,7 @@ mod layout;
 mod members;
 mod merge;
 mod objects;
+mod patch;
 mod pattern;
 mod pending;
 mod pick;
@@ -71,6 +73,7 @@ pub use crate::bisect::{Bisect, Verdict};
 pub use crate::blame::{Blame, KeyHistory};
 pub use crate::check::{Problem, ProblemKind, Report};
 pub use crate::conflict::Conflict;
+pub use crate::diff::{Difference, Differences};
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
     left_wins,
@@ -83,6 +86,9 @@ pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
 pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
 pub use crate::objects::{ATTRIBUTES_MAX, OBJECT_NAME_BYTES_MAX, Object, ObjectError, Ref};
+pub use crate::patch::{
+    PATCH_BYTES_MAX, PATCH_CHANGES_MAX, PATCH_LINE_BYTES_MAX, Patch, PatchError, write_patch,
+};
 pub use crate::pattern::{BadPattern, Pattern};
 pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
 pub use crate::pick::REPLAY_MAX;

@@ -1,9 +1,10 @@
 //! One state of a branch or commit, to be read.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use allod_blocks::{Block, Cid, Codec};
+use allod_blocks::{Block, Cid, Codec, Store};
 use allod_tree::Tree;
 use bytes::Bytes;
 
@@ -65,7 +66,7 @@ impl Span {
         )
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!((&self.from, &self.to), (Some(from), Some(to)) if from >= to)
     }
 
@@ -109,6 +110,22 @@ impl View {
         &self.tree
     }
 
+    /// The keys of a range that have staged edits.
+    pub(crate) fn staged_keys(&self, span: &Span) -> BTreeSet<Bytes> {
+        let staged = self.staged.iter();
+        let items = staged.flat_map(|staged| staged.within(span, false));
+        items.map(|(key, _)| key).collect()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        self.repo.store()
+    }
+
+    /// What is staged over the tree.
+    pub(crate) const fn staged(&self) -> Option<&Arc<Staged>> {
+        self.staged.as_ref()
+    }
+
     /// The entry of a key, tombstones included.
     pub fn entry(&self, key: &[u8]) -> Result<Option<Entry>, RepoError> {
         if let Some(entry) = self.staged.as_ref().and_then(|staged| staged.get(key)) {
@@ -128,6 +145,34 @@ impl View {
     /// What an entry holds.
     pub fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
         self.repo.content(entry)
+    }
+
+    /// How many entries a range of the tree has, tombstones included and staged edits not, in
+    /// O(depth). How many live ones there are takes a walk: `range(..).count()`.
+    pub fn count(&self, span: &Span) -> Result<u64, RepoError> {
+        let (first, end) = self.ranks(span)?;
+        Ok(end - first)
+    }
+
+    /// The entry of the tree before which `index` entries of a range stand, of those that
+    /// [`count`](Self::count) counts, in O(depth).
+    pub fn nth(&self, span: &Span, index: u64) -> Result<Option<Item>, RepoError> {
+        let (first, end) = self.ranks(span)?;
+        if index >= end - first {
+            return Ok(None);
+        }
+        let found = self.tree.nth(first + index)?;
+        found
+            .map(|(key, entry)| Ok((key, decode(&entry)?)))
+            .transpose()
+    }
+
+    /// The ranks of the first entry of a range and of the one after its last.
+    fn ranks(&self, span: &Span) -> Result<(u64, u64), RepoError> {
+        let rank =
+            |key: &Option<Vec<u8>>, open| key.as_ref().map_or(Ok(open), |key| self.tree.rank(key));
+        let first = rank(&span.from, 0)?;
+        Ok((first, rank(&span.to, self.tree.len())?.max(first)))
     }
 
     /// The live entries of a range in key order, or in the opposite order.

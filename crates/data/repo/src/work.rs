@@ -117,6 +117,18 @@ impl Repo {
         edits: impl IntoIterator<Item = (Bytes, Edit)>,
         now_ms: u64,
     ) -> Result<(), RepoError> {
+        self.stage_if(branch, edits, None, now_ms).map(|_staged| ())
+    }
+
+    /// Stages edits; with `seen`, only if that is what is staged until then. Returns whether it
+    /// was.
+    pub(crate) fn stage_if(
+        &self,
+        branch: &BranchName,
+        edits: impl IntoIterator<Item = (Bytes, Edit)>,
+        seen: Option<&Arc<Staged>>,
+        now_ms: u64,
+    ) -> Result<bool, RepoError> {
         self.staged(branch)?;
         let _hold = self.inner.store.uses().hold();
         let mut batch = Batch::new();
@@ -141,11 +153,14 @@ impl Repo {
         }
         // The lock is held over the write, so that memory and disk agree on what is staged.
         let mut staged = lock(&self.inner.staged);
+        let current = staged.entry(branch.clone()).or_default();
+        // What somebody still holds is never changed in place.
+        if seen.is_some_and(|seen| !Arc::ptr_eq(seen, current)) {
+            return Ok(false);
+        }
         let _outcome = self.inner.store.commit(batch)?;
-        Arc::make_mut(staged.entry(branch.clone()).or_default())
-            .edits
-            .extend(entries);
-        Ok(())
+        Arc::make_mut(current).edits.extend(entries);
+        Ok(true)
     }
 
     /// The state that an edit gives its key, and the block that it needs, if any.
@@ -162,7 +177,7 @@ impl Repo {
 
     /// A link is to something whole; having looked at every part keeps them all until the batch is
     /// written (BLOCKS-51).
-    fn check_link(&self, cid: Cid) -> Result<(), RepoError> {
+    pub(crate) fn check_link(&self, cid: Cid) -> Result<(), RepoError> {
         match self.missing_blocks(&[cid], 1) {
             Ok(missing) => match missing.blocks.first() {
                 Some(cid) => Err(RepoError::Missing(*cid)),

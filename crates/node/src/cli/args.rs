@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
@@ -121,6 +122,9 @@ pub(crate) enum Command {
         /// Only what wrote this key, with what it wrote
         #[arg(long, value_name = "KEY")]
         key: Option<String>,
+        /// With lines that lead from commits to their parents
+        #[arg(long, conflicts_with = "key")]
+        graph: bool,
         /// From a branch or commit instead of the current branch
         from: Option<String>,
     },
@@ -136,12 +140,9 @@ pub(crate) enum Command {
         commit: String,
     },
     /// Show what differs between two states, or what is staged
-    Diff {
-        /// The one state [default: the branch]
-        from: Option<String>,
-        /// The other state [default: the branch with what is staged]
-        to: Option<String>,
-    },
+    Diff(DiffArgs),
+    /// Stage the changes of a patch that `diff --patch` wrote: all of them or none
+    Apply(ApplyArgs),
     /// List branches, make one, or delete one
     #[command(
         after_help = "A deleted branch comes back with the next sync if a peer has it: everybody deletes it."
@@ -418,6 +419,7 @@ pub(crate) enum SpaceCommand {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Ls {
     /// Keys that begin with this
     pub(crate) prefix: Option<String>,
@@ -430,6 +432,15 @@ pub(crate) struct Ls {
     /// At most so many
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// After this key: where a list with a limit goes on
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["from", "reverse"])]
+    pub(crate) after: Option<String>,
+    /// Only how many keys are committed, deleted ones included
+    #[arg(long, conflicts_with_all = ["limit", "reverse"])]
+    pub(crate) count: bool,
+    /// Count what is there, without deleted keys and with what is staged: reads all of it
+    #[arg(long, requires = "count")]
+    pub(crate) live: bool,
     /// Backwards
     #[arg(long)]
     pub(crate) reverse: bool,

@@ -59,7 +59,7 @@ pub(crate) fn key_log(
 }
 
 fn print(node: &Node, blame: &Blame, io: &mut Io<'_>) -> Result<()> {
-    let (key, state) = (key_text(&blame.key), state_text(&blame.entry));
+    let (key, state) = (key_text(&blame.key), state_text(&blame.entry.state));
     let said = blame.commit.payload();
     let time = allod::utc(blame.entry.stamp.millis());
     let value = json!({

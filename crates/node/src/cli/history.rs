@@ -4,10 +4,10 @@ use allod::{Node, Position};
 use allod_identity::AgentId;
 use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View};
 use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
+use crate::cli::graph::Graph;
 use crate::cli::io::{Io, as_text, count, key_text};
 use crate::cli::merging::task_text;
 use crate::cli::values::{branch as current_branch, view};
@@ -129,11 +129,12 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
 pub(crate) fn log(
     node: &Node,
     space: Option<&str>,
-    limit: Option<usize>,
-    from: Option<&str>,
+    (limit, from): (Option<usize>, Option<&str>),
+    graph: bool,
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
+    let mut graph = graph.then(Graph::new);
     let heads = match (from, node.position(&repo)?) {
         (Some(text), _) => heads_at(&repo, text)?,
         (None, Position::Branch(name)) => repo.heads(&name)?,
@@ -153,7 +154,14 @@ pub(crate) fn log(
             "message": commit.message,
         });
         let whole = io.verbose > 0;
+        let mut lanes = Vec::new();
+        if let Some(graph) = &mut graph {
+            lanes = graph.row(id, &commit.parents);
+        }
         io.data(&value, || {
+            let lane = lanes
+                .first()
+                .map_or_else(String::new, |lane| format!("{lane} "));
             let id = if whole { id.to_string() } else { id.short() };
             let merges = if commit.parents.len() > 1 {
                 " (joins)"
@@ -161,12 +169,17 @@ pub(crate) fn log(
                 ""
             };
             format!(
-                "{id}  {}  {}{merges}  {}",
+                "{lane}{id}  {}  {}{merges}  {}",
                 allod::utc(commit.stamp.millis()),
                 who(node, &commit.author),
                 commit.message.lines().next().unwrap_or_default()
             )
         })?;
+        if !io.json {
+            for line in lanes.iter().skip(1) {
+                io.line(line)?;
+            }
+        }
     }
     Ok(())
 }
@@ -207,7 +220,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
             .iter()
             .map(|(key, entry)| {
                 let entry = Entry::decode(entry)?;
-                Ok(json!({ "key": key_text(key), "state": state_text(&entry) }))
+                Ok(json!({ "key": key_text(key), "state": state_text(&entry.state) }))
             })
             .collect();
         value["changes"] = rows?.into();
@@ -229,14 +242,18 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
     for (key, entry) in &changes {
         let entry = Entry::decode(entry)?;
         let mark = if entry.is_live() { '+' } else { '-' };
-        io.line(format!("{mark} {}  {}", key_text(key), state_text(&entry)))?;
+        io.line(format!(
+            "{mark} {}  {}",
+            key_text(key),
+            state_text(&entry.state)
+        ))?;
     }
     Ok(())
 }
 
 /// A state in a few words.
-pub(crate) fn state_text(entry: &Entry) -> String {
-    match &entry.state {
+pub(crate) fn state_text(state: &State) -> String {
+    match state {
         State::Tombstone => "deleted".to_owned(),
         State::Link(cid) => format!("file {cid}"),
         State::Value(value) => match as_text(value) {
@@ -251,75 +268,6 @@ pub(crate) fn state_text(entry: &Entry) -> String {
             None => format!("{} bytes", value.len()),
         },
     }
-}
-
-pub(crate) fn diff(
-    node: &Node,
-    space: Option<&str>,
-    from: Option<&str>,
-    to: Option<&str>,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let Some(to) = to else {
-        return match from {
-            None => diff_staged(node, &repo, io),
-            Some(from) => {
-                let now = match node.position(&repo)? {
-                    Position::Branch(name) => repo.state(&name)?,
-                    Position::Detached(id) => repo.at(id)?,
-                };
-                print_diff(&view_at(&repo, from)?, &now, io)
-            }
-        };
-    };
-    let from = view_at(&repo, from.unwrap_or_default())?;
-    print_diff(&from, &view_at(&repo, to)?, io)
-}
-
-fn diff_staged(node: &Node, repo: &Repo, io: &mut Io<'_>) -> Result<()> {
-    let branch = current_branch(node, repo)?;
-    let state = repo.state(&branch)?;
-    for (key, entry) in repo.staged(&branch)?.iter() {
-        let before = state.entry(key)?;
-        print_change(key, before.as_ref(), Some(entry), io)?;
-    }
-    Ok(())
-}
-
-fn print_diff(from: &View, to: &View, io: &mut Io<'_>) -> Result<()> {
-    for change in from.tree().diff(to.tree()) {
-        let change = change?;
-        let decode = |bytes: Option<Bytes>| bytes.map(|bytes| Entry::decode(&bytes)).transpose();
-        let (before, after) = (decode(change.left)?, decode(change.right)?);
-        print_change(&change.key, before.as_ref(), after.as_ref(), io)?;
-    }
-    Ok(())
-}
-
-fn print_change(
-    key: &[u8],
-    before: Option<&Entry>,
-    after: Option<&Entry>,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let live = |entry: Option<&Entry>| entry.filter(|entry| entry.is_live()).map(state_text);
-    let (before, after) = (live(before), live(after));
-    let mark = match (&before, &after) {
-        (None, None) => return Ok(()),
-        (None, Some(_)) => '+',
-        (Some(_), None) => '-',
-        (Some(_), Some(_)) => '~',
-    };
-    let value = json!({ "key": key_text(key), "before": before, "after": after });
-    io.data(&value, || {
-        let shown = after
-            .as_ref()
-            .or(before.as_ref())
-            .cloned()
-            .unwrap_or_default();
-        format!("{mark} {}  {shown}", key_text(key))
-    })
 }
 
 pub(crate) fn branch(

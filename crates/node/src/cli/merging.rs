@@ -3,8 +3,8 @@
 use allod::Node;
 use allod_repo::{
     BranchName, CommitId, Conflict, Done, Edit, Entry, FastForward, Keys, MergeConflict,
-    MergeOptions, Outcome, Pattern, Repo, Resolution, Resolving, Rule, State, Stopped, Strategy,
-    Task, UnderWay,
+    MergeOptions, Outcome, Pattern, Repo, Resolution, Resolving, Rule, Stopped, Strategy, Task,
+    UnderWay,
 };
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -305,7 +305,7 @@ fn tell_stopped(
 }
 
 fn side_text(entry: Option<&Entry>) -> String {
-    entry.map_or_else(|| "none".to_owned(), state_text)
+    entry.map_or_else(|| "none".to_owned(), |entry| state_text(&entry.state))
 }
 
 pub(crate) fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> Value {
@@ -313,7 +313,7 @@ pub(crate) fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> 
         entry
             .as_ref()
             .filter(|entry| entry.is_live())
-            .map(state_text)
+            .map(|entry| state_text(&entry.state))
     };
     json!({
         "kind": "merge",
@@ -387,7 +387,7 @@ pub(crate) fn conflicts(
         open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
     }
     for (conflict, state) in &open {
-        let resolved = state.as_ref().map(resolved_text);
+        let resolved = state.as_ref().map(state_text);
         io.data(&conflict_row(conflict, resolved.as_deref()), || {
             conflict_text(conflict, resolved.as_deref())
         })?;
@@ -398,16 +398,11 @@ pub(crate) fn conflicts(
     Ok(())
 }
 
-fn resolved_text(state: &State) -> String {
-    let stamp = allod_repo::Stamp::default();
-    state_text(&Entry {
-        stamp,
-        state: state.clone(),
-    })
-}
-
 fn put_aside(conflict: &Conflict, io: &mut Io<'_>) -> Result<()> {
-    let (kept, aside) = (state_text(&conflict.kept), state_text(&conflict.aside));
+    let (kept, aside) = (
+        state_text(&conflict.kept.state),
+        state_text(&conflict.aside.state),
+    );
     let value = json!({
         "kind": "join",
         "key": key_text(&conflict.key),

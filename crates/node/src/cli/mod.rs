@@ -5,6 +5,7 @@ mod ask_args;
 mod asking;
 mod control;
 mod demo;
+mod graph;
 mod history;
 mod home;
 mod import;
@@ -14,6 +15,8 @@ mod keeping;
 mod merge_args;
 mod merging;
 mod net;
+mod patch_args;
+mod patching;
 mod space;
 mod tags;
 mod undo;
@@ -161,15 +164,17 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
             limit,
             from,
             key: Some(key),
+            ..
         } => asking::key_log(node, space, key, (*limit, from.as_deref()), io),
-        Command::Log { limit, from, .. } => history::log(node, space, *limit, from.as_deref(), io),
+        Command::Log {
+            limit, from, graph, ..
+        } => history::log(node, space, (*limit, from.as_deref()), *graph, io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
         Command::Undo(options) => undo::undo(node, space, options, io),
         Command::Show { commit } => history::show(node, space, commit, io),
-        Command::Diff { from, to } => {
-            history::diff(node, space, from.as_deref(), to.as_deref(), io)
-        }
+        Command::Diff(options) => patching::diff(node, space, options, io),
+        Command::Apply(options) => patching::apply(node, space, options, io),
         Command::Branch {
             name: Some(name),
             delete: true,

@@ -140,17 +140,33 @@ pub(crate) fn del(
 pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>) -> Result<()> {
     let repo = node.space(space)?;
     let view = view(node, &repo, options.at.as_deref())?;
-    let span = match &options.prefix {
-        Some(prefix) => Span::prefix(prefix.as_bytes()),
-        None => Span {
-            from: options.from.as_ref().map(|key| key.as_bytes().to_vec()),
-            to: options.to.as_ref().map(|key| key.as_bytes().to_vec()),
-        },
-    };
+    let mut span = span(
+        options.prefix.as_deref(),
+        options.from.as_deref(),
+        options.to.as_deref(),
+    );
+    if let Some(after) = &options.after {
+        // The least key after it. A prefix keeps its own start if that is later.
+        let next = [after.as_bytes(), b"\0"].concat();
+        span.from = span.from.max(Some(next));
+    }
+    if options.count {
+        let keys = if options.live {
+            let mut keys = 0;
+            for item in view.range(&span, false) {
+                item?;
+                keys += 1;
+            }
+            keys
+        } else {
+            view.count(&span)?
+        };
+        return io.data(&json!({ "keys": keys }), || keys.to_string());
+    }
     let items = view.range(&span, options.reverse);
     for item in items.take(options.limit.unwrap_or(usize::MAX)) {
         let (key, entry) = item?;
-        let (kind, bytes) = kind(node, &entry)?;
+        let (kind, bytes) = kind(node, &entry.state)?;
         let key = key_text(&key);
         let time = allod::utc(entry.stamp.millis());
         let value = json!({ "key": key, "kind": kind, "size": bytes, "time": time });
@@ -165,8 +181,21 @@ pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>
     Ok(())
 }
 
-fn kind(node: &Node, entry: &Entry) -> Result<(&'static str, u64)> {
-    Ok(match &entry.state {
+/// The keys with a prefix, else those between two keys.
+pub(crate) fn span(prefix: Option<&str>, from: Option<&str>, to: Option<&str>) -> Span {
+    let bytes = |key: &str| key.as_bytes().to_vec();
+    match prefix {
+        Some(prefix) => Span::prefix(prefix.as_bytes()),
+        None => Span {
+            from: from.map(bytes),
+            to: to.map(bytes),
+        },
+    }
+}
+
+/// What a state is, and the bytes of its value.
+pub(crate) fn kind(node: &Node, state: &State) -> Result<(&'static str, u64)> {
+    Ok(match state {
         State::Value(value) => ("value", value.len() as u64),
         State::Link(cid) => ("file", file_size(node.store().as_ref(), cid)?),
         State::Tombstone => ("none", 0),

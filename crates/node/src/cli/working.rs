@@ -103,7 +103,7 @@ fn chosen(repo: &Repo, number: Option<u64>) -> Result<u64> {
 fn show(repo: &Repo, number: Option<u64>, io: &mut Io<'_>) -> Result<()> {
     for (key, entry) in repo.stash_edits(chosen(repo, number)?)? {
         let key = key_text(&key);
-        let value = entry.is_live().then(|| state_text(&entry));
+        let value = entry.is_live().then(|| state_text(&entry.state));
         io.data(&json!({ "key": key, "value": value }), || {
             format!("{key}  {}", value.as_deref().unwrap_or("removed"))
         })?;

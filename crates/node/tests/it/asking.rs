@@ -74,3 +74,25 @@ fn bisect_by_a_key_by_a_command_and_by_hand() {
     assert_eq!(found["first_bad"][0], culprit.as_str());
     assert_eq!(up.stop(), Some(0));
 }
+
+#[test]
+fn the_history_is_drawn() {
+    let home = Home::with_space();
+    home.commit("a", "1");
+    home.run(&["switch", "-c", "draft"]).ok();
+    home.commit("b", "1");
+    home.run(&["switch", "main"]).ok();
+    home.commit("c", "1");
+    home.run(&["merge", "draft"]).ok();
+    let drawn = home.run(&["log", "--graph"]).ok();
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert_eq!(lines.len(), 6, "{drawn}");
+    assert!(
+        lines[0].starts_with("* ") && lines[0].contains("(joins)"),
+        "{drawn}"
+    );
+    assert_eq!((lines[1], lines[4]), ("|\\", "|/"), "{drawn}");
+    assert!(lines[5].starts_with("* "), "{drawn}");
+    let rows = home.run(&["log", "--graph", "--json"]).rows();
+    assert_eq!(rows.len(), 4);
+}

@@ -13,6 +13,7 @@ mod home;
 mod keeping;
 mod kill;
 mod merging;
+mod patching;
 mod running;
 mod tour;
 mod working;

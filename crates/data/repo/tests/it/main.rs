@@ -14,6 +14,7 @@ mod gc;
 mod merging;
 mod model;
 mod objects;
+mod patches;
 mod picking;
 mod repair;
 mod replicas;

@@ -330,3 +330,39 @@ fn a_branch_is_deleted_only_if_nothing_is_lost() {
     assert!(again.heads(&side).unwrap().is_empty());
     assert!(again.staged(&side).unwrap().is_empty());
 }
+
+#[test]
+fn entries_of_a_range_are_counted_and_found_by_rank() {
+    let me = Person::new(1);
+    let repo = space(&me);
+    let keys: Vec<String> = (0..500).map(|n| format!("k{n:03}")).collect();
+    let edits: Vec<(&str, Option<&str>)> = keys
+        .iter()
+        .enumerate()
+        // Every third is a tombstone, which is an entry too.
+        .map(|(n, key)| (key.as_str(), (n % 3 > 0).then_some("v")))
+        .collect();
+    put(&repo, &me, &edits, START);
+    let edit = (Bytes::from("k0"), Edit::Put("staged".into()));
+    repo.stage(&main(), [edit], START).unwrap();
+    let view = repo.working(&main()).unwrap();
+    let bound = |n: usize| (n < 7).then(|| format!("k{:02}", n * 9).into_bytes());
+    for (from, to) in (0..8).flat_map(|from| (0..8).map(move |to| (from, to))) {
+        let span = Span {
+            from: bound(from),
+            to: bound(to),
+        };
+        let within: Vec<&String> = keys
+            .iter()
+            .filter(|key| span.contains(key.as_bytes()))
+            .collect();
+        assert_eq!(view.count(&span).unwrap(), within.len() as u64, "{span:?}");
+        for (n, key) in within.iter().enumerate() {
+            let (found, entry) = view.nth(&span, n as u64).unwrap().unwrap();
+            assert_eq!(found, key.as_bytes());
+            assert_eq!(entry.is_live(), key[1..].parse::<u32>().unwrap() % 3 > 0);
+        }
+        assert!(view.nth(&span, within.len() as u64).unwrap().is_none());
+        assert!(view.nth(&span, u64::MAX).unwrap().is_none());
+    }
+}
