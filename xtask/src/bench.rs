@@ -10,9 +10,10 @@ use serde_json::Value;
 use crate::{command, root};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 6] = [
+const AREAS: [(&str, &str); 7] = [
     ("tree", "bench-tree"),
     ("store", "bench-store"),
+    ("repo", "bench-repo"),
     ("gc", "bench-gc"),
     ("sync", "bench-sync"),
     ("quic", "bench-net"),
@@ -23,7 +24,8 @@ const AREAS: [(&str, &str); 6] = [
 pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
     let known = |area: &&String| AREAS.iter().any(|(name, _)| name == *area);
     if let Some(unknown) = only.iter().find(|area| !known(area)) {
-        bail!("no area {unknown}; there are tree, store, sync, quic and file");
+        let names = AREAS.map(|(name, _)| name).join(", ");
+        bail!("no area {unknown}; there are {names}");
     }
     let mut rows = Vec::new();
     for (area, package) in AREAS {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use allod_blocks::{Batch, Expect, FjallStore, Store};
+use allod_blocks::{FjallStore, Store};
 use allod_identity::SecretKey;
 use allod_repo::{
     Author, BranchName, Edit, GcOptions, Genesis, Repo, SpaceClass, collect_garbage,
@@ -47,7 +47,7 @@ fn main() {
     let heads = repo.heads(&main).expect("heads");
     repo.create_branch(&dead, &heads).expect("a branch");
     fill(&repo, &dead, author, 2, blocks);
-    drop_branch(&repo, &dead);
+    repo.delete_branch(&dead, true).expect("deletes");
 
     let alone = write_while(&repo, author, || std::thread::sleep(Duration::from_secs(5)));
     let before_mib = resident_mib();
@@ -138,14 +138,6 @@ fn fill(repo: &Repo, branch: &BranchName, author: Author<'_>, seed: u64, count: 
         repo.commit_staged(branch, author, "fill", 0)
             .expect("commits");
     }
-}
-
-fn drop_branch(repo: &Repo, branch: &BranchName) {
-    let id = repo.id().cid().to_bytes();
-    let name = [b"s/", &id[..], b"/head/", branch.as_str().as_bytes()].concat();
-    let mut batch = Batch::new();
-    batch.set_ref(name, Expect::Any, None::<Bytes>);
-    let _outcome = repo.store().commit(batch).expect("commits");
 }
 
 /// How long each commit of a writer took while `work` ran, in ascending order.

@@ -205,7 +205,7 @@ pub(crate) enum Command {
     Peers,
     /// Verify every block here, and every commit, node, entry and file of the space
     Check {
-        /// Put damaged blocks aside, so that they are asked for again; remove nothing
+        /// Put damaged blocks aside, so that what --heal brings can take their place; remove nothing
         #[arg(long)]
         repair: bool,
         /// Repair, and fetch what is damaged or missing from another home or a CAR archive

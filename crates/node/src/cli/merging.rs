@@ -78,7 +78,13 @@ pub(crate) fn merge(
     let repo = node.space(space)?;
     let branch = current_branch(node, &repo)?;
     let Some(from) = &options.from else {
-        return go_on(node, &repo, &branch, &options.waiting, io);
+        return go_on(
+            node,
+            &repo,
+            &branch,
+            (&options.waiting, &options.decide),
+            io,
+        );
     };
     let theirs = heads_at(&repo, from)?;
     let rules = options.decide.rules()?;
@@ -114,7 +120,13 @@ pub(crate) fn pick(
     let repo = node.space(space)?;
     let branch = current_branch(node, &repo)?;
     let Some(commit) = &options.commit else {
-        return go_on(node, &repo, &branch, &options.waiting, io);
+        return go_on(
+            node,
+            &repo,
+            &branch,
+            (&options.waiting, &options.decide),
+            io,
+        );
     };
     let commit = one_commit(&repo, commit)?;
     let rules = options.decide.rules()?;
@@ -140,7 +152,13 @@ pub(crate) fn rebase(
         return tell(node, &repo, &branch, outcome, io);
     }
     let Some(onto) = &options.onto else {
-        return go_on(node, &repo, &branch, &options.waiting, io);
+        return go_on(
+            node,
+            &repo,
+            &branch,
+            (&options.waiting, &options.decide),
+            io,
+        );
     };
     let to = match &options.name {
         Some(_) => named_branch(node, &repo, options.name.as_deref())?,
@@ -168,9 +186,14 @@ fn go_on(
     node: &Node,
     repo: &Repo,
     branch: &BranchName,
-    waiting: &Waiting,
+    (waiting, decide): (&Waiting, &Decide),
     io: &mut Io<'_>,
 ) -> Result<()> {
+    if decide.ours || decide.theirs || decide.newest || !decide.strategy.is_empty() {
+        let text =
+            "what waits keeps the rules it was begun with; decide the rest with `allod resolve`";
+        return Err(Usage(text.to_owned()).into());
+    }
     if waiting.abort {
         let what = task_text(&repo.abort(branch)?);
         let value = json!({ "outcome": "aborted", "task": what });
@@ -361,11 +384,18 @@ pub(crate) fn resolve(
         (None, _, _) => Resolution::Edit(Edit::Delete),
     };
     repo.resolve(&branch, options.key.as_bytes(), resolution)?;
-    let left = |limit| -> Result<usize> {
-        let open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
-        Ok(open.iter().filter(|(_, state)| state.is_none()).count())
-    };
-    let left = left(allod_repo::KEYS_LISTED)?;
+    let (mut left, mut after) = (0, None);
+    loop {
+        let from = after.as_deref();
+        let page = repo.open_conflicts(&branch, resolving(&[]), from, allod_repo::KEYS_LISTED)?;
+        left += page.iter().filter(|(_, state)| state.is_none()).count();
+        match page.last() {
+            Some((last, _)) if page.len() == allod_repo::KEYS_LISTED => {
+                after = Some(last.key.clone());
+            }
+            _ => break,
+        }
+    }
     let value = json!({ "key": options.key, "left": left });
     io.data(&value, || match left {
         0 => "no conflict is left; go on with --continue".to_owned(),
