@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::layout;
-use crate::reach::{cids_in, hints_in_reference, hints_of, links_of, roots_of};
+use crate::reach::{Named, cids_in, hints_in_reference, named_by, roots_of};
 use crate::repo::Repo;
 
 /// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
@@ -308,17 +308,15 @@ impl<'a> Marker<'a> {
             let Some(cid) = self.open.pop() else {
                 return Ok(true);
             };
-            let links = match self.collecting.look(|| self.store.get(&cid)) {
-                Ok(Some(block)) => {
-                    self.hint(hints_of(&block));
-                    links_of(&block)
-                }
+            let named = match self.collecting.look(|| self.store.get(&cid)) {
+                Ok(Some(block)) => named_by(&block),
                 Ok(None) => None,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
                 Err(error) => return Err(error),
             };
-            match links {
-                Some(links) => {
+            match named {
+                Some(Named { links, hints }) => {
+                    self.hint(hints);
                     for link in &links {
                         self.expect_leaf(link)?;
                     }

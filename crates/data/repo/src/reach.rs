@@ -2,51 +2,51 @@
 
 use allod_blocks::{Block, Cid, Codec, block_links, cbor_links};
 use allod_tree::Node;
-use bytes::Bytes;
 
 use crate::entry::{Entry, State};
 use crate::layout;
 use crate::tags::TAG_PREFIX;
 
-/// What a block leads to, all of which must be there with it (REPO-62); `None` if it cannot be read.
-pub(crate) fn links_of(block: &Block) -> Option<Vec<Cid>> {
-    if block.cid().codec() != Codec::DagCbor.code() {
-        return block_links(block).ok();
-    }
-    let Ok(node) = Node::decode(block.bytes()) else {
-        return Some(cbor_links(block.bytes()).unwrap_or_default());
-    };
-    let mut links = Vec::new();
-    for index in 0..node.len() {
-        if let Some(child) = node.link(index) {
-            links.push(child);
-        } else if let Some(value) = node.value(index)
-            && let Ok(entry) = Entry::decode(&value)
-            && let State::Link(cid) = entry.state
-        {
-            links.push(cid);
-        }
-    }
-    Some(links)
+/// What a block names (REPO-62).
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// What it leads to: all of it must be there with it.
+    pub(crate) links: Vec<Cid>,
+    /// What its bytes spell besides, if it is no node of a space's tree, and what the tags in a node
+    /// name (REPO-33). It is kept if it is here, and nothing is lost where it is not: anybody can
+    /// spell anything.
+    pub(crate) hints: Vec<Cid>,
 }
 
-/// What a block names and does not lead to: what its bytes spell, if it is no node of a space's
-/// tree, and what the tags in a node name (REPO-33). It is kept if it is here, and nothing is lost
-/// where it is not: anybody can spell anything.
-pub(crate) fn hints_of(block: &Block) -> Vec<Cid> {
+/// What a block names; `None` if it cannot be read.
+pub(crate) fn named_by(block: &Block) -> Option<Named> {
+    let mut named = Named::default();
     if block.cid().codec() != Codec::DagCbor.code() {
-        return Vec::new();
+        named.links = block_links(block).ok()?;
+        return Some(named);
     }
     let Ok(node) = Node::decode(block.bytes()) else {
-        return cids_in(block.bytes());
+        named.links = cbor_links(block.bytes()).unwrap_or_default();
+        named.hints = cids_in(block.bytes());
+        return Some(named);
     };
-    let is_hint = |(key, value): &(Bytes, Bytes)| {
-        key.starts_with(TAG_PREFIX.as_bytes()) || Entry::decode(value).is_err()
-    };
-    node.entries()
-        .filter(is_hint)
-        .flat_map(|(_, value)| cids_in(&value))
-        .collect()
+    named.links = (0..node.len())
+        .map_while(|index| node.link(index))
+        .collect();
+    for (key, value) in node.entries() {
+        let entry = Entry::decode(&value);
+        if entry.is_err() || key.starts_with(TAG_PREFIX.as_bytes()) {
+            named.hints.extend(cids_in(&value));
+        }
+        if let Ok(Entry {
+            state: State::Link(cid),
+            ..
+        }) = entry
+        {
+            named.links.push(cid);
+        }
+    }
+    Some(named)
 }
 
 /// What a reference leads to: the links in its value, and what its name is made of (REPO-60).

@@ -13,7 +13,7 @@ use crate::check::{Problem, ProblemKind};
 use crate::error::RepoError;
 use crate::event::RefMove;
 use crate::layout;
-use crate::reach::{links_of, roots_of};
+use crate::reach::{named_by, roots_of};
 
 /// Names, references or log entries read at a time.
 const PAGE: usize = 1024;
@@ -270,7 +270,7 @@ fn links_here(
         }
     };
     let Some(block) = block else { return Ok(None) };
-    let links = links_of(&block);
+    let links = named_by(&block).map(|named| named.links);
     if links.is_none() {
         ask(Lost::Unreadable)?;
     }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::world::{
     Person, START, all_of, fault, heads, main, on, put, put_on, replica, scale, send, space,
-    space_in, value_on,
+    space_in, two_branches, value_on,
 };
 
 /// Merges `theirs` into `ours`.
@@ -62,15 +62,6 @@ fn commit_of(outcome: &Outcome) -> CommitId {
         Outcome::Done(done) => done.commits[0],
         other => panic!("expected a commit, got {other:?}"),
     }
-}
-
-/// `main` with some keys, and a branch `side` that starts there.
-fn two_branches(ada: &Person) -> Repo {
-    let repo = space(ada);
-    let base = [("a", Some("0")), ("b", Some("0")), ("c", Some("0"))];
-    put(&repo, ada, &base, START);
-    repo.create_branch(&on("side"), &heads(&repo)).unwrap();
-    repo
 }
 
 /// `main` and `side` that changed `a` to two values, `b` on one side and `c` on the other.

@@ -10,8 +10,8 @@ use allod_repo::{
 use proptest::prelude::*;
 
 use crate::world::{
-    Person, START, all_of, fault, heads, main, on, put, put_on, replica, scale, send, space,
-    space_in, value_on,
+    Person, START, all_of, fault, heads, main, on, put, put_on, replica, scale, send, space_in,
+    two_branches, value_on,
 };
 
 fn pick(repo: &Repo, who: &Person, branch: &str, id: CommitId, now: u64) -> Outcome {
@@ -40,15 +40,6 @@ fn done(outcome: Outcome) -> Done {
         Outcome::Done(done) => done,
         other => panic!("{other:?}"),
     }
-}
-
-/// `main` and `side` with a common start.
-fn two_branches(ada: &Person) -> Repo {
-    let repo = space(ada);
-    let start = [("a", Some("0")), ("b", Some("0")), ("c", Some("0"))];
-    put(&repo, ada, &start, START);
-    repo.create_branch(&on("side"), &heads(&repo)).unwrap();
-    repo
 }
 
 /// Another replica accepts the branch and has the same.

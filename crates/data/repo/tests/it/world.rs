@@ -172,3 +172,12 @@ pub(crate) fn heads(repo: &Repo) -> Heads {
 pub(crate) fn fault<T: std::fmt::Debug>(result: Result<T, RepoError>) -> RepoError {
     result.unwrap_err()
 }
+
+/// `main` with some keys, and a branch `side` that starts there.
+pub(crate) fn two_branches(ada: &Person) -> Repo {
+    let repo = space(ada);
+    let base = [("a", Some("0")), ("b", Some("0")), ("c", Some("0"))];
+    put(&repo, ada, &base, START);
+    repo.create_branch(&on("side"), &heads(&repo)).unwrap();
+    repo
+}
