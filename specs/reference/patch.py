@@ -223,9 +223,9 @@ def cases():
     yield "PATCH-1/invalid/utf-8", "no UTF-8", {"bytes": "7b22ff227d"}, head
     yield "PATCH-1/invalid/many", "a million and one", patch(changes=1_000_001), "E_PATCH_LIMIT"
     yield "PATCH-2/valid/key-bytes", "a key that is no text", one("null", '{"text":""}', '"key_base64":"/w=="'), None
-    yield "PATCH-2/valid/key-longest", "1,024 bytes", one("null", '{"text":""}', f'"key":"{"k" * 1024}"'), None
+    yield "PATCH-2/valid/key-longest", "4,096 bytes", one("null", '{"text":""}', f'"key":"{"k" * 4096}"'), None
     for name, text in [
-        ("key-empty", '"key":""'), ("key-long", f'"key":"{"k" * 1025}"'), ("key-number", '"key":1'),
+        ("key-empty", '"key":""'), ("key-long", f'"key":"{"k" * 4097}"'), ("key-number", '"key":1'),
         ("key-null", '"key":null'), ("key-twice", '"key":"k","key_base64":"aw=="'), ("key-repeated", '"key":"k","key":"k"'),
         ("unknown", '"key":"k","x":1'), ("surrogate", '"key":"\\ud800"'), ("control", '"key":"\x01"'),
     ]:

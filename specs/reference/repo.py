@@ -16,7 +16,7 @@ import tree
 import vectors
 from vectors import Fault
 
-KEY_BYTES_MAX = 1024
+KEY_BYTES_MAX = 4096
 VALUE_INLINE_BYTES_MAX = 1024
 MESSAGE_BYTES_MAX = 4096
 PARENTS_MAX = 64
@@ -85,7 +85,7 @@ def is_branch(name):
         1 <= len(name.encode()) <= 128
         and name != "HEAD"
         and all(
-            part and part[0] not in ".-" and not part.endswith(".lock") and set(part) <= letters
+            part and part[0] not in ".-" and not part.endswith(".lock") and ".." not in part and set(part) <= letters
             for part in name.split("/")
         )
     )

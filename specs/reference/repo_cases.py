@@ -214,6 +214,7 @@ def commits():
         ("branch-dot", {"branch": "a/.b"}, "a segment that begins with a dot"),
         ("branch-dash", {"branch": "-a"}, "a segment that begins with a dash"),
         ("branch-lock", {"branch": "a.lock"}, "a segment that ends with .lock"),
+        ("branch-dots", {"branch": "a..b"}, "a segment with two dots"),
         ("branch-slash", {"branch": "a//b"}, "an empty segment"),
         ("branch-space", {"branch": "a b"}, "a blank in a branch name"),
         ("gen-text", {"gen": "1"}, "a generation that is a text"),

@@ -56,7 +56,7 @@ def xxh64(data, seed):
 
 # --- limits and boundaries (TREE-2, TREE-4 to TREE-6) --------------------------------------------
 
-KEY_MAX, VALUE_MAX, NODE_MAX, LEVEL_MAX = 1024, 2048, 36864, 31
+KEY_MAX, VALUE_MAX, NODE_MAX, LEVEL_MAX = 4096, 2048, 40960, 31
 WEIGHT_MIN, WEIGHT_MAX = 1024, 32768
 
 

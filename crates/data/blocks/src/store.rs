@@ -8,8 +8,9 @@ use cid::Cid;
 use crate::block::Block;
 use crate::uses::Uses;
 
-/// The longest reference name, in bytes (BLOCKS-12): a space, a kind and a 1 KiB key fit.
-pub const REF_NAME_BYTES_MAX: usize = 2048;
+/// The longest reference name, in bytes (BLOCKS-12): a space, a kind, a branch and a
+/// key of 4 KiB fit.
+pub const REF_NAME_BYTES_MAX: usize = 5 * 1024;
 
 /// The largest reference value, in bytes (BLOCKS-12): a list of heads or a staged entry fits;
 /// anything larger is a block and the reference holds its name.

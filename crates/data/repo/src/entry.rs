@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::stamp::Stamp;
 
 /// The longest key, in bytes (REPO-2).
-pub const KEY_BYTES_MAX: usize = 1024;
+pub const KEY_BYTES_MAX: usize = 4096;
 
 /// The largest value kept inside the tree, in bytes (REPO-3).
 pub const VALUE_INLINE_BYTES_MAX: usize = 1024;

@@ -59,7 +59,7 @@ pub enum RepoError {
     #[error(transparent)]
     BranchName(#[from] BadBranchName),
     /// A key is empty or too long (REPO-2). Blame: the caller.
-    #[error("a key has 1 to 1,024 bytes, this one has {got}")]
+    #[error("a key has 1 to 4,096 bytes, this one has {got}")]
     BadKey {
         /// Its length in bytes.
         got: usize,

@@ -103,7 +103,7 @@ impl fmt::Display for TagName {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "the name of a branch or tag is 1 to 128 of a-z A-Z 0-9 . _ - / without empty segments, segments that begin \
-     with . or -, or end with .lock, and is not HEAD"
+     with . or -, have .., or end with .lock, and is not HEAD"
 )]
 pub struct BadBranchName;
 
@@ -143,6 +143,7 @@ fn check_name(text: String) -> Result<String, BadBranchName> {
         !segment.is_empty()
             && !segment.starts_with(['.', '-'])
             && !segment.ends_with(".lock")
+            && !segment.contains("..")
             && segment
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -190,8 +191,8 @@ mod tests {
         }
         let long = "x".repeat(129);
         for bad in [
-            "", "HEAD", "a//b", "/a", "a/", ".a", "-a", "a/.b", "a.lock", "a b", "../x", "a\0",
-            &long,
+            "", "HEAD", "a//b", "/a", "a/", ".a", "-a", "a/.b", "a.lock", "a b", "../x", "a..b",
+            "a\0", &long,
         ] {
             assert_eq!(bad.parse::<BranchName>(), Err(BadBranchName), "{bad}");
             assert_eq!(bad.parse::<TagName>(), Err(BadBranchName), "{bad}");

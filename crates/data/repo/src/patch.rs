@@ -186,7 +186,7 @@ impl Patch {
         let mut fields = fields(line)?;
         let key = bytes_of(&mut fields, "key", "key_base64")?.ok_or("it has no key")?;
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err("a key has 1 to 1,024 bytes");
+            return Err("a key has 1 to 4,096 bytes");
         }
         let before = self.read_value(fields.remove("before"))?;
         let after = self.read_value(fields.remove("after"))?;

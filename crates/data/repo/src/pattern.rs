@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::entry::KEY_BYTES_MAX;
-
 /// A set of keys, as people write it: a key, `prefix*`, or `*` for all.
 ///
 /// Ordered from the most specific to the least: keys, then prefixes from the longest to the
@@ -21,8 +19,9 @@ pub struct Pattern {
 #[error("a pattern is a key, a prefix with * at its end, or *; it has 1 to 1,018 bytes")]
 pub struct BadPattern;
 
-/// `merge/` and a pattern are a key.
-const PATTERN_BYTES_MAX: usize = KEY_BYTES_MAX - "merge/".len();
+/// Sixteen of them, with what they decide, fit the record of a merge that waits; with `merge/`
+/// before it, one is a key.
+const PATTERN_BYTES_MAX: usize = 1018;
 
 impl Pattern {
     /// Whether the pattern has `key`.

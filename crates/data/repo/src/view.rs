@@ -1,6 +1,6 @@
 //! One state of a branch or commit, to be read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -77,6 +77,10 @@ impl Span {
             && self.to.as_deref().is_none_or(|to| key < to)
     }
 }
+
+/// Entries that [`View::sample`] reads for each that is wanted: enough unless fifteen of sixteen are
+/// deleted.
+const SAMPLE_READS: u64 = 16;
 
 /// A key and its entry.
 pub type Item = (Bytes, Entry);
@@ -167,6 +171,28 @@ impl View {
             .transpose()
     }
 
+    /// At most `count` live entries of a range of the tree, each as likely as another, in key order;
+    /// `seed` decides which. Staged edits are not among them.
+    ///
+    /// Costs O(depth) for each. Where nearly all of a range is deleted it finds fewer than there
+    /// are: it reads 16 entries for each that is wanted.
+    pub fn sample(&self, span: &Span, count: usize, seed: u64) -> Result<Vec<Item>, RepoError> {
+        let (first, end) = self.ranks(span)?;
+        let mut ranks = Shuffled::new(end - first, seed);
+        let mut found = BTreeMap::new();
+        for _ in 0..(count as u64).saturating_mul(SAMPLE_READS) {
+            let rank = ranks.next().filter(|_| found.len() < count);
+            let Some(rank) = rank else { break };
+            if let Some((key, entry)) = self.tree.nth(first + rank)? {
+                let entry = decode(&entry)?;
+                if entry.is_live() {
+                    found.insert(key, entry);
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
     /// The ranks of the first entry of a range and of the one after its last.
     fn ranks(&self, span: &Span) -> Result<(u64, u64), RepoError> {
         let rank =
@@ -219,6 +245,51 @@ impl Repo {
             }
             State::Link(cid) => Ok(Some(Content::File(*cid))),
         }
+    }
+}
+
+/// The numbers below an end in an order of chance, each once. What was exchanged so far is kept, not
+/// all numbers (Fisher and Yates, Durstenfeld's form).
+struct Shuffled {
+    next: u64,
+    end: u64,
+    state: u64,
+    exchanged: BTreeMap<u64, u64>,
+}
+
+impl Shuffled {
+    const fn new(end: u64, seed: u64) -> Self {
+        Self {
+            next: 0,
+            end,
+            state: seed,
+            exchanged: BTreeMap::new(),
+        }
+    }
+
+    /// A number below `bound`, by SplitMix64 (Steele, Lea, Flood 2014). That low ones are likelier by
+    /// one in 2^64 / `bound` harms no sample.
+    const fn draw(&mut self, bound: u64) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+impl Iterator for Shuffled {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let left = self.end.checked_sub(self.next).filter(|left| *left > 0)?;
+        let chosen = self.next + self.draw(left);
+        let here = self.exchanged.remove(&self.next).unwrap_or(self.next);
+        self.next += 1;
+        if chosen + 1 == self.next {
+            return Some(here);
+        }
+        Some(self.exchanged.insert(chosen, here).unwrap_or(chosen))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The numbers of the format and why they are what they are.
 
-/// The longest key, in bytes (TREE-2). Keys are compared and hashed whole on every edit; 1 KiB
-/// holds a path of some depth and keeps a node of two children small.
-pub const KEY_BYTES_MAX: usize = 1024;
+/// The longest key, in bytes (TREE-2): as long as the paths that file systems allow. Keys are
+/// compared and hashed whole on every edit, and an inner node holds two of them at least.
+pub const KEY_BYTES_MAX: usize = 4096;
 
 /// The longest value kept inline, in bytes (TREE-2). Half a node of target size: a larger value
 /// would make its leaf hold little else, so it belongs in a block of its own, linked by the value.
@@ -11,10 +11,10 @@ pub const VALUE_BYTES_MAX: usize = 2048;
 /// The largest node block, in bytes (TREE-10).
 ///
 /// A node closes with the entry that brings its weight to 32 768, so a leaf weighs at most
-/// 32 767 + 1024 + 2048 + 4 and an inner node at most 32 767 + 1024 + 48. The encoding of a leaf
+/// 32 767 + 4096 + 2048 + 4 and an inner node at most 32 767 + 4096 + 48. The encoding of a leaf
 /// is not larger than its weight but for its heads; that of an inner node adds 3 bytes for each of
-/// at most 690 children. 36 KiB holds both, and keeps every column end within 16 bits.
-pub const NODE_BYTES_MAX: usize = 36 * 1024;
+/// at most 690 children. 40 KiB holds both, and keeps every column end within 16 bits.
+pub const NODE_BYTES_MAX: usize = 40 * 1024;
 
 /// The highest level (TREE-9). Nodes above the leaves have two children at least, but for the last
 /// of a level, so 31 levels need two thousand million leaves of a kibibyte.

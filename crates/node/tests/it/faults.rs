@@ -56,7 +56,7 @@ fn names_that_mean_nothing() {
     let absent = "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
     home.run(&["cat", absent]).fails(1, &["missing"]);
     home.run(&["sync"]).fails(1, &["no peer is known"]);
-    home.run(&["put", "", "x"]).fails(1, &["1 to 1,024 bytes"]);
+    home.run(&["put", "", "x"]).fails(1, &["1 to 4,096 bytes"]);
     home.run(&["space", "new", "notes"]).fails(1, &["notes"]);
     home.run(&["space", "ticket"]).fails(1, &["allod up"]);
     home.run(&["add", "no-such-file"])

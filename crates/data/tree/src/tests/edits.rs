@@ -265,12 +265,12 @@ fn misuse_is_refused() {
     assert!(matches!(twice, Err(TreeError::Unsorted)));
     let unsorted = tree.edit([("b", Some("1")), ("a", None)], out);
     assert!(matches!(unsorted, Err(TreeError::Unsorted)));
-    let long = Tree::build([(vec![0; 1025], vec![0; 1])], out);
-    assert!(matches!(long, Err(TreeError::KeyTooLong { got: 1025 })));
-    let large = tree.edit([(vec![0; 1024], Some(vec![0; 2049]))], out);
+    let long = Tree::build([(vec![0; 4097], vec![0; 1])], out);
+    assert!(matches!(long, Err(TreeError::KeyTooLong { got: 4097 })));
+    let large = tree.edit([(vec![0; 4096], Some(vec![0; 2049]))], out);
     assert!(matches!(large, Err(TreeError::ValueTooLong { got: 2049 })));
     let most = tree
-        .edit([(vec![0; 1024], Some(vec![0; 2048]))], out)
+        .edit([(vec![0; 4096], Some(vec![0; 2048]))], out)
         .unwrap();
     assert_eq!(most.verify().unwrap().entries, 1);
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::twin::{Rng, build, scaled};
 use crate::chunking::Chunking;
 use crate::encode::Chunker;
-use crate::limits::NODE_BYTES_MAX;
+use crate::limits::{KEY_BYTES_MAX, NODE_BYTES_MAX};
 use crate::loaded::Loaded;
 use crate::node::{KeyRef, Node};
 use crate::tree::Tree;
@@ -83,7 +83,7 @@ fn the_largest_leaf_fits() {
         let mut key = number.to_be_bytes().to_vec();
         let last = weight + Chunking::leaf_weight(8, 0) >= 32_768;
         if last {
-            key.resize(1024, 0);
+            key.resize(KEY_BYTES_MAX, 0);
         }
         let value = vec![0; if last { 2048 } else { 0 }];
         let after = weight + Chunking::leaf_weight(key.len(), value.len());
