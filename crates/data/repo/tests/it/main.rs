@@ -16,6 +16,7 @@ mod model;
 mod objects;
 mod patches;
 mod picking;
+mod properties;
 mod repair;
 mod replicas;
 mod space;
