@@ -216,7 +216,7 @@ fn compare(quick: bool) {
         Contender::raw(raw::MTU_MAX, true),
         Contender::iroh(),
     ];
-    let rounds = if quick { 3 } else { 7 };
+    let rounds = if quick { 3 } else { 11 };
     for case in cases(quick) {
         let mut results = vec![Vec::new(); contenders.len()];
         for round in 0..rounds {

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use allod_blocks::FjallStore;
 use allod_identity::SecretKey;
-use allod_repo::{Author, BranchName, Edit, Genesis, Repo, SpaceClass};
+use allod_repo::{BranchName, Edit, Genesis, Repo, SpaceClass};
 use bytes::Bytes;
 
-use crate::{median, row};
+use crate::{author, median, row};
 
 const PEER: &str = "doltlite 0.51.3 (SQL, Python)";
 const NOW: u64 = 1_700_000_000_000;
@@ -41,12 +41,8 @@ impl Ours {
             nonce: [1; 16],
             owner: who.agent_id(),
         };
-        let author = Author {
-            agent: who.agent_id(),
-            key: &who,
-        };
         let store = Arc::new(FjallStore::open(dir.path()).expect("opens"));
-        let repo = Repo::create(store, genesis, author).expect("a space");
+        let repo = Repo::create(store, genesis, author(&who)).expect("a space");
         let mut ours = Self {
             repo,
             who,
@@ -54,31 +50,43 @@ impl Ours {
             round: 0,
             _dir: dir,
         };
-        ours.write(0, entries);
+        ours.one_step(0, entries);
         ours
     }
 
-    fn write(&mut self, from: usize, count: usize) {
+    fn changes(&mut self, from: usize, count: usize) -> Vec<(Bytes, Bytes)> {
         self.round = self.round.wrapping_add(1);
-        let main = BranchName::main();
-        let edits = (from..from + count).map(|index| {
-            let value = Bytes::from(vec![self.round; VALUE_BYTES]);
-            (Bytes::from(key(index % self.entries)), Edit::Put(value))
-        });
+        let value = Bytes::from(vec![self.round; VALUE_BYTES]);
+        (from..from + count)
+            .map(|index| (Bytes::from(key(index % self.entries)), value.clone()))
+            .collect()
+    }
+
+    /// Stages, which is durable, and commits, which is durable; milliseconds.
+    fn two_steps(&mut self, from: usize, count: usize) -> f64 {
+        let changes = self.changes(from, count);
+        let (main, author) = (BranchName::main(), author(&self.who));
+        let started = Instant::now();
+        let edits = changes
+            .into_iter()
+            .map(|(key, value)| (key, Edit::Put(value)));
         self.repo.stage(&main, edits, NOW).expect("stages");
-        let author = Author {
-            agent: self.who.agent_id(),
-            key: &self.who,
-        };
         self.repo
             .commit_staged(&main, author, "bench", NOW)
             .expect("commits");
+        started.elapsed().as_secs_f64() * 1e3
     }
 
-    /// Milliseconds.
-    fn commit(&mut self, from: usize, count: usize) -> f64 {
+    /// Commits a transaction, which is one durable step; milliseconds.
+    fn one_step(&mut self, from: usize, count: usize) -> f64 {
+        let changes = self.changes(from, count);
+        let author = author(&self.who);
         let started = Instant::now();
-        self.write(from, count);
+        let mut transaction = self.repo.begin(&BranchName::main()).expect("begins");
+        for (key, value) in changes {
+            transaction.put(key, value).expect("puts");
+        }
+        transaction.commit(author, "bench", NOW).expect("commits");
         started.elapsed().as_secs_f64() * 1e3
     }
 
@@ -155,23 +163,25 @@ pub fn run(quick: bool) {
     let mut ours = Ours::new(entries);
     let mut peer = Peer::new(dir.path(), entries);
     let rounds = if quick { 21 } else { 101 };
-    let peer_row = |figures| Some((PEER, median(figures)));
     for (case, count) in [
         ("put one key and commit, durable", 1),
         ("commit of 1000 rows", 1000),
     ] {
-        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let mut figures = [const { Vec::new() }; 4];
         for round in 0..rounds {
-            left.push(ours.commit(round * 7919, count));
-            right.push(peer.ask("commit", round * 7919, count));
+            // Places that no other round had, so that each finds its nodes as cold as the others.
+            let from = |step: usize| (4 * round + step) * 7919;
+            figures[0].push(ours.one_step(from(0), count));
+            figures[1].push(peer.ask("one", from(1), count));
+            figures[2].push(ours.two_steps(from(2), count));
+            figures[3].push(peer.ask("two", from(3), count));
         }
-        row(
-            case,
-            "ms",
-            median(left),
-            peer_row(right),
-            "<= 0.5x doltlite",
-        );
+        let [ours_one, peer_one, ours_two, peer_two] = figures.map(median);
+        // Whichever way serves the peer better.
+        let peer_best = Some((PEER, peer_one.min(peer_two)));
+        row(case, "ms", ours_one, peer_best, "<= 0.5x doltlite");
+        let case = format!("{case}, staged durably before");
+        row(&case, "ms", ours_two, Some((PEER, peer_two)), "");
     }
     let (mut left, mut right) = (Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -182,7 +192,7 @@ pub fn run(quick: bool) {
         "point read",
         "us",
         median(left),
-        peer_row(right),
+        Some((PEER, median(right))),
         "<= 0.5x doltlite",
     );
 }

@@ -1,4 +1,5 @@
-"""doltlite, told what to measure: `commit FROM COUNT` answers in ms, `read FROM COUNT` in us a read."""
+"""doltlite, told what to measure: `two FROM COUNT` and `one FROM COUNT` commit in two durable steps or in one
+and answer in ms, `read FROM COUNT` in us a read."""
 
 import doltlite  # before sqlite3: it takes its place
 import sqlite3
@@ -16,7 +17,7 @@ def key(index):
     return f"key/{index * 2654435761 % 100000000:08}"
 
 
-def write(first, count):
+def write(first, count, steps):
     global round
     round += 1
     value = bytes([round % 256]) * 100
@@ -24,8 +25,11 @@ def write(first, count):
     start = time.perf_counter()
     db.execute("BEGIN")
     db.executemany("INSERT INTO entries VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v", rows)
-    db.execute("COMMIT")
+    if steps == 2:
+        db.execute("COMMIT")
     db.execute("SELECT dolt_commit('-A', '-m', 'bench')").fetchall()
+    if db.in_transaction:
+        db.execute("COMMIT")
     return (time.perf_counter() - start) * 1e3
 
 
@@ -37,8 +41,15 @@ def read(first, count):
     return (time.perf_counter() - start) * 1e6 / count
 
 
-write(0, entries)
+def head():
+    return db.execute("SELECT count(*) FROM dolt_log").fetchone()[0]
+
+
+write(0, entries, 2)
+before = head()
+write(0, 1, 1)
+assert head() == before + 1, "a commit within a transaction is one"
 for line in sys.stdin:
     what, first, count = line.split()
-    work = write if what == "commit" else read
-    print(work(int(first), int(count)), flush=True)
+    first, count = int(first), int(count)
+    print(read(first, count) if what == "read" else write(first, count, 1 if what == "one" else 2), flush=True)

@@ -1,11 +1,15 @@
 //! The versioned store beside others: merges beside prolly-map in memory, commits and reads beside
 //! doltlite on disk.
 //!
-//! Prints a line of JSON per row. `--quick` takes 100 000 entries instead of a million.
+//! Prints a line of JSON per row. `--quick` leaves the spaces of a million entries out, `--huge` adds one of ten
+//! million; `--merge`, `--growth` and `--disk` run that part alone.
 
 mod disk;
+mod growth;
 mod merge;
 
+use allod_identity::SecretKey;
+use allod_repo::Author;
 use serde_json::{Map, Value, json};
 
 /// Prints a row: ours, and the peer's figure.
@@ -37,8 +41,27 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+fn author(key: &SecretKey) -> Author<'_> {
+    Author {
+        agent: key.agent_id(),
+        key,
+    }
+}
+
 fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
-    merge::run(quick);
-    disk::run(quick);
+    let said = |word: &str| std::env::args().any(|argument| argument == word);
+    let (quick, huge) = (said("--quick"), said("--huge"));
+    let mut sizes = vec![10_000, 100_000];
+    sizes.extend((!quick).then_some(1_000_000));
+    sizes.extend(huge.then_some(10_000_000));
+    let all = !["--merge", "--growth", "--disk"].into_iter().any(said);
+    if all || said("--merge") {
+        merge::run(&sizes);
+    }
+    if all || said("--growth") {
+        growth::run(&sizes);
+    }
+    if all || said("--disk") {
+        disk::run(quick);
+    }
 }

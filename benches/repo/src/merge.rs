@@ -9,15 +9,15 @@ use std::time::Instant;
 use allod_blocks::{MemoryStore, Store as _};
 use allod_identity::SecretKey;
 use allod_repo::{
-    Author, BranchName, Edit, Genesis, MergeOptions, Outcome, Repo, SpaceClass, Transaction,
+    BranchName, Edit, Genesis, MergeOptions, Outcome, Repo, SpaceClass, Transaction,
 };
 use prolly::{
     BatchBuilder, Config, MemStore, Mutation, NodeStoreScan as _, Prolly, Store as _, Tree,
 };
 
-use crate::{median, row};
+use crate::{author, median, row};
 
-const NOW: u64 = 1_700_000_000_000;
+pub const NOW: u64 = 1_700_000_000_000;
 
 const VALUE_BYTES: usize = 100;
 
@@ -31,21 +31,16 @@ struct Case {
 }
 
 /// Keys of 16 bytes that spread evenly, in order.
-fn key(index: u64, of: u64) -> Vec<u8> {
+pub fn key(index: u64, of: u64) -> Vec<u8> {
     let place = (u128::from(index) << 64) / u128::from(of);
     [&(place as u64).to_be_bytes()[..], &index.to_be_bytes()].concat()
 }
 
-fn value(seed: u8) -> Vec<u8> {
+pub fn value(seed: u8) -> Vec<u8> {
     vec![seed; VALUE_BYTES]
 }
 
-fn cases(quick: bool) -> Vec<Case> {
-    let sizes: &[u64] = if quick {
-        &[10_000, 100_000]
-    } else {
-        &[10_000, 100_000, 1_000_000]
-    };
+fn cases(sizes: &[u64]) -> Vec<Case> {
     let mut cases = Vec::new();
     for &entries in sizes {
         let scattered = |from: u64| -> Vec<_> {
@@ -78,8 +73,8 @@ fn cases(quick: bool) -> Vec<Case> {
     cases
 }
 
-pub fn run(quick: bool) {
-    for case in cases(quick) {
+pub fn run(sizes: &[u64]) {
+    for case in cases(sizes) {
         let (ours, peer) = (Ours::new(&case), Peer::new(&case));
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for round in 0..5 {
@@ -94,22 +89,15 @@ pub fn run(quick: bool) {
         let peer = Some(("prolly-map 0.7.2", median(right)));
         row(&case.name, "ms", median(left), peer, case.target);
     }
-    written(if quick { 100_000 } else { 1_000_000 });
+    written(sizes.iter().copied().max().unwrap_or(0).min(1_000_000));
 }
 
 fn all(entries: u64) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     (0..entries).map(move |index| (key(index, entries), value(1)))
 }
 
-fn author(key: &SecretKey) -> Author<'_> {
-    Author {
-        agent: key.agent_id(),
-        key,
-    }
-}
-
 /// A space in memory with a branch that has all entries.
-fn filled(who: &SecretKey, entries: u64) -> (Repo, Arc<MemoryStore>) {
+pub fn filled(who: &SecretKey, entries: u64) -> (Repo, Arc<MemoryStore>) {
     let genesis = Genesis {
         at: NOW,
         class: SpaceClass::Convergent,
@@ -123,7 +111,7 @@ fn filled(who: &SecretKey, entries: u64) -> (Repo, Arc<MemoryStore>) {
     (repo, store)
 }
 
-fn commit(
+pub fn commit(
     repo: &Repo,
     branch: &BranchName,
     who: &SecretKey,
@@ -143,7 +131,7 @@ struct Ours {
     who: SecretKey,
 }
 
-fn named(name: &str) -> BranchName {
+pub fn named(name: &str) -> BranchName {
     name.parse().expect("a name")
 }
 
