@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
+use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
@@ -115,19 +116,7 @@ pub(crate) enum Command {
     /// Show where a space stands
     Status,
     /// Show the history, newest first
-    Log {
-        /// At most so many commits
-        #[arg(long, short = 'n', value_name = "N")]
-        limit: Option<usize>,
-        /// Only what wrote this key, with what it wrote
-        #[arg(long, value_name = "KEY")]
-        key: Option<String>,
-        /// With lines that lead from commits to their parents
-        #[arg(long, conflicts_with = "key")]
-        graph: bool,
-        /// From a branch or commit instead of the current branch
-        from: Option<String>,
-    },
+    Log(Log),
     /// Show who wrote what a key holds
     Blame(BlameArgs),
     /// Find the commit that made the data bad, with few tests
@@ -334,6 +323,12 @@ pub(crate) enum InspectCommand {
     Tree {
         /// The root of the tree, or a commit or branch that has it
         tree: String,
+        /// Draw it into a file, as SVG; - for standard output
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        svg: Option<PathBuf>,
+        /// Show which nodes another tree has too
+        #[arg(long, value_name = "TREE", requires = "svg")]
+        beside: Option<String>,
     },
     /// Kind, sizes and links
     Block {
@@ -416,40 +411,6 @@ pub(crate) enum SpaceCommand {
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
     },
-}
-
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct Ls {
-    /// Keys that begin with this
-    pub(crate) prefix: Option<String>,
-    /// From this key on
-    #[arg(long, value_name = "KEY", conflicts_with = "prefix")]
-    pub(crate) from: Option<String>,
-    /// Up to and without this key
-    #[arg(long, value_name = "KEY", conflicts_with = "prefix")]
-    pub(crate) to: Option<String>,
-    /// At most so many
-    #[arg(long, short = 'n', value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    /// After this key: where a list with a limit goes on
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["from", "reverse"])]
-    pub(crate) after: Option<String>,
-    /// Only how many keys are committed, deleted ones included
-    #[arg(long, conflicts_with_all = ["limit", "reverse"])]
-    pub(crate) count: bool,
-    /// Count what is there, without deleted keys and with what is staged: reads all of it
-    #[arg(long, requires = "count")]
-    pub(crate) live: bool,
-    /// Backwards
-    #[arg(long)]
-    pub(crate) reverse: bool,
-    /// With kinds, sizes and times
-    #[arg(long, short = 'l')]
-    pub(crate) long: bool,
-    /// As of a branch or commit
-    #[arg(long, value_name = "COMMIT")]
-    pub(crate) at: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,24 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use allod::{Node, Position};
-use allod_repo::{Bisect, Blame, CommitId, Content, Heads, Repo, Span, Verdict};
+use allod::Node;
+use allod_repo::{Bisect, Blame, CommitId, Content, Repo, Span, Verdict};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
-use crate::cli::history::{heads_at, one_commit, state_text, who};
-use crate::cli::io::{Io, count, key_text};
-
-/// The heads of a named state, or of where the space stands.
-fn heads_of(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Heads> {
-    match (at, node.position(repo)?) {
-        (Some(at), _) => heads_at(repo, at),
-        (None, Position::Branch(name)) => Ok(repo.heads(&name)?),
-        (None, Position::Detached(id)) => Ok(Heads::from([id])),
-    }
-}
+use crate::cli::history::{heads_of, one_commit, state_text, who};
+use crate::cli::io::{Io, count};
+use crate::cli::keys::{key_bytes, key_text};
 
 pub(crate) fn blame(
     node: &Node,
@@ -31,13 +23,13 @@ pub(crate) fn blame(
     let repo = node.space(space)?;
     let heads = heads_of(node, &repo, options.at.as_deref())?;
     if options.prefix {
-        let span = Span::prefix(options.key.as_bytes());
+        let span = Span::prefix(&key_bytes(&options.key)?);
         for blame in repo.blame_range(&heads, &span, options.limit)? {
             print(node, &blame, io)?;
         }
         return Ok(());
     }
-    let blame = repo.blame(&heads, options.key.as_bytes())?;
+    let blame = repo.blame(&heads, &key_bytes(&options.key)?)?;
     let blame = blame.with_context(|| format!("nobody wrote {:?}", options.key))?;
     print(node, &blame, io)
 }
@@ -51,7 +43,7 @@ pub(crate) fn key_log(
 ) -> Result<()> {
     let repo = node.space(space)?;
     let heads = heads_of(node, &repo, from)?;
-    let history = repo.key_history(&heads, key.as_bytes())?;
+    let history = repo.key_history(&heads, &key_bytes(key)?)?;
     for blame in history.take(limit.unwrap_or(usize::MAX)) {
         print(node, &blame?, io)?;
     }
@@ -106,7 +98,7 @@ pub(crate) fn bisect(
     }
     let mut tests = 0;
     while let (Some(key), Some(id)) = (&options.key, search.next()) {
-        let content = repo.at(id)?.get(key.as_bytes())?;
+        let content = repo.at(id)?.get(&key_bytes(key)?)?;
         let is_good = match (&content, &options.equals) {
             (Some(Content::Bytes(value)), Some(wanted)) => value == wanted.as_bytes(),
             (content, None) => content.is_some(),

@@ -1,4 +1,4 @@
-//! `commit`, `status`, `log`, `show`, `diff`, `branch`, `switch` and `check`.
+//! `commit`, `status`, `show`, `diff`, `branch`, `switch` and `check`.
 
 use allod::{Node, Position};
 use allod_identity::AgentId;
@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
-use crate::cli::graph::Graph;
-use crate::cli::io::{Io, as_text, count, key_text};
+use crate::cli::io::{Io, as_text, count};
+use crate::cli::keys::key_text;
 use crate::cli::merging::task_text;
 use crate::cli::values::{branch as current_branch, view};
 
@@ -37,6 +37,15 @@ pub(crate) fn heads_at(repo: &Repo, text: &str) -> Result<Heads> {
         }
     }
     Ok(Heads::from([one_commit(repo, text)?]))
+}
+
+/// What a command looks at: a named branch or commit, else where the space stands.
+pub(crate) fn heads_of(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Heads> {
+    match (at, node.position(repo)?) {
+        (Some(at), _) => heads_at(repo, at),
+        (None, Position::Branch(name)) => Ok(repo.heads(&name)?),
+        (None, Position::Detached(id)) => Ok(Heads::from([id])),
+    }
 }
 
 /// The state of a branch or commit.
@@ -124,64 +133,6 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
             peers.len()
         )
     })
-}
-
-pub(crate) fn log(
-    node: &Node,
-    space: Option<&str>,
-    (limit, from): (Option<usize>, Option<&str>),
-    graph: bool,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let mut graph = graph.then(Graph::new);
-    let heads = match (from, node.position(&repo)?) {
-        (Some(text), _) => heads_at(&repo, text)?,
-        (None, Position::Branch(name)) => repo.heads(&name)?,
-        (None, Position::Detached(id)) => Heads::from([id]),
-    };
-    for item in repo.log(&heads)?.take(limit.unwrap_or(usize::MAX)) {
-        let (id, commit) = item?;
-        let commit = commit.payload();
-        let parents: Vec<String> = commit.parents.iter().map(ToString::to_string).collect();
-        let value = json!({
-            "commit": id.to_string(),
-            "parents": parents,
-            "author": commit.author.to_string(),
-            "branch": commit.branch.as_str(),
-            "generation": commit.generation,
-            "time": allod::utc(commit.stamp.millis()),
-            "message": commit.message,
-        });
-        let whole = io.verbose > 0;
-        let mut lanes = Vec::new();
-        if let Some(graph) = &mut graph {
-            lanes = graph.row(id, &commit.parents);
-        }
-        io.data(&value, || {
-            let lane = lanes
-                .first()
-                .map_or_else(String::new, |lane| format!("{lane} "));
-            let id = if whole { id.to_string() } else { id.short() };
-            let merges = if commit.parents.len() > 1 {
-                " (joins)"
-            } else {
-                ""
-            };
-            format!(
-                "{lane}{id}  {}  {}{merges}  {}",
-                allod::utc(commit.stamp.millis()),
-                who(node, &commit.author),
-                commit.message.lines().next().unwrap_or_default()
-            )
-        })?;
-        if !io.json {
-            for line in lanes.iter().skip(1) {
-                io.line(line)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// An agent as people tell them apart: `me`, or the end of the id.

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{InspectCommand, Stats};
 use crate::cli::history::one_commit;
-use crate::cli::io::{Io, as_text, count, key_text, size};
+use crate::cli::io::{Io, as_text, count, size};
+use crate::cli::keys::key_text;
+use crate::cli::pictures;
 use crate::cli::values::hex;
 
 /// Bytes in a line of a dump.
@@ -131,9 +133,14 @@ pub(crate) fn inspect(
             value["signer"] = json!(signed.signer().to_string());
             io.data(&value, || lines(&value))
         }
-        InspectCommand::Tree { tree } => {
+        InspectCommand::Tree { tree, svg, beside } => {
             let repo = node.space(space)?;
             let tree = tree_of(&repo, tree)?;
+            if let Some(file) = svg {
+                let beside = beside.as_ref().map(|text| tree_of(&repo, text));
+                let beside = beside.transpose()?.map(|tree| tree.root());
+                return pictures::tree(node, (&tree.root(), beside.as_ref()), file, io);
+            }
             let stats = tree.stats()?;
             let value = json!({
                 "root": tree.root().to_string(),

@@ -153,11 +153,3 @@ pub(crate) fn as_text(bytes: &[u8]) -> Option<&str> {
     let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
     text.chars().all(plain).then_some(text)
 }
-
-/// A key as people read it: as it is if it is text, escaped otherwise.
-pub(crate) fn key_text(key: &[u8]) -> String {
-    match as_text(key) {
-        Some(text) if !text.contains(['\n', '\r']) => text.to_owned(),
-        _ => key.escape_ascii().to_string(),
-    }
-}

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::history::{heads_at, one_commit, state_text};
-use crate::cli::io::{Io, count, key_text};
+use crate::cli::io::{Io, count};
+use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::merge_args::{Decide, Merge, MergeTypes, Pick, Rebase, Resolve, Waiting};
 use crate::cli::values::{branch as current_branch, edit_from};
 
@@ -383,7 +384,7 @@ pub(crate) fn resolve(
         (None, _, true) => Resolution::Theirs,
         (None, _, _) => Resolution::Edit(Edit::Delete),
     };
-    repo.resolve(&branch, options.key.as_bytes(), resolution)?;
+    repo.resolve(&branch, &key_bytes(&options.key)?, resolution)?;
     let (mut left, mut after) = (0, None);
     loop {
         let from = after.as_deref();

@@ -12,12 +12,19 @@ mod import;
 mod inspect;
 mod io;
 mod keeping;
+mod keys;
+mod list_args;
+mod listing;
+mod log;
 mod merge_args;
 mod merging;
 mod net;
 mod patch_args;
 mod patching;
+mod pictures;
 mod space;
+mod svg;
+mod svg_tree;
 mod tags;
 mod undo;
 mod values;
@@ -151,7 +158,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Put { key, value } => values::put(node, space, key, value.as_deref(), io),
         Command::Get { key, raw, at } => values::get(node, space, key, *raw, at.as_deref(), io),
         Command::Del { keys } => values::del(node, space, keys, io),
-        Command::Ls(options) => values::ls(node, space, options, io),
+        Command::Ls(options) => listing::ls(node, space, options, io),
         Command::Import(options) => import::import(node, space, options, io),
         Command::Export(options) => values::export(node, space, options, io),
         Command::Add { file } => values::add(node, file, io),
@@ -160,15 +167,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Unstage(options) => working::unstage(node, space, options, io),
         Command::Stash(options) => working::stash(node, space, options, io),
         Command::Status => history::status(node, space, io),
-        Command::Log {
-            limit,
-            from,
-            key: Some(key),
-            ..
-        } => asking::key_log(node, space, key, (*limit, from.as_deref()), io),
-        Command::Log {
-            limit, from, graph, ..
-        } => history::log(node, space, (*limit, from.as_deref()), *graph, io),
+        Command::Log(options) => log::log(node, space, options, io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
         Command::Undo(options) => undo::undo(node, space, options, io),

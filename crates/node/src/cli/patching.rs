@@ -10,9 +10,11 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::cli::history::{state_text, view_at};
-use crate::cli::io::{Io, count, key_text, size};
+use crate::cli::io::{Io, count, size};
+use crate::cli::keys::key_text;
+use crate::cli::listing::{kind, span};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
-use crate::cli::values::{branch, kind, span, view};
+use crate::cli::values::{branch, view};
 
 pub(crate) fn diff(
     node: &Node,
@@ -31,7 +33,7 @@ pub(crate) fn diff(
         options.prefix.as_deref(),
         options.from.as_deref(),
         options.to.as_deref(),
-    );
+    )?;
     if options.patch {
         let changes = write_patch(&before, &after, &span, io.out)?;
         return io.say(format!("{} changes", count(changes)));

@@ -1,4 +1,4 @@
-//! `put`, `get`, `del`, `ls`, `export`, `add` and `cat`.
+//! `put`, `get`, `del`, `export`, `add` and `cat`.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write as _};
@@ -16,9 +16,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
-use crate::cli::args::{Export, Format, Ls};
+use crate::cli::args::{Export, Format};
 use crate::cli::history::view_at;
-use crate::cli::io::{Io, as_text, count, key_text, size};
+use crate::cli::io::{Io, as_text, count, size};
+use crate::cli::keys::key_bytes;
+use crate::cli::listing::span;
 
 /// The branch that edits are staged on.
 pub(crate) fn branch(node: &Node, repo: &Repo) -> Result<BranchName> {
@@ -57,7 +59,7 @@ pub(crate) fn put(
         Some(value) if value != "-" => Edit::Put(Bytes::copy_from_slice(value.as_bytes())),
         _ => edit_from(node, io.input)?,
     };
-    let key = Bytes::copy_from_slice(key.as_bytes());
+    let key = key_bytes(key)?;
     Ok(repo.stage(&branch, [(key, edit)], allod::now_ms())?)
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn get(
 ) -> Result<()> {
     let repo = node.space(space)?;
     let view = view(node, &repo, at)?;
-    let content = view.get(key.as_bytes())?;
+    let content = view.get(&key_bytes(key)?)?;
     match content.with_context(|| format!("no value under {key:?}"))? {
         Content::File(cid) if raw => {
             read_file(node.store().as_ref(), &cid, io.out)?;
@@ -124,82 +126,16 @@ pub(crate) fn del(
     let repo = node.space(space)?;
     let branch = branch(node, &repo)?;
     let working = repo.working(&branch)?;
-    for key in keys {
-        let there = working
-            .entry(key.as_bytes())?
-            .is_some_and(|entry| entry.is_live());
-        anyhow::ensure!(there, "no value under {key:?}; nothing was removed");
+    let mut edits = Vec::new();
+    for text in keys {
+        let key = key_bytes(text)?;
+        let entry = working.entry(&key)?;
+        let there = entry.is_some_and(|entry| entry.is_live());
+        anyhow::ensure!(there, "no value under {text:?}; nothing was removed");
+        edits.push((key, Edit::Delete));
     }
-    let edits = keys
-        .iter()
-        .map(|key| (Bytes::copy_from_slice(key.as_bytes()), Edit::Delete));
     repo.stage(&branch, edits, allod::now_ms())?;
     io.say(format!("{} staged for removal", count(keys.len() as u64)))
-}
-
-pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>) -> Result<()> {
-    let repo = node.space(space)?;
-    let view = view(node, &repo, options.at.as_deref())?;
-    let mut span = span(
-        options.prefix.as_deref(),
-        options.from.as_deref(),
-        options.to.as_deref(),
-    );
-    if let Some(after) = &options.after {
-        // The least key after it. A prefix keeps its own start if that is later.
-        let next = [after.as_bytes(), b"\0"].concat();
-        span.from = span.from.max(Some(next));
-    }
-    if options.count {
-        let keys = if options.live {
-            let mut keys = 0;
-            for item in view.range(&span, false) {
-                item?;
-                keys += 1;
-            }
-            keys
-        } else {
-            view.count(&span)?
-        };
-        return io.data(&json!({ "keys": keys }), || keys.to_string());
-    }
-    let items = view.range(&span, options.reverse);
-    for item in items.take(options.limit.unwrap_or(usize::MAX)) {
-        let (key, entry) = item?;
-        let (kind, bytes) = kind(node, &entry.state)?;
-        let key = key_text(&key);
-        let time = allod::utc(entry.stamp.millis());
-        let value = json!({ "key": key, "kind": kind, "size": bytes, "time": time });
-        io.data(&value, || {
-            if options.long {
-                format!("{time}  {:>10}  {kind:<5}  {key}", size(bytes))
-            } else {
-                key.clone()
-            }
-        })?;
-    }
-    Ok(())
-}
-
-/// The keys with a prefix, else those between two keys.
-pub(crate) fn span(prefix: Option<&str>, from: Option<&str>, to: Option<&str>) -> Span {
-    let bytes = |key: &str| key.as_bytes().to_vec();
-    match prefix {
-        Some(prefix) => Span::prefix(prefix.as_bytes()),
-        None => Span {
-            from: from.map(bytes),
-            to: to.map(bytes),
-        },
-    }
-}
-
-/// What a state is, and the bytes of its value.
-pub(crate) fn kind(node: &Node, state: &State) -> Result<(&'static str, u64)> {
-    Ok(match state {
-        State::Value(value) => ("value", value.len() as u64),
-        State::Link(cid) => ("file", file_size(node.store().as_ref(), cid)?),
-        State::Tombstone => ("none", 0),
-    })
 }
 
 pub(crate) fn export(
@@ -211,10 +147,7 @@ pub(crate) fn export(
     let repo = node.space(space)?;
     let view = view(node, &repo, options.at.as_deref())?;
     let out = options.out.as_ref().map(|path| io.path(path));
-    let span = options
-        .prefix
-        .as_ref()
-        .map_or_else(Span::all, |prefix| Span::prefix(prefix.as_bytes()));
+    let span = span(options.prefix.as_deref(), None, None)?;
     match (options.format, out) {
         (Format::Dir, None) => Err(Usage("--format dir needs --out DIR".to_owned()).into()),
         (Format::Dir, Some(dir)) => export_dir(node, &view, &span, &dir, io),

@@ -3,11 +3,11 @@
 use allod::Node;
 use allod_repo::{BranchName, Repo, Stash, Unstashed};
 use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::cli::history::state_text;
-use crate::cli::io::{Io, count, key_text};
+use crate::cli::io::{Io, count};
+use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::merging::{conflict_row, conflict_text, keys, resolving};
 use crate::cli::values::branch as current_branch;
 use crate::cli::work_args::{StashArgs, StashCommand, Unstage, Unstash};
@@ -24,8 +24,8 @@ pub(crate) fn unstage(
         repo.unstage(&branch)?
     } else {
         let keys = options.keys.iter();
-        let keys = keys.map(|key| Bytes::copy_from_slice(key.as_bytes()));
-        repo.unstage_keys(&branch, &keys.collect())?
+        let keys = keys.map(|key| key_bytes(key)).collect::<Result<_>>()?;
+        repo.unstage_keys(&branch, &keys)?
     };
     io.data(&json!({ "unstaged": dropped }), || {
         format!("{} keys are no longer staged", count(dropped as u64))
