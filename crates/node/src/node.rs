@@ -186,7 +186,7 @@ impl Node {
     pub fn add_device(&self, device: DeviceId, name: &str) -> Result<KeyLog, NodeError> {
         let keys = self.keys()?;
         let agent = keys.agent.as_ref().ok_or(NodeError::NoAgentKey)?;
-        let mut log = self.agents().key_log(&agent.agent_id())?;
+        let mut log = KeyLog::clone(&*self.agents().key_log(&agent.agent_id())?);
         log.add_device(agent, device, name, now_ms())?;
         self.learn(&log)?;
         Ok(log)

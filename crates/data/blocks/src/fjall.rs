@@ -30,11 +30,15 @@ const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// quarter 1.07 times.
 const STALE_RATIO: f32 = 0.25;
 
+/// What makes a batch durable: fdatasync of the journal, which also writes the length of the file, and
+/// spares the time of its last change.
+const DURABLE: PersistMode = PersistMode::SyncData;
+
 /// Compactions in one [`Store::reclaim`]: the first finds what is garbage, the next write the
 /// files anew that had too much of it.
 const COMPACTIONS: u32 = 3;
 
-/// A [`Store`] over fjall. Every batch is fsynced before it is acknowledged (BLOCKS-20).
+/// A [`Store`] over fjall. Every batch is synced before it is acknowledged (BLOCKS-20).
 pub struct FjallStore {
     db: Database,
     blocks: Keyspace,
@@ -208,7 +212,7 @@ impl Store for FjallStore {
             return Ok(moved);
         }
         self.uses.writing(&batch);
-        let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
+        let mut writes = self.db.batch().durability(Some(DURABLE));
         for (name, content) in packed {
             writes.insert(&self.blocks, name, content);
         }
@@ -247,7 +251,7 @@ impl Store for FjallStore {
         let removing = self.uses.removing(garbage.blocks);
         // The journal is one file in order: references that went before are gone for good before
         // any block is, though only they wait for the disk.
-        let durability = (!garbage.refs.is_empty()).then_some(PersistMode::SyncAll);
+        let durability = (!garbage.refs.is_empty()).then_some(DURABLE);
         let mut writes = self.db.batch().durability(durability);
         for cid in &removing.blocks {
             writes.remove(&self.blocks, cid.to_bytes());
@@ -271,7 +275,7 @@ impl Store for FjallStore {
         let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
             return Ok(false);
         };
-        let mut writes = self.db.batch().durability(Some(PersistMode::SyncAll));
+        let mut writes = self.db.batch().durability(Some(DURABLE));
         writes.insert(&self.aside, name.clone(), stored);
         writes.remove(&self.blocks, name);
         writes.commit().map_err(fault)?;

@@ -6,6 +6,8 @@
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
 
+use std::sync::Arc;
+
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect};
 use allod_identity::{Signed, Verified};
 use allod_tree::Tree;
@@ -219,6 +221,7 @@ impl Repo {
     /// the heads here only with its last one.
     pub fn accept(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
         let _hold = self.store().uses().hold();
+        let sweeps = self.store().uses().sweeps();
         if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {
             return Err(Refusal::Missing.into());
         }
@@ -243,6 +246,7 @@ impl Repo {
             return Err(Refusal::Parent.into());
         }
         self.keep_tree(&complete.tree);
+        self.keep_commit(Arc::new(complete.commit.clone()), sweeps);
         if self
             .heads(branch)?
             .iter()

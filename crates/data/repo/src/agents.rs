@@ -1,6 +1,7 @@
 //! The key logs a store knows: who acts for whom.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
 use allod_identity::{
@@ -11,25 +12,43 @@ use bytes::Bytes;
 
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::layout;
+use crate::repo::lock;
 
 /// How often a compare-and-swap is tried again before the caller hears of it.
 const TRIES: u32 = 16;
 
-/// The key logs in a store.
+/// Key logs kept at hand; one is a few KiB.
+const LOGS_CACHED: usize = 256;
+
+/// The key logs in a store. Clones share what they keep at hand.
 #[derive(Clone, Debug)]
 pub struct Agents {
     store: Arc<dyn Store>,
+    read: Arc<Mutex<BTreeMap<AgentId, Read>>>,
 }
+
+/// A log as it was read when the references said so.
+#[derive(Debug)]
+struct Read {
+    said: Said,
+    log: Arc<KeyLog>,
+}
+
+/// What the references of a key log and of a proof against it say.
+type Said = (Option<Bytes>, Option<Bytes>);
 
 impl Agents {
     /// The key logs of `store`.
     #[must_use]
-    pub const fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            read: Arc::default(),
+        }
     }
 
     /// The key log of an agent; empty for one that is not known.
-    pub fn key_log(&self, agent: &AgentId) -> Result<KeyLog, RepoError> {
+    pub fn key_log(&self, agent: &AgentId) -> Result<Arc<KeyLog>, RepoError> {
         self.read(agent).map(|(_, log)| log)
     }
 
@@ -43,7 +62,8 @@ impl Agents {
             verified.push(signed.verify().map_err(|_error| Refusal::Signature)?);
         }
         for _ in 0..TRIES {
-            let (raw, mut log) = self.read(agent)?;
+            let (raw, log) = self.read(agent)?;
+            let mut log = KeyLog::clone(&log);
             let known = log.events().len();
             for event in &verified {
                 match log.append(event.clone()) {
@@ -79,10 +99,38 @@ impl Agents {
         )))
     }
 
-    fn read(&self, agent: &AgentId) -> Result<(Option<Bytes>, KeyLog), RepoError> {
-        let raw = self.store.get_ref(&layout::key_log(agent.as_bytes()))?;
+    /// Lets go of what was read, so that it is read and verified anew.
+    pub(crate) fn forget(&self) {
+        lock(&self.read).clear();
+    }
+
+    /// The log, and the value of its reference. Its events are verified when they change, not each
+    /// time.
+    fn read(&self, agent: &AgentId) -> Result<(Option<Bytes>, Arc<KeyLog>), RepoError> {
+        let bytes = agent.as_bytes();
+        let said = (
+            self.store.get_ref(&layout::key_log(bytes))?,
+            self.store.get_ref(&layout::key_log_fork(bytes))?,
+        );
+        if let Some(known) = lock(&self.read).get(agent)
+            && known.said == said
+        {
+            return Ok((said.0, Arc::clone(&known.log)));
+        }
+        let log = Arc::new(self.verified(agent, &said)?);
+        let mut read = lock(&self.read);
+        if read.len() >= LOGS_CACHED {
+            read.clear();
+        }
+        let raw = said.0.clone();
+        let known = Arc::clone(&log);
+        read.insert(*agent, Read { said, log: known });
+        Ok((raw, log))
+    }
+
+    fn verified(&self, agent: &AgentId, (raw, proof): &Said) -> Result<KeyLog, RepoError> {
         let mut log = KeyLog::new(*agent);
-        if let Some(raw) = &raw {
+        if let Some(raw) = raw {
             let names: Vec<Cid> = canonical::decode(raw, REF_VALUE_BYTES_MAX)
                 .map_err(|_error| RepoError::Damaged("a key log's index does not decode"))?;
             for name in names {
@@ -90,18 +138,15 @@ impl Agents {
                     .map_err(|_error| RepoError::Damaged("a stored key log does not verify"))?;
             }
         }
-        if let Some(proof) = self
-            .store
-            .get_ref(&layout::key_log_fork(agent.as_bytes()))?
-        {
-            let pair: (Cid, Cid) = canonical::decode(&proof, REF_VALUE_BYTES_MAX)
+        if let Some(proof) = proof {
+            let pair: (Cid, Cid) = canonical::decode(proof, REF_VALUE_BYTES_MAX)
                 .map_err(|_error| RepoError::Damaged("a proof of equivocation does not decode"))?;
             for name in [pair.0, pair.1] {
                 // The second of the two ends the log, as it did when it was first seen.
                 drop(log.append(self.event(name)?));
             }
         }
-        Ok((raw, log))
+        Ok(log)
     }
 
     fn event(&self, name: Cid) -> Result<Verified<KeyEvent>, RepoError> {

@@ -143,6 +143,7 @@ impl Repo {
     /// Damage is reported, not an error; an error means that the check itself could not go on.
     pub fn check(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, RepoError> {
         let mut report = Report::default();
+        self.forget();
         let all = self.branches().and_then(|branches| {
             let heads: Heads = branches.into_iter().flat_map(|(_, heads)| heads).collect();
             self.missing(&heads, &BTreeSet::new())

@@ -234,12 +234,12 @@ impl Job<'_> {
             merges: None,
         };
         let mut batch = Batch::new();
-        let (id, tree) = self
+        let (commit, tree) = self
             .repo
             .make(&draft, at, &entries, self.now_ms, &mut batch)?;
         let _outcome = self.repo.store().commit(batch)?;
         self.repo.keep_tree(&tree);
-        Ok(id)
+        Ok(CommitId::from_cid(*commit.cid()))
     }
 
     /// Lets the branch stand at the result, in one batch (MERGE-23).

@@ -300,15 +300,28 @@ impl Repo {
             return Err(RepoError::NoCommit(id));
         }
         let commit = Arc::new(commit);
+        self.keep_commit(Arc::clone(&commit), sweeps);
+        Ok(commit)
+    }
+
+    /// Keeps at hand a commit that was in the store when `sweeps` were counted, or since.
+    pub(crate) fn keep_commit(&self, commit: Arc<Verified<Commit>>, sweeps: u64) {
         let mut cache = lock(&self.inner.commits);
         if cache.by_id.len() >= COMMITS_CACHED {
             cache.by_id.clear();
         }
         // What was read before a sweep says nothing about what is there after it.
         if cache.sweeps == sweeps {
-            cache.by_id.insert(id, Arc::clone(&commit));
+            cache
+                .by_id
+                .insert(CommitId::from_cid(*commit.cid()), commit);
         }
-        Ok(commit)
+    }
+
+    /// Lets go of commits and key logs that are at hand, so that they are read and verified anew.
+    pub(crate) fn forget(&self) {
+        lock(&self.inner.commits).by_id.clear();
+        self.inner.agents.forget();
     }
 
     fn commit_at_hand(&self, id: CommitId, sweeps: u64) -> Option<Arc<Verified<Commit>>> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Block, Expect};
 use allod_identity::Verified;
@@ -106,7 +107,9 @@ impl Repo {
         for (key, _, renewed) in &overtaken {
             entries.to_mut().insert(key.clone(), renewed.clone());
         }
-        let (id, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
+        let sweeps = self.inner.store.uses().sweeps();
+        let (commit, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
+        let id = CommitId::from_cid(*commit.cid());
         for (key, aside, kept) in &overtaken {
             conflict::keep(self, draft.branch, key, (kept, aside), id, &mut batch)?;
         }
@@ -127,6 +130,7 @@ impl Repo {
             BatchOutcome::Moved { .. } => return Ok(None),
         }
         self.keep_tree(&tree);
+        self.keep_commit(Arc::new(commit), sweeps);
         if let (Some(staged), Some(current)) = (staged, all.get_mut(draft.branch)) {
             forget(current, staged);
         }
@@ -141,7 +145,7 @@ impl Repo {
         entries: &Entries,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(CommitId, Tree), RepoError> {
+    ) -> Result<(Verified<Commit>, Tree), RepoError> {
         if draft.message.len() > MESSAGE_BYTES_MAX {
             return Err(RepoError::TooLong {
                 what: "the message",
@@ -166,7 +170,7 @@ impl Repo {
         batch.put(statement_block(&commit)?);
         let mark = layout::commit(self.inner.id, id);
         batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
-        Ok((id, tree))
+        Ok((commit, tree))
     }
 
     /// Adds to `batch` the move of a branch from the heads that were read to `next`; without any
