@@ -8,6 +8,7 @@ use allod_blocks::{
 use allod_identity::{AgentId, DeviceId, KeyLog, Keystore, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
+    Timings,
 };
 use allod_sync::Tickets;
 use bytes::Bytes;
@@ -34,6 +35,7 @@ struct Inner {
     store: Arc<dyn Store>,
     packing: Packing,
     metrics: Metrics,
+    timings: Timings,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -75,6 +77,7 @@ impl Node {
         let packing = Packing::new(config.compression);
         let store = home.open_store(config.store, packing.clone())?;
         let metrics = Metrics::new();
+        let timings = Timings::new(clock::ticks());
         let store = Arc::new(MeteredStore::new(store, metrics.clone(), clock::ticks()));
         let inner = Inner {
             home,
@@ -82,6 +85,7 @@ impl Node {
             store,
             packing,
             metrics,
+            timings,
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -108,6 +112,12 @@ impl Node {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// How long the spaces took for what they were asked since the home was opened.
+    #[must_use]
+    pub fn timings(&self) -> &Timings {
+        &self.inner.timings
     }
 
     /// How the home was made.
@@ -244,6 +254,7 @@ impl Node {
             owner: self.agent()?,
         };
         let repo = Repo::create(Arc::clone(&self.inner.store), genesis, self.author()?)?;
+        let repo = repo.timed(self.inner.timings.clone());
         self.register(&repo, name)?;
         Ok(repo)
     }
@@ -268,7 +279,7 @@ impl Node {
         }
         let mut spaces = self.spaces_lock();
         if !spaces.iter().any(|known| known.id() == repo.id()) {
-            spaces.push(repo.clone());
+            spaces.push(repo.clone().timed(self.inner.timings.clone()));
         }
         Ok(())
     }
@@ -320,6 +331,7 @@ impl Node {
             return Ok(repo.clone());
         }
         let repo = Repo::open(Arc::clone(&self.inner.store), id)?;
+        let repo = repo.timed(self.inner.timings.clone());
         spaces.push(repo.clone());
         Ok(repo)
     }

@@ -29,6 +29,7 @@ mod faulty;
 mod file;
 #[cfg(feature = "fjall")]
 mod fjall;
+mod histogram;
 mod marked;
 mod memory;
 mod metered;
@@ -51,9 +52,10 @@ pub use crate::file::{
 };
 #[cfg(feature = "fjall")]
 pub use crate::fjall::FjallStore;
+pub use crate::histogram::{Histogram, Latency};
 pub use crate::marked::Marked;
 pub use crate::memory::MemoryStore;
-pub use crate::metered::{Latency, MeteredStore, Metrics, Operation, Ticks};
+pub use crate::metered::{MeteredStore, Metrics, Operation, Ticks};
 pub use crate::name::{NameError, parse_cid, proto_uri};
 #[cfg(feature = "packing")]
 pub use crate::packed::{BadCompression, Compression, Packing, UnpackError};

@@ -21,6 +21,7 @@ use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::statements::Commit;
 use crate::tags::check_tag;
+use crate::timing::Verb;
 use crate::view::check_key;
 use crate::write::{Entries, apply};
 
@@ -220,6 +221,7 @@ impl Repo {
     /// the commit waits for [`join_branch`](Self::join_branch), so that a line of commits meets
     /// the heads here only with its last one.
     pub fn accept(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
+        let _timing = self.timing(Verb::Accept);
         let _hold = self.store().uses().hold();
         let sweeps = self.store().uses().sweeps();
         if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {

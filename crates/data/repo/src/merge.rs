@@ -11,6 +11,7 @@ use crate::plan::{Keys, Plan, Sides};
 use crate::repo::{Author, Heads, Repo};
 use crate::resolve::{MergeConflict, Resolving};
 use crate::statements::PARENTS_MAX;
+use crate::timing::Verb;
 use crate::write::{Draft, TRIES};
 
 /// Whether a branch that has nothing of its own moves without a commit (MERGE-4).
@@ -114,6 +115,7 @@ impl Repo {
         options: &MergeOptions<'_>,
         now_ms: u64,
     ) -> Result<Outcome, RepoError> {
+        let _timing = self.timing(Verb::Merge);
         let task = Task::Merge(self.newest_of(theirs)?.into_iter().collect());
         let resolving = options.resolving;
         let mut job = self.begin_job(branch, task, author, resolving, now_ms)?;
@@ -130,6 +132,7 @@ impl Repo {
         resolving: Resolving<'_>,
         now_ms: u64,
     ) -> Result<Outcome, RepoError> {
+        let _timing = self.timing(Verb::Merge);
         let job = self.stored_job(branch, author, resolving, now_ms)?;
         match job.task.task {
             Task::Merge(_) => job.merge(FastForward::Never, true),

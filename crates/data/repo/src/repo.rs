@@ -17,6 +17,7 @@ use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::layout;
 use crate::stamp::{Clock, Stamp};
 use crate::statements::{Commit, Genesis};
+use crate::timing::Timings;
 use crate::view::View;
 use crate::work::Staged;
 
@@ -51,6 +52,7 @@ pub type Heads = BTreeSet<CommitId>;
 #[derive(Clone)]
 pub struct Repo {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) timings: Option<Timings>,
 }
 
 pub(crate) struct Inner {
@@ -151,6 +153,7 @@ impl Repo {
                 trees: Mutex::default(),
                 joins: Mutex::default(),
             }),
+            timings: None,
         };
         for (_, heads) in repo.branches()? {
             for head in heads {

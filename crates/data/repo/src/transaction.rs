@@ -9,6 +9,7 @@ use crate::entry::{Entry, State};
 use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
 use crate::repo::{Author, Repo};
+use crate::timing::Verb;
 use crate::view::{Content, Span, View, check_key, state_of};
 use crate::write::{Draft, Entries};
 
@@ -173,6 +174,8 @@ impl Transaction {
         message: &str,
         now_ms: u64,
     ) -> Result<CommitId, RepoError> {
+        let repo = self.repo.clone();
+        let _timing = repo.timing(Verb::Commit);
         if self.writes.is_empty() {
             return Err(RepoError::NothingStaged);
         }

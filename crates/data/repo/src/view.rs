@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
 use crate::error::RepoError;
 use crate::repo::{Heads, Repo};
+use crate::timing::Verb;
 use crate::work::Staged;
 
 /// What a key holds.
@@ -140,6 +141,7 @@ impl View {
 
     /// The value of a key; `None` if it has none.
     pub fn get(&self, key: &[u8]) -> Result<Option<Content>, RepoError> {
+        let _timing = self.repo.timing(Verb::Read);
         match self.entry(key)? {
             Some(entry) => self.content(&entry),
             None => Ok(None),

@@ -12,6 +12,7 @@ use crate::error::{Rejected, RepoError};
 use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Repo, lock};
+use crate::timing::Verb;
 use crate::view::{Item, Span, View, check_key, decode, state_of};
 use crate::write::Entries;
 
@@ -117,6 +118,7 @@ impl Repo {
         edits: impl IntoIterator<Item = (Bytes, Edit)>,
         now_ms: u64,
     ) -> Result<(), RepoError> {
+        let _timing = self.timing(Verb::Stage);
         self.stage_if(branch, edits, None, now_ms).map(|_staged| ())
     }
 

@@ -22,6 +22,7 @@ use crate::repo::{
 use crate::stamp::Stamp;
 use crate::statements::{Commit, MESSAGE_BYTES_MAX, PARENTS_MAX};
 use crate::tags::check_tag;
+use crate::timing::Verb;
 use crate::view::decode;
 use crate::work::{Staged, forget};
 
@@ -55,6 +56,7 @@ impl Repo {
         message: &str,
         now_ms: u64,
     ) -> Result<CommitId, RepoError> {
+        let _timing = self.timing(Verb::Commit);
         for _ in 0..TRIES {
             // Read anew each time: a key that is staged again meanwhile is another edit.
             let staged = self.staged(branch)?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use allod::{Node, Position};
 use allod_blocks::{Block, Codec, Latency, Operation, parse_cid};
 use allod_identity::Event;
-use allod_repo::{BranchName, Commit, CommitId, Entry, Parsed, Repo, State, parse, store_sizes};
+use allod_repo::{
+    BranchName, Commit, CommitId, Entry, Parsed, Repo, State, Verb, parse, store_sizes,
+};
 use allod_tree::Tree;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -43,11 +45,9 @@ pub(crate) fn stats(
         })?)
     };
     let disk = node.store().stats()?;
-    let latencies: Vec<_> = Operation::ALL
-        .into_iter()
-        .map(|operation| (operation.name(), node.metrics().latency(operation)))
-        .filter(|(_, latency)| latency.count > 0)
-        .collect();
+    let spaces = Verb::ALL.map(|verb| (verb.name(), node.timings().latency(verb)));
+    let store = Operation::ALL.map(|asked| (asked.name(), node.metrics().latency(asked)));
+    let latencies = [("space", spaces.to_vec()), ("store", store.to_vec())];
     let value = json!({
         "branch": branch.to_string(),
         "keys": stats.keys,
@@ -88,9 +88,12 @@ pub(crate) fn stats(
             size(disk.bytes),
             count(disk.log_end)
         );
-        for (name, latency) in &latencies {
+        let rows = latencies
+            .iter()
+            .flat_map(|(of, each)| asked(each).map(move |(name, latency)| (of, name, latency)));
+        for (of, name, latency) in rows {
             text += &format!(
-                "\n{name:<8} {:>9} times, p50 {:>8.0} us, p95 {:>8.0} us, p99 {:>8.0} us",
+                "\n{of} {name:<10} {:>9} times, p50 {:>8.0} us, p95 {:>8.0} us, p99 {:>8.0} us",
                 count(latency.count),
                 micros(latency.p50),
                 micros(latency.p95),
@@ -105,16 +108,24 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn latency_value((name, latency): &(&str, Latency)) -> (String, Value) {
-    let value = json!({
-        "count": latency.count,
-        "mean": micros(latency.mean),
-        "p50": micros(latency.p50),
-        "p95": micros(latency.p95),
-        "p99": micros(latency.p99),
-        "max": micros(latency.max),
+/// What was asked for at least once.
+fn asked<'a>(each: &'a [(&str, Latency)]) -> impl Iterator<Item = &'a (&'a str, Latency)> {
+    each.iter().filter(|(_, latency)| latency.count > 0)
+}
+
+fn latency_value((of, each): &(&str, Vec<(&str, Latency)>)) -> (String, Value) {
+    let values = asked(each).map(|(name, latency)| {
+        let value = json!({
+            "count": latency.count,
+            "mean": micros(latency.mean),
+            "p50": micros(latency.p50),
+            "p95": micros(latency.p95),
+            "p99": micros(latency.p99),
+            "max": micros(latency.max),
+        });
+        ((*name).to_owned(), value)
     });
-    ((*name).to_owned(), value)
+    ((*of).to_owned(), values.collect())
 }
 
 pub(crate) fn inspect(

@@ -68,6 +68,8 @@ fn a_running_node_collects_beside_its_work() {
     let done = home.json(&["gc"]);
     assert!(number(&done, "removed_bytes") > 8 << 20);
     home.commit("another", "value");
+    let asked = &home.json(&["stats", "--fast"])["latency_us"]["space"];
+    assert!(number(&asked["commit"], "count") >= 2, "{asked}");
     assert_eq!(home.json(&["check"])["problem_count"], 0);
     assert_eq!(up.stop(), Some(0));
     assert_eq!(home.run(&["get", "another"]).ok(), "value\n");
@@ -222,7 +224,7 @@ fn figures_and_what_is_inside() {
     );
     assert!(number(&stats, "content_bytes") > number(&stats, "stored_bytes"));
     assert!(number(&stats, "disk_bytes") > 0);
-    let latency = &stats["latency_us"]["get"];
+    let latency = &stats["latency_us"]["store"]["get"];
     assert!(number(latency, "count") > 0);
     let [p50, p99] = ["p50", "p99"].map(|name| latency[name].as_f64().unwrap());
     assert!(0.0 < p50 && p50 <= p99);

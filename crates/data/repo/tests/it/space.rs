@@ -366,3 +366,33 @@ fn entries_of_a_range_are_counted_and_found_by_rank() {
         assert!(view.nth(&span, u64::MAX).unwrap().is_none());
     }
 }
+
+/// What is asked of a space is timed by the clock that it was given, and by verb.
+#[test]
+fn verbs_are_timed() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use allod_repo::{Timings, Verb};
+
+    let ada = Person::new(1);
+    let now = AtomicU64::new(0);
+    // Time passes when somebody looks at the clock.
+    let ticks = move || Duration::from_millis(now.fetch_add(1, Ordering::Relaxed));
+    let timings = Timings::new(Arc::new(ticks));
+    let repo = space(&ada).timed(timings.clone());
+    put(&repo, &ada, &[("a", Some("1"))], START);
+    assert_eq!(get(&repo, "a").as_deref(), Some("1"));
+    assert_eq!(get(&repo, "b"), None);
+    for (verb, count) in [
+        (Verb::Read, 2),
+        (Verb::Stage, 1),
+        (Verb::Commit, 1),
+        (Verb::Merge, 0),
+        (Verb::Accept, 0),
+    ] {
+        let latency = timings.latency(verb);
+        assert_eq!(latency.count, count, "{}", verb.name());
+        assert_eq!(latency.mean, Duration::from_millis(count.min(1)));
+    }
+}
