@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::agents::{speaks, statement_block};
 use crate::entry::{Entry, State, left_wins};
 use crate::error::{Refusal, Rejected, RepoError};
+use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::repo::{Heads, Repo};
@@ -231,6 +232,7 @@ impl Repo {
         if branch.is_meta() != said.branch.is_meta() {
             return Err(Refusal::Branch.into());
         }
+        self.propose_received(&complete, branch)?;
         let id = complete.id();
         let mut batch = Batch::new();
         for block in complete.blocks {
@@ -257,6 +259,26 @@ impl Repo {
             self.advance(branch, id)?;
         }
         Ok(())
+    }
+
+    fn propose_received(&self, complete: &Complete, branch: &BranchName) -> Result<(), Rejected> {
+        let said = complete.commit.payload();
+        let parents = parents(said);
+        let outcome = self.propose(&Proposal {
+            repo: self,
+            act: Act::Receive,
+            branch,
+            author: Some(said.author),
+            message: &said.message,
+            parents: &parents,
+            before: &self.joined(&parents)?.0,
+            after: &complete.tree,
+            blocks: &[],
+        });
+        match outcome {
+            Err(RepoError::Hook(_)) => Err(Refusal::Hook.into()),
+            other => Ok(other?),
+        }
     }
 
     /// Lets accepted commits join a branch.

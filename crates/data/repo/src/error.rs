@@ -157,6 +157,9 @@ pub enum RepoError {
     /// Not the name of a strategy. Blame: whoever wrote it.
     #[error(transparent)]
     Strategy(#[from] BadStrategy),
+    /// A hook refused (HOOK-3); its words. Blame: nobody, the owner of the hook chose so.
+    #[error("the pre-commit hook refused: {0}")]
+    Hook(String),
     /// An own commit would be refused by others. Blame: the caller.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -223,6 +226,9 @@ pub enum Refusal {
     /// REPO-31.
     #[error("it gives a tag another meaning")]
     Tag,
+    /// HOOK-3.
+    #[error("a hook of the receiver refused it")]
+    Hook,
 }
 
 impl Refusal {
@@ -249,6 +255,7 @@ impl Refusal {
             Self::KeyLog => "E_KEY_LOG",
             Self::Equivocation => "E_EQUIVOCATION",
             Self::Tag => "E_TAG",
+            Self::Hook => "E_HOOK",
         }
     }
 }

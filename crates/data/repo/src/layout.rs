@@ -13,6 +13,7 @@
 //! | `s/<id>/stash/<number>\0<key>` | an edit in it, as it was staged | its link |
 //! | `keylog/<agent>` | the events of an agent's key log, a list of links | the events |
 //! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives | what they name |
+//! | `hook/<name>` | where a hook after commits stands in the log | nothing |
 //! | `pin/<cid>` | empty; keeps a block that nothing else refers to | the block |
 //! | any other | | every CID that its name or value spells |
 //!
@@ -86,6 +87,10 @@ pub(crate) fn is_needed(name: &[u8]) -> bool {
         || of_space(b"/work/")
         || of_space(b"/merge/")
         || of_space(b"/stash/")
+}
+
+pub(crate) fn follower(name: &str) -> Vec<u8> {
+    [b"hook/", name.as_bytes()].concat()
 }
 
 pub(crate) const PINS: &[u8] = b"pin/";

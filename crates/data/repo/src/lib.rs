@@ -1,7 +1,7 @@
 //! A versioned space: entries, commits, branches, join.
 //!
 //! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE), `specs/24-work.md` (WORK),
-//! `specs/25-objects.md` (OBJ), `specs/26-patch.md` (PATCH).
+//! `specs/25-objects.md` (OBJ), `specs/26-patch.md` (PATCH), `specs/27-hooks.md` (HOOK).
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -37,8 +37,10 @@ mod diff;
 mod entry;
 mod error;
 mod event;
+mod follow;
 mod gc;
 mod history;
+mod hooks;
 mod ids;
 mod inspect;
 mod json;
@@ -81,8 +83,10 @@ pub use crate::entry::{
 };
 pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
+pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
 pub use crate::history::Log;
+pub use crate::hooks::{Act, PreCommit, Proposal};
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
 pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};

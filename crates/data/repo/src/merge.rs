@@ -4,6 +4,7 @@ use allod_blocks::{Batch, BatchOutcome, Expect, Hold};
 use bytes::Bytes;
 
 use crate::error::{Refusal, RepoError};
+use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::pending::{RULES_MAX, Stored, Task, UnderWay};
@@ -313,6 +314,17 @@ impl Job<'_> {
             theirs: self.repo.joined(theirs)?.0,
             joins: true,
         })?;
+        self.repo.propose(&Proposal {
+            repo: self.repo,
+            act: Act::FastForward,
+            branch: self.branch,
+            author: None,
+            message: "",
+            parents: theirs,
+            before: &self.repo.joined(heads)?.0,
+            after: &self.repo.joined(theirs)?.0,
+            blocks: &[],
+        })?;
         for id in theirs {
             self.repo.observe(self.repo.commit(*id)?.payload().stamp);
         }
@@ -348,6 +360,7 @@ impl Job<'_> {
     ) -> Result<Option<CommitId>, RepoError> {
         let (entries, newest) = plan.entries(self.repo, self.now_ms);
         let draft = Draft {
+            act: self.task.task.act(),
             branch: self.branch,
             author: self.author,
             message,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use multibase::Base;
 use serde_json::value::RawValue;
 
-use crate::diff::{Difference, state};
+use crate::diff::{Difference, Differences, state};
 use crate::entry::{
     KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX, is_value_link,
 };
@@ -241,34 +241,49 @@ pub fn write_patch(
     span: &Span,
     out: &mut dyn Write,
 ) -> Result<u64, PatchError> {
+    let block = |cid: &Cid| {
+        let block = from.store().get(cid)?;
+        Ok(block.ok_or(RepoError::Missing(*cid))?.into_bytes())
+    };
+    let limits = (PATCH_CHANGES_MAX, PATCH_BYTES_MAX);
+    write_changes(&|| from.diff(to, span), &block, limits, out)
+}
+
+/// Writes changes, which are found twice, with the contents of `block`; at most so many changes and
+/// bytes.
+pub(crate) fn write_changes(
+    find: &dyn Fn() -> Differences,
+    block: &dyn Fn(&Cid) -> Result<Bytes, RepoError>,
+    (changes_max, bytes_max): (u64, u64),
+    out: &mut dyn Write,
+) -> Result<u64, PatchError> {
     let mut changes = 0;
-    for change in from.diff(to, span) {
+    for change in find() {
         change?;
         changes += 1;
-        if changes > PATCH_CHANGES_MAX {
+        if changes > changes_max {
             return Err(too_many_changes());
         }
     }
     let mut bytes = 0;
     let mut write = |line: String| {
         bytes += line.len() as u64;
-        if bytes > PATCH_BYTES_MAX {
+        if bytes > bytes_max {
             return Err(too_long());
         }
         Ok(out.write_all(line.as_bytes())?)
     };
     write(header_line(changes))?;
-    for change in from.diff(to, span) {
+    for change in find() {
         let change = change?;
         let mut blocks = BTreeMap::new();
         for state in [&change.before, &change.after] {
             if let State::Link(cid) = state
                 && cid.codec() == Codec::Raw.code()
             {
-                let block = from.store().get(cid).map_err(RepoError::from)?;
-                let block = block.ok_or(RepoError::Missing(*cid))?;
-                if block.bytes().len() <= VALUE_BLOCK_BYTES_MAX {
-                    blocks.insert(*cid, block.into_bytes());
+                let bytes = block(cid)?;
+                if bytes.len() <= VALUE_BLOCK_BYTES_MAX {
+                    blocks.insert(*cid, bytes);
                 }
             }
         }

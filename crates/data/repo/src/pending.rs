@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, State};
 use crate::error::RepoError;
+use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::repo::Repo;
@@ -37,6 +38,17 @@ pub enum Task {
     Revert(CommitId),
     /// Its commits are replayed elsewhere.
     Replay(Replay),
+}
+
+impl Task {
+    pub(crate) const fn act(&self) -> Act {
+        match self {
+            Self::Merge(_) => Act::Merge,
+            Self::Pick(_) => Act::Pick,
+            Self::Revert(_) => Act::Revert,
+            Self::Replay(_) => Act::Replay,
+        }
+    }
 }
 
 /// A branch that is replayed, commit by commit.

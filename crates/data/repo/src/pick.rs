@@ -4,6 +4,7 @@ use allod_blocks::{Batch, BatchOutcome};
 
 use crate::accept::parents;
 use crate::error::RepoError;
+use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
 use crate::merge::{Done, Job, Outcome};
 use crate::pending::{Replay, Task};
@@ -225,6 +226,7 @@ impl Job<'_> {
         let original = &original.payload().message;
         let (entries, newest) = plan.entries(self.repo, self.now_ms);
         let draft = Draft {
+            act: Act::Replay,
             branch: &replay.to,
             author: self.author,
             message: &with_trailer(original, &format!("(rebased from commit {commit})")),
@@ -237,6 +239,7 @@ impl Job<'_> {
         let (commit, tree) = self
             .repo
             .make(&draft, at, &entries, self.now_ms, &mut batch)?;
+        self.repo.propose_draft(&draft, at, &tree)?;
         let _outcome = self.repo.store().commit(batch)?;
         self.repo.keep_tree(&tree);
         Ok(CommitId::from_cid(*commit.cid()))

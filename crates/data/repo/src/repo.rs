@@ -13,6 +13,7 @@ use crate::agents::{Agents, speaks, statement_block};
 use crate::entry::left_wins;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
+use crate::hooks::PreCommit;
 use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::layout;
 use crate::stamp::{Clock, Stamp};
@@ -53,6 +54,7 @@ pub type Heads = BTreeSet<CommitId>;
 pub struct Repo {
     pub(crate) inner: Arc<Inner>,
     pub(crate) timings: Option<Timings>,
+    pub(crate) hook: Option<Arc<PreCommit>>,
 }
 
 pub(crate) struct Inner {
@@ -154,6 +156,7 @@ impl Repo {
                 joins: Mutex::default(),
             }),
             timings: None,
+            hook: None,
         };
         for (_, heads) in repo.branches()? {
             for head in heads {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, State};
 use crate::error::RepoError;
+use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
 use crate::repo::{Author, Repo};
 use crate::timing::Verb;
@@ -205,6 +206,7 @@ impl Transaction {
             })
             .collect();
         let draft = Draft {
+            act: Act::Commit,
             branch: &self.branch,
             author,
             message,

@@ -14,6 +14,7 @@ use crate::conflict;
 use crate::entry::{Entry, left_wins};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
+use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::repo::{
@@ -34,6 +35,7 @@ pub(crate) type Entries = BTreeMap<Bytes, Bytes>;
 
 /// What a commit is made of, but for the state it is made on.
 pub(crate) struct Draft<'a> {
+    pub(crate) act: Act,
     pub(crate) branch: &'a BranchName,
     pub(crate) author: Author<'a>,
     pub(crate) message: &'a str,
@@ -69,6 +71,7 @@ impl Repo {
                 .collect();
             let newest = staged.iter().map(|(_, entry)| entry.stamp).max();
             let draft = Draft {
+                act: Act::Commit,
                 branch,
                 author,
                 message,
@@ -112,6 +115,7 @@ impl Repo {
         let sweeps = self.inner.store.uses().sweeps();
         let (commit, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
         let id = CommitId::from_cid(*commit.cid());
+        self.propose_draft(draft, &parents, &tree)?;
         for (key, aside, kept) in &overtaken {
             conflict::keep(self, draft.branch, key, (kept, aside), id, &mut batch)?;
         }
@@ -137,6 +141,26 @@ impl Repo {
             forget(current, staged);
         }
         Ok(Some(id))
+    }
+
+    /// Puts to the hook what a draft leads to (HOOK-1).
+    pub(crate) fn propose_draft(
+        &self,
+        draft: &Draft<'_>,
+        parents: &Heads,
+        after: &Tree,
+    ) -> Result<(), RepoError> {
+        self.propose(&Proposal {
+            repo: self,
+            act: draft.act,
+            branch: draft.branch,
+            author: Some(draft.author.agent),
+            message: draft.message,
+            parents,
+            before: &self.joined(parents)?.0,
+            after,
+            blocks: draft.blocks,
+        })
     }
 
     /// Adds to `batch` the draft's commit with these parents and entries, as a head of nothing.

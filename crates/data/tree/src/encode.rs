@@ -88,7 +88,7 @@ impl Items {
             let mut skipped = 0;
             for end in &self.ends {
                 skipped += skip;
-                // A node is at most 36 KiB, so every end fits 16 bits (TREE-10).
+                // A node is at most 40 KiB, so every end fits 16 bits (TREE-10).
                 out.extend_from_slice(&((*end as usize - skipped) as u16).to_le_bytes());
             }
         } else {

@@ -24,7 +24,7 @@ pub(crate) const LINK_BYTES: usize = LINK_HEAD.len() + 32;
 /// Marks a column whose items differ in length.
 pub(crate) const VARIABLE: u16 = u16::MAX;
 
-/// Where the items of a column are. Offsets fit 16 bits, since a node is at most 36 KiB (TREE-10);
+/// Where the items of a column are. Offsets fit 16 bits, since a node is at most 40 KiB (TREE-10);
 /// small ones keep a loaded node within two cache lines.
 #[derive(Clone, Copy)]
 pub(crate) struct Column {

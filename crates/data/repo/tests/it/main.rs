@@ -11,6 +11,7 @@ mod accept;
 mod asking;
 mod entries;
 mod gc;
+mod hooks;
 mod merging;
 mod model;
 mod objects;

@@ -1,0 +1,174 @@
+//! Hooks before a commit (HOOK-1 to HOOK-6).
+
+use std::fmt;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use allod_blocks::{Block, Cid, Codec};
+use allod_identity::AgentId;
+use allod_tree::Tree;
+use bytes::Bytes;
+
+use crate::diff::Differences;
+use crate::entry::State;
+use crate::error::RepoError;
+use crate::ids::BranchName;
+use crate::patch::{PatchError, write_changes};
+use crate::repo::{Heads, Repo};
+use crate::view::{Content, Span, View};
+
+/// What is about to be done to a branch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Act {
+    /// A commit of what is staged, or of a transaction.
+    Commit,
+    /// A merge commit.
+    Merge,
+    /// A commit of another place is applied.
+    Pick,
+    /// A commit is undone by another.
+    Revert,
+    /// A commit of a branch that is replayed elsewhere.
+    Replay,
+    /// A branch moves to commits that are there.
+    FastForward,
+    /// A commit that somebody else made.
+    Receive,
+}
+
+impl Act {
+    /// Its name (HOOK, "Terms").
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Merge => "merge",
+            Self::Pick => "pick",
+            Self::Revert => "revert",
+            Self::Replay => "replay",
+            Self::FastForward => "fast-forward",
+            Self::Receive => "receive",
+        }
+    }
+}
+
+/// A change of a branch that has not happened.
+pub struct Proposal<'a> {
+    pub(crate) repo: &'a Repo,
+    /// What is to be done.
+    pub act: Act,
+    /// The branch that it is done to.
+    pub branch: &'a BranchName,
+    /// Who signs the commit; nobody for a fast-forward.
+    pub author: Option<AgentId>,
+    /// The message of the commit; empty for a fast-forward.
+    pub message: &'a str,
+    /// The parents of the commit; the heads that a fast-forward leads to.
+    pub parents: &'a Heads,
+    pub(crate) before: &'a Tree,
+    pub(crate) after: &'a Tree,
+    /// What new entries link to and the store does not have yet.
+    pub(crate) blocks: &'a [Block],
+}
+
+impl fmt::Debug for Proposal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proposal")
+            .field("act", &self.act)
+            .field("branch", &self.branch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A hook: says in words why a proposal must not happen.
+pub type PreCommit = dyn Fn(&Proposal<'_>) -> Result<(), String> + Send + Sync;
+
+impl Proposal<'_> {
+    /// The space. Writing to it from within the hook puts no proposal to this hook.
+    #[must_use]
+    pub fn space(&self) -> Repo {
+        self.repo.unhooked()
+    }
+
+    /// The state before, without what is staged.
+    #[must_use]
+    pub fn before(&self) -> View {
+        self.view(self.before)
+    }
+
+    /// The state that there would be. What is linked to is read by [`content`](Self::content).
+    #[must_use]
+    pub fn after(&self) -> View {
+        self.view(self.after)
+    }
+
+    /// The whole change set, in key order, read as it is asked for (HOOK-2).
+    #[must_use]
+    pub fn changes(&self) -> Differences {
+        self.before().diff(&self.after(), &Span::all())
+    }
+
+    /// What a value of a change is, also one that is not stored yet.
+    pub fn content(&self, value: &State) -> Result<Option<Content>, RepoError> {
+        match value {
+            State::Tombstone => Ok(None),
+            State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),
+            State::Link(cid) if cid.codec() == Codec::Raw.code() => {
+                self.block(cid).map(|block| Some(Content::Bytes(block)))
+            }
+            State::Link(cid) => Ok(Some(Content::File(*cid))),
+        }
+    }
+
+    /// Writes the change set as a patch (PATCH), of any length; returns how many changes it has.
+    pub fn write_patch(&self, out: &mut dyn Write) -> Result<u64, PatchError> {
+        let block = |cid: &Cid| self.block(cid);
+        let no_limit = (u64::MAX, u64::MAX);
+        write_changes(&|| self.changes(), &block, no_limit, out)
+    }
+
+    fn view(&self, tree: &Tree) -> View {
+        View::new(self.space(), self.parents.clone(), tree.clone())
+    }
+
+    fn block(&self, cid: &Cid) -> Result<Bytes, RepoError> {
+        if let Some(block) = self.blocks.iter().find(|block| block.cid() == cid) {
+            return Ok(block.bytes().clone());
+        }
+        let block = self.repo.store().get(cid)?;
+        Ok(block.ok_or(RepoError::Missing(*cid))?.into_bytes())
+    }
+}
+
+impl Repo {
+    /// The same space with a hook that is asked before commits made or accepted through this handle
+    /// and its clones; in place of the one that it had.
+    #[must_use]
+    pub fn hooked(mut self, hook: Arc<PreCommit>) -> Self {
+        self.hook = Some(hook);
+        self
+    }
+
+    /// The same space without a hook.
+    #[must_use]
+    pub fn unhooked(&self) -> Self {
+        let mut repo = self.clone();
+        repo.hook = None;
+        repo
+    }
+
+    /// Puts a proposal to the hook, if there is one. Called without a lock held (HOOK-5).
+    pub(crate) fn propose(&self, proposal: &Proposal<'_>) -> Result<(), RepoError> {
+        let Some(hook) = &self.hook else {
+            return Ok(());
+        };
+        // What the hook has of its own is its own affair; here nothing is half done.
+        match catch_unwind(AssertUnwindSafe(|| hook(proposal))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(words)) => Err(RepoError::Hook(words)),
+            Err(_) => Err(RepoError::Hook("it panicked".to_owned())),
+        }
+    }
+}
