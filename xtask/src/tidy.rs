@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -27,6 +27,7 @@ const PAGES: [(&str, &str); 12] = [
     ("WORK", "24-work.md"),
     ("OBJ", "25-objects.md"),
     ("PATCH", "26-patch.md"),
+    ("HOOK", "27-hooks.md"),
     ("SYNC", "30-sync.md"),
     ("TRANS", "40-transport.md"),
 ];

@@ -19,16 +19,20 @@
 
 mod clock;
 mod error;
+mod follow;
 mod home;
+mod hooks;
 mod net;
 mod node;
 mod peers;
 
 pub use crate::clock::{now_ms, utc};
 pub use crate::error::NodeError;
+pub use crate::follow::HookProgress;
 pub use crate::home::{
     Home, HomeConfig, HomeLock, KeySource, StoreKind, make_key_file, random, read_key_file,
 };
+pub use crate::hooks::{HookFile, HookKind};
 pub use crate::net::SyncReport;
 pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
 pub use crate::peers::Peer;

@@ -200,6 +200,8 @@ impl Node {
         let mut tasks = JoinSet::new();
         let (node, own) = (self.clone(), endpoint.clone());
         tasks.spawn(async move { node.keep_in_touch(&own).await });
+        let node = self.clone();
+        tasks.spawn(async move { node.keep_telling().await });
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -213,6 +215,21 @@ impl Node {
         }
         tasks.shutdown().await;
         endpoint.close().await;
+    }
+
+    /// Tells hooks of what happened after each change and every half minute, for those that failed.
+    async fn keep_telling(&self) {
+        let mut changes = self.watch();
+        let mut retry = tokio::time::interval(RETRY_EVERY);
+        loop {
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                _ = retry.tick() => {}
+            }
+            let node = self.clone();
+            // Where each hook stands is kept, and `allod hooks` shows it.
+            drop(spawn_blocking(move || node.run_hooks()).await);
+        }
     }
 
     /// A round of sessions after each change and every half minute, one round at a time: changes

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::clock::{self, now_ms};
 use crate::error::NodeError;
 use crate::home::{Home, HomeConfig, HomeLock, random};
+use crate::hooks::Hooks;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
 pub const TICKET_MS_DEFAULT: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -36,6 +37,7 @@ struct Inner {
     packing: Packing,
     metrics: Metrics,
     timings: Timings,
+    hooks: Arc<Hooks>,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -80,16 +82,17 @@ impl Node {
         let timings = Timings::new(clock::ticks());
         let store = Arc::new(MeteredStore::new(store, metrics.clone(), clock::ticks()));
         let inner = Inner {
-            home,
             _lock: lock,
-            store,
+            store: store.clone(),
             packing,
             metrics,
             timings,
+            hooks: Arc::new(Hooks::new(home.path(), store.clone())),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
             changed: watch::Sender::new(0),
+            home,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -254,7 +257,7 @@ impl Node {
             owner: self.agent()?,
         };
         let repo = Repo::create(Arc::clone(&self.inner.store), genesis, self.author()?)?;
-        let repo = repo.timed(self.inner.timings.clone());
+        let repo = self.attended(repo);
         self.register(&repo, name)?;
         Ok(repo)
     }
@@ -279,9 +282,20 @@ impl Node {
         }
         let mut spaces = self.spaces_lock();
         if !spaces.iter().any(|known| known.id() == repo.id()) {
-            spaces.push(repo.clone().timed(self.inner.timings.clone()));
+            spaces.push(self.attended(repo.clone()));
         }
         Ok(())
+    }
+
+    /// A handle that is timed, and whose commits are put to the hooks of the home.
+    fn attended(&self, repo: Repo) -> Repo {
+        let hooks = Arc::clone(&self.inner.hooks);
+        repo.timed(self.inner.timings.clone())
+            .hooked(Arc::new(move |proposal| hooks.propose(proposal)))
+    }
+
+    pub(crate) fn hooks_of(&self) -> &Hooks {
+        &self.inner.hooks
     }
 
     fn spaces_lock(&self) -> std::sync::MutexGuard<'_, Vec<Repo>> {
@@ -293,13 +307,7 @@ impl Node {
 
     /// The spaces here with their names, by name.
     pub fn spaces(&self) -> Result<Vec<(String, SpaceId)>, NodeError> {
-        let page = self.inner.store.scan_refs(b"node/name/", None, 100_000)?;
-        page.iter()
-            .map(|(name, id)| {
-                let name = String::from_utf8_lossy(&name[b"node/name/".len()..]).into_owned();
-                Ok((name, space_id(id)?))
-            })
-            .collect()
+        names(self.inner.store.as_ref())
     }
 
     /// A space by its name here or its id; without either, the current one.
@@ -331,7 +339,7 @@ impl Node {
             return Ok(repo.clone());
         }
         let repo = Repo::open(Arc::clone(&self.inner.store), id)?;
-        let repo = repo.timed(self.inner.timings.clone());
+        let repo = self.attended(repo);
         spaces.push(repo.clone());
         Ok(repo)
     }
@@ -399,6 +407,17 @@ impl Node {
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()
     }
+}
+
+/// The spaces of a store with their names, by name.
+pub(crate) fn names(store: &dyn Store) -> Result<Vec<(String, SpaceId)>, NodeError> {
+    let page = store.scan_refs(b"node/name/", None, 100_000)?;
+    page.iter()
+        .map(|(name, id)| {
+            let name = String::from_utf8_lossy(&name[b"node/name/".len()..]).into_owned();
+            Ok((name, space_id(id)?))
+        })
+        .collect()
 }
 
 fn space_id(bytes: &[u8]) -> Result<SpaceId, NodeError> {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
+use crate::cli::hooks::{Hooks, Verify};
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
@@ -108,6 +109,8 @@ pub(crate) enum Command {
         /// What to say of it
         #[arg(short = 'm', long, value_name = "TEXT")]
         message: String,
+        #[command(flatten)]
+        verify: Verify,
     },
     /// Drop staged edits of the current branch, all of them or none
     Unstage(Unstage),
@@ -216,6 +219,8 @@ pub(crate) enum Command {
         #[arg(long)]
         raw: bool,
     },
+    /// List the programs that see commits, and where they stand
+    Hooks(Hooks),
     /// Remove what nothing refers to, and give its room back to the disk
     Gc(Gc),
     /// Keep a block and all below it; list what is kept so

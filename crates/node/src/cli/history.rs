@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
+use crate::cli::hooks::Verify;
 use crate::cli::io::{Io, as_text, count};
 use crate::cli::keys::key_text;
 use crate::cli::merging::task_text;
@@ -61,10 +62,10 @@ pub(crate) fn view_at(repo: &Repo, text: &str) -> Result<View> {
 pub(crate) fn commit(
     node: &Node,
     space: Option<&str>,
-    message: &str,
+    (message, verify): (&str, &Verify),
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = node.space(space)?;
+    let repo = verify.space(node, space)?;
     let branch = current_branch(node, &repo)?;
     let staged = repo.staged(&branch)?.len() as u64;
     let id = repo.commit_staged(&branch, node.author()?, message, allod::now_ms())?;

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::cli::hooks::Verify;
+
 /// Who decides conflicts.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Decide {
@@ -56,6 +58,8 @@ pub(crate) struct Merge {
     /// What to say of it
     #[arg(short = 'm', long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) verify: Verify,
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +71,8 @@ pub(crate) struct Pick {
     pub(crate) waiting: Waiting,
     #[command(flatten)]
     pub(crate) decide: Decide,
+    #[command(flatten)]
+    pub(crate) verify: Verify,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +104,8 @@ pub(crate) struct Rebase {
     pub(crate) waiting: Waiting,
     #[command(flatten)]
     pub(crate) decide: Decide,
+    #[command(flatten)]
+    pub(crate) verify: Verify,
 }
 
 #[derive(Debug, Args)]

@@ -76,7 +76,7 @@ pub(crate) fn merge(
     options: &Merge,
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = node.space(space)?;
+    let repo = options.verify.space(node, space)?;
     let branch = current_branch(node, &repo)?;
     let Some(from) = &options.from else {
         return go_on(
@@ -118,7 +118,7 @@ pub(crate) fn pick(
     undo: bool,
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = node.space(space)?;
+    let repo = options.verify.space(node, space)?;
     let branch = current_branch(node, &repo)?;
     let Some(commit) = &options.commit else {
         return go_on(
@@ -146,7 +146,7 @@ pub(crate) fn rebase(
     options: &Rebase,
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = node.space(space)?;
+    let repo = options.verify.space(node, space)?;
     let branch = named_branch(node, &repo, options.branch.as_deref())?;
     if options.skip {
         let outcome = repo.skip(&branch, node.author()?, resolving(&[]), allod::now_ms())?;

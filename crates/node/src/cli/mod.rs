@@ -8,6 +8,7 @@ mod demo;
 mod graph;
 mod history;
 mod home;
+mod hooks;
 mod import;
 mod inspect;
 mod io;
@@ -77,6 +78,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 fn dispatch(cli: Cli) -> Result<u8> {
     let home = Home::at(home_path(cli.home.clone())?);
+    if cli.command.signs() {
+        hooks::check_outside()?;
+    }
     match &cli.command {
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "allod", &mut stdout());
@@ -94,7 +98,11 @@ fn dispatch(cli: Cli) -> Result<u8> {
         _ => {}
     }
     match open(&home, &cli.command) {
-        Ok(node) => with_io(&cli, |io| run(&cli, &node, io)),
+        Ok(node) => with_io(&cli, |io| {
+            let outcome = run(&cli, &node, io);
+            hooks::tell(&node, io)?;
+            outcome
+        }),
         // Whoever holds the home may be a node that takes commands.
         Err(error) => match error.downcast_ref::<NodeError>() {
             Some(NodeError::HomeLocked(_)) if home.socket().exists() => {
@@ -113,7 +121,9 @@ fn open(home: &Home, command: &Command) -> Result<Node> {
     } else {
         None
     };
-    Ok(Node::open(home.clone(), keys)?)
+    let node = Node::open(home.clone(), keys)?;
+    hooks::set_time(&node)?;
+    Ok(node)
 }
 
 fn with_io(cli: &Cli, run: impl FnOnce(&mut Io<'_>) -> Result<()>) -> Result<u8> {
@@ -163,7 +173,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Export(options) => values::export(node, space, options, io),
         Command::Add { file } => values::add(node, file, io),
         Command::Cat { cid } => values::cat(node, cid, io),
-        Command::Commit { message } => history::commit(node, space, message, io),
+        Command::Commit { message, verify } => history::commit(node, space, (message, verify), io),
         Command::Unstage(options) => working::unstage(node, space, options, io),
         Command::Stash(options) => working::stash(node, space, options, io),
         Command::Status => history::status(node, space, io),
@@ -203,6 +213,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Stats(options) => inspect::stats(node, space, options, io),
         Command::Inspect { command } => inspect::inspect(node, space, command, io),
         Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),
+        Command::Hooks(_) => hooks::hooks(node, io),
         Command::Gc(options) => keeping::gc(node, options, io),
         Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
         Command::Store { command } => keeping::store(node, command, io),

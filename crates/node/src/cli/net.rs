@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::cli::args::Up;
 use crate::cli::io::{Io, Net, Progress, count, size};
-use crate::cli::{control, home as keys, with_net};
+use crate::cli::{control, home as keys, hooks, with_net};
 
 /// Any address, any port.
 pub(crate) fn any_port() -> SocketAddr {
@@ -48,6 +48,7 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
     let config = home.config()?;
     let secret = keys::secret(&config.keys)?;
     let node = Node::open(home.clone(), Some(home.unlock(&secret)?))?;
+    hooks::set_time(&node)?;
     node.agent()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

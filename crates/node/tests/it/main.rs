@@ -10,6 +10,7 @@
 mod asking;
 mod faults;
 mod home;
+mod hooks;
 mod keeping;
 mod kill;
 mod listing;

@@ -74,10 +74,10 @@ fn watched(repo: &Repo) -> (Repo, Arc<Mutex<Vec<Seen>>>) {
 }
 
 fn changes(pairs: &[(&str, Option<&str>, Option<&str>)]) -> Values {
-    let owned = |value: &Option<&str>| value.map(str::to_owned);
+    let owned = |value: Option<&str>| value.map(str::to_owned);
     pairs
         .iter()
-        .map(|(key, before, after)| ((*key).to_owned(), (owned(before), owned(after))))
+        .map(|(key, before, after)| ((*key).to_owned(), (owned(*before), owned(*after))))
         .collect()
 }
 
