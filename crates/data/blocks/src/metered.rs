@@ -9,7 +9,9 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
-use crate::store::{Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept};
+use crate::store::{
+    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept,
+};
 use crate::uses::Uses;
 
 /// Steps between one power of two and the next: what a histogram says is at most an eighth more
@@ -256,7 +258,7 @@ impl Store for MeteredStore {
         self.time(Operation::Sweep, |store| store.sweep(decide))
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         self.inner.set_aside(cid)
     }
 

@@ -94,7 +94,7 @@ pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
 pub use crate::pick::REPLAY_MAX;
 pub use crate::pins::{pin, pins, unpin};
 pub use crate::plan::{KEYS_LISTED, Keys};
-pub use crate::repair::{Mended, Progress, StoreReport, check_store, mend};
+pub use crate::repair::{Mended, Progress, StoreReport, check_store, lost_blocks, mend};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
 pub use crate::resolve::{
     BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,

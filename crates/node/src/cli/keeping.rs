@@ -147,6 +147,7 @@ fn mend_store(node: &Node, heal: Option<&Path>, io: &mut Io<'_>) -> Result<()> {
     let names = |cids: &[Cid]| cids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let value = json!({
         "set_aside": names(&mended.set_aside),
+        "unreadable": names(&mended.unreadable),
         "fetched": names(&mended.fetched),
         "lost": names(&mended.lost),
     });
