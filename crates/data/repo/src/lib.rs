@@ -38,6 +38,7 @@ mod entry;
 mod error;
 mod event;
 mod gc;
+mod heal;
 mod history;
 mod ids;
 mod inspect;
@@ -81,6 +82,7 @@ pub use crate::entry::{
 pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
+pub use crate::heal::{BlockPeer, Keep, forget_found, heal_space, note_lost, noted_lost};
 pub use crate::history::Log;
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
