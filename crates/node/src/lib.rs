@@ -19,6 +19,7 @@
 
 mod clock;
 mod error;
+mod heal;
 mod home;
 mod net;
 mod node;

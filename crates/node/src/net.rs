@@ -283,6 +283,7 @@ impl Node {
                 Ok(())
             }
             StreamKind::Sync => self.serve_session(connection, stream).await,
+            StreamKind::Fetch => self.serve_fetch(connection, stream).await,
             _ => {
                 stream.abort(CloseCode::SHUTDOWN);
                 Ok(())
@@ -321,11 +322,7 @@ impl Node {
             _ => None,
         };
         let Some(repo) = repo else {
-            let close = allod_sync::Message::Close {
-                code: "E_NOT_MEMBER".to_owned(),
-                reason: "not a space that this agent shares here".to_owned(),
-            };
-            stream.send(close.encode()).await?;
+            stream.send(no_such_space()).await?;
             stream.finish()?;
             return Ok(());
         };
@@ -348,8 +345,17 @@ impl Node {
     }
 }
 
+/// What whoever asks about a space that is not here is told: the same as a stranger to one that is.
+pub(crate) fn no_such_space() -> Bytes {
+    let close = allod_sync::Message::Close {
+        code: "E_NOT_MEMBER".to_owned(),
+        reason: "not a space that this agent shares here".to_owned(),
+    };
+    close.encode()
+}
+
 /// Dials the addresses of a device one after the other.
-async fn dial(
+pub(crate) async fn dial(
     endpoint: &Endpoint,
     device: DeviceId,
     addrs: &[String],
