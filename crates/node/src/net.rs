@@ -156,7 +156,12 @@ impl Node {
             introduce: true,
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
-        let (session, outcome) = drive(session, stream, None, progress).await?;
+        let mut sent = false;
+        let mut progress = |stats: &Stats| {
+            self.note_sent(repo, device, stats, &mut sent);
+            progress(stats);
+        };
+        let (session, outcome) = drive(session, stream, None, &mut progress).await?;
         match outcome {
             Outcome::Complete => {
                 self.note_session(repo, device, &session, &connection, true)?;
@@ -172,6 +177,16 @@ impl Node {
                 reason,
             }),
             Outcome::EndedByPeer { code, reason } => Err(NodeError::Session { code, reason }),
+        }
+    }
+
+    /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
+    /// a session that is cut tells nothing of what arrived.
+    fn note_sent(&self, repo: &Repo, device: DeviceId, stats: &Stats, noted: &mut bool) {
+        if stats.commits_out > 0 && !*noted {
+            // If that fails it is tried again with the next step.
+            let note = self.note_peer(repo, device, |peer| peer.was_sent = true);
+            *noted = note.is_ok();
         }
     }
 
@@ -333,7 +348,9 @@ impl Node {
             introduce: true,
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
-        let (session, outcome) = drive(session, stream, Some(first), &mut |_| {}).await?;
+        let mut sent = false;
+        let mut progress = |stats: &Stats| self.note_sent(&repo, device, stats, &mut sent);
+        let (session, outcome) = drive(session, stream, Some(first), &mut progress).await?;
         if outcome == Outcome::Complete {
             self.note_session(&repo, device, &session, connection, false)?;
         }

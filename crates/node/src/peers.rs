@@ -26,6 +26,9 @@ pub struct Peer {
     pub agent: Option<String>,
     /// When a session with it was last complete, in milliseconds since 1970.
     pub synced_ms: Option<u64>,
+    /// Whether it was sent a commit, in a session that need not have come to its end.
+    #[serde(default)]
+    pub was_sent: bool,
     /// What it is known to have: the ends of the ids of heads of all branches.
     pub has: Vec<String>,
 }

@@ -175,10 +175,13 @@ pub(crate) fn rebase(
     tell(node, &repo, &branch, outcome, io)
 }
 
-/// Whether any peer was in a session about the space, and so may have what was here then.
+/// Whether any peer was in a session about the space to its end, or was sent a commit in one that
+/// was cut, and so may have what was here then.
 pub(crate) fn was_shared(node: &Node, repo: &Repo) -> Result<bool> {
     let peers = node.peers(repo)?;
-    Ok(peers.iter().any(|(_, peer)| peer.synced_ms.is_some()))
+    Ok(peers
+        .iter()
+        .any(|(_, peer)| peer.synced_ms.is_some() || peer.was_sent))
 }
 
 /// `--continue` or `--abort`.

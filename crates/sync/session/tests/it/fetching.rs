@@ -16,12 +16,15 @@ use bytes::Bytes;
 
 use crate::pair::{Person, START, get, pairs, put, replica, space, talk};
 
+/// What becomes of a frame on its way.
+type Bend = fn(Message) -> Message;
+
 /// A peer in this process: each frame goes from one machine to the other.
 struct Direct {
     fetching: Fetching,
     serving: Serving,
     /// What is done to the server's frames on their way.
-    bend: fn(Message) -> Message,
+    bend: Bend,
     frames: usize,
 }
 
@@ -382,7 +385,7 @@ fn false_answers_are_noticed_and_change_nothing() {
     };
     store.sweep(&mut || Ok(garbage.clone())).unwrap();
     let before = store.scan_blocks(None, usize::MAX).unwrap();
-    let bends: [(fn(Message) -> Message, &str); 5] = [
+    let bends: [(Bend, &str); 5] = [
         // A byte of a block is another.
         (
             |message| match message {
