@@ -115,6 +115,50 @@ fn damage_is_healed_from_a_peer_by_check_and_by_sync() {
     assert_eq!(up.stop(), Some(0));
 }
 
+/// A table of names and small blocks is damaged: its names cannot be listed any more. That is said,
+/// and what references need of it is fetched all the same.
+#[test]
+fn what_cannot_be_listed_is_fetched_around() {
+    let (_ada, up, bob) = two();
+    let exported = bob.run(&["export"]).ok();
+    let value = values(&bob).into_iter().next().unwrap();
+    let tables = value.parent().unwrap().with_file_name("tables");
+    let tables = files(&tables);
+    let largest = tables
+        .iter()
+        .max_by_key(|file| file.metadata().unwrap().len());
+    let mut bytes = std::fs::read(largest.unwrap()).unwrap();
+    let at = bytes.len() / 4;
+    bytes[at] ^= 0x55;
+    std::fs::write(largest.unwrap(), bytes).unwrap();
+    let check = bob.run(&["check"]);
+    assert_eq!(check.code, Some(1));
+    assert!(
+        check.out.contains("not all names of blocks can be listed"),
+        "{}",
+        check.out
+    );
+    bob.run(&["export"]).fails(1, &["damaged"]);
+    let check = bob.run(&["check", "--heal", &up.addr, "--json"]);
+    assert_eq!(check.code, Some(1), "{}", check.out);
+    let mut rows = check
+        .out
+        .lines()
+        .map(serde_json::from_str::<serde_json::Value>);
+    let mended = rows.next().unwrap().unwrap();
+    assert_eq!(mended["lost"], serde_json::json!([]), "{mended}");
+    assert!(mended["fetched"].as_array().unwrap().len() > 2, "{mended}");
+    let problem = rows.next().unwrap().unwrap();
+    assert_eq!(problem["problem"], "corrupt");
+    assert!(
+        rows.next().is_none(),
+        "nothing else is wrong: {}",
+        check.out
+    );
+    assert_eq!(bob.run(&["export"]).ok(), exported);
+    assert_eq!(up.stop(), Some(0));
+}
+
 /// Bytes all over the files of values are changed, one at a time; each is noticed and healed.
 #[test]
 fn bytes_all_over_the_values_are_healed_from_a_peer() {
