@@ -71,6 +71,12 @@ def main():
         ("bent", bytes(n * 37 % 251 for n in range(300))),
     ):
         (folder / name).write_bytes(data)
+    folder = HERE / "seeds" / "sync_fetch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # The first byte chooses the side.
+    for side, name in ((1, "serving"), (0, "asking")):
+        (folder / name).write_bytes(bytes([side]) + bytes(n * 37 % 251 for n in range(300)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@
 mod clock;
 mod error;
 mod follow;
+mod heal;
 mod home;
 mod hooks;
 mod net;

@@ -156,7 +156,12 @@ impl Node {
             introduce: true,
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
-        let (session, outcome) = drive(session, stream, None, progress).await?;
+        let mut sent = false;
+        let mut progress = |stats: &Stats| {
+            self.note_sent(repo, device, stats, &mut sent);
+            progress(stats);
+        };
+        let (session, outcome) = drive(session, stream, None, &mut progress).await?;
         match outcome {
             Outcome::Complete => {
                 self.note_session(repo, device, &session, &connection, true)?;
@@ -172,6 +177,16 @@ impl Node {
                 reason,
             }),
             Outcome::EndedByPeer { code, reason } => Err(NodeError::Session { code, reason }),
+        }
+    }
+
+    /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
+    /// a session that is cut tells nothing of what arrived.
+    fn note_sent(&self, repo: &Repo, device: DeviceId, stats: &Stats, noted: &mut bool) {
+        if stats.commits_out > 0 && !*noted {
+            // If that fails it is tried again with the next step.
+            let note = self.note_peer(repo, device, |peer| peer.was_sent = true);
+            *noted = note.is_ok();
         }
     }
 
@@ -300,6 +315,7 @@ impl Node {
                 Ok(())
             }
             StreamKind::Sync => self.serve_session(connection, stream).await,
+            StreamKind::Fetch => self.serve_fetch(connection, stream).await,
             _ => {
                 stream.abort(CloseCode::SHUTDOWN);
                 Ok(())
@@ -338,11 +354,7 @@ impl Node {
             _ => None,
         };
         let Some(repo) = repo else {
-            let close = allod_sync::Message::Close {
-                code: "E_NOT_MEMBER".to_owned(),
-                reason: "not a space that this agent shares here".to_owned(),
-            };
-            stream.send(close.encode()).await?;
+            stream.send(no_such_space()).await?;
             stream.finish()?;
             return Ok(());
         };
@@ -353,7 +365,9 @@ impl Node {
             introduce: true,
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
-        let (session, outcome) = drive(session, stream, Some(first), &mut |_| {}).await?;
+        let mut sent = false;
+        let mut progress = |stats: &Stats| self.note_sent(&repo, device, stats, &mut sent);
+        let (session, outcome) = drive(session, stream, Some(first), &mut progress).await?;
         if outcome == Outcome::Complete {
             self.note_session(&repo, device, &session, connection, false)?;
         }
@@ -365,8 +379,17 @@ impl Node {
     }
 }
 
+/// What whoever asks about a space that is not here is told: the same as a stranger to one that is.
+pub(crate) fn no_such_space() -> Bytes {
+    let close = allod_sync::Message::Close {
+        code: "E_NOT_MEMBER".to_owned(),
+        reason: "not a space that this agent shares here".to_owned(),
+    };
+    close.encode()
+}
+
 /// Dials the addresses of a device one after the other.
-async fn dial(
+pub(crate) async fn dial(
     endpoint: &Endpoint,
     device: DeviceId,
     addrs: &[String],

@@ -26,6 +26,9 @@ pub struct Peer {
     pub agent: Option<String>,
     /// When a session with it was last complete, in milliseconds since 1970.
     pub synced_ms: Option<u64>,
+    /// Whether it was sent a commit, in a session that need not have come to its end.
+    #[serde(default)]
+    pub was_sent: bool,
     /// What it is known to have: the ends of the ids of heads of all branches.
     pub has: Vec<String>,
 }
@@ -43,6 +46,16 @@ impl Peer {
         }
         let mut heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
         Ok(heads.all(|head| self.has.contains(&mark(head))))
+    }
+
+    /// Whether `name` means it: its device, the end of that, its agent or an address.
+    #[must_use]
+    pub fn is_called(&self, device: DeviceId, name: &str) -> bool {
+        let device = device.to_string();
+        device == name
+            || (name.len() >= 4 && device.ends_with(name))
+            || self.agent.as_deref() == Some(name)
+            || self.addrs.iter().any(|addr| addr == name)
     }
 
     /// Notes where it was reached. What it dialled from may be a port for a moment, so that goes
@@ -72,7 +85,12 @@ fn prefix(space: SpaceId) -> Vec<u8> {
 impl Node {
     /// The peers of a space.
     pub fn peers(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
-        let prefix = prefix(repo.id());
+        self.peers_of(repo.id())
+    }
+
+    /// The peers of a space, which need not open for it.
+    pub fn peers_of(&self, space: SpaceId) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
+        let prefix = prefix(space);
         let page = self.store().scan_refs(&prefix, None, 10_000)?;
         let mut peers = Vec::new();
         for (name, value) in &page {
@@ -118,13 +136,7 @@ impl Node {
     ) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
         let mut peers = self.peers(repo)?;
         let Some(name) = name else { return Ok(peers) };
-        peers.retain(|(device, peer)| {
-            let device = device.to_string();
-            device == name
-                || (name.len() >= 4 && device.ends_with(name))
-                || peer.agent.as_deref() == Some(name)
-                || peer.addrs.iter().any(|addr| addr == name)
-        });
+        peers.retain(|(device, peer)| peer.is_called(*device, name));
         if peers.is_empty() {
             return Err(NodeError::NoSuchPeer(name.to_owned()));
         }

@@ -1,8 +1,8 @@
 //! Files have the names that `ipfs-unixfs-importer` gives them (BLOCKS-30).
 
 use allod_blocks::{
-    Batch, BatchOutcome, Block, Cid, Decide, FileProfile, LogEntry, Store, StoreError, StoreStats,
-    Swept, Uses, add_file,
+    Aside, Batch, BatchOutcome, Block, Cid, Decide, FileProfile, LogEntry, Store, StoreError,
+    StoreStats, Swept, Uses, add_file,
 };
 use serde_json::{Value, json};
 
@@ -62,8 +62,8 @@ impl Store for Nowhere {
         Ok(Swept::default())
     }
 
-    fn set_aside(&self, _cid: &Cid) -> Result<bool, StoreError> {
-        Ok(false)
+    fn set_aside(&self, _cid: &Cid) -> Result<Aside, StoreError> {
+        Ok(Aside::Nothing)
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {

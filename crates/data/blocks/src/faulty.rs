@@ -7,7 +7,8 @@ use cid::Cid;
 
 use crate::block::Block;
 use crate::store::{
-    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
+    Swept,
 };
 use crate::uses::Uses;
 
@@ -26,6 +27,8 @@ pub enum Fault {
     Tear(u64),
     /// The nth read of a block finds one bit changed.
     FlipBit(u64),
+    /// The block of this name has another byte at this place, until it is put again or put aside.
+    Damage(Cid, usize),
 }
 
 /// Wraps a store and applies one [`Fault`].
@@ -46,6 +49,8 @@ struct State {
     crashed: bool,
     /// Whether the fault has happened.
     struck: bool,
+    /// Whether the damaged block was put aside.
+    aside: bool,
 }
 
 impl FaultyStore {
@@ -98,6 +103,16 @@ impl FaultyStore {
         Ok(())
     }
 
+    /// Whether `cid` is the block that is damaged, or that was and is aside now.
+    fn is_damaged(&self, cid: &Cid) -> bool {
+        matches!(self.state().fault, Some(Fault::Damage(damaged, _)) if damaged == *cid)
+    }
+
+    /// Whether `cid` was put aside.
+    fn is_aside(&self, cid: &Cid) -> bool {
+        self.is_damaged(cid) && self.state().aside
+    }
+
     /// The fault, and the number of the commit that begins; a sweep is one too.
     fn begin_commit(&self) -> (Option<Fault>, u64) {
         let mut state = self.state();
@@ -121,15 +136,21 @@ impl Store for FaultyStore {
             state.reads += 1;
             state.reads - 1
         };
+        if self.is_aside(cid) {
+            return Ok(None);
+        }
         let Some(block) = self.inner.get(cid)? else {
             return Ok(None);
         };
-        if self.state().fault != Some(Fault::FlipBit(number)) {
-            return Ok(Some(block));
-        }
-        self.state().struck = true;
         let mut bytes = block.bytes().to_vec();
-        if let Some(byte) = bytes.last_mut() {
+        let last = bytes.len().saturating_sub(1);
+        let at = match self.state().fault {
+            Some(Fault::FlipBit(at)) if at == number => last,
+            Some(Fault::Damage(damaged, at)) if damaged == *cid => at,
+            _ => return Ok(Some(block)),
+        };
+        self.state().struck = true;
+        if let Some(byte) = bytes.get_mut(at) {
             *byte ^= 1;
         }
         Block::verify(*cid, bytes)
@@ -139,7 +160,7 @@ impl Store for FaultyStore {
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
         self.call()?;
-        self.inner.has(cid)
+        Ok(!self.is_aside(cid) && self.inner.has(cid)?)
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -164,13 +185,25 @@ impl Store for FaultyStore {
 
     fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
         self.call()?;
-        self.inner.scan_blocks(after, limit)
+        // One more, for the one that is aside: an empty page would mean the end.
+        let mut page = self.inner.scan_blocks(after, limit.saturating_add(1))?;
+        page.retain(|cid| !self.is_aside(cid));
+        page.truncate(limit);
+        Ok(page)
     }
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
         self.call()?;
         let (fault, number) = self.begin_commit();
         match fault {
+            Some(Fault::Damage(cid, _)) => {
+                let heals = batch.blocks().iter().any(|block| *block.cid() == cid);
+                let outcome = self.inner.commit(batch)?;
+                if heals && matches!(outcome, BatchOutcome::Done { .. }) {
+                    self.restart();
+                }
+                Ok(outcome)
+            }
             Some(Fault::CrashBefore(at)) if at == number => Err(self.strike(true)),
             Some(Fault::CrashAfter(at)) if at == number => {
                 let outcome = self.inner.commit(batch)?;
@@ -197,6 +230,9 @@ impl Store for FaultyStore {
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
         self.call()?;
+        if self.is_aside(cid) {
+            return Ok(None);
+        }
         self.inner.size(cid)
     }
 
@@ -213,8 +249,12 @@ impl Store for FaultyStore {
         }
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         self.call()?;
+        if self.is_damaged(cid) {
+            let was = std::mem::replace(&mut self.state().aside, true);
+            return Ok(if was { Aside::Nothing } else { Aside::Kept });
+        }
         self.inner.set_aside(cid)
     }
 

@@ -11,8 +11,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 use crate::block::Block;
 use crate::packed::Packing;
 use crate::store::{
-    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
-    position_of, unpacked,
+    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
+    Swept, position_of, unpacked,
 };
 use crate::uses::Uses;
 
@@ -269,17 +269,29 @@ impl Store for FjallStore {
         })
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         let _writer = self.lock();
         let name = cid.to_bytes();
-        let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
-            return Ok(false);
+        let stored = match self.blocks.get(&name).map_err(fault) {
+            Ok(None) => return Ok(Aside::Nothing),
+            Ok(Some(stored)) => Some(stored),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
+            Err(error) => return Err(error),
         };
         let mut writes = self.db.batch().durability(Some(DURABLE));
-        writes.insert(&self.aside, name.clone(), stored);
+        let became = match stored {
+            Some(stored) if unpacked(&self.packing, cid, stored.clone().into()).is_ok() => {
+                return Ok(Aside::Nothing);
+            }
+            Some(stored) => {
+                writes.insert(&self.aside, name.clone(), stored);
+                Aside::Kept
+            }
+            None => Aside::Unreadable,
+        };
         writes.remove(&self.blocks, name);
         writes.commit().map_err(fault)?;
-        Ok(true)
+        Ok(became)
     }
 
     /// The journal that is being written stays: up to 64 MiB, until that is full.
@@ -327,5 +339,37 @@ fn fault(error: fjall::Error) -> StoreError {
         | fjall::Error::Storage(_)
         | fjall::Error::Unrecoverable => StoreError::caused(StoreErrorKind::Corrupt, error),
         _ => StoreError::caused(StoreErrorKind::Io, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Codec;
+
+    fn put(store: &FjallStore, blocks: &[Block]) {
+        let mut batch = Batch::new();
+        for block in blocks {
+            batch.put(block.clone());
+        }
+        let _outcome = store.commit(batch).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_block_is_put_aside_and_comes_back_sound() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(dir.path()).unwrap();
+        let block = Block::new(Codec::Raw, &b"content"[..]).unwrap();
+        let name = block.cid().to_bytes();
+        put(&store, std::slice::from_ref(&block));
+        store.blocks.insert(&name, b"\0cOntent").unwrap();
+        assert!(store.get(block.cid()).is_err(), "BLOCKS-22");
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Kept);
+        assert_eq!(store.get(block.cid()).unwrap(), None, "BLOCKS-70");
+        let kept = store.aside.get(&name).unwrap();
+        assert_eq!(kept.as_deref(), Some(&b"\0cOntent"[..]));
+        put(&store, std::slice::from_ref(&block));
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
+        assert_eq!(store.get(block.cid()).unwrap(), Some(block));
     }
 }

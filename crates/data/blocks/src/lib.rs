@@ -62,7 +62,7 @@ pub use crate::packed::{BadCompression, Compression, Packing, UnpackError};
 #[cfg(feature = "sled")]
 pub use crate::sled::SledStore;
 pub use crate::store::{
-    Batch, BatchOutcome, Decide, Expect, Garbage, LogEntry, REF_NAME_BYTES_MAX,
+    Aside, Batch, BatchOutcome, Decide, Expect, Garbage, LogEntry, REF_NAME_BYTES_MAX,
     REF_VALUE_BYTES_MAX, RefEdit, Store, StoreError, StoreErrorKind, StoreStats, Swept,
 };
 pub use crate::uses::{Changed, Collecting, Hold, Removing, Uses};

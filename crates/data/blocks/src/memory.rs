@@ -8,7 +8,9 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
-use crate::store::{Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept};
+use crate::store::{
+    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept,
+};
 use crate::uses::Uses;
 
 /// A [`Store`] in memory. Durable only as long as the process.
@@ -189,15 +191,19 @@ impl Store for MemoryStore {
         })
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         let _writer = self.writer();
         let mut state = self.state();
-        let Some(bytes) = state.blocks.remove(cid) else {
-            return Ok(false);
+        let Some(bytes) = state.blocks.get(cid).cloned() else {
+            return Ok(Aside::Nothing);
         };
+        if Block::verify(*cid, bytes.clone()).is_ok() {
+            return Ok(Aside::Nothing);
+        }
+        state.blocks.remove(cid);
         state.bytes -= bytes.len() as u64;
         state.aside.insert(*cid, bytes);
-        Ok(true)
+        Ok(Aside::Kept)
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {
@@ -210,5 +216,33 @@ impl Store for MemoryStore {
             bytes: state.bytes,
             log_end: state.log.len() as u64,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Codec;
+
+    #[test]
+    fn a_damaged_block_is_put_aside_and_comes_back_sound() {
+        let store = MemoryStore::new();
+        let block = Block::new(Codec::Raw, &b"content"[..]).unwrap();
+        let put = || {
+            let mut batch = Batch::new();
+            batch.put(block.clone());
+            let _outcome = store.commit(batch).unwrap();
+        };
+        put();
+        let damaged = Bytes::from_static(b"cOntent");
+        store.state().blocks.insert(*block.cid(), damaged.clone());
+        assert!(store.get(block.cid()).is_err(), "BLOCKS-22");
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Kept);
+        assert_eq!(store.get(block.cid()).unwrap(), None, "BLOCKS-70");
+        assert_eq!(store.state().aside.get(block.cid()), Some(&damaged));
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
+        put();
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
+        assert_eq!(store.get(block.cid()).unwrap(), Some(block));
     }
 }

@@ -9,7 +9,9 @@ use cid::Cid;
 
 use crate::block::Block;
 use crate::histogram::{Histogram, Latency};
-use crate::store::{Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept};
+use crate::store::{
+    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept,
+};
 use crate::uses::Uses;
 
 /// What a store is asked to do.
@@ -178,7 +180,7 @@ impl Store for MeteredStore {
         self.time(Operation::Sweep, |store| store.sweep(decide))
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         self.inner.set_aside(cid)
     }
 

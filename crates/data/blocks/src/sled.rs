@@ -19,8 +19,8 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 use crate::block::Block;
 use crate::packed::Packing;
 use crate::store::{
-    Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats, Swept,
-    position_of, unpacked,
+    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
+    Swept, position_of, unpacked,
 };
 use crate::uses::Uses;
 
@@ -279,18 +279,26 @@ impl Store for SledStore {
         })
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         let mut state = self.lock();
         let name = cid.to_bytes();
-        let Some(stored) = self.blocks.get(&name).map_err(fault)? else {
-            return Ok(false);
+        let became = match self.blocks.get(&name).map_err(fault) {
+            Ok(None) => return Ok(Aside::Nothing),
+            Ok(Some(stored)) => {
+                if unpacked(&self.packing, cid, Bytes::copy_from_slice(&stored)).is_ok() {
+                    return Ok(Aside::Nothing);
+                }
+                // In two steps: a crash between them leaves the block in both places, never in none.
+                self.aside.insert(&name, stored).map_err(fault)?;
+                self.sync(&mut state)?;
+                Aside::Kept
+            }
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => Aside::Unreadable,
+            Err(error) => return Err(error),
         };
-        // In two steps: a crash between them leaves the block in both places, never in none.
-        self.aside.insert(&name, stored).map_err(fault)?;
-        self.sync(&mut state)?;
         self.blocks.remove(&name).map_err(fault)?;
         self.sync(&mut state)?;
-        Ok(true)
+        Ok(became)
     }
 
     /// sled uses the room of what was removed for what comes, and seldom shortens its file.
@@ -336,5 +344,34 @@ fn fault(error: sled::Error) -> StoreError {
         sled::Error::Io(error) => StoreError::io(error),
         sled::Error::Corruption { .. } => StoreError::caused(StoreErrorKind::Corrupt, error),
         _ => StoreError::caused(StoreErrorKind::Io, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Codec;
+
+    #[test]
+    fn a_damaged_block_is_put_aside_and_comes_back_sound() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path()).unwrap();
+        let block = Block::new(Codec::Raw, &b"content"[..]).unwrap();
+        let name = block.cid().to_bytes();
+        let put = || {
+            let mut batch = Batch::new();
+            batch.put(block.clone());
+            let _outcome = store.commit(batch).unwrap();
+        };
+        put();
+        store.blocks.insert(&name, b"\0cOntent").unwrap();
+        assert!(store.get(block.cid()).is_err(), "BLOCKS-22");
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Kept);
+        assert_eq!(store.get(block.cid()).unwrap(), None, "BLOCKS-70");
+        let kept = store.aside.get(&name).unwrap();
+        assert_eq!(kept.as_deref(), Some(&b"\0cOntent"[..]));
+        put();
+        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
+        assert_eq!(store.get(block.cid()).unwrap(), Some(block));
     }
 }

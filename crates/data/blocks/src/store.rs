@@ -71,10 +71,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// survives a crash when this returns; blocks without references may be back after one.
     fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError>;
 
-    /// Puts what is stored under `cid` aside, where nothing but the engine's own tools finds it
-    /// (BLOCKS-70): the block is absent then, and may be put again. Whether there was anything.
-    /// For blocks that are [`Corrupt`](StoreErrorKind::Corrupt).
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError>;
+    /// Puts what is stored under `cid` aside if it is damaged (BLOCKS-70 to BLOCKS-72): the block is
+    /// absent then, and may be put again. It is read anew for that while nothing commits, so that a sound block,
+    /// which somebody may have put since it was last read, stays.
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError>;
 
     /// Gives the room of what was removed back to the file system, as far as the engine can. Takes
     /// long; everything else goes on meanwhile.
@@ -82,6 +82,17 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Figures about the store.
     fn stats(&self) -> Result<StoreStats, StoreError>;
+}
+
+/// What became of a block that was to be put aside.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Aside {
+    /// It is sound, or not here: nothing was done.
+    Nothing,
+    /// It was damaged. Its bytes are kept where nothing but the engine's own tools finds them.
+    Kept,
+    /// The engine refused to read it, so that there was nothing to keep. Its name is gone.
+    Unreadable,
 }
 
 /// What says, while nothing commits, what is garbage.
@@ -342,6 +353,10 @@ impl StoreError {
                 StoreErrorKind::Full
             }
             std::io::ErrorKind::WouldBlock => StoreErrorKind::Locked,
+            // A file that ends before what it promised.
+            std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => {
+                StoreErrorKind::Corrupt
+            }
             _ => StoreErrorKind::Io,
         };
         Self::caused(kind, error)

@@ -27,6 +27,11 @@ const CHANGED_BYTES_MAX: usize = 4 * 1024 * 1024;
 ///
 /// A block is in use while a [`Hold`] or a collection is open that was open when the block was put,
 /// read or asked for. Every store has one, and its backend calls it from reads and commits.
+///
+/// Uses are recorded by generation, of which there are at most two: the one at hand, and the one
+/// before. Once nothing is open any more that was opened before the one at hand began, the one
+/// before is forgotten and a new one begins. So a use is forgotten at the latest when all have
+/// ended that were open when the last one ended that protects it, though holds overlap for ever.
 #[derive(Clone, Default)]
 pub struct Uses {
     inner: Arc<Inner>,
@@ -47,13 +52,25 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    holds: usize,
     collecting: bool,
-    exact: BTreeSet<BlockKey>,
-    filter: Option<Box<[u64]>>,
+    /// The generation at hand: uses of now, and what was opened since it began.
+    now: Generation,
+    /// The one before it.
+    before: Generation,
+    /// Which one is at hand, counted from 0.
+    number: u64,
     changed: BTreeSet<Bytes>,
     changed_bytes: usize,
     overflow: bool,
+}
+
+/// Uses that were recorded while no other generation was at hand.
+#[derive(Default)]
+struct Generation {
+    /// Holds and collections that were opened in it and have not ended.
+    open: usize,
+    exact: BTreeSet<BlockKey>,
+    filter: Option<Box<[u64]>>,
 }
 
 /// What was put, read or asked for while it is open is not removed (BLOCKS-51).
@@ -62,12 +79,16 @@ struct State {
 #[derive(Debug)]
 pub struct Hold {
     uses: Uses,
+    /// The generation that it was opened in.
+    generation: u64,
 }
 
 /// An open collection of garbage; a store has at most one at a time.
 #[derive(Debug)]
 pub struct Collecting {
     uses: Uses,
+    /// The generation that it was opened in.
+    generation: u64,
 }
 
 /// The references that changed since a collection last asked.
@@ -91,7 +112,7 @@ impl fmt::Debug for Uses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("Uses")
-            .field("holds", &state.holds)
+            .field("open", &(state.before.open + state.now.open))
             .field("collecting", &state.collecting)
             .finish_non_exhaustive()
     }
@@ -107,11 +128,11 @@ impl Uses {
     /// Opens a hold.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        let mut state = self.state();
-        state.holds += 1;
-        self.inner.recording.store(true, Ordering::SeqCst);
-        drop(state);
-        Hold { uses: self.clone() }
+        let generation = self.open(&mut self.state());
+        Hold {
+            uses: self.clone(),
+            generation,
+        }
     }
 
     /// Begins a collection; `None` if one is open.
@@ -122,9 +143,12 @@ impl Uses {
             return None;
         }
         state.collecting = true;
-        self.inner.recording.store(true, Ordering::SeqCst);
+        let generation = self.open(&mut state);
         drop(state);
-        Some(Collecting { uses: self.clone() })
+        Some(Collecting {
+            uses: self.clone(),
+            generation,
+        })
     }
 
     /// How many sweeps removed references. A cache of what references say is void when it changes.
@@ -142,7 +166,7 @@ impl Uses {
     /// Records the use of a block that a cache above the store answers for.
     pub fn touch(&self, cid: &Cid) {
         if self.is_recording() {
-            self.state().insert(key_of(cid));
+            self.state().now.insert(key_of(cid));
         }
     }
 
@@ -152,7 +176,7 @@ impl Uses {
             return read();
         }
         let _gate = self.shared();
-        self.state().insert(key_of(cid));
+        self.state().now.insert(key_of(cid));
         read()
     }
 
@@ -161,7 +185,7 @@ impl Uses {
         if self.is_recording() {
             let mut state = self.state();
             for block in batch.blocks() {
-                state.insert(key_of(block.cid()));
+                state.now.insert(key_of(block.cid()));
             }
         }
     }
@@ -232,17 +256,45 @@ impl Uses {
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self, close: impl FnOnce(&mut State)) {
+    /// Counts one more that is open; says in which generation.
+    fn open(&self, state: &mut State) -> u64 {
+        state.now.open += 1;
+        self.inner.recording.store(true, Ordering::SeqCst);
+        state.number
+    }
+
+    /// One that was opened in `generation` has ended.
+    fn close(&self, generation: u64, close: impl FnOnce(&mut State)) {
         let mut state = self.state();
         close(&mut state);
-        if state.holds == 0 && !state.collecting {
-            *state = State::default();
+        // Whatever is open was opened in one of the two.
+        let opened_in = if generation == state.number {
+            &mut state.now
+        } else {
+            &mut state.before
+        };
+        opened_in.open -= 1;
+        if state.before.open > 0 {
+            return;
+        }
+        // Whatever is open now was opened in the generation at hand, so what was recorded in the
+        // one before protects nobody.
+        state.before = std::mem::take(&mut state.now);
+        state.number += 1;
+        if state.before.open == 0 {
+            state.before = Generation::default();
             self.inner.recording.store(false, Ordering::SeqCst);
         }
     }
 }
 
 impl State {
+    fn contains(&self, key: &BlockKey) -> bool {
+        self.now.contains(key) || self.before.contains(key)
+    }
+}
+
+impl Generation {
     fn insert(&mut self, key: BlockKey) {
         if let Some(filter) = &mut self.filter {
             for (word, bit) in places(&key) {
@@ -279,7 +331,7 @@ fn places(key: &BlockKey) -> impl Iterator<Item = (usize, u64)> + '_ {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.uses.close(|state| state.holds -= 1);
+        self.uses.close(self.generation, |_| {});
     }
 }
 
@@ -308,7 +360,7 @@ impl Collecting {
 
 impl Drop for Collecting {
     fn drop(&mut self) {
-        self.uses.close(|state| {
+        self.uses.close(self.generation, |state| {
             state.collecting = false;
             state.changed.clear();
             state.changed_bytes = 0;
@@ -322,6 +374,7 @@ impl Drop for Collecting {
 mod tests {
     use super::*;
     use crate::block::{Codec, sha256_cid};
+    use proptest::prelude::*;
 
     fn cid(number: u32) -> Cid {
         sha256_cid(Codec::Raw, &number.to_le_bytes())
@@ -358,6 +411,98 @@ mod tests {
         assert!((0..50_000).all(|number| uses.is_used(&cid(number))));
         let wrong = (50_000..100_000).filter(|number| uses.is_used(&cid(*number)));
         assert!(wrong.count() < 50);
+    }
+
+    /// What a step of the test below does.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Open,
+        Close(usize),
+        Touch(u32),
+    }
+
+    /// A use that the test below remembers.
+    struct Seen {
+        key: u32,
+        /// Those that were open then and are still.
+        protects: BTreeSet<u64>,
+        /// Once none is left: those that were open at that moment and are still.
+        lingers: Option<BTreeSet<u64>>,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            2 => Just(Step::Open),
+            2 => (0..8usize).prop_map(Step::Close),
+            3 => (0..6u32).prop_map(Step::Touch),
+        ];
+        proptest::collection::vec(step, 1..120)
+    }
+
+    proptest! {
+        /// BLOCKS-51, BLOCKS-55: nothing that is in use is forgotten, and nothing is remembered
+        /// for longer than the holds that followed it.
+        #[test]
+        fn uses_agree_with_the_naive_twin(steps in steps()) {
+            let uses = Uses::new();
+            let mut open: Vec<(u64, Hold)> = Vec::new();
+            let mut seen: Vec<Seen> = Vec::new();
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Step::Open => {
+                        open.push((next, uses.hold()));
+                        next += 1;
+                    }
+                    Step::Close(at) if !open.is_empty() => {
+                        let (ended, hold) = open.remove(at % open.len());
+                        drop(hold);
+                        for seen in &mut seen {
+                            if let Some(lingers) = &mut seen.lingers {
+                                lingers.remove(&ended);
+                            } else if seen.protects.remove(&ended) && seen.protects.is_empty() {
+                                seen.lingers = Some(open.iter().map(|(id, _)| *id).collect());
+                            }
+                        }
+                    }
+                    Step::Close(_) => {}
+                    Step::Touch(key) => {
+                        uses.touch(&cid(key));
+                        let protects: BTreeSet<u64> = open.iter().map(|(id, _)| *id).collect();
+                        if !protects.is_empty() {
+                            seen.push(Seen { key, protects, lingers: None });
+                        }
+                    }
+                }
+                seen.retain(|seen| seen.lingers.as_ref().is_none_or(|lingers| !lingers.is_empty()));
+                for key in 0..6 {
+                    let of_key = || seen.iter().filter(|seen| seen.key == key);
+                    let is_used = uses.is_used(&cid(key));
+                    if of_key().any(|seen| seen.lingers.is_none()) {
+                        prop_assert!(is_used, "{} is in use", key);
+                    }
+                    if of_key().next().is_none() {
+                        prop_assert!(!is_used, "nothing remembers {}", key);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn holds_that_overlap_for_ever_let_go() {
+        let uses = Uses::new();
+        let mut open = uses.hold();
+        for number in 0..100_000 {
+            uses.touch(&cid(number));
+            if number % 1000 == 0 {
+                let next = uses.hold();
+                open = next;
+            }
+        }
+        assert!((99_001..100_000).all(|number| uses.is_used(&cid(number))));
+        assert!((0..97_000).all(|number| !uses.is_used(&cid(number))));
+        drop(open);
     }
 
     #[test]

@@ -33,8 +33,10 @@ pub(crate) fn space(id: SpaceId) -> Vec<u8> {
     [SPACES, &id.cid().to_bytes()].concat()
 }
 
+pub(crate) const KEY_LOGS: &[u8] = b"keylog/";
+
 pub(crate) fn key_log(agent: &[u8; 32]) -> Vec<u8> {
-    [&b"keylog/"[..], agent].concat()
+    [KEY_LOGS, agent].concat()
 }
 
 pub(crate) fn key_log_fork(agent: &[u8; 32]) -> Vec<u8> {
@@ -82,7 +84,7 @@ pub(crate) fn is_needed(name: &[u8]) -> bool {
     };
     name.starts_with(SPACES)
         || name.starts_with(PINS)
-        || name.starts_with(b"keylog/")
+        || name.starts_with(KEY_LOGS)
         || of_space(b"/head/")
         || of_space(b"/work/")
         || of_space(b"/merge/")
@@ -97,6 +99,13 @@ pub(crate) const PINS: &[u8] = b"pin/";
 
 pub(crate) fn pin(cid: &Cid) -> Vec<u8> {
     [PINS, &cid.to_bytes()].concat()
+}
+
+/// What is known to be damaged or missing. It roots nothing: there is nothing.
+pub(crate) const LOST: &[u8] = b"lost/";
+
+pub(crate) fn lost(cid: &Cid) -> Vec<u8> {
+    [LOST, &cid.to_bytes()].concat()
 }
 
 pub(crate) fn work(id: SpaceId, branch: &BranchName) -> Vec<u8> {

@@ -1,7 +1,6 @@
 //! A versioned space: entries, commits, branches, join.
 //!
-//! Specs: `specs/22-repo.md` (REPO), `specs/23-merge.md` (MERGE), `specs/24-work.md` (WORK),
-//! `specs/25-objects.md` (OBJ), `specs/26-patch.md` (PATCH), `specs/27-hooks.md` (HOOK).
+//! Specs: `specs/22-repo.md` (REPO), and MERGE, WORK, OBJ, PATCH and HOOK up to `27-hooks.md`.
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
@@ -39,6 +38,7 @@ mod error;
 mod event;
 mod follow;
 mod gc;
+mod heal;
 mod history;
 mod hooks;
 mod ids;
@@ -85,6 +85,7 @@ pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::event::RefMove;
 pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
+pub use crate::heal::{BlockPeer, Keep, forget_found, heal_space, note_lost, noted_lost};
 pub use crate::history::Log;
 pub use crate::hooks::{Act, PreCommit, Proposal};
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
@@ -99,7 +100,7 @@ pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
 pub use crate::pick::REPLAY_MAX;
 pub use crate::pins::{pin, pins, unpin};
 pub use crate::plan::{KEYS_LISTED, Keys};
-pub use crate::repair::{Mended, Progress, StoreReport, check_store, mend};
+pub use crate::repair::{Mended, Progress, StoreReport, check_store, lost_blocks, mend};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
 pub use crate::resolve::{
     BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use allod_blocks::{Batch, Block, Cid, Codec, Marked, Store, StoreError, StoreErrorKind};
+use allod_blocks::{Aside, Batch, Block, Cid, Codec, Marked, Store, StoreError, StoreErrorKind};
 use allod_tree::BlockSource;
 use bytes::Bytes;
 
@@ -45,6 +45,8 @@ pub struct StoreReport {
 pub struct Mended {
     /// Damaged blocks that were put aside.
     pub set_aside: Vec<Cid>,
+    /// Damaged blocks that the engine could not read: nothing was left to put aside.
+    pub unreadable: Vec<Cid>,
     /// Blocks that came from the source.
     pub fetched: Vec<Cid>,
     /// Blocks that are needed and were nowhere.
@@ -63,7 +65,7 @@ pub fn check_store(
         problems += 1;
         on(&Problem { kind, block, text });
     };
-    let flow = each_block(store, &mut |cid, read| {
+    let listed = each_block(store, &mut |cid, read| {
         report.blocks += 1;
         match read {
             Ok(block) => report.bytes += block.map_or(0, |block| block.bytes().len() as u64),
@@ -71,10 +73,14 @@ pub fn check_store(
         }
         progress(report.blocks)
     })?;
-    report.stopped = flow.is_break();
+    if let Listed::Until(_, error) = &listed {
+        let text = format!("not all names of blocks can be listed: {error}");
+        tell(ProblemKind::Corrupt, None, text);
+    }
+    report.stopped = matches!(listed, Listed::Stopped);
     if !report.stopped {
         let seen = report.blocks;
-        let reached = walk(store, &mut |lost| {
+        let reached = walk(store, &listed, &mut |lost| {
             match lost.read {
                 Lost::Root(name) => {
                     let text = format!("{} names {}", name.escape_ascii(), lost.cid);
@@ -87,6 +93,10 @@ pub fn check_store(
                 Lost::Unreadable => {
                     let text = format!("block {} does not say what it leads to", lost.cid);
                     tell(ProblemKind::BadLink, Some(lost.cid), text);
+                }
+                Lost::Corrupt if !listed.has(&lost.cid) => {
+                    let text = format!("block {} cannot be read", lost.cid);
+                    tell(ProblemKind::Corrupt, Some(lost.cid), text);
                 }
                 // Told of above.
                 Lost::Corrupt => {}
@@ -114,7 +124,8 @@ pub fn mend(
     let mut mended = Mended::default();
     let mut corrupt = Vec::new();
     let mut seen = 0;
-    let _stopped = each_block(store, &mut |cid, read| {
+    // Names that cannot be listed are found below, as far as something leads to them.
+    let listed = each_block(store, &mut |cid, read| {
         if read.is_err() {
             corrupt.push(cid);
         }
@@ -135,40 +146,80 @@ pub fn mend(
         Ok(Some(block))
     };
     for cid in corrupt {
-        match store.set_aside(&cid) {
-            Ok(_) => mended.set_aside.push(cid),
-            // The engine cannot read it either, so there is nothing to keep; a put replaces it.
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
-            Err(error) => return Err(error.into()),
-        }
-        if fetch(&cid)?.is_some() {
+        if mended.put_aside(store, &cid)? && fetch(&cid)?.is_some() {
             mended.fetched.push(cid);
         }
     }
-    let (mut fetched, mut lost) = (Vec::new(), Vec::new());
-    walk(store, &mut |missing| {
+    walk(store, &listed, &mut |missing| {
+        if matches!(missing.read, Lost::Corrupt) && !mended.put_aside(store, &missing.cid)? {
+            return store.get(&missing.cid);
+        }
         let found = fetch(&missing.cid)?;
         match &found {
-            Some(_) => fetched.push(missing.cid),
-            None => lost.push(missing.cid),
+            Some(_) => mended.fetched.push(missing.cid),
+            None => mended.lost.push(missing.cid),
         }
         Ok(found)
     })?;
-    mended.fetched.extend(fetched);
-    mended.lost = lost;
     Ok(mended)
+}
+
+/// What references need and is missing or damaged, as far as what is here leads to it.
+pub fn lost_blocks(store: &dyn Store) -> Result<Vec<Cid>, RepoError> {
+    let mut lost = Vec::new();
+    walk(store, &Listed::All, &mut |missing| {
+        lost.push(missing.cid);
+        Ok(None)
+    })?;
+    Ok(lost)
+}
+
+impl Mended {
+    /// Whether it was damaged still, when nothing else could happen to it.
+    fn put_aside(&mut self, store: &dyn Store, cid: &Cid) -> Result<bool, StoreError> {
+        match store.set_aside(cid)? {
+            // Somebody has put it again since it was read.
+            Aside::Nothing => return Ok(false),
+            Aside::Kept => self.set_aside.push(*cid),
+            Aside::Unreadable => self.unreadable.push(*cid),
+        }
+        Ok(true)
+    }
+}
+
+/// How far the names of a store could be listed.
+enum Listed {
+    All,
+    Stopped,
+    /// Up to this name; the engine refused to say what follows.
+    Until(Option<Cid>, StoreError),
+}
+
+impl Listed {
+    fn has(&self, cid: &Cid) -> bool {
+        match self {
+            Self::All | Self::Stopped => true,
+            Self::Until(None, _) => false,
+            Self::Until(Some(last), _) => cid.to_bytes() <= last.to_bytes(),
+        }
+    }
 }
 
 /// Reads every block of a store in the order of names; a damaged one is an error that `on` gets.
 fn each_block(
     store: &dyn Store,
     on: &mut dyn FnMut(Cid, Result<Option<Block>, StoreError>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, StoreError> {
+) -> Result<Listed, StoreError> {
     let mut after: Option<Cid> = None;
     loop {
-        let page = store.scan_blocks(after.as_ref(), PAGE)?;
+        let page = match store.scan_blocks(after.as_ref(), PAGE) {
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                return Ok(Listed::Until(after, error));
+            }
+            page => page?,
+        };
         let Some(last) = page.last() else {
-            return Ok(ControlFlow::Continue(()));
+            return Ok(Listed::All);
         };
         after = Some(*last);
         for cid in page {
@@ -177,7 +228,7 @@ fn each_block(
                 read => read,
             };
             if on(cid, read).is_break() {
-                return Ok(ControlFlow::Break(()));
+                return Ok(Listed::Stopped);
             }
         }
     }
@@ -207,9 +258,11 @@ struct Reached {
     found: u64,
 }
 
-/// Follows all that references need (REPO-63); `lost` is asked for what cannot be had.
+/// Follows all that references need (REPO-63); `lost` is asked for what cannot be had. What is
+/// `listed` was read before.
 fn walk(
     store: &dyn Store,
+    listed: &Listed,
     lost: &mut dyn FnMut(Missing<'_>) -> Result<Option<Block>, StoreError>,
 ) -> Result<Reached, StoreError> {
     let mut reached = Reached::default();
@@ -240,7 +293,7 @@ fn walk(
                 } else {
                     Lost::Absent
                 };
-                let links = links_here(store, &cid, absent, lost)?;
+                let links = links_here(store, &cid, absent, listed, lost)?;
                 if let Some(links) = links {
                     reached.found += 1;
                     open.extend(links.into_iter().rev().map(|link| (link, false)));
@@ -255,11 +308,13 @@ fn links_here(
     store: &dyn Store,
     cid: &Cid,
     absent: Lost<'_>,
+    listed: &Listed,
     lost: &mut dyn FnMut(Missing<'_>) -> Result<Option<Block>, StoreError>,
 ) -> Result<Option<Vec<Cid>>, StoreError> {
     let mut ask = |read| lost(Missing { cid: *cid, read });
-    let block = if cid.codec() == Codec::Raw.code() && store.has(cid)? {
-        // Read with all blocks already; it leads nowhere.
+    let is_read_leaf = cid.codec() == Codec::Raw.code() && listed.has(cid);
+    let block = if is_read_leaf && matches!(store.has(cid), Ok(true)) {
+        // It leads nowhere.
         return Ok(Some(Vec::new()));
     } else {
         match store.get(cid) {

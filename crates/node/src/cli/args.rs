@@ -1,7 +1,7 @@
 //! What can be said on the command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use allod::StoreKind;
 use allod_blocks::Compression;
@@ -200,9 +200,9 @@ pub(crate) enum Command {
         /// Put damaged blocks aside, so that what --heal brings can take their place; remove nothing
         #[arg(long)]
         repair: bool,
-        /// Repair, and fetch what is damaged or missing from another home or a CAR archive
-        #[arg(long, value_name = "PATH")]
-        heal: Option<PathBuf>,
+        /// Repair, and fetch what is damaged or missing from a peer, another home or a CAR archive
+        #[arg(long, value_name = "PEER|PATH")]
+        heal: Option<String>,
     },
     /// Show how much the space and the store hold, and how long the store takes
     Stats(Stats),
@@ -256,6 +256,10 @@ impl Command {
             | Self::CherryPick(_)
             | Self::Revert(_)
             | Self::Rebase(_) => true,
+            // What is no path is a peer, to be spoken to.
+            Self::Check {
+                heal: Some(from), ..
+            } => !Path::new(from).exists(),
             Self::Tag(options) => options.name.is_some(),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),

@@ -1,6 +1,7 @@
 //! `commit`, `status`, `show`, `diff`, `branch`, `switch` and `check`.
 
 use allod::{Node, Position};
+use allod_blocks::{Block, Codec};
 use allod_identity::AgentId;
 use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View};
 use anyhow::{Context as _, Result, bail};
@@ -219,6 +220,29 @@ pub(crate) fn state_text(state: &State) -> String {
             }
             None => format!("{} bytes", value.len()),
         },
+    }
+}
+
+/// The whole of a state for programs: text as it is, other bytes in base64, a file by its name, and
+/// nothing for what was deleted.
+pub(crate) fn state_value(repo: &Repo, state: &State) -> Value {
+    let bytes = match state {
+        State::Tombstone => return Value::Null,
+        State::Value(value) => Some(value.clone()),
+        State::Link(cid) if cid.codec() == Codec::Raw.code() => {
+            // What is not here, or damaged, is named all the same.
+            let block = repo.store().get(cid).ok().flatten();
+            block.map(Block::into_bytes)
+        }
+        State::Link(_) => None,
+    };
+    match (bytes, state) {
+        (Some(bytes), _) => match std::str::from_utf8(&bytes) {
+            Ok(text) => json!(text),
+            Err(_) => json!({ "base64": multibase::Base::Base64Pad.encode(&bytes) }),
+        },
+        (None, State::Link(cid)) => json!({ "file": cid.to_string() }),
+        (None, _) => Value::Null,
     }
 }
 

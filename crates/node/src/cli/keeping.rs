@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use allod::{Home, Node};
+use allod::{Home, Node, Peer};
 use allod_blocks::{Block, Cid, MemoryStore, Store, StoreError, import_car, parse_cid};
+use allod_identity::DeviceId;
 use allod_repo::{
-    GcOptions, GcPhase, Problem, check_store, collect_garbage, mend, pin, pins, unpin,
+    GcOptions, GcPhase, Mended, Problem, ProblemKind, SpaceId, check_store, collect_garbage,
+    forget_found, lost_blocks, mend, note_lost, pin, pins, unpin,
 };
 use allod_tree::BlockSource;
 use anyhow::{Context as _, Result, bail};
@@ -16,6 +18,7 @@ use serde_json::json;
 
 use crate::cli::args::{Gc, StoreCommand};
 use crate::cli::io::{Io, count, size};
+use crate::cli::with_net;
 
 /// Pins listed at a time.
 const PAGE: usize = 1024;
@@ -121,6 +124,32 @@ impl BlockSource for Elsewhere {
     }
 }
 
+/// Where damaged blocks are fetched from.
+enum Source {
+    Stored(Elsewhere),
+    /// Spaces, and peers of theirs.
+    Peers(Vec<(SpaceId, DeviceId, Peer)>),
+}
+
+/// A path if there is one of this name, and else a peer.
+fn source(node: &Node, name: &str, io: &Io<'_>) -> Result<Source> {
+    let path = io.path(Path::new(name));
+    if path.exists() {
+        return Ok(Source::Stored(elsewhere(&path)?));
+    }
+    // By the references alone: on damaged blocks a space may not open.
+    let mut found = Vec::new();
+    for (_, space) in node.spaces()? {
+        let peers = node.peers_of(space)?.into_iter();
+        let called = peers.filter(|(device, peer)| peer.is_called(*device, name));
+        found.extend(called.map(|(device, peer)| (space, device, peer)));
+    }
+    if found.is_empty() {
+        bail!("{name} is no home, no archive and no known peer; `allod peers` shows the peers");
+    }
+    Ok(Source::Peers(found))
+}
+
 /// A home's store, or an archive in memory.
 fn elsewhere(path: &Path) -> Result<Elsewhere> {
     let store: Arc<dyn Store> = if path.is_dir() {
@@ -134,26 +163,66 @@ fn elsewhere(path: &Path) -> Result<Elsewhere> {
     Ok(Elsewhere(store))
 }
 
-fn mend_store(node: &Node, heal: Option<&Path>, io: &mut Io<'_>) -> Result<()> {
-    let source = heal.map(|path| elsewhere(&io.path(path))).transpose()?;
-    let mended = {
+/// Asks peers one after the other, until nothing is lost any more.
+fn ask_peers(
+    node: &Node,
+    peers: &[(SpaceId, DeviceId, Peer)],
+    mended: &mut Mended,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    with_net(node, io, |io, net| {
+        for (space, device, peer) in peers {
+            if mended.lost.is_empty() {
+                break;
+            }
+            let fetched = {
+                let mut progress = io.progress("asking a peer");
+                let net = (&net.endpoint, &net.handle);
+                let on = &mut |done| progress.at(done, 0);
+                node.heal_from(net, *space, (*device, peer), on)
+            };
+            match fetched {
+                Ok(fetched) => mended.fetched.extend(fetched),
+                Err(error) => {
+                    let value = json!({ "peer": device.to_string(), "error": error.to_string() });
+                    io.data(&value, || format!("{device}  {error}"))?;
+                }
+            }
+            mended.lost = lost_blocks(node.store().as_ref())?;
+        }
+        Ok(())
+    })
+}
+
+fn mend_store(node: &Node, heal: Option<&str>, io: &mut Io<'_>) -> Result<()> {
+    let source = heal.map(|name| source(node, name, io)).transpose()?;
+    let mut mended = {
         let mut progress = io.progress("reading blocks");
-        let source = source.as_ref().map(|source| source as &dyn BlockSource);
-        mend(node.store().as_ref(), source, &mut |done| {
+        let stored = match &source {
+            Some(Source::Stored(stored)) => Some(stored as &dyn BlockSource),
+            _ => None,
+        };
+        mend(node.store().as_ref(), stored, &mut |done| {
             progress.at(done, 0);
             ControlFlow::Continue(())
         })?
     };
+    if let Some(Source::Peers(peers)) = &source {
+        ask_peers(node, peers, &mut mended, io)?;
+    }
     let names = |cids: &[Cid]| cids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let value = json!({
         "set_aside": names(&mended.set_aside),
+        "unreadable": names(&mended.unreadable),
         "fetched": names(&mended.fetched),
         "lost": names(&mended.lost),
     });
     io.data(&value, || {
         format!(
-            "{} damaged blocks put aside, {} fetched, {} needed and nowhere",
+            "{} damaged blocks put aside, {} that cannot be read taken out, {} fetched, {} needed \
+             and nowhere",
             count(mended.set_aside.len() as u64),
+            count(mended.unreadable.len() as u64),
             count(mended.fetched.len() as u64),
             count(mended.lost.len() as u64)
         )
@@ -164,7 +233,7 @@ pub(crate) fn check(
     node: &Node,
     space: Option<&str>,
     repair: bool,
-    heal: Option<&Path>,
+    heal: Option<&str>,
     io: &mut Io<'_>,
 ) -> Result<()> {
     if repair || heal.is_some() {
@@ -179,9 +248,10 @@ pub(crate) fn check(
             ControlFlow::Continue(())
         })?
     };
-    for problem in problems.drain(..) {
-        tell(&problem, io)?;
+    for problem in &problems {
+        tell(problem, io)?;
     }
+    note(node, &problems).context("what is lost could not be noted")?;
     if stored.problems > 0 {
         // A space on damaged blocks may not even open; what matters has been said.
         return damaged(stored.problems);
@@ -227,6 +297,19 @@ pub(crate) fn check(
     io.say("everything is as it was signed")
 }
 
+/// Notes what is lost, for the next session to ask for, and what is whole again (REPO-69).
+fn note(node: &Node, problems: &[Problem]) -> Result<()> {
+    let store = node.store().as_ref();
+    let is_lost = |problem: &&Problem| {
+        use ProblemKind::{Corrupt, DanglingRef, Missing};
+        matches!(problem.kind, Corrupt | DanglingRef | Missing)
+    };
+    let lost = problems.iter().filter(is_lost);
+    let lost: Vec<Cid> = lost.filter_map(|problem| problem.block).collect();
+    forget_found(store)?;
+    Ok(note_lost(store, &lost)?)
+}
+
 fn tell(problem: &Problem, io: &mut Io<'_>) -> Result<()> {
     let value = json!({
         "problem": problem.kind.name(),
@@ -238,7 +321,8 @@ fn tell(problem: &Problem, io: &mut Io<'_>) -> Result<()> {
 
 fn damaged(problems: u64) -> Result<()> {
     bail!(
-        "{} problems; `allod check --heal PATH` fetches what is damaged from another home or archive",
+        "{} problems; `allod check --heal PEER` fetches what is damaged from a peer, or from another \
+         home or archive at a path",
         count(problems)
     )
 }

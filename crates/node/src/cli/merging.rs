@@ -3,15 +3,15 @@
 use allod::Node;
 use allod_repo::{
     BranchName, CommitId, Conflict, Done, Edit, Entry, FastForward, Keys, MergeConflict,
-    MergeOptions, Outcome, Pattern, Repo, Resolution, Resolving, Rule, Stopped, Strategy, Task,
-    UnderWay,
+    MergeOptions, Outcome, Pattern, Repo, Resolution, Resolving, Rule, State, Stopped, Strategy,
+    Task, UnderWay,
 };
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
-use crate::cli::history::{heads_at, one_commit, state_text};
+use crate::cli::history::{heads_at, one_commit, state_text, state_value};
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::merge_args::{Decide, Merge, MergeTypes, Pick, Rebase, Resolve, Waiting};
@@ -176,10 +176,13 @@ pub(crate) fn rebase(
     tell(node, &repo, &branch, outcome, io)
 }
 
-/// Whether any peer was in a session about the space, and so may have what was here then.
+/// Whether any peer was in a session about the space to its end, or was sent a commit in one that
+/// was cut, and so may have what was here then.
 pub(crate) fn was_shared(node: &Node, repo: &Repo) -> Result<bool> {
     let peers = node.peers(repo)?;
-    Ok(peers.iter().any(|(_, peer)| peer.synced_ms.is_some()))
+    Ok(peers
+        .iter()
+        .any(|(_, peer)| peer.synced_ms.is_some() || peer.was_sent))
 }
 
 /// `--continue` or `--abort`.
@@ -302,7 +305,9 @@ fn tell_stopped(
         ))?;
     }
     let rows = stopped.conflicts.iter();
-    let rows: Vec<Value> = rows.map(|conflict| conflict_row(conflict, None)).collect();
+    let rows: Vec<Value> = rows
+        .map(|conflict| conflict_row(repo, conflict, None))
+        .collect();
     let value = json!({
         "outcome": "stopped",
         "at": stopped.at.map(|id| id.to_string()),
@@ -332,12 +337,14 @@ fn side_text(entry: Option<&Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| state_text(&entry.state))
 }
 
-pub(crate) fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> Value {
+pub(crate) fn conflict_row(
+    repo: &Repo,
+    conflict: &MergeConflict,
+    resolved: Option<&State>,
+) -> Value {
     let side = |entry: &Option<Entry>| {
-        entry
-            .as_ref()
-            .filter(|entry| entry.is_live())
-            .map(|entry| state_text(&entry.state))
+        let entry = entry.as_ref();
+        entry.map_or(Value::Null, |entry| state_value(repo, &entry.state))
     };
     json!({
         "kind": "merge",
@@ -346,7 +353,10 @@ pub(crate) fn conflict_row(conflict: &MergeConflict, resolved: Option<&str>) -> 
         "ours": side(&conflict.ours),
         "theirs": side(&conflict.theirs),
         "note": conflict.note,
-        "resolved": resolved,
+        "resolved": resolved.map(|state| match state {
+            State::Tombstone => json!({ "deleted": true }),
+            state => state_value(repo, state),
+        }),
     })
 }
 
@@ -418,34 +428,32 @@ pub(crate) fn conflicts(
         open = repo.open_conflicts(&branch, resolving(&[]), None, limit)?;
     }
     for (conflict, state) in &open {
-        let resolved = state.as_ref().map(state_text);
-        io.data(&conflict_row(conflict, resolved.as_deref()), || {
-            conflict_text(conflict, resolved.as_deref())
+        io.data(&conflict_row(&repo, conflict, state.as_ref()), || {
+            conflict_text(conflict, state.as_ref().map(state_text).as_deref())
         })?;
     }
     for conflict in repo.conflicts(&branch, limit.saturating_sub(open.len()))? {
-        put_aside(&conflict, io)?;
+        put_aside(&repo, &conflict, io)?;
     }
     Ok(())
 }
 
-fn put_aside(conflict: &Conflict, io: &mut Io<'_>) -> Result<()> {
-    let (kept, aside) = (
-        state_text(&conflict.kept.state),
-        state_text(&conflict.aside.state),
-    );
+fn put_aside(repo: &Repo, conflict: &Conflict, io: &mut Io<'_>) -> Result<()> {
+    let (kept, aside) = (&conflict.kept.state, &conflict.aside.state);
     let value = json!({
         "kind": "join",
         "key": key_text(&conflict.key),
-        "kept": kept,
-        "aside": aside,
+        "kept": state_value(repo, kept),
+        "aside": state_value(repo, aside),
         "aside_time": allod::utc(conflict.aside.stamp.millis()),
         "met": conflict.met.to_string(),
     });
     io.data(&value, || {
         format!(
-            "{}\n  kept   {kept}\n  aside  {aside}",
-            key_text(&conflict.key)
+            "{}\n  kept   {}\n  aside  {}",
+            key_text(&conflict.key),
+            state_text(kept),
+            state_text(aside)
         )
     })
 }

@@ -99,6 +99,8 @@ pub(crate) fn sync(
         let mut failed = 0;
         let mut refused = 0;
         for (device, peer) in &peers {
+            // First, as a session may stumble over what is lost.
+            heal(node, &repo, (*device, peer), net, io)?;
             match one(node, &repo, *device, peer, net, io) {
                 Ok(report) => {
                     refused += report.stats.refused.len() + report.stats.refused_by_peer.len();
@@ -134,6 +136,37 @@ fn one(
     let mut show = |stats: &Stats| show_progress(&mut progress, stats);
     let session = node.sync_with(&net.endpoint, repo, device, peer, &mut show);
     Ok(net.handle.block_on(session)?)
+}
+
+/// Asks the peer for what is known to be lost here (SYNC-36).
+fn heal(
+    node: &Node,
+    repo: &Repo,
+    (device, peer): (DeviceId, &Peer),
+    net: &Net,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let fetched = {
+        let mut progress = io.progress("asking for lost blocks");
+        let net = (&net.endpoint, &net.handle);
+        let on = &mut |done| progress.at(done, 0);
+        node.heal_noted(net, repo.id(), (device, peer), on)
+    };
+    match fetched {
+        Ok(fetched) if fetched.is_empty() => Ok(()),
+        Ok(fetched) => {
+            let names: Vec<String> = fetched.iter().map(ToString::to_string).collect();
+            let value = json!({ "peer": device.to_string(), "healed": names });
+            let healed = count(names.len() as u64);
+            io.data(&value, || {
+                format!("{}  {healed} lost blocks are here again", end_of(device))
+            })
+        }
+        Err(error) => io.say(format!(
+            "{}  what is lost here could not be asked for: {error}",
+            end_of(device)
+        )),
+    }
 }
 
 fn show_progress(progress: &mut Progress<'_>, stats: &Stats) {

@@ -143,7 +143,10 @@ fn unstash(
             conflicts,
             count: number_of,
         } => {
-            let rows: Vec<Value> = conflicts.iter().map(|at| conflict_row(at, None)).collect();
+            let rows: Vec<Value> = conflicts
+                .iter()
+                .map(|at| conflict_row(repo, at, None))
+                .collect();
             let value = json!({
                 "stash": number,
                 "outcome": "conflicts",

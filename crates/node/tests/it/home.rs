@@ -226,3 +226,16 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     all.sort();
     all
 }
+
+/// Copies a directory and all files below it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&from, &to);
+        } else if entry.file_type().unwrap().is_file() {
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}

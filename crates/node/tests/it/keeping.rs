@@ -1,8 +1,6 @@
 //! Garbage, pins, compression, damage and figures, on the disk.
 
-use std::path::{Path, PathBuf};
-
-use crate::home::Home;
+use crate::home::{Home, copy_dir, files};
 
 /// Stages a file of 8 MiB under `k` without ever committing it, then drops it by another value.
 fn leave_garbage(home: &Home) {
@@ -102,34 +100,6 @@ fn the_compression_is_chosen_and_changed_later() {
         text.replace("same", "like")
     );
     assert_eq!(home.json(&["check"])["problem_count"], 0);
-}
-
-/// The files below a directory.
-fn files(path: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(path).unwrap().map(Result::unwrap);
-    let mut files: Vec<PathBuf> = entries
-        .flat_map(|entry| {
-            if entry.file_type().unwrap().is_dir() {
-                files(&entry.path())
-            } else {
-                vec![entry.path()]
-            }
-        })
-        .collect();
-    files.sort();
-    files
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&from, &to);
-        } else if entry.file_type().unwrap().is_file() {
-            std::fs::copy(&from, &to).unwrap();
-        }
-    }
 }
 
 /// Bytes all over the files of a store are changed, one at a time. Each is noticed or does no harm,

@@ -9,6 +9,7 @@
 
 mod asking;
 mod faults;
+mod healing;
 mod home;
 mod hooks;
 mod keeping;

@@ -189,3 +189,55 @@ fn a_shared_branch_is_replayed_elsewhere() {
     assert_eq!(ada.json(&["check"])["problem_count"], 0);
     assert_eq!(up.stop(), Some(0));
 }
+
+/// A session that is cut after a commit went out: the peer may have it (MERGE-24).
+#[test]
+fn what_was_sent_in_a_session_that_was_cut_is_not_replaced() {
+    let (ada, bob) = (Home::with_space(), Home::new());
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok();
+    // As a member whose session never comes to an end: what it joins with is all it notes.
+    let node = open(&bob);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let endpoint = node.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let ticket: allod_sync::Ticket = ticket.trim().parse().unwrap();
+        let repo = node.join(&endpoint, &ticket, None).await.unwrap();
+        ada.commit("k", "base");
+        ada.run(&["switch", "-c", "side"]).ok();
+        ada.commit("k", "side");
+        ada.run(&["switch", "main"]).ok();
+        ada.commit("other", "main");
+        let addr = ticket.addrs[0].parse().unwrap();
+        let connection = endpoint.connect(addr, ticket.device).await.unwrap();
+        let mut stream = connection.open(allod_quic::StreamKind::Sync).await.unwrap();
+        let me = allod_sync::Me {
+            agent: node.agent().unwrap(),
+            initiator: true,
+            introduce: true,
+        };
+        let mut session = allod_sync::Session::new(repo, me, ticket.device, allod::now_ms());
+        session.handle(allod::now_ms(), allod_sync::Input::Tick);
+        let Some(allod_sync::Output::Send(hello)) = session.poll() else {
+            panic!("no hello");
+        };
+        stream.send(hello).await.unwrap();
+        loop {
+            let frame = stream.recv().await.unwrap().unwrap();
+            if let Ok(allod_sync::Message::Commit { .. }) = allod_sync::Message::decode(&frame) {
+                break;
+            }
+        }
+        endpoint.close().await;
+    });
+    ada.run(&["rebase", "side", "--onto", "main"])
+        .fails(1, &["a peer may have"]);
+    assert_eq!(up.stop(), Some(0));
+}
+
+fn open(home: &Home) -> allod::Node {
+    let home_of = allod::Home::at(home.path());
+    let secret = allod::read_key_file(&home.file("key")).unwrap();
+    let keys = home_of.unlock(&secret).unwrap();
+    allod::Node::open(home_of, Some(keys)).unwrap()
+}

@@ -29,14 +29,29 @@ fn two_nodes_share_a_space() {
     ada.commit("k", "ada's");
     bob.commit("k", "bob's");
     bob.commit("only bob", "yes");
+    let long = "line of a long text\n".repeat(100);
+    ada.feed(&["put", "long"], long.as_bytes()).ok();
+    ada.feed(&["put", "bytes"], b"\xff\x00\xfe").ok();
+    ada.commit("more", "of ada");
+    bob.feed(&["put", "long"], b"short\nand more").ok();
+    bob.run(&["put", "bytes", "text"]).ok();
+    bob.commit("more", "of bob");
     bob.run(&["sync"]).ok();
     let status = |home: &Home| home.json(&["status"]);
     assert_eq!(status(&ada)["heads"], status(&bob)["heads"]);
     assert_eq!(ada.run(&["get", "k"]).ok(), "bob's\n");
     assert_eq!(ada.run(&["get", "only bob"]).ok(), "yes\n");
     let conflicts = ada.run(&["conflicts", "--json"]).rows();
-    assert_eq!(conflicts[0]["kept"], "bob's");
-    assert_eq!(conflicts[0]["aside"], "ada's");
+    let keys: Vec<_> = conflicts.iter().map(|row| row["key"].clone()).collect();
+    assert_eq!(keys, ["bytes", "k", "long", "more"]);
+    assert_eq!(
+        conflicts[0]["aside"],
+        serde_json::json!({ "base64": "/wD+" })
+    );
+    assert_eq!(conflicts[1]["kept"], "bob's");
+    assert_eq!(conflicts[1]["aside"], "ada's");
+    assert_eq!(conflicts[2]["kept"], "short\nand more");
+    assert_eq!(conflicts[2]["aside"], long);
     let there = bob.run(&["conflicts", "--json"]).rows();
     assert_eq!(there.len(), conflicts.len());
     assert_eq!(there[0]["aside"], conflicts[0]["aside"]);

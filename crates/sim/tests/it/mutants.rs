@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use allod_blocks::{
-    Batch, BatchOutcome, Block, Cid, Decide, LogEntry, MemoryStore, Store, StoreError, StoreStats,
-    Swept, Uses,
+    Aside, Batch, BatchOutcome, Block, Cid, Decide, LogEntry, MemoryStore, Store, StoreError,
+    StoreStats, Swept, Uses,
 };
 use allod_sim::{Failure, Rule, Scenario, World};
 use bytes::Bytes;
@@ -73,7 +73,7 @@ impl Store for Forgetful {
         self.inner.sweep(decide)
     }
 
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
+    fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
         self.inner.set_aside(cid)
     }
 

@@ -167,25 +167,14 @@ impl Inbound {
             Current::Walking { .. } => [Codec::DagCbor, Codec::Raw, Codec::DagPb],
             _ => [Codec::Raw, Codec::DagPb, Codec::DagCbor],
         };
-        for codec in likely {
-            let block = Block::new(codec, bytes.clone()).ok()?;
-            if self.wanted.remove(block.cid()) || self.stale.remove(block.cid()) {
-                // The peer offers its links with it.
-                if codec == Codec::DagPb {
-                    self.opened.insert(*block.cid());
-                }
-                return Some(block);
-            }
+        let block = identify(bytes, likely, &[&self.wanted, &self.stale])?;
+        self.wanted.remove(block.cid());
+        self.stale.remove(block.cid());
+        // The peer offers its links with it.
+        if block.cid().codec() == Codec::DagPb.code() {
+            self.opened.insert(*block.cid());
         }
-        // Another hash function, or a block that nobody asked for.
-        let other =
-            self.wanted.iter().chain(&self.stale).find(|cid| {
-                cid.hash().code() != 0x12 && Block::verify(**cid, bytes.clone()).is_ok()
-            });
-        let cid = *other?;
-        self.wanted.remove(&cid);
-        self.stale.remove(&cid);
-        Block::verify(cid, bytes).ok()
+        Some(block)
     }
 
     fn feed(
@@ -626,4 +615,23 @@ fn join(
         }
     }
     Ok(send)
+}
+
+/// The block with this content whose name is in one of `wanted`, tried under the `likely` codecs.
+pub(crate) fn identify(
+    bytes: Bytes,
+    likely: [Codec; 3],
+    wanted: &[&BTreeSet<Cid>],
+) -> Option<Block> {
+    for codec in likely {
+        let block = Block::new(codec, bytes.clone()).ok()?;
+        if wanted.iter().any(|names| names.contains(block.cid())) {
+            return Some(block);
+        }
+    }
+    // Another hash function, or a block that nobody asked for.
+    let mut others = wanted.iter().copied().flatten();
+    let other =
+        others.find(|cid| cid.hash().code() != 0x12 && Block::verify(**cid, bytes.clone()).is_ok());
+    Block::verify(*other?, bytes).ok()
 }

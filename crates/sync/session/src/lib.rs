@@ -5,7 +5,8 @@
 //! # What this crate is
 //! A [`Session`] brings two replicas of a space to the same heads: it tells what it has, sends the
 //! commits that the other lacks with only the entries they changed, and walks trees where that is
-//! not enough. [`admit`] and [`enter`] are the two sides of joining by [`Ticket`].
+//! not enough. [`admit`] and [`enter`] are the two sides of joining by [`Ticket`]; [`Fetching`] and
+//! [`Serving`] those of asking for blocks that are damaged here.
 //!
 //! # What it is not
 //! No sockets, no clock, no threads. Frames and the time are arguments; what it may read and write
@@ -21,18 +22,23 @@
 //! - What a peer can make this side buffer is bounded by the limits of the spec.
 //! - The same inputs on the same repo give the same outputs.
 
+mod fetching;
 mod inbound;
 mod join;
 mod limits;
 mod message;
 mod outbound;
+mod recognise;
+mod serving;
 mod session;
 
+pub use crate::fetching::{Answer, FetchError, Fetching};
 pub use crate::join::{
     JoinFrameError, JoinReply, JoinRequest, Ticket, TicketError, Tickets, Welcome, admit, enter,
 };
 pub use crate::limits::{FRAME_BYTES_CEILING, FRAME_BYTES_MAX, IDLE_MS};
 pub use crate::message::{FrameError, Hello, Message, Mode};
+pub use crate::serving::Serving;
 pub use crate::session::{Event, Input, Me, Outcome, Output, Refused, Session, Stats};
 
 #[doc = include_str!("../README.md")]

@@ -21,6 +21,10 @@ pub(crate) const CREDIT_BYTES: u64 = 8 * 1024 * 1024;
 /// Blocks that may be wanted and not yet answered (SYNC-12).
 pub(crate) const WANTED_MAX: usize = 1024;
 
+/// Links in one want for what is damaged, opened and asked for (SYNC-32): what is absent of them
+/// fits one frame, and a path has 50 blocks at most.
+pub(crate) const FETCH_LINKS_MAX: usize = 1024;
+
 /// Blocks asked for in one frame.
 pub(crate) const WANT_FRAME_MAX: usize = 256;
 

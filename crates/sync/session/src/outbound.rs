@@ -184,14 +184,7 @@ impl Outbound {
     }
 
     fn offer_link(&mut self, entry: &Bytes) -> Result<(), Fault> {
-        match Entry::decode(entry) {
-            Ok(Entry {
-                state: State::Link(cid),
-                ..
-            }) => self.offer(cid),
-            Ok(_) => Ok(()),
-            Err(_) => Err(RepoError::Damaged("a stored entry does not decode").into()),
-        }
+        link_of(entry)?.map_or(Ok(()), |cid| self.offer(cid))
     }
 
     /// Takes note of a want; `false` if more is wanted than may be (SYNC-12).
@@ -244,19 +237,36 @@ impl Outbound {
     }
 
     fn offer_links_of(&mut self, block: &Block) -> Result<(), Fault> {
-        if block.cid().codec() != Codec::DagCbor.code() {
-            let links = file_links(block).map_err(|_error| RepoError::Damaged("a stored file"))?;
-            return links.into_iter().try_for_each(|cid| self.offer(cid));
-        }
-        let node = Node::decode(block.bytes())
-            .map_err(|_error| RepoError::Damaged("a stored node does not decode"))?;
-        if node.level() == 0 {
-            return node
-                .entries()
-                .try_for_each(|(_, entry)| self.offer_link(&entry));
-        }
-        (0..node.len())
-            .filter_map(|index| node.link(index))
-            .try_for_each(|cid| self.offer(cid))
+        let links = links_of(block)?;
+        links.into_iter().try_for_each(|cid| self.offer(cid))
+    }
+}
+
+/// What a node or file that was served leads to: what may be asked for next (SYNC-8).
+pub(crate) fn links_of(block: &Block) -> Result<Vec<Cid>, RepoError> {
+    if block.cid().codec() != Codec::DagCbor.code() {
+        return file_links(block).map_err(|_error| RepoError::Damaged("a stored file"));
+    }
+    let node = Node::decode(block.bytes())
+        .map_err(|_error| RepoError::Damaged("a stored node does not decode"))?;
+    if node.level() > 0 {
+        let links = (0..node.len()).filter_map(|index| node.link(index));
+        return Ok(links.collect());
+    }
+    let links = node
+        .entries()
+        .filter_map(|(_, entry)| link_of(&entry).transpose());
+    links.collect()
+}
+
+/// What an entry links to, if it does.
+fn link_of(entry: &Bytes) -> Result<Option<Cid>, RepoError> {
+    match Entry::decode(entry) {
+        Ok(Entry {
+            state: State::Link(cid),
+            ..
+        }) => Ok(Some(cid)),
+        Ok(_) => Ok(None),
+        Err(_) => Err(RepoError::Damaged("a stored entry does not decode")),
     }
 }

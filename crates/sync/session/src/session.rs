@@ -12,6 +12,7 @@ use crate::inbound::Inbound;
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
 use crate::outbound::Outbound;
+use crate::recognise::recognise;
 
 /// One side of a session about one space.
 ///
@@ -219,7 +220,7 @@ impl From<Rejected> for Fault {
 }
 
 /// Why a call ended early: a code and a reason for the peer.
-struct Stop(&'static str, String);
+pub(crate) struct Stop(pub(crate) &'static str, pub(crate) String);
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
@@ -411,37 +412,7 @@ impl Session {
 
     /// Recognises the peer (SYNC-2, SYNC-3) and plans what to send.
     fn meet(&mut self, hello: &Hello) -> Result<(), Stop> {
-        if hello.version != VERSION {
-            return Err(Stop(
-                "E_VERSION",
-                format!("version {} is not known here", hello.version),
-            ));
-        }
-        if hello.space != self.repo.id() {
-            return Err(Stop(
-                "E_WRONG_SPACE",
-                "this session is about another space".to_owned(),
-            ));
-        }
-        if !self.repo.is_member(&hello.agent).map_err(Fault::from)? {
-            return Err(not_member());
-        }
-        let events: Vec<Bytes> = hello
-            .events
-            .iter()
-            .map(|event| Bytes::copy_from_slice(event))
-            .collect();
-        match self.repo.agents().learn(&hello.agent, &events) {
-            Ok(()) | Err(Rejected::Refused(_)) => {}
-            Err(Rejected::Fault(fault)) => return Err(Fault::from(fault).into()),
-        }
-        let agents = self.repo.agents();
-        let log = agents.key_log(&hello.agent).map_err(Fault::from)?;
-        let acts = log.is_device(&self.peer) || *hello.agent.key() == *self.peer.key();
-        if !acts || log.equivocation().is_some() {
-            // The same words for all strangers: who guesses a member learns nothing (SYNC-3).
-            return Err(not_member());
-        }
+        recognise(&self.repo, self.peer, hello)?;
         if self.said.is_none() {
             self.hello()?;
         }
@@ -572,12 +543,7 @@ impl Session {
     }
 }
 
-fn not_member() -> Stop {
-    let reason = "not a space that this agent shares here";
-    Stop("E_NOT_MEMBER", reason.to_owned())
-}
-
 /// A reason cut to what a close may carry.
-fn short(reason: &str) -> String {
+pub(crate) fn short(reason: &str) -> String {
     reason.chars().take(120).collect()
 }

@@ -28,6 +28,8 @@ pub enum StreamKind {
     Sync,
     /// A request to join a space, and its answer.
     Join,
+    /// Asking for blocks that are damaged or missing.
+    Fetch,
 }
 
 impl StreamKind {
@@ -36,6 +38,7 @@ impl StreamKind {
         match self {
             Self::Sync => (1, 1),
             Self::Join => (2, 1),
+            Self::Fetch => (3, 1),
         }
     }
 
@@ -50,7 +53,7 @@ impl StreamKind {
     pub(crate) fn from_hello(frame: &[u8]) -> Result<Self, QuicError> {
         let numbers: (u64, u64) =
             canonical::decode(frame, HELLO_BYTES_MAX).map_err(|_error| QuicError::StreamKind)?;
-        [Self::Sync, Self::Join]
+        [Self::Sync, Self::Join, Self::Fetch]
             .into_iter()
             .find(|kind| kind.numbers() == numbers)
             .ok_or(QuicError::StreamKind)
@@ -240,7 +243,9 @@ mod tests {
         let hello = StreamKind::Sync.hello();
         assert_eq!(hello, [0x82, 1, 1]);
         assert_eq!(canonical::encode(&(1u64, 1u64)).unwrap(), hello);
-        assert_eq!(StreamKind::from_hello(&hello), Ok(StreamKind::Sync));
+        for kind in [StreamKind::Sync, StreamKind::Join, StreamKind::Fetch] {
+            assert_eq!(StreamKind::from_hello(&kind.hello()), Ok(kind));
+        }
         for bad in [
             &[][..],
             &[0x82, 1],

@@ -283,6 +283,28 @@ fn what_a_session_in_flight_brought_stays() {
 }
 
 /// When all is marked and nothing is removed yet, somebody refers to what is doomed.
+/// BLOCKS-55: a node that always has a session open collects what earlier sessions left.
+#[test]
+fn sessions_that_overlap_for_ever_let_go() {
+    let ada = Person::new(1);
+    let repo = space_in(&ada, Arc::new(MemoryStore::new()));
+    put(&repo, &ada, &[("a", Some("1"))], START);
+    let mut session = repo.store().uses().hold();
+    for n in 0..20u64 {
+        keep(
+            repo.store().as_ref(),
+            &loose(&format!("brought by session {n}")),
+        );
+        let next = repo.store().uses().hold();
+        session = next;
+        let report = gc(&repo);
+        assert_eq!(report.in_use, 1, "{report:?}");
+        assert_eq!(report.dead_blocks, u64::from(n > 0), "{report:?}");
+    }
+    drop(session);
+    assert_sound(&repo);
+}
+
 #[test]
 fn what_is_referred_to_at_the_last_moment_stays() {
     let ada = Person::new(1);

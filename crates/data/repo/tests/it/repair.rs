@@ -2,106 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
-
-use allod_blocks::{
-    Batch, BatchOutcome, Block, Cid, Codec, Decide, Expect, FileProfile, Garbage, LogEntry,
-    MemoryStore, Store, StoreError, StoreStats, Swept, Uses, add_file,
-};
-use allod_repo::{Edit, Problem, ProblemKind, Repo, check_store, mend};
-use allod_tree::BlockSource;
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::world::{Person, START, all, main, put, space_in};
-
-/// A store on a disk that changed one byte of one block.
-#[derive(Debug)]
-struct Flipped {
-    inner: MemoryStore,
-    flip: Mutex<Option<(Cid, usize)>>,
-}
-
-impl Flipped {
-    fn mend(&self, cid: &Cid) {
-        let mut flip = self.flip.lock().unwrap();
-        if flip.is_some_and(|(flipped, _)| flipped == *cid) {
-            *flip = None;
-        }
-    }
-}
-
-impl Store for Flipped {
-    fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let flip = *self.flip.lock().unwrap();
-        match (self.inner.get(cid)?, flip) {
-            (Some(block), Some((flipped, at))) if flipped == *cid => {
-                let mut bytes = block.bytes().to_vec();
-                bytes[at] ^= 1;
-                let read = Block::verify(*cid, bytes);
-                read.map(Some)
-                    .map_err(|_error| StoreError::corrupt_block(cid))
-            }
-            (read, _) => Ok(read),
-        }
-    }
-
-    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.inner.has(cid)
-    }
-
-    fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.inner.get_ref(name)
-    }
-
-    fn scan_refs(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.inner.scan_refs(prefix, after, limit)
-    }
-
-    fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
-        self.inner.read_log(from, limit)
-    }
-
-    fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
-        self.inner.scan_blocks(after, limit)
-    }
-
-    fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
-        for block in batch.blocks() {
-            self.mend(block.cid());
-        }
-        self.inner.commit(batch)
-    }
-
-    fn uses(&self) -> &Uses {
-        self.inner.uses()
-    }
-
-    fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
-        self.inner.size(cid)
-    }
-
-    fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
-        self.inner.sweep(decide)
-    }
-
-    fn set_aside(&self, cid: &Cid) -> Result<bool, StoreError> {
-        self.mend(cid);
-        self.inner.set_aside(cid)
-    }
-
-    fn reclaim(&self) -> Result<(), StoreError> {
-        self.inner.reclaim()
-    }
-
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats()
-    }
-}
+use allod_blocks::{
+    Batch, Block, Cid, Codec, Expect, Fault, FaultyStore, FileProfile, Garbage, MemoryStore, Store,
+    StoreError, add_file,
+};
+use allod_repo::{Edit, Mended, Problem, ProblemKind, Repo, check_store, lost_blocks, mend};
+use allod_tree::BlockSource;
 
 struct Elsewhere(Arc<dyn Store>);
 
@@ -168,7 +77,7 @@ fn kinds(store: &dyn Store) -> Vec<&'static str> {
     kinds.into_iter().collect()
 }
 
-fn heal(store: &dyn Store, from: &Arc<dyn Store>) -> allod_repo::Mended {
+fn heal(store: &dyn Store, from: &Arc<dyn Store>) -> Mended {
     let source = Elsewhere(Arc::clone(from));
     mend(store, Some(&source), &mut |_| ControlFlow::Continue(())).unwrap()
 }
@@ -180,15 +89,12 @@ fn every_byte_of_every_block_is_checked_and_mended() {
     assert_eq!(problems(whole.as_ref()), []);
     let blocks = whole.scan_blocks(None, usize::MAX).unwrap();
     assert!(blocks.len() > 12);
-    let flipped = Flipped {
-        inner: copy(&base),
-        flip: Mutex::default(),
-    };
+    let flipped = FaultyStore::new(Arc::new(copy(&base)));
     let mut flips = 0;
     for cid in &blocks {
         let length = whole.get(cid).unwrap().unwrap().bytes().len();
         for at in 0..length {
-            *flipped.flip.lock().unwrap() = Some((*cid, at));
+            flipped.inject(Fault::Damage(*cid, at));
             let found = problems(&flipped);
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].kind, ProblemKind::Corrupt);
@@ -206,6 +112,33 @@ fn every_byte_of_every_block_is_checked_and_mended() {
         }
     }
     assert!(flips > 3000, "only {flips} bytes");
+}
+
+/// A sync that goes on beside the repair brings a block which was found damaged.
+#[test]
+fn what_came_meanwhile_is_not_put_aside() {
+    let base = small();
+    let whole = copy(&base);
+    let store = FaultyStore::new(Arc::new(copy(&base)));
+    let blocks = base.scan_blocks(None, usize::MAX).unwrap();
+    store.inject(Fault::Damage(blocks[2], 0));
+    assert_eq!(problems(&store).len(), 1);
+    let mended = mend(&store, None, &mut |seen| {
+        if seen == blocks.len() as u64 {
+            let mut batch = Batch::new();
+            batch.put(whole.get(&blocks[2]).unwrap().unwrap());
+            let _outcome = store.commit(batch).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(mended.unwrap(), Mended::default());
+    assert_eq!(problems(&store), []);
+    // Without it, the block is put aside, and needed.
+    store.inject(Fault::Damage(blocks[2], 0));
+    let mended = mend(&store, None, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(mended.set_aside, [blocks[2]]);
+    assert_eq!(mended.lost, [blocks[2]]);
+    assert_eq!(lost_blocks(&store).unwrap(), [blocks[2]]);
 }
 
 fn small() -> MemoryStore {

@@ -1,0 +1,195 @@
+//! Fetching what is damaged or missing here from peers, and serving it to them (SYNC-30 to SYNC-36).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use allod_blocks::Cid;
+use allod_identity::DeviceId;
+use allod_quic::{Connection, Endpoint, QuicError, Stream, StreamKind};
+use allod_repo::{BlockPeer, Keep, SpaceId, forget_found, heal_space, noted_lost};
+use allod_sync::{FetchError, Fetching, IDLE_MS, Message, Serving};
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::error::NodeError;
+use crate::net::{dial, no_such_space};
+use crate::node::Node;
+use crate::peers::Peer;
+
+/// Silence after which a side gives the stream up (SYNC-13).
+const SILENCE: Duration = Duration::from_millis(IDLE_MS);
+
+/// A stream on which a peer is asked for blocks, used from a thread that may wait.
+struct Asking {
+    stream: Stream,
+    /// Kept, as the stream ends with it.
+    _connection: Connection,
+    runtime: Handle,
+    fetching: Fetching,
+}
+
+impl Asking {
+    /// Asks, and hands what comes to `keep`; returns what does not.
+    fn ask(
+        &mut self,
+        opened: &[Cid],
+        names: &[Cid],
+        keep: Keep<'_>,
+    ) -> Result<Vec<Cid>, NodeError> {
+        let want = self.fetching.want(opened, names).map_err(said)?;
+        let stream = &mut self.stream;
+        self.runtime.block_on(in_time(stream.send(want)))?;
+        let mut absent = Vec::new();
+        loop {
+            let frame = self.runtime.block_on(in_time(self.stream.recv()))?;
+            let frame = frame.ok_or(QuicError::FrameCut)?;
+            let answer = self.fetching.take(&frame).map_err(said)?;
+            keep(answer.blocks)?;
+            absent.extend(answer.absent);
+            if answer.last {
+                return Ok(absent);
+            }
+        }
+    }
+}
+
+impl BlockPeer for Asking {
+    type Error = NodeError;
+
+    fn known(&mut self, commits: &[Cid]) -> Result<BTreeSet<Cid>, NodeError> {
+        let absent = self.ask(commits, &[], &mut |_| Ok(()))?;
+        let mut known: BTreeSet<Cid> = commits.iter().copied().collect();
+        known.retain(|commit| !absent.contains(commit));
+        Ok(known)
+    }
+
+    fn fetch(&mut self, path: &[Cid], names: &[Cid], keep: Keep<'_>) -> Result<(), NodeError> {
+        self.ask(path, names, keep).map(|_absent| ())
+    }
+}
+
+fn said(error: FetchError) -> NodeError {
+    let code = error.code().to_owned();
+    let reason = match error {
+        FetchError::Closed { reason, .. } => reason,
+        other => other.to_string(),
+    };
+    NodeError::Session { code, reason }
+}
+
+async fn in_time<T>(doing: impl Future<Output = Result<T, QuicError>>) -> Result<T, NodeError> {
+    match timeout(SILENCE, doing).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(NodeError::Session {
+            code: "E_TIMEOUT".to_owned(),
+            reason: "nothing was heard for 60 seconds".to_owned(),
+        }),
+    }
+}
+
+impl Node {
+    /// Fetches what is damaged or missing of a space from a peer; returns what came. `progress`
+    /// hears of how many blocks were looked at. Call it on a thread that may wait.
+    ///
+    /// Nothing is read for it of the space but what is whole, so the space need not open.
+    pub fn heal_from(
+        &self,
+        (endpoint, runtime): (&Endpoint, &Handle),
+        space: SpaceId,
+        (device, peer): (DeviceId, &Peer),
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<Cid>, NodeError> {
+        let hello = Fetching::hello(self.agent()?, space);
+        let mut asking = runtime.block_on(async {
+            let connection = dial(endpoint, device, &peer.addrs).await?;
+            let mut stream = connection.open(StreamKind::Fetch).await?;
+            in_time(stream.send(hello)).await?;
+            Ok::<_, NodeError>(Asking {
+                stream,
+                _connection: connection,
+                runtime: runtime.clone(),
+                fetching: Fetching::new(),
+            })
+        })?;
+        let fetched = heal_space(self.store().as_ref(), space, &mut asking, progress)?;
+        asking.stream.finish()?;
+        if !fetched.is_empty() {
+            self.touch();
+        }
+        Ok(fetched)
+    }
+
+    /// Asks a peer for what is noted as lost, if anything is (SYNC-36); returns what came.
+    pub fn heal_noted(
+        &self,
+        net: (&Endpoint, &Handle),
+        space: SpaceId,
+        peer: (DeviceId, &Peer),
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<Cid>, NodeError> {
+        let store = self.store().as_ref();
+        let noted = noted_lost(store)?;
+        if noted.is_empty() {
+            return Ok(Vec::new());
+        }
+        for cid in noted {
+            // A damaged block is asked for only if it does not seem to be there (BLOCKS-70).
+            let _became = store.set_aside(&cid)?;
+        }
+        let fetched = self.heal_from(net, space, peer, progress)?;
+        forget_found(store)?;
+        Ok(fetched)
+    }
+
+    /// Serves a peer that asks for blocks.
+    pub(crate) async fn serve_fetch(
+        &self,
+        connection: &Connection,
+        mut stream: Stream,
+    ) -> Result<(), NodeError> {
+        let first = in_time(stream.recv()).await?.ok_or(QuicError::FrameCut)?;
+        let repo = match Message::decode(&first) {
+            Ok(Message::Hello(hello)) => self.repo(hello.space).ok(),
+            _ => None,
+        };
+        let Some(repo) = repo else {
+            stream.send(no_such_space()).await?;
+            return Ok(stream.finish()?);
+        };
+        let mut serving = Serving::new(repo, connection.peer());
+        let mut heard = Some(first);
+        loop {
+            // Apart from the runtime, as it visits the store; one frame at a time, so that what a
+            // peer asks for is made only as fast as it reads.
+            let (back, frame) =
+                spawn_blocking(move || turn(serving, heard))
+                    .await
+                    .map_err(|error| NodeError::Session {
+                        code: "E_FAULT".to_owned(),
+                        reason: error.to_string(),
+                    })?;
+            serving = back;
+            heard = None;
+            match frame {
+                Some(frame) => in_time(stream.send(frame)).await?,
+                None if serving.is_closed() => return Ok(stream.finish()?),
+                // As long as the connection lives: the asker walks its space meanwhile (SYNC-31).
+                None => match stream.recv().await? {
+                    Some(frame) => heard = Some(frame),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+/// Hands a frame to the machine, if there is one; the next one to send.
+fn turn(mut serving: Serving, heard: Option<Bytes>) -> (Serving, Option<Bytes>) {
+    if let Some(frame) = heard {
+        serving.handle(&frame);
+    }
+    let frame = serving.poll();
+    (serving, frame)
+}

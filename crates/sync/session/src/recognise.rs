@@ -1,0 +1,48 @@
+//! Whether whoever says hello may hear of a space (SYNC-2, SYNC-3).
+
+use allod_identity::DeviceId;
+use allod_repo::{Rejected, Repo};
+use bytes::Bytes;
+
+use crate::message::{Hello, VERSION};
+use crate::session::{Fault, Stop};
+
+/// Recognises the device `peer` by its hello, or says why it is not told anything.
+pub(crate) fn recognise(repo: &Repo, peer: DeviceId, hello: &Hello) -> Result<(), Stop> {
+    if hello.version != VERSION {
+        return Err(Stop(
+            "E_VERSION",
+            format!("version {} is not known here", hello.version),
+        ));
+    }
+    if hello.space != repo.id() {
+        return Err(Stop(
+            "E_WRONG_SPACE",
+            "this session is about another space".to_owned(),
+        ));
+    }
+    if !repo.is_member(&hello.agent).map_err(Fault::from)? {
+        return Err(not_member());
+    }
+    let events: Vec<Bytes> = hello
+        .events
+        .iter()
+        .map(|event| Bytes::copy_from_slice(event))
+        .collect();
+    match repo.agents().learn(&hello.agent, &events) {
+        Ok(()) | Err(Rejected::Refused(_)) => {}
+        Err(Rejected::Fault(fault)) => return Err(Fault::from(fault).into()),
+    }
+    let log = repo.agents().key_log(&hello.agent).map_err(Fault::from)?;
+    let acts = log.is_device(&peer) || *hello.agent.key() == *peer.key();
+    if !acts || log.equivocation().is_some() {
+        // The same words for all strangers: who guesses a member learns nothing (SYNC-3).
+        return Err(not_member());
+    }
+    Ok(())
+}
+
+fn not_member() -> Stop {
+    let reason = "not a space that this agent shares here";
+    Stop("E_NOT_MEMBER", reason.to_owned())
+}

@@ -1,0 +1,196 @@
+//! The side that is asked for damaged blocks (SYNC-30 to SYNC-33).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use allod_blocks::Cid;
+use allod_identity::DeviceId;
+use allod_repo::{CommitId, Repo};
+use bytes::Bytes;
+
+use crate::limits::{BLOCKS_FRAME_BYTES, FETCH_LINKS_MAX};
+use crate::message::Message;
+use crate::outbound::links_of;
+use crate::recognise::recognise;
+use crate::session::{Fault, Stop, short};
+
+/// Serves the blocks of one space to a member that has lost some of its own.
+///
+/// A machine without I/O: call [`handle`](Self::handle) with a frame, then send what
+/// [`poll`](Self::poll) gives until it gives nothing, and only then read the next frame. It changes
+/// nothing but what is known of the asker's key log.
+#[derive(Debug)]
+pub struct Serving {
+    repo: Repo,
+    peer: DeviceId,
+    met: bool,
+    closed: bool,
+    /// The want at hand: its names that were not answered yet.
+    names: VecDeque<Cid>,
+    /// Those of them that may be served.
+    shown: BTreeSet<Cid>,
+    /// What the first frame of the answer says is absent; `None` once it was sent.
+    unopened: Option<Vec<Cid>>,
+    close: Option<Bytes>,
+    key_events: Option<BTreeSet<Cid>>,
+}
+
+impl Serving {
+    /// The side that has `repo`, towards the device that the transport has authenticated.
+    #[must_use]
+    pub const fn new(repo: Repo, peer: DeviceId) -> Self {
+        Self {
+            repo,
+            peer,
+            met: false,
+            closed: false,
+            names: VecDeque::new(),
+            shown: BTreeSet::new(),
+            unopened: None,
+            close: None,
+            key_events: None,
+        }
+    }
+
+    /// Takes a frame of the asker. Reads at most 1,024 blocks.
+    pub fn handle(&mut self, frame: &Bytes) {
+        if self.closed {
+            return;
+        }
+        if let Err(Stop(code, reason)) = self.take(frame) {
+            self.closed = true;
+            let (code, reason) = (code.to_owned(), short(&reason));
+            self.close = Some(Message::Close { code, reason }.encode());
+        }
+    }
+
+    /// The next frame to send; `None` when the asker is to be heard again.
+    pub fn poll(&mut self) -> Option<Bytes> {
+        if let Some(close) = self.close.take() {
+            return Some(close);
+        }
+        if self.closed || (self.names.is_empty() && self.unopened.is_none()) {
+            return None;
+        }
+        Some(self.answer().encode())
+    }
+
+    /// Whether it is over: what is left to poll is the last.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn take(&mut self, frame: &Bytes) -> Result<(), Stop> {
+        let message = Message::decode(frame).map_err(|error| Stop("E_FRAME", error.to_string()))?;
+        match message {
+            Message::Hello(hello) if !self.met => {
+                recognise(&self.repo, self.peer, &hello)?;
+                self.met = true;
+            }
+            Message::Want { opened, names } if self.met && self.is_idle() => {
+                if opened.len() + names.len() > FETCH_LINKS_MAX {
+                    return Err(Stop("E_LIMIT", "too many links in one want".to_owned()));
+                }
+                self.judge(&opened, names)?;
+            }
+            Message::Close { .. } => self.closed = true,
+            _ => return Err(Stop("E_ORDER", "not what is asked here".to_owned())),
+        }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.names.is_empty() && self.unopened.is_none()
+    }
+
+    /// Follows the path of a want, and notes which of its names that shows (SYNC-32).
+    fn judge(&mut self, opened: &[Cid], names: Vec<Cid>) -> Result<(), Stop> {
+        // What is not in the want need not be remembered, so its size bounds the memory.
+        let asked: BTreeSet<Cid> = opened.iter().chain(&names).copied().collect();
+        let mut shown = BTreeSet::new();
+        let mut unopened = Vec::new();
+        for cid in opened {
+            match self.open(cid, &shown)? {
+                Some(links) => shown.extend(links.into_iter().filter(|link| asked.contains(link))),
+                None => unopened.push(*cid),
+            }
+        }
+        for cid in &names {
+            if !shown.contains(cid) && self.is_root(cid)? {
+                shown.insert(*cid);
+            }
+        }
+        self.shown = shown;
+        self.names = names.into();
+        self.unopened = Some(unopened);
+        Ok(())
+    }
+
+    /// What a block leads to, if it belongs to the space and is here whole.
+    fn open(&mut self, cid: &Cid, shown: &BTreeSet<Cid>) -> Result<Option<Vec<Cid>>, Stop> {
+        if let Some(tree) = self.tree_of(cid) {
+            return Ok(Some(vec![tree]));
+        }
+        if !shown.contains(cid) {
+            // Genesis and key events lead nowhere.
+            return Ok(self.is_root(cid)?.then(Vec::new));
+        }
+        // Damage here is no fault of the asker, and none of the exchange (SYNC-33).
+        let block = self.repo.store().get(cid).ok().flatten();
+        Ok(block.and_then(|block| links_of(&block).ok()))
+    }
+
+    /// The tree of a commit of the space that is here whole.
+    fn tree_of(&self, cid: &Cid) -> Option<Cid> {
+        let commit = self.repo.commit(CommitId::from_cid(*cid)).ok()?;
+        Some(commit.payload().tree)
+    }
+
+    /// Whether a block belongs to the space without a path to it.
+    fn is_root(&mut self, cid: &Cid) -> Result<bool, Stop> {
+        if cid == self.repo.id().cid() || self.tree_of(cid).is_some() {
+            return Ok(true);
+        }
+        if self.key_events.is_none() {
+            self.key_events = Some(self.list_key_events()?);
+        }
+        let events = self.key_events.as_ref();
+        Ok(events.is_some_and(|events| events.contains(cid)))
+    }
+
+    fn list_key_events(&self) -> Result<BTreeSet<Cid>, Stop> {
+        let mut agents = vec![self.repo.genesis().payload().owner];
+        agents.extend(self.repo.members().map_err(Fault::from)?);
+        let mut events = BTreeSet::new();
+        for agent in agents {
+            // A log that is damaged here cannot be served from here.
+            if let Ok(log) = self.repo.agents().key_log(&agent) {
+                events.extend(log.events().iter().map(|event| *event.cid()));
+            }
+        }
+        Ok(events)
+    }
+
+    /// The next frame of the answer.
+    fn answer(&mut self) -> Message {
+        let mut absent = self.unopened.take().unwrap_or_default();
+        let mut blocks: Vec<Bytes> = Vec::new();
+        let mut bytes = 0;
+        while let Some(cid) = self.names.front().copied() {
+            let may = self.shown.contains(&cid);
+            let block = may.then(|| self.repo.store().get(&cid).ok().flatten());
+            let Some(block) = block.flatten() else {
+                self.names.pop_front();
+                absent.push(cid);
+                continue;
+            };
+            if bytes > 0 && bytes + block.bytes().len() > BLOCKS_FRAME_BYTES {
+                break;
+            }
+            self.names.pop_front();
+            bytes += block.bytes().len();
+            blocks.push(block.into_bytes());
+        }
+        Message::Blocks { blocks, absent }
+    }
+}
