@@ -83,7 +83,7 @@ pub(crate) fn merge(
             node,
             &repo,
             &branch,
-            (&options.waiting, &options.decide),
+            ("merge", &options.waiting, &options.decide),
             io,
         );
     };
@@ -125,7 +125,11 @@ pub(crate) fn pick(
             node,
             &repo,
             &branch,
-            (&options.waiting, &options.decide),
+            (
+                if undo { "revert" } else { "cherry-pick" },
+                &options.waiting,
+                &options.decide,
+            ),
             io,
         );
     };
@@ -137,6 +141,15 @@ pub(crate) fn pick(
     } else {
         repo.cherry_pick(&branch, commit, author, resolving(&rules), now)?
     };
+    if outcome == Outcome::Nothing && repo.commit(commit)?.payload().parents.len() > 1 {
+        let text = format!(
+            "{} is a merge, and what it decided itself changes nothing here; name the commits that it \
+             brought, `allod log {}` shows them",
+            commit.short(),
+            commit.short()
+        );
+        return Err(Usage(text).into());
+    }
     tell(node, &repo, &branch, outcome, io)
 }
 
@@ -149,6 +162,7 @@ pub(crate) fn rebase(
     let repo = options.verify.space(node, space)?;
     let branch = named_branch(node, &repo, options.branch.as_deref())?;
     if options.skip {
+        check_verb(&repo, &branch, "rebase")?;
         let outcome = repo.skip(&branch, node.author()?, resolving(&[]), allod::now_ms())?;
         return tell(node, &repo, &branch, outcome, io);
     }
@@ -157,7 +171,7 @@ pub(crate) fn rebase(
             node,
             &repo,
             &branch,
-            (&options.waiting, &options.decide),
+            ("rebase", &options.waiting, &options.decide),
             io,
         );
     };
@@ -190,7 +204,7 @@ fn go_on(
     node: &Node,
     repo: &Repo,
     branch: &BranchName,
-    (waiting, decide): (&Waiting, &Decide),
+    (verb, waiting, decide): (&str, &Waiting, &Decide),
     io: &mut Io<'_>,
 ) -> Result<()> {
     if decide.ours || decide.theirs || decide.newest || !decide.strategy.is_empty() {
@@ -198,6 +212,7 @@ fn go_on(
             "what waits keeps the rules it was begun with; decide the rest with `allod resolve`";
         return Err(Usage(text.to_owned()).into());
     }
+    check_verb(repo, branch, verb)?;
     if waiting.abort {
         let what = task_text(&repo.abort(branch)?);
         let value = json!({ "outcome": "aborted", "task": what });
@@ -205,6 +220,27 @@ fn go_on(
     }
     let outcome = repo.resume(branch, node.author()?, resolving(&[]), allod::now_ms())?;
     tell(node, repo, branch, outcome, io)
+}
+
+/// Each verb goes on with its own: whoever types another has something else in mind.
+fn check_verb(repo: &Repo, branch: &BranchName, verb: &str) -> Result<()> {
+    let Some(under_way) = repo.under_way(branch)? else {
+        return Ok(());
+    };
+    let own = match &under_way.task {
+        Task::Merge(_) => "merge",
+        Task::Pick(_) => "cherry-pick",
+        Task::Revert(_) => "revert",
+        Task::Replay(_) => "rebase",
+        _ => verb,
+    };
+    if own == verb {
+        return Ok(());
+    }
+    let what = task_text(&under_way);
+    let text =
+        format!("under way on {branch} is a {what}; `allod {own}` goes on with it or aborts it");
+    Err(Usage(text).into())
 }
 
 /// What is under way in a few words.

@@ -122,6 +122,9 @@ fn commits_are_picked_undone_and_replayed() {
     home.run(&["cherry-pick", &side])
         .fails(1, &["cherry-pick of"]);
     home.run(&["resolve", "k", "--ours"]).ok();
+    for other in [["revert", "--abort"], ["merge", "--continue"]] {
+        home.run(&other).fails(2, &["`allod cherry-pick` goes on"]);
+    }
     let picked = home.json(&["cherry-pick", "--continue"]);
     assert_eq!(picked["keys"][0], "s");
     let picked = picked["commits"][0].as_str().unwrap().to_owned();
@@ -240,4 +243,20 @@ fn open(home: &Home) -> allod::Node {
     let secret = allod::read_key_file(&home.file("key")).unwrap();
     let keys = home_of.unlock(&secret).unwrap();
     allod::Node::open(home_of, Some(keys)).unwrap()
+}
+
+#[test]
+fn a_merge_that_decided_nothing_is_not_reverted_in_silence() {
+    let home = Home::with_space();
+    home.commit("a", "1");
+    home.run(&["branch", "side"]).ok();
+    home.commit("b", "1");
+    home.run(&["switch", "side"]).ok();
+    home.commit("c", "1");
+    home.run(&["switch", "main"]).ok();
+    let merged = home.json(&["merge", "side"]);
+    let commit = merged["commits"][0].as_str().unwrap();
+    home.run(&["revert", commit]).fails(2, &["is a merge", "allod log"]);
+    home.run(&["revert", "side"]).ok();
+    home.run(&["get", "c"]).fails(1, &["no value"]);
 }
