@@ -3,6 +3,7 @@
 mod args;
 mod ask_args;
 mod asking;
+mod conflicts;
 mod control;
 mod demo;
 mod graph;
@@ -203,9 +204,9 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::CherryPick(options) => merging::pick(node, space, options, false, io),
         Command::Revert(options) => merging::pick(node, space, options, true, io),
         Command::Rebase(options) => merging::rebase(node, space, options, io),
-        Command::Resolve(options) => merging::resolve(node, space, options, io),
+        Command::Resolve(options) => conflicts::resolve(node, space, options, io),
         Command::Conflicts { limit, on } => {
-            merging::conflicts(node, space, (*limit, on.as_deref()), io)
+            conflicts::conflicts(node, space, (*limit, on.as_deref()), io)
         }
         Command::MergeType { command } => merging::merge_types(node, space, command, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),

@@ -5,10 +5,11 @@ use allod_repo::{BranchName, Repo, Stash, Unstashed};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::cli::conflicts::{conflict_row, conflict_text};
 use crate::cli::history::state_text;
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
-use crate::cli::merging::{conflict_row, conflict_text, keys, resolving};
+use crate::cli::merging::{keys, resolving};
 use crate::cli::values::branch as current_branch;
 use crate::cli::work_args::{StashArgs, StashCommand, Unstage, Unstash};
 

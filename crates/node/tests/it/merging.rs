@@ -256,7 +256,8 @@ fn a_merge_that_decided_nothing_is_not_reverted_in_silence() {
     home.run(&["switch", "main"]).ok();
     let merged = home.json(&["merge", "side"]);
     let commit = merged["commits"][0].as_str().unwrap();
-    home.run(&["revert", commit]).fails(2, &["is a merge", "allod log"]);
+    home.run(&["revert", commit])
+        .fails(2, &["is a merge", "allod log"]);
     home.run(&["revert", "side"]).ok();
     home.run(&["get", "c"]).fails(1, &["no value"]);
 }
