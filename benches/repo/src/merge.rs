@@ -76,8 +76,9 @@ fn cases(sizes: &[u64]) -> Vec<Case> {
 pub fn run(sizes: &[u64]) {
     for case in cases(sizes) {
         let (ours, peer) = (Ours::new(&case), Peer::new(&case));
-        let (mut left, mut right) = (Vec::new(), Vec::new());
+        let (mut left, mut right, mut joined) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..5 {
+            joined.push(ours.join_trees());
             for turn in 0..2 {
                 if (round + turn) % 2 == 0 {
                     left.push(ours.merge(round));
@@ -88,6 +89,8 @@ pub fn run(sizes: &[u64]) {
         }
         let peer = Some(("prolly-map 0.7.2", median(right)));
         row(&case.name, "ms", median(left), peer, case.target);
+        let name = format!("{}, trees alone", case.name);
+        row(&name, "ms", median(joined), peer, "");
     }
     written(sizes.iter().copied().max().unwrap_or(0).min(1_000_000));
 }
@@ -147,6 +150,17 @@ impl Ours {
             commit(&repo, &branch, &who, changes);
         }
         Self { repo, who }
+    }
+
+    /// Joins the two trees, without a base, a commit or a store; milliseconds.
+    fn join_trees(&self) -> f64 {
+        let state = |name| self.repo.state(&named(name)).expect("a state");
+        let (ours, theirs) = (state("ours"), state("theirs"));
+        let started = Instant::now();
+        let joined = allod_repo::join(ours.tree(), theirs.tree(), &mut |_block| {});
+        let taken = started.elapsed().as_secs_f64() * 1e3;
+        assert!(joined.is_ok());
+        taken
     }
 
     /// Merges on a branch of its own; milliseconds.
