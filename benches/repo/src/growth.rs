@@ -50,16 +50,19 @@ impl Space {
         let (repo, _) = filled(&who, entries);
         let main = BranchName::main();
         let start = repo.heads(&main).expect("heads");
-        let spread = |from: u64, count: u64| {
-            (0..count).map(move |n| key((n * (entries / count) + from) % entries, entries))
-        };
+        // A hundred stretches: the commits of main change the first keys of each, the one beside them
+        // keys that are spread over the rest.
+        let stretch = entries / 100;
         for round in 0..COMMITS {
-            let changes = spread(round, 100).map(|key| (key, value(round as u8)));
+            let places = (0..100).map(|n| n * stretch + round);
+            let changes = places.map(|place| (key(place, entries), value(round as u8)));
             commit(&repo, &main, &who, changes);
         }
         repo.create_branch(&named("side"), &start)
             .expect("a branch");
-        let changes = spread(COMMITS, CHANGES).map(|key| (key, value(200)));
+        let step = (stretch - COMMITS) / (CHANGES / 100);
+        let places = (0..CHANGES).map(|n| n % 100 * stretch + COMMITS + n / 100 * step);
+        let changes = places.map(|place| (key(place, entries), value(200)));
         commit(&repo, &named("side"), &who, changes);
         Self {
             repo,
@@ -96,7 +99,7 @@ impl Space {
             let by = author(&self.who);
             let resolving = Resolving::default();
             let picked = self.repo.cherry_pick(&branch, commit, by, resolving, NOW);
-            assert!(matches!(picked, Ok(Outcome::Done(_))), "{picked:?}");
+            assert!(matches!(picked, Ok(Outcome::Done(_))));
         })
     }
 }
