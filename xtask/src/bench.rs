@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{command, root};
+use crate::{command, root, step};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
 const AREAS: [(&str, &str); 7] = [
@@ -20,40 +20,73 @@ const AREAS: [(&str, &str); 7] = [
     ("file", "bench-file"),
 ];
 
-/// Runs the areas and prints their rows; whole runs of all areas are written down.
+/// Where the rows of whole runs are kept, by area: one JSON document a line.
+const ROWS: &str = "benches/results.ndjson";
+
+/// Runs the areas and prints their rows. Those of whole runs are written down, and take the place of
+/// the area's earlier ones.
 pub(crate) fn run(quick: bool, only: &[String]) -> Result<()> {
     let known = |area: &&String| AREAS.iter().any(|(name, _)| name == *area);
     if let Some(unknown) = only.iter().find(|area| !known(area)) {
         let names = AREAS.map(|(name, _)| name).join(", ");
         bail!("no area {unknown}; there are {names}");
     }
-    let mut rows = Vec::new();
+    // All at once: package by package, dependencies would be built anew for each set of features.
+    let manifest = ["--release", "--manifest-path", "benches/Cargo.toml"];
+    step(
+        "building the benches",
+        command("cargo", &["build", "--workspace"]).args(manifest),
+    )?;
+    let mut failed = Vec::new();
     for (area, package) in AREAS {
         if !only.is_empty() && !only.iter().any(|name| name == area) {
             continue;
         }
         eprintln!("=== {area}");
-        let mut bench = command("cargo", &["run", "--release", "--manifest-path"]);
-        bench
-            .arg("benches/Cargo.toml")
-            .args(["--package", package, "--"]);
+        let program = root().join("benches/target/release").join(package);
+        let mut bench = Command::new(program);
+        bench.current_dir(root());
         if quick {
             bench.arg("--quick");
         }
         let output = bench.stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
-            bail!("the bench of {area} failed");
+            failed.push(area);
+            continue;
         }
+        let mut rows = Vec::new();
         for line in String::from_utf8(output.stdout)?.lines() {
             rows.push(serde_json::from_str(line).with_context(|| line.to_owned())?);
         }
+        println!("{}", table(&rows)?);
+        if !quick {
+            keep(area, &rows)?;
+        }
     }
-    let table = table(&rows)?;
-    println!("{table}");
-    if !quick && only.is_empty() {
-        std::fs::write(root().join("benches/RESULTS.md"), document(&table)?)?;
-        println!("written to benches/RESULTS.md");
+    if !failed.is_empty() {
+        bail!("the benches of {} failed", failed.join(", "));
     }
+    Ok(())
+}
+
+/// Keeps the rows of an area, and writes all that are kept into `benches/RESULTS.md`.
+fn keep(area: &str, rows: &[Value]) -> Result<()> {
+    let path = root().join(ROWS);
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let mut areas = BTreeMap::new();
+    for line in kept.lines() {
+        let value: Value = serde_json::from_str(line).with_context(|| ROWS.to_owned())?;
+        let area = value["area"].as_str().context("an area without a name")?;
+        areas.insert(area.to_owned(), value);
+    }
+    let run = json!({ "area": area, "machine": machine()?, "rows": rows });
+    areas.insert(area.to_owned(), run);
+    let order = AREAS.iter().filter_map(|(name, _)| areas.get(*name));
+    let runs: Vec<&Value> = order.collect();
+    let lines: Vec<String> = runs.iter().map(|run| format!("{run}\n")).collect();
+    std::fs::write(&path, lines.concat())?;
+    std::fs::write(root().join("benches/RESULTS.md"), document(&runs)?)?;
+    println!("written to benches/RESULTS.md");
     Ok(())
 }
 
@@ -103,7 +136,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn document(table: &str) -> Result<String> {
+/// What ran it: cores, processor, compiler.
+fn machine() -> Result<String> {
     let rustc = String::from_utf8(command("rustc", &["--version"]).output()?.stdout)?;
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus
@@ -113,10 +147,18 @@ fn document(table: &str) -> Result<String> {
         .and_then(|line| line.split_once(':'))
         .map_or("unknown", |(_, name)| name.trim());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(format!(
-        "# Results\n\nWritten by `cargo xtask bench`. Ours and the peers ran in turn in one run; the figures are medians.\nRead \
-         the ratios, not the absolute figures: machines differ, and so do their moods.\n\n\
-         Machine: {cores} cores, {model}. {}\n\n{table}",
-        rustc.trim()
-    ))
+    Ok(format!("{cores} cores, {model}, {}", rustc.trim()))
+}
+
+fn document(runs: &[&Value]) -> Result<String> {
+    let mut text = "# Results\n\nWritten by `cargo xtask bench`, an area at a time. Ours and the peers ran in turn in one run; the figures are \
+         medians.\nRead the ratios, not the absolute figures: machines differ, and so do their moods.\n"
+        .to_owned();
+    for run in runs {
+        let rows = run["rows"].as_array().context("an area without rows")?;
+        let said = |name: &str| run[name].as_str().unwrap_or_default().to_owned();
+        writeln!(text, "\n## {}\n\n{}\n", said("area"), said("machine"))?;
+        text += &table(rows)?;
+    }
+    Ok(text)
 }

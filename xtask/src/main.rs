@@ -43,7 +43,7 @@ enum Task {
         /// Smaller sizes, nothing is written
         #[arg(long)]
         quick: bool,
-        /// Only these areas: tree, store, sync, quic, file
+        /// Only these areas: tree, store, repo, gc, sync, quic, file
         areas: Vec<String>,
     },
     /// Fuzz every target
