@@ -101,8 +101,8 @@ fn dispatch(cli: Cli) -> Result<u8> {
     match open(&home, &cli.command) {
         Ok(node) => with_io(&cli, |io| {
             let outcome = run(&cli, &node, io);
-            hooks::tell(&node, io)?;
-            outcome
+            let told = hooks::tell(&node, io);
+            outcome.and(told)
         }),
         // Whoever holds the home may be a node that takes commands.
         Err(error) => match error.downcast_ref::<NodeError>() {
