@@ -1,5 +1,4 @@
-//! Where a space stands, one property a test: the second half of the list `branching` of
-//! requirement M.
+//! Where a space stands, one property a test (M-0 of `specs/conformance.md`).
 
 use allod::{Home, HomeConfig, KeySource, Node, Position, StoreKind};
 use allod_identity::{Keystore, SecretKey};

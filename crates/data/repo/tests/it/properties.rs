@@ -1,5 +1,5 @@
-//! What a versioned store promises, one property a test. `M` numbers are those of the requirements;
-//! `kv` and `branching` are the two lists there.
+//! What a versioned store promises, one property a test (M-0 of `specs/conformance.md`): `kv` for
+//! values and commits, `branching` for branches; those of positions are tested with the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
