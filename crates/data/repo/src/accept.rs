@@ -232,7 +232,8 @@ impl Repo {
         if branch.is_meta() != said.branch.is_meta() {
             return Err(Refusal::Branch.into());
         }
-        self.propose_received(&complete, branch)?;
+        let heads = self.heads(branch)?;
+        self.propose_received(&complete, branch, &heads)?;
         let id = complete.id();
         let mut batch = Batch::new();
         for block in complete.blocks {
@@ -256,29 +257,35 @@ impl Repo {
             .iter()
             .all(|head| said.parents.contains(head))
         {
-            self.advance(branch, id)?;
+            self.advance(branch, id, Some(&heads))?;
         }
         Ok(())
     }
 
-    fn propose_received(&self, complete: &Complete, branch: &BranchName) -> Result<(), Rejected> {
+    fn propose_received(
+        &self,
+        complete: &Complete,
+        branch: &BranchName,
+        heads: &Heads,
+    ) -> Result<(), RepoError> {
+        if !self.is_hooked() {
+            return Ok(());
+        }
         let said = complete.commit.payload();
         let parents = parents(said);
-        let outcome = self.propose(&Proposal {
+        let goes_on = !heads.is_empty() && heads.is_subset(&parents);
+        let stands = if goes_on { heads } else { &parents };
+        self.propose(&Proposal {
             repo: self,
             act: Act::Receive,
             branch,
             author: Some(said.author),
             message: &said.message,
             parents: &parents,
-            before: &self.joined(&parents)?.0,
+            before: &self.joined(stands)?.0,
             after: &complete.tree,
             blocks: &[],
-        });
-        match outcome {
-            Err(RepoError::Hook(_)) => Err(Refusal::Hook.into()),
-            other => Ok(other?),
-        }
+        })
     }
 
     /// Lets accepted commits join a branch.
@@ -293,7 +300,7 @@ impl Repo {
         }
         let mut next = self.heads(branch)?;
         for head in heads {
-            next = self.advance(branch, *head)?;
+            next = self.advance(branch, *head, None)?;
         }
         Ok(next)
     }

@@ -268,7 +268,18 @@ pub enum Rejected {
     Refused(#[from] Refusal),
     /// It could not be looked at.
     #[error(transparent)]
-    Fault(#[from] RepoError),
+    Fault(RepoError),
+}
+
+impl From<RepoError> for Rejected {
+    fn from(error: RepoError) -> Self {
+        match error {
+            RepoError::Refused(refusal) => Self::Refused(refusal),
+            // Its words are not for the peer (HOOK-3).
+            RepoError::Hook(_) => Self::Refused(Refusal::Hook),
+            fault => Self::Fault(fault),
+        }
+    }
 }
 
 impl From<StoreError> for Rejected {

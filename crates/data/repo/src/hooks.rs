@@ -30,11 +30,11 @@ pub enum Act {
     Pick,
     /// A commit is undone by another.
     Revert,
-    /// A commit of a branch that is replayed elsewhere.
+    /// A commit of a branch that is replayed elsewhere; at the end the move of the branch.
     Replay,
     /// A branch moves to commits that are there.
     FastForward,
-    /// A commit that somebody else made.
+    /// A commit that somebody else made, or a move to such commits.
     Receive,
 }
 
@@ -61,11 +61,11 @@ pub struct Proposal<'a> {
     pub act: Act,
     /// The branch that it is done to.
     pub branch: &'a BranchName,
-    /// Who signs the commit; nobody for a fast-forward.
+    /// Who signs the commit; nobody for a move to commits that are there.
     pub author: Option<AgentId>,
-    /// The message of the commit; empty for a fast-forward.
+    /// The message of the commit; empty for a move.
     pub message: &'a str,
-    /// The parents of the commit; the heads that a fast-forward leads to.
+    /// The parents of the commit; the heads that a move leads to.
     pub parents: &'a Heads,
     pub(crate) before: &'a Tree,
     pub(crate) after: &'a Tree,
@@ -92,7 +92,8 @@ impl Proposal<'_> {
         self.repo.unhooked()
     }
 
-    /// The state before, without what is staged.
+    /// The state of the branch now, without what is staged; of a commit that does not go onto the
+    /// branch at once, the state that it was made on.
     #[must_use]
     pub fn before(&self) -> View {
         self.view(self.before)
@@ -157,6 +158,35 @@ impl Repo {
         let mut repo = self.clone();
         repo.hook = None;
         repo
+    }
+
+    /// Whether there is a hook to look up a proposal's states for.
+    pub(crate) const fn is_hooked(&self) -> bool {
+        self.hook.is_some()
+    }
+
+    /// Puts to the hook that a branch moves to commits that are there.
+    pub(crate) fn propose_move(
+        &self,
+        act: Act,
+        branch: &BranchName,
+        heads: &Heads,
+        next: &Heads,
+    ) -> Result<(), RepoError> {
+        if !self.is_hooked() {
+            return Ok(());
+        }
+        self.propose(&Proposal {
+            repo: self,
+            act,
+            branch,
+            author: None,
+            message: "",
+            parents: next,
+            before: &self.joined(heads)?.0,
+            after: &self.joined(next)?.0,
+            blocks: &[],
+        })
     }
 
     /// Puts a proposal to the hook, if there is one. Called without a lock held (HOOK-5).

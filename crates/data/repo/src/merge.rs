@@ -4,7 +4,7 @@ use allod_blocks::{Batch, BatchOutcome, Expect, Hold};
 use bytes::Bytes;
 
 use crate::error::{Refusal, RepoError};
-use crate::hooks::{Act, Proposal};
+use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::pending::{RULES_MAX, Stored, Task, UnderWay};
@@ -314,17 +314,8 @@ impl Job<'_> {
             theirs: self.repo.joined(theirs)?.0,
             joins: true,
         })?;
-        self.repo.propose(&Proposal {
-            repo: self.repo,
-            act: Act::FastForward,
-            branch: self.branch,
-            author: None,
-            message: "",
-            parents: theirs,
-            before: &self.repo.joined(heads)?.0,
-            after: &self.repo.joined(theirs)?.0,
-            blocks: &[],
-        })?;
+        self.repo
+            .propose_move(Act::FastForward, self.branch, heads, theirs)?;
         for id in theirs {
             self.repo.observe(self.repo.commit(*id)?.payload().stamp);
         }

@@ -239,7 +239,7 @@ impl Job<'_> {
         let (commit, tree) = self
             .repo
             .make(&draft, at, &entries, self.now_ms, &mut batch)?;
-        self.repo.propose_draft(&draft, at, &tree)?;
+        self.repo.propose_draft(&draft, at, at, &tree)?;
         let _outcome = self.repo.store().commit(batch)?;
         self.repo.keep_tree(&tree);
         Ok(CommitId::from_cid(*commit.cid()))
@@ -261,6 +261,11 @@ impl Job<'_> {
             return Err(RepoError::BranchExists(replay.to.clone()));
         }
         done.moved = self.moved(&self.repo.heads(self.branch)?);
+        if !heads.is_empty() {
+            // Its commits were asked about; what it is put onto was not (HOOK-1).
+            self.repo
+                .propose_move(Act::Replay, &replay.to, &heads, &next)?;
+        }
         let mut batch = Batch::new();
         self.repo.end_task(self.branch, &self.stored, &mut batch);
         self.repo

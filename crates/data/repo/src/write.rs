@@ -115,7 +115,9 @@ impl Repo {
         let sweeps = self.inner.store.uses().sweeps();
         let (commit, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
         let id = CommitId::from_cid(*commit.cid());
-        self.propose_draft(draft, &parents, &tree)?;
+        let merged_into = draft.merges.is_some() && !heads.is_empty();
+        let stands = if merged_into { heads } else { &parents };
+        self.propose_draft(draft, stands, &parents, &tree)?;
         for (key, aside, kept) in &overtaken {
             conflict::keep(self, draft.branch, key, (kept, aside), id, &mut batch)?;
         }
@@ -143,13 +145,17 @@ impl Repo {
         Ok(Some(id))
     }
 
-    /// Puts to the hook what a draft leads to (HOOK-1).
+    /// Puts to the hook what a draft leads to (HOOK-1), where these commits stand now.
     pub(crate) fn propose_draft(
         &self,
         draft: &Draft<'_>,
+        stands: &Heads,
         parents: &Heads,
         after: &Tree,
     ) -> Result<(), RepoError> {
+        if !self.is_hooked() {
+            return Ok(());
+        }
         self.propose(&Proposal {
             repo: self,
             act: draft.act,
@@ -157,7 +163,7 @@ impl Repo {
             author: Some(draft.author.agent),
             message: draft.message,
             parents,
-            before: &self.joined(parents)?.0,
+            before: &self.joined(stands)?.0,
             after,
             blocks: draft.blocks,
         })
@@ -298,11 +304,13 @@ impl Repo {
     }
 
     /// Lets `commit`, which is in the store, join a branch (REPO-7), and records what its join
-    /// with the other heads puts aside (REPO-9).
+    /// with the other heads puts aside (REPO-9). The hook is asked, unless it was about this very
+    /// move: `proposed` are the heads of the branch that it was asked with.
     pub(crate) fn advance(
         &self,
         branch: &BranchName,
         commit: CommitId,
+        proposed: Option<&Heads>,
     ) -> Result<Heads, RepoError> {
         // It may have been accepted before a restart, and never been a head since (REPO-8).
         self.observe(self.commit(commit)?.payload().stamp);
@@ -312,6 +320,9 @@ impl Repo {
             let next = self.heads_with(&heads, commit)?;
             if next == heads {
                 return Ok(heads);
+            }
+            if proposed != Some(&heads) && !heads.is_empty() {
+                self.propose_move(Act::Receive, branch, &heads, &next)?;
             }
             let mut attempt = Batch::new();
             if next.len() > 1 {

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Batch, Block, Cid, Codec};
-use allod_repo::{
-    BranchName, CommitId, Complete, Heads, Refusal, Rejected, Repo, RepoError, Reviewed,
-};
+use allod_repo::{BranchName, CommitId, Complete, Heads, Refusal, Rejected, Repo, Reviewed};
 use allod_tree::{Walk, WalkError};
 use bytes::Bytes;
 
@@ -608,7 +606,7 @@ fn join(
         match repo.join_branch(branch, &Heads::from([*head])) {
             Ok(_) => {}
             // The branch stays as it is: it has too many heads, or may not have this one.
-            Err(Rejected::Refused(refusal) | Rejected::Fault(RepoError::Refused(refusal))) => {
+            Err(Rejected::Refused(refusal)) => {
                 send.push(stats.refuse(Refused::new(*head, refusal)));
             }
             Err(Rejected::Fault(fault)) => return Err(fault.into()),

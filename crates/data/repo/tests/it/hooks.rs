@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use allod_blocks::{Fault, FaultyStore, MemoryStore, Store};
 use allod_repo::Strategy as Rule;
 use allod_repo::{
-    Act, BranchName, Content, Edit, FOLLOW_TRIES, FastForward, Heads, MergeOptions, Outcome,
-    Proposal, RefMove, Refusal, Repo, RepoError, Resolving, State, begin_to_follow, follow,
-    follower,
+    Act, BranchName, CommitId, Content, Edit, FOLLOW_TRIES, FastForward, Heads, MergeOptions,
+    Outcome, Proposal, RefMove, Refusal, Repo, RepoError, Resolving, State, begin_to_follow,
+    follow, follower,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn seen(proposal: &Proposal<'_>) -> Seen {
     }
 }
 
-/// The space with a hook that remembers what it is shown, and takes all but messages with `no` and
+/// The space with a hook that remembers what it is shown, and takes all but the message `no` and
 /// keys that begin with `forbidden`.
 fn watched(repo: &Repo) -> (Repo, Arc<Mutex<Vec<Seen>>>) {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -66,7 +66,7 @@ fn watched(repo: &Repo) -> (Repo, Arc<Mutex<Vec<Seen>>>) {
         told.lock().unwrap().push(seen.clone());
         match seen.changes.keys().find(|key| key.starts_with("forbidden")) {
             Some(key) => Err(format!("{key} is not for you")),
-            None if seen.message.contains("no") => Err("no".to_owned()),
+            None if seen.message == "no" => Err("no".to_owned()),
             None => Ok(()),
         }
     };
@@ -119,6 +119,8 @@ fn every_way_to_a_commit_is_put_to_the_hook() {
     let seen = last(&log);
     assert_eq!(seen.act, Act::Merge);
     assert_eq!(seen.parents, at.union(&side).copied().collect());
+    let brought = [("a", Some("0"), Some("1")), ("d", None, Some("1"))];
+    assert_eq!(seen.changes, changes(&brought));
 
     repo.create_branch(&on("behind"), &at).unwrap();
     let outcome = repo.merge(&on("behind"), &heads(&repo), ada.author(), &options, START);
@@ -151,6 +153,19 @@ fn every_way_to_a_commit_is_put_to_the_hook() {
         .collect();
     assert_eq!(acts, [Act::Commit, Act::Replay, Act::Replay]);
 
+    // A branch that is put onto another gets what that one has as well.
+    repo.create_branch(&on("stays"), &repo.heads(&on("picks")).unwrap())
+        .unwrap();
+    put_on(&repo, &ada, "stays", &[("z", Some("1"))], START + 7);
+    put_on(&repo, &ada, "picks", &[("y", Some("1"))], START + 7);
+    let onto = repo.heads(&on("stays")).unwrap();
+    repo.rebase(&on("picks"), &onto, &on("picks"), by, START + 8)
+        .unwrap();
+    let seen = last(&log);
+    assert_eq!((seen.act, &seen.branch[..]), (Act::Replay, "picks"));
+    assert_eq!(seen.parents, repo.heads(&on("picks")).unwrap());
+    assert_eq!(seen.changes, changes(&[("z", None, Some("1"))]));
+
     let name = "v1".parse().unwrap();
     let commit = *heads(&repo).first().unwrap();
     repo.create_tag(&name, commit, "a tag", ada.author(), START + 8)
@@ -181,6 +196,90 @@ fn commits_from_elsewhere_are_refused_with_their_descendants() {
     // Without the hook it is taken after all.
     send(&here, &there.unhooked(), &main(), START + 2).unwrap();
     assert_eq!(heads(&there), heads(&here));
+}
+
+#[test]
+fn what_arrives_is_seen_against_the_branch_that_it_moves() {
+    let ada = Person::new(1);
+    let here = two_branches(&ada);
+    let (there, log) = watched(&replica(&here));
+    let side = on("side");
+    send(&here, &there, &main(), START).unwrap();
+    send(&here, &there, &side, START).unwrap();
+    put(&here, &ada, &[("m", Some("1"))], START + 1);
+    put_on(&here, &ada, "side", &[("s", Some("1"))], START + 1);
+    send(&here, &there, &main(), START + 1).unwrap();
+    send(&here, &there, &side, START + 1).unwrap();
+
+    // A merge: what it brings to the branch, though its parents had it all.
+    let theirs = here.heads(&side).unwrap();
+    let options = MergeOptions::default();
+    here.merge(&main(), &theirs, ada.author(), &options, START + 2)
+        .unwrap();
+    send(&here, &there, &main(), START + 2).unwrap();
+    let seen = last(&log);
+    assert_eq!((seen.act, &seen.branch[..]), (Act::Receive, "main"));
+    assert_eq!(seen.changes, changes(&[("s", None, Some("1"))]));
+
+    // A move to a commit that is here: no commit arrives, and the branch changes all the same.
+    let merged = heads(&here);
+    here.merge(&side, &merged, ada.author(), &options, START + 3)
+        .unwrap();
+    assert_eq!(here.heads(&side).unwrap(), merged);
+    send(&here, &there, &side, START + 3).unwrap();
+    let seen = last(&log);
+    assert_eq!((seen.act, &seen.branch[..]), (Act::Receive, "side"));
+    assert_eq!((&seen.parents, &seen.message[..]), (&merged, ""));
+    assert_eq!(seen.changes, changes(&[("m", None, Some("1"))]));
+
+    // Concurrent commits: each by itself, and then what they make of the branch.
+    let asked = log.lock().unwrap().len();
+    put(&here, &ada, &[("x", Some("1"))], START + 4);
+    put(&there, &ada, &[("y", Some("1"))], START + 4);
+    send(&here, &there, &main(), START + 5).unwrap();
+    let seen: Vec<Seen> = log.lock().unwrap()[asked..].to_vec();
+    let acts: Vec<Act> = seen.iter().map(|seen| seen.act).collect();
+    assert_eq!(acts, [Act::Commit, Act::Receive, Act::Receive]);
+    assert_eq!(seen[1].changes, changes(&[("x", None, Some("1"))]));
+    assert_eq!(seen[2].changes, changes(&[("x", None, Some("1"))]));
+    assert_eq!(seen[2].parents, heads(&there));
+}
+
+#[test]
+fn a_branch_does_not_move_to_known_commits_that_the_hook_refuses() {
+    let ada = Person::new(1);
+    let plain = two_branches(&ada);
+    let replica = replica(&plain);
+    send(&plain, &replica, &main(), START).unwrap();
+    put_on(&plain, &ada, "side", &[("forbidden", Some("1"))], START + 1);
+    send(&plain, &replica, &on("side"), START + 1).unwrap();
+    let (there, log) = watched(&replica);
+    let before = heads(&there);
+    let side = plain.heads(&on("side")).unwrap();
+    let options = MergeOptions::default();
+    plain
+        .merge(&main(), &side, ada.author(), &options, START + 2)
+        .unwrap();
+    let refused = send(&plain, &there, &main(), START + 2);
+    assert_eq!(refusal(refused), Refusal::Hook);
+    assert_eq!(heads(&there), before);
+    assert_eq!(
+        last(&log).changes,
+        changes(&[("forbidden", None, Some("1"))])
+    );
+
+    // So with a merge, and with a branch that is put onto what it must not have.
+    let refused = there.merge(&main(), &side, ada.author(), &options, START + 3);
+    assert!(matches!(refused, Err(RepoError::Hook(_))), "{refused:?}");
+    put(&there, &ada, &[("own", Some("1"))], START + 3);
+    let before = heads(&there);
+    let refused = there.merge(&main(), &side, ada.author(), &options, START + 4);
+    assert!(matches!(refused, Err(RepoError::Hook(_))), "{refused:?}");
+    let by = (ada.author(), Resolving::default());
+    let refused = there.rebase(&main(), &side, &main(), by, START + 5);
+    assert!(matches!(refused, Err(RepoError::Hook(_))), "{refused:?}");
+    assert_eq!(heads(&there), before);
+    assert_eq!(there.under_way(&main()).unwrap(), None);
 }
 
 #[test]
@@ -287,6 +386,28 @@ fn a_hook_that_panics_refuses_and_one_that_writes_is_not_asked_again() {
     );
 }
 
+/// The state that a branch with these heads has.
+fn state_at(repo: &Repo, heads: &[CommitId]) -> BTreeMap<String, String> {
+    let branch = on("looked-at");
+    repo.create_branch(&branch, &heads.iter().copied().collect())
+        .unwrap();
+    let state = all_of(repo, "looked-at").into_iter().collect();
+    repo.delete_branch(&branch, true).unwrap();
+    state
+}
+
+fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Values {
+    let keys = before.keys().chain(after.keys());
+    keys.filter(|key| before.get(*key) != after.get(*key))
+        .map(|key| {
+            (
+                key.clone(),
+                (before.get(key).cloned(), after.get(key).cloned()),
+            )
+        })
+        .collect()
+}
+
 fn edits() -> impl Strategy<Value = Vec<(String, Option<String>)>> {
     prop::collection::vec(("[a-e]{1,2}", prop::option::of("[xyz]{0,2}")), 1..12)
 }
@@ -311,13 +432,53 @@ proptest! {
                 .map(|(key, value)| (&key[..], value.as_deref()))
                 .collect();
             put(&repo, &ada, &edits, now);
-            let after = state();
-            let keys = before.keys().chain(after.keys());
-            let differ = keys.filter(|key| before.get(*key) != after.get(*key));
-            let expected: Values = differ
-                .map(|key| (key.clone(), (before.get(key).cloned(), after.get(key).cloned())))
-                .collect();
-            prop_assert_eq!(last(&log).changes, expected);
+            prop_assert_eq!(last(&log).changes, differences(&before, &state()));
+        }
+    }
+
+    /// HOOK-1: whatever moves a branch, the hook has seen what that changes on the branch.
+    #[test]
+    fn no_branch_moves_unseen(steps in prop::collection::vec((0u8..9, "[a-c]", "[xyz]"), 1..16)) {
+        let ada = Person::new(1);
+        let here = two_branches(&ada);
+        let plain = replica(&here);
+        send(&here, &plain, &main(), START).unwrap();
+        send(&here, &plain, &on("side"), START).unwrap();
+        let (there, log) = watched(&plain);
+        let rules = [("*".parse().unwrap(), Rule::Theirs)];
+        let resolving = Resolving { rules: &rules, ..Resolving::default() };
+        let options = MergeOptions { resolving, ..MergeOptions::default() };
+        let merge = |repo: &Repo, branch: &str, from: &str, now| {
+            let theirs = repo.heads(&on(from)).unwrap();
+            repo.merge(&on(branch), &theirs, ada.author(), &options, now).unwrap();
+        };
+        for ((step, key, value), now) in steps.iter().zip(START + 1..) {
+            let (asked, end) = (log.lock().unwrap().len(), there.store().stats().unwrap().log_end);
+            let edits = [(&key[..], Some(&value[..]))];
+            match *step {
+                0 => drop(put_on(&here, &ada, "main", &edits, now)),
+                1 => drop(put_on(&here, &ada, "side", &edits, now)),
+                2 => drop(put_on(&there, &ada, "main", &edits, now)),
+                3 => drop(put_on(&there, &ada, "side", &edits, now)),
+                4 => merge(&here, "main", "side", now),
+                5 => merge(&there, "side", "main", now),
+                6 => send(&here, &there, &main(), now).unwrap(),
+                7 => send(&here, &there, &on("side"), now).unwrap(),
+                _ => {
+                    let onto = there.heads(&main()).unwrap();
+                    there.rebase(&on("side"), &onto, &on("side"), (ada.author(), resolving), now).unwrap();
+                }
+            }
+            let seen = log.lock().unwrap()[asked..].to_vec();
+            for entry in there.store().read_log(end, 100).unwrap() {
+                let moved = RefMove::decode(&entry.bytes).unwrap();
+                let from = state_at(&plain, &moved.from);
+                let expected = differences(&from, &state_at(&plain, &moved.to));
+                let shown = seen.iter().any(|seen| {
+                    seen.branch == moved.branch.as_str() && seen.changes == expected
+                });
+                prop_assert!(shown, "{moved:?} changes {expected:?}, seen {seen:?}");
+            }
         }
     }
 
