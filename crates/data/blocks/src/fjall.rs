@@ -10,6 +10,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Pers
 
 use crate::block::Block;
 use crate::packed::Packing;
+use crate::prefix;
 use crate::store::{
     Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
     Swept, position_of, unpacked,
@@ -154,19 +155,12 @@ impl Store for FjallStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let lower = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
+        let Some(bounds) = prefix::names(prefix, after) else {
+            return Ok(Vec::new());
         };
         let mut found = Vec::new();
-        for item in self.refs.range::<&[u8], _>((lower, Bound::Unbounded)) {
-            if found.len() == limit {
-                break;
-            }
+        for item in self.refs.range(bounds).take(limit) {
             let (name, value) = item.into_inner().map_err(fault)?;
-            if !name.starts_with(prefix) {
-                break;
-            }
             found.push((name.into(), value.into()));
         }
         Ok(found)

@@ -36,6 +36,7 @@ mod metered;
 mod name;
 #[cfg(feature = "packing")]
 mod packed;
+mod prefix;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;
@@ -59,6 +60,7 @@ pub use crate::metered::{MeteredStore, Metrics, Operation, Ticks};
 pub use crate::name::{NameError, parse_cid, proto_uri};
 #[cfg(feature = "packing")]
 pub use crate::packed::{BadCompression, Compression, Packing, UnpackError};
+pub use crate::prefix::prefix_end;
 #[cfg(feature = "sled")]
 pub use crate::sled::SledStore;
 pub use crate::store::{

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
+use crate::prefix;
 use crate::store::{
     Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept,
 };
@@ -87,15 +88,17 @@ impl Store for MemoryStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let lower = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
+        let Some((lower, upper)) = prefix::names(prefix, after) else {
+            return Ok(Vec::new());
         };
+        let bounds = (
+            lower.as_ref().map(|name| &name[..]),
+            upper.as_ref().map(|name| &name[..]),
+        );
         Ok(self
             .state()
             .refs
-            .range::<[u8], _>((lower, Bound::Unbounded))
-            .take_while(|(name, _)| name.starts_with(prefix))
+            .range::<[u8], _>(bounds)
             .take(limit)
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect())

@@ -18,6 +18,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use crate::block::Block;
 use crate::packed::Packing;
+use crate::prefix;
 use crate::store::{
     Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
     Swept, position_of, unpacked,
@@ -177,16 +178,12 @@ impl Store for SledStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let lower = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
+        let Some(bounds) = prefix::names(prefix, after) else {
+            return Ok(Vec::new());
         };
         let mut found = Vec::new();
-        for item in self.refs.range::<&[u8], _>((lower, Bound::Unbounded)) {
+        for item in self.refs.range(bounds).take(limit) {
             let (name, value) = item.map_err(fault)?;
-            if found.len() == limit || !name.starts_with(prefix) {
-                break;
-            }
             found.push((
                 Bytes::copy_from_slice(&name),
                 Bytes::copy_from_slice(&value),

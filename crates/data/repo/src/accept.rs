@@ -1,7 +1,8 @@
 //! Commits from elsewhere: looked at, completed, and only then believed.
 //!
 //! ```text
-//! bytes --review--> Reviewed --with_changes / with_tree--> Complete --accept--> on the branch
+//! bytes --review--> Reviewed --with_changes--> Complete --accept--> on the branch
+//!                   Reviewed --fetch_tree--> Arriving --finish--> Complete
 //! ```
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
@@ -25,6 +26,9 @@ use crate::tags::check_tag;
 use crate::timing::Verb;
 use crate::view::check_key;
 use crate::write::{Entries, apply};
+
+/// Entries after which it is guessed how large a change is: few to read in vain.
+const SAMPLE: usize = 1024;
 
 /// A commit whose own words are in order (REPO-10 to REPO-14, REPO-17); its tree is not known yet.
 #[derive(Clone, Debug)]
@@ -62,9 +66,23 @@ impl Reviewed {
     pub const fn commit(&self) -> &Verified<Commit> {
         &self.commit
     }
+
+    pub(crate) fn into_commit(self) -> Verified<Commit> {
+        self.commit
+    }
 }
 
 impl Complete {
+    /// A commit whose tree is in the store.
+    pub(crate) const fn new(commit: Verified<Commit>, tree: Tree, links: Vec<Cid>) -> Self {
+        Self {
+            commit,
+            tree,
+            blocks: Vec::new(),
+            links,
+        }
+    }
+
     /// What the changed entries link to.
     #[must_use]
     pub fn links(&self) -> &[Cid] {
@@ -152,35 +170,6 @@ impl Repo {
             commit: reviewed.commit,
             tree,
             blocks,
-            links,
-        })
-    }
-
-    /// Completes a commit whose tree is in the store, every node of it checked by a
-    /// [`Walk`](allod_tree::Walk).
-    pub fn with_tree(&self, reviewed: Reviewed) -> Result<Complete, Rejected> {
-        let said = reviewed.commit.payload();
-        let (base, _) = self.joined(&parents(said))?;
-        let tree = self.tree(said.tree)?;
-        let mut links = Vec::new();
-        for change in base.diff(&tree) {
-            let change = change?;
-            // A key that vanished would come back with the next join (REPO-19).
-            let Some(entry) = change.right else {
-                return Err(Refusal::Tree.into());
-            };
-            check_key(&change.key).map_err(|_error| Refusal::Tree)?;
-            links.extend(check_entry(
-                said,
-                &change.key,
-                change.left.as_ref(),
-                &entry,
-            )?);
-        }
-        Ok(Complete {
-            commit: reviewed.commit,
-            tree,
-            blocks: Vec::new(),
             links,
         })
     }
@@ -306,7 +295,8 @@ impl Repo {
     }
 
     /// The entries by which a commit differs from the join of its parents, or `None` if they
-    /// exceed `max_bytes`.
+    /// exceed `max_bytes`; also if the first of them and the growth of the tree say that they would
+    /// by far.
     pub fn changes_of(
         &self,
         commit: &Commit,
@@ -316,6 +306,7 @@ impl Repo {
         let tree = self.tree(commit.tree)?;
         let mut changes = Entries::new();
         let mut bytes = 0;
+        let grown = tree.len().saturating_sub(base.len());
         for change in base.diff(&tree) {
             let change = change?;
             let Some(entry) = change.right else {
@@ -326,6 +317,11 @@ impl Repo {
                 return Ok(None);
             }
             changes.insert(change.key, entry);
+            if changes.len() == SAMPLE
+                && grown / SAMPLE as u64 * bytes as u64 / 2 > max_bytes as u64
+            {
+                return Ok(None);
+            }
         }
         Ok(Some(changes))
     }

@@ -4,8 +4,8 @@
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
-//! signs the resulting tree; a branch is its set of head commits, read as the join of their trees.
-//! Commits from elsewhere pass [`Repo::review`], [`Repo::with_changes`] or [`Repo::with_tree`],
+//! signs the resulting tree; a branch is its set of heads, read as the join of their trees.
+//! Commits from elsewhere pass [`Repo::review`], [`Repo::with_changes`] or [`Repo::fetch_tree`],
 //! and [`Repo::accept`], in this order: the types allow no other.
 //!
 //! # What it is not
@@ -26,6 +26,7 @@
 
 mod accept;
 mod agents;
+mod arrive;
 mod bisect;
 mod blame;
 mod branches;
@@ -71,7 +72,6 @@ mod work;
 mod write;
 
 pub use crate::accept::{Complete, Missing, Reviewed};
-pub use crate::agents::Agents;
 pub use crate::bisect::{Bisect, Verdict};
 pub use crate::blame::{Blame, KeyHistory};
 pub use crate::check::{Problem, ProblemKind, Report};
@@ -82,7 +82,6 @@ pub use crate::entry::{
     left_wins,
 };
 pub use crate::error::{Refusal, Rejected, RepoError};
-pub use crate::event::RefMove;
 pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
 pub use crate::heal::{BlockPeer, Keep, forget_found, heal_space, note_lost, noted_lost};
@@ -114,6 +113,7 @@ pub use crate::timing::{Timings, Verb};
 pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
 pub use crate::work::{Edit, Staged};
+pub use crate::{agents::Agents, arrive::Arriving, event::RefMove};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
+use allod_blocks::prefix_end;
 use bytes::Bytes;
 
 use crate::error::TreeError;
@@ -10,21 +11,6 @@ use crate::limits::KEY_BYTES_MAX;
 use crate::loaded::{Cache, Loaded};
 use crate::node::copy;
 use crate::tree::Tree;
-
-/// The least byte string greater than all that begin with `prefix`; `None` if there is none.
-///
-/// ```
-/// assert_eq!(allod_tree::prefix_end(b"a/"), Some(b"a0".to_vec()));
-/// assert_eq!(allod_tree::prefix_end(b"a\xff"), Some(b"b".to_vec()));
-/// assert_eq!(allod_tree::prefix_end(b"\xff"), None);
-/// ```
-#[must_use]
-pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
-}
 
 /// A key and its value, lent.
 pub type Entry<'a> = (&'a [u8], &'a [u8]);

@@ -61,7 +61,7 @@ mod walk;
 mod tests;
 
 // The public interface, all of it:
-pub use crate::cursor::{Cursor, Entry, Range, prefix_end};
+pub use crate::cursor::{Cursor, Entry, Range};
 pub use crate::diff::{Change, Diff, Resolve, Resolver};
 pub use crate::error::{LinkFault, NodeError, TreeError};
 pub use crate::limits::{
@@ -73,6 +73,7 @@ pub use crate::node::Node;
 pub use crate::tree::Tree;
 pub use crate::verify::TreeStats;
 pub use crate::walk::{Walk, WalkError, WalkProgress};
+pub use allod_blocks::prefix_end;
 
 /// The examples of the README, compiled.
 #[doc = include_str!("../README.md")]

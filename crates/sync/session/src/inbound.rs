@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Batch, Block, Cid, Codec};
-use allod_repo::{BranchName, CommitId, Complete, Heads, Refusal, Rejected, Repo, Reviewed};
-use allod_tree::{Walk, WalkError};
+use allod_repo::{
+    Arriving, BranchName, CommitId, Complete, Heads, Refusal, Rejected, Repo, Reviewed,
+};
 use bytes::Bytes;
 
 use crate::limits::{COMMITS_MAX, CREDIT_BYTES, STORE_BATCH_BYTES, WANT_FRAME_MAX, WANTED_MAX};
@@ -56,9 +57,8 @@ enum Current {
     Skipped,
     /// Its tree is being walked.
     Walking {
-        reviewed: Box<Reviewed>,
+        tree: Box<Arriving>,
         branch: BranchName,
-        walk: Box<Walk>,
     },
     /// Its files are being fetched.
     Fetching {
@@ -182,10 +182,9 @@ impl Inbound {
         stats: &mut Stats,
     ) -> Result<Option<Message>, Fault> {
         let checked = match &mut self.current {
-            Current::Walking { walk, .. } => match walk.feed(block.clone()) {
-                Ok(_) => true,
-                Err(WalkError::NotWanted { .. }) => false,
-                Err(_) => return Ok(self.refuse_current(Refusal::Tree, stats)),
+            Current::Walking { tree, .. } => match tree.feed(block.clone()) {
+                Ok(asked_for) => asked_for,
+                Err(refusal) => return Ok(self.refuse_current(refusal, stats)),
             },
             _ => false,
         };
@@ -218,11 +217,7 @@ impl Inbound {
     ) -> Result<Step, Fault> {
         let mut send = Vec::new();
         let again = match std::mem::replace(&mut self.current, Current::None) {
-            Current::Walking {
-                reviewed,
-                branch,
-                walk,
-            } => self.walk(repo, reviewed, branch, walk, &mut send, stats)?,
+            Current::Walking { tree, branch } => self.walk(repo, tree, branch, &mut send, stats)?,
             Current::Fetching {
                 complete,
                 branch,
@@ -318,20 +313,14 @@ impl Inbound {
                 entries: BTreeMap::new(),
                 bytes: 0,
             },
-            Mode::Walk => {
-                let mut known = Vec::new();
-                for parent in &reviewed.commit().payload().parents {
-                    known.push(repo.tree(repo.commit(*parent)?.payload().tree)?);
-                }
-                match Walk::new(reviewed.commit().payload().tree, known) {
-                    Ok(walk) => Current::Walking {
-                        reviewed,
-                        branch,
-                        walk: Box::new(walk),
-                    },
-                    Err(_) => return Ok(Err(Refused::new(id, Refusal::Tree))),
-                }
-            }
+            Mode::Walk => match repo.fetch_tree(*reviewed) {
+                Ok(tree) => Current::Walking {
+                    tree: Box::new(tree),
+                    branch,
+                },
+                Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
+                Err(Rejected::Fault(fault)) => return Err(fault.into()),
+            },
         };
         Ok(Ok(()))
     }
@@ -401,13 +390,12 @@ impl Inbound {
     fn walk(
         &mut self,
         repo: &Repo,
-        reviewed: Box<Reviewed>,
+        mut tree: Box<Arriving>,
         branch: BranchName,
-        mut walk: Box<Walk>,
         send: &mut Vec<Message>,
         stats: &mut Stats,
     ) -> Result<bool, Fault> {
-        let id = reviewed.id();
+        let id = tree.id();
         let mut ask = Vec::new();
         let mut opened = Vec::new();
         let mut local = 0;
@@ -415,7 +403,7 @@ impl Inbound {
             && local < STEP
             && self.outstanding() + ask.len() + WANT_FRAME_MAX <= WANTED_MAX
         {
-            let names = walk.want(1);
+            let names = tree.want(1);
             let Some(cid) = names.first().copied() else {
                 break;
             };
@@ -430,9 +418,9 @@ impl Inbound {
             };
             local += 1;
             opened.push(cid);
-            if walk.feed(block).is_err() {
+            if let Err(refusal) = tree.feed(block) {
                 self.stale.append(&mut self.wanted);
-                send.push(stats.refuse(Refused::new(id, Refusal::Tree)));
+                send.push(stats.refuse(Refused::new(id, refusal)));
                 return Ok(true);
             }
         }
@@ -443,11 +431,11 @@ impl Inbound {
                 names: ask.clone(),
             });
         }
-        if walk.is_done() {
+        if tree.is_done() {
             self.flush(repo)?;
-            let progress = walk.progress();
+            let progress = tree.progress();
             stats.entries_in += progress.seen;
-            match repo.with_tree(*reviewed) {
+            match tree.finish(repo) {
                 Ok(complete) => {
                     self.current = fetching(complete, branch);
                 }
@@ -459,12 +447,8 @@ impl Inbound {
             return Ok(true);
         }
         let again = local >= STEP || ask.len() >= WANT_FRAME_MAX;
-        stats.walk = Some(walk.progress());
-        self.current = Current::Walking {
-            reviewed,
-            branch,
-            walk,
-        };
+        stats.walk = Some(tree.progress());
+        self.current = Current::Walking { tree, branch };
         Ok(again)
     }
 
@@ -548,7 +532,7 @@ impl Inbound {
 
     fn refuse_current(&mut self, refusal: Refusal, stats: &mut Stats) -> Option<Message> {
         let id = match std::mem::replace(&mut self.current, Current::None) {
-            Current::Walking { reviewed, .. } => reviewed.id(),
+            Current::Walking { tree, .. } => tree.id(),
             Current::Fetching { complete, .. } => complete.id(),
             current => {
                 self.current = current;

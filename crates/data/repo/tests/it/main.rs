@@ -8,6 +8,7 @@
 )]
 
 mod accept;
+mod arriving;
 mod asking;
 mod entries;
 mod gc;

@@ -1,0 +1,210 @@
+//! A commit whose tree comes node by node.
+
+use std::fmt;
+use std::iter::Peekable;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use allod_blocks::{Batch, Block, Cid};
+use allod_identity::Verified;
+use allod_tree::{Node, Range, Tree, TreeError, Walk, WalkError, WalkProgress};
+use bytes::Bytes;
+
+use crate::accept::{Complete, Reviewed, check_entry, parents};
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::ids::CommitId;
+use crate::repo::Repo;
+use crate::statements::Commit;
+use crate::view::check_key;
+
+/// A commit whose tree is being fetched: each node is checked as it comes (REPO-15), and the entries
+/// of each leaf against the tree before the commit (REPO-16, REPO-19).
+///
+/// Ask [`want`](Self::want) for names, get those blocks from anywhere, [`feed`](Self::feed) them in
+/// any order and put them into the store, until [`is_done`](Self::is_done); then
+/// [`finish`](Self::finish).
+pub struct Arriving {
+    commit: Verified<Commit>,
+    /// The join of the parents, and the nodes of it that are not stored.
+    base: Tree,
+    joined: Arc<[Block]>,
+    walk: Walk,
+    /// Keys that `base` has not.
+    added: u64,
+    changed: u64,
+    links: Vec<Cid>,
+    /// Leaves that could not be compared: what is damaged in `base` may be mended by the walk.
+    uncompared: Vec<Cid>,
+}
+
+impl fmt::Debug for Arriving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arriving")
+            .field("commit", self.commit.cid())
+            .field("walk", &self.walk)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Repo {
+    /// Completes a commit from the nodes of its tree. What the parents have is not asked for.
+    pub fn fetch_tree(&self, reviewed: Reviewed) -> Result<Arriving, Rejected> {
+        Arriving::new(self, reviewed.into_commit())
+    }
+}
+
+impl Arriving {
+    pub(crate) fn new(repo: &Repo, commit: Verified<Commit>) -> Result<Self, Rejected> {
+        let said = commit.payload();
+        let (base, joined) = repo.joined(&parents(said))?;
+        // Without a parent no node of the base is in the store, not even that of the empty map.
+        let known = said.parents.first().map(|_| base.clone());
+        let walk = Walk::new(said.tree, known.into_iter().collect());
+        let walk = walk.map_err(|_error| Refusal::Tree)?;
+        Ok(Self {
+            commit,
+            base,
+            joined,
+            walk,
+            added: 0,
+            changed: 0,
+            links: Vec::new(),
+            uncompared: Vec::new(),
+        })
+    }
+
+    /// The commit's id.
+    #[must_use]
+    pub fn id(&self) -> CommitId {
+        CommitId::from_cid(*self.commit.cid())
+    }
+
+    /// At most `max` names of nodes to get, as [`Walk::want`] gives them.
+    pub fn want(&mut self, max: usize) -> Vec<Cid> {
+        self.walk.want(max)
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn progress(&self) -> WalkProgress {
+        self.walk.progress()
+    }
+
+    /// Whether nothing is left to get.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.walk.is_done()
+    }
+
+    /// Takes a node; `false` for a block that was not asked for. After a refusal it is over.
+    pub fn feed(&mut self, block: Block) -> Result<bool, Refusal> {
+        let cid = *block.cid();
+        let node = match self.walk.feed(block) {
+            Ok(node) => node,
+            Err(WalkError::NotWanted { .. }) => return Ok(false),
+            Err(_) => return Err(Refusal::Tree),
+        };
+        if node.is_leaf() {
+            match self.compare(&node) {
+                Ok(compared) => compared?,
+                Err(_fault) => self.uncompared.push(cid),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The complete commit, once every node that was fed is in the store.
+    pub fn finish(mut self, repo: &Repo) -> Result<Complete, Rejected> {
+        if !self.joined.is_empty() {
+            let mut batch = Batch::new();
+            self.joined
+                .iter()
+                .for_each(|block| batch.put(block.clone()));
+            let _outcome = repo.store().commit(batch)?;
+        }
+        let tree = self.verify(repo)?;
+        Ok(Complete::new(self.commit, tree, self.links))
+    }
+
+    /// The tree, which is in the store, if nothing is wrong with the whole.
+    pub(crate) fn verify(&mut self, repo: &Repo) -> Result<Tree, Rejected> {
+        if !self.walk.is_done() {
+            return Err(Refusal::Tree.into());
+        }
+        for cid in std::mem::take(&mut self.uncompared) {
+            let block = repo.store().get(&cid)?.ok_or(RepoError::Missing(cid))?;
+            let node = Node::decode(block.bytes()).map_err(|_error| Refusal::Tree)?;
+            self.compare(&node)??;
+        }
+        let tree = repo.tree(self.commit.payload().tree)?;
+        // Every key of the tree was compared, or is in a node that the base has as well. A key that
+        // vanished would come back with the next join (REPO-19).
+        if self.base.len() + self.added != tree.len() {
+            return Err(Refusal::Tree.into());
+        }
+        Ok(tree)
+    }
+
+    /// What the changed entries link to, so far.
+    pub(crate) fn links(&self) -> &[Cid] {
+        &self.links
+    }
+
+    /// How many entries differ from the tree before, so far.
+    pub(crate) const fn changed(&self) -> u64 {
+        self.changed
+    }
+
+    /// Compares a leaf with what is there in the base; all of it or, at a fault, nothing.
+    fn compare(&mut self, leaf: &Node) -> Result<Result<(), Refusal>, TreeError> {
+        let said = self.commit.payload();
+        let mut before = leaf_range(&self.base, leaf);
+        let (mut added, mut changed, mut links) = (0, 0, Vec::new());
+        for (key, entry) in leaf.entries() {
+            if check_key(&key).is_err() {
+                return Ok(Err(Refusal::Tree));
+            }
+            let old = match before.as_mut() {
+                Some(before) => pass(before, &key)?,
+                None => None,
+            };
+            added += u64::from(old.is_none());
+            if old.as_ref() == Some(&entry) {
+                continue;
+            }
+            changed += 1;
+            match check_entry(said, &key, old.as_ref(), &entry) {
+                Ok(link) => links.extend(link),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        self.added += added;
+        self.changed += changed;
+        self.links.append(&mut links);
+        Ok(Ok(()))
+    }
+}
+
+/// What `base` has between the first and the last key of a leaf.
+fn leaf_range(base: &Tree, leaf: &Node) -> Option<Peekable<Range>> {
+    if base.is_empty() {
+        return None;
+    }
+    let (first, last) = (leaf.key(0)?, leaf.key(leaf.len().checked_sub(1)?)?);
+    let bounds = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+    Some(base.range(bounds).peekable())
+}
+
+/// Goes on to `key`, and returns the entry there.
+fn pass(before: &mut Peekable<Range>, key: &[u8]) -> Result<Option<Bytes>, TreeError> {
+    while let Some(next) = before.next_if(|item| match item {
+        Ok((there, _)) => there[..] <= *key,
+        Err(_) => true,
+    }) {
+        let (there, entry) = next?;
+        if there[..] == *key {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}

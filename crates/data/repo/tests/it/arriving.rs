@@ -1,0 +1,182 @@
+//! Commits whose tree comes node by node (REPO-15, REPO-16, REPO-19), against the rules on maps.
+
+use std::collections::BTreeMap;
+
+use allod_blocks::{Batch, Block, Cid};
+use allod_identity::Verified;
+use allod_repo::{Commit, CommitId, Entry, Refusal, Rejected, Repo, Stamp, State, left_wins};
+use allod_tree::Tree;
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::world::{Person, START, heads, main, refusal, replica, scale, space};
+
+type Map = BTreeMap<Bytes, Bytes>;
+
+/// Makes a tree and a commit of it with these parents, as it would arrive.
+fn made(repo: &Repo, ada: &Person, parents: &[CommitId], map: &Map, now: u64) -> Arrived {
+    let mut blocks = BTreeMap::new();
+    let tree = Tree::build(map.iter(), &mut |block: Block| {
+        blocks.insert(*block.cid(), block);
+    });
+    let generation = |id: &CommitId| repo.commit(*id).unwrap().payload().generation;
+    let commit = Commit {
+        author: ada.author().agent,
+        branch: main(),
+        generation: parents.iter().map(generation).max().unwrap_or(0) + 1,
+        message: String::new(),
+        parents: parents.to_vec(),
+        policy: None,
+        space: repo.id(),
+        stamp: Stamp::at_millis(now),
+        tree: tree.unwrap().root(),
+    };
+    let commit = Verified::sign(&ada.0, commit).unwrap();
+    Arrived { commit, blocks }
+}
+
+struct Arrived {
+    commit: Verified<Commit>,
+    blocks: BTreeMap<Cid, Block>,
+}
+
+impl Arrived {
+    /// Feeds what is asked for, and accepts it.
+    fn arrive(&self, at: &Repo) -> Result<CommitId, Rejected> {
+        let reviewed = at.review(self.commit.bytes().clone(), START + 1000)?;
+        let mut tree = at.fetch_tree(reviewed)?;
+        loop {
+            let wanted = tree.want(3);
+            if wanted.is_empty() {
+                break;
+            }
+            for cid in wanted {
+                let stored = at.store().get(&cid)?;
+                let block = stored.unwrap_or_else(|| self.blocks[&cid].clone());
+                assert!(tree.feed(block.clone())?);
+                // What comes twice changes nothing.
+                assert!(!tree.feed(block.clone())?);
+                let mut batch = Batch::new();
+                batch.put(block);
+                let _outcome = at.store().commit(batch)?;
+            }
+        }
+        let complete = tree.finish(at)?;
+        let id = complete.id();
+        at.accept(complete, &main())?;
+        Ok(id)
+    }
+}
+
+fn key(number: u16) -> Bytes {
+    format!("key {number:04}").into()
+}
+
+fn entry(age: u64, value: u8) -> Bytes {
+    let stamp = Stamp::at_millis(START + age);
+    let state = State::Value(vec![value; 200].into());
+    Entry { stamp, state }.encode()
+}
+
+/// What the rules say of a commit of `map` made at `now` onto `base`.
+fn verdict(base: &Map, map: &Map, now: u64) -> Result<(), Refusal> {
+    for (key, entry) in map {
+        let before = base.get(key);
+        if before == Some(entry) {
+            continue;
+        }
+        let stamp = Entry::decode(entry).unwrap().stamp;
+        if stamp > Stamp::at_millis(now) || before.is_some_and(|before| left_wins(before, entry)) {
+            return Err(Refusal::EntryStamp);
+        }
+    }
+    let all_there = base.keys().all(|key| map.contains_key(key));
+    all_there.then_some(()).ok_or(Refusal::Tree)
+}
+
+fn join(left: &Map, right: &Map) -> Map {
+    let mut joined = left.clone();
+    for (key, entry) in right {
+        let there = joined.entry(key.clone()).or_insert_with(|| entry.clone());
+        if !left_wins(there, entry) {
+            *there = entry.clone();
+        }
+    }
+    joined
+}
+
+/// Keys with the age and the value of their entries.
+fn entries(keys: usize) -> impl Strategy<Value = Map> {
+    prop::collection::btree_map(0u16..400, (1u64..90, any::<u8>()), 0..keys).prop_map(|map| {
+        let entries = map.into_iter();
+        entries
+            .map(|(number, (age, value))| (key(number), entry(age, value)))
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48 * scale(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// A tree that keeps and renews entries is taken; one that loses a key, or brings an older
+    /// entry or one from later than its commit, is refused for that.
+    #[test]
+    fn a_fetched_tree_is_judged_as_maps_are(
+        first in entries(300),
+        second in entries(30),
+        edits in entries(20),
+        lost in prop::collection::vec(0u16..400, 0..2),
+        now in 80u64..101,
+    ) {
+        let ada = Person::new(1);
+        let repo = space(&ada);
+        let other = replica(&repo);
+        let one = made(&repo, &ada, &[], &first, START + 90).arrive(&other).unwrap();
+        let two = made(&repo, &ada, &[], &second, START + 91).arrive(&other).unwrap();
+        for (parents, base) in [
+            (vec![one], first.clone()),
+            (Vec::new(), Map::new()),
+            (sorted(&[one, two]), join(&first, &second)),
+        ] {
+            // Honest edits win; the others stand as they were drawn.
+            let mut map = join(&base, &edits);
+            let drawn = edits.iter().take(usize::from(now % 3 == 0));
+            map.extend(drawn.map(|(key, entry)| (key.clone(), entry.clone())));
+            for number in &lost {
+                map.remove(&key(*number));
+            }
+            if map.is_empty() {
+                continue;
+            }
+            let now = now + 12;
+            let before = heads(&other);
+            let commit = made(&other, &ada, &parents, &map, START + now);
+            match (verdict(&base, &map, START + now), commit.arrive(&other)) {
+                (Ok(()), outcome) => {
+                    let id = outcome.unwrap();
+                    let view = other.at(id).unwrap();
+                    let count = view.tree().iter().filter(|item| item.is_ok()).count();
+                    prop_assert_eq!(count, map.len());
+                }
+                (Err(refused), outcome) => {
+                    let why = refusal(outcome.map(|_| ()));
+                    // What is wrong in two ways is refused for the one that is met first.
+                    let lost_too = base.keys().any(|key| !map.contains_key(key));
+                    prop_assert!(why == refused || lost_too, "{why:?}, not {refused:?}");
+                    prop_assert_eq!(heads(&other), before);
+                }
+            }
+        }
+        prop_assert_eq!(other.check(&mut |_, _| {}).unwrap().problem_count, 0);
+    }
+}
+
+fn sorted(ids: &[CommitId]) -> Vec<CommitId> {
+    let mut ids = ids.to_vec();
+    ids.sort_by_key(|id| id.cid().to_bytes());
+    ids
+}
