@@ -19,7 +19,7 @@ import keystore  # noqa: E402
 
 STATEMENT_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 64
-KEYLOG_EVENTS_MAX = 4096
+KEYLOG_EVENTS_MAX = 1024
 TIME_MS_MAX = (1 << 48) - 1
 DOMAIN_LETTERS = set("abcdefghijklmnopqrstuvwxyz0123456789-")
 

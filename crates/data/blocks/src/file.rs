@@ -10,7 +10,7 @@ use crate::dag_pb::{FileNode, Part, PbError};
 use crate::store::{Batch, Store, StoreError};
 
 /// The deepest index that is read (BLOCKS-33): 1,024 links a node reach 2^60 bytes in four levels.
-const DEPTH_MAX: usize = 16;
+pub const FILE_DEPTH_MAX: usize = 16;
 
 /// Blocks handed to the store at a time, in bytes: one fsync for several chunks, and little memory.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -239,7 +239,7 @@ pub fn read_file(store: &dyn Store, cid: &Cid, output: &mut dyn Write) -> Result
                 written += block.bytes().len() as u64;
             }
             Some(Codec::DagPb) => {
-                if depth >= DEPTH_MAX {
+                if depth >= FILE_DEPTH_MAX {
                     return Err(FileError::TooDeep);
                 }
                 let node = decode(&block)?;

@@ -7,9 +7,10 @@
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, FILE_DEPTH_MAX};
 use allod_identity::{Signed, Verified};
 use allod_tree::Tree;
 use bytes::Bytes;
@@ -174,31 +175,40 @@ impl Repo {
         })
     }
 
-    /// What is linked to, at any depth, and not in the store: at most `limit` names.
+    /// What is linked to, as deep as files are, and not in the store: at most `limit` names.
     pub fn missing_blocks(&self, links: &[Cid], limit: usize) -> Result<Missing, Rejected> {
         let mut missing = Missing::default();
-        let mut open: Vec<Cid> = links.to_vec();
-        let mut seen = std::collections::BTreeSet::new();
-        while let Some(cid) = open.pop() {
+        let mut open: Vec<(Cid, usize)> = links.iter().map(|cid| (*cid, 0)).collect();
+        let mut seen = BTreeMap::new();
+        while let Some((cid, depth)) = open.pop() {
             if missing.blocks.len() >= limit {
                 break;
             }
-            if !seen.insert(cid) {
-                continue;
-            }
+            // What is met again deeper down may reach too deep from there.
+            let first = match seen.get(&cid) {
+                Some(before) if *before >= depth => continue,
+                before => before.is_none(),
+            };
+            seen.insert(cid, depth);
             if cid.codec() == Codec::Raw.code() {
-                if !self.store().has(&cid)? {
+                if first && !self.store().has(&cid)? {
                     missing.blocks.push(cid);
                 }
                 continue;
             }
             match self.store().get(&cid)? {
-                None => missing.blocks.push(cid),
+                None if first => missing.blocks.push(cid),
+                None => {}
+                Some(_) if depth >= FILE_DEPTH_MAX => {
+                    return Err(Refusal::Malformed("a file is nested too deeply").into());
+                }
                 Some(block) => {
-                    missing.indexes.push(cid);
+                    if first {
+                        missing.indexes.push(cid);
+                    }
                     let children = allod_blocks::file_links(&block)
                         .map_err(|_error| Refusal::Malformed("a file's index does not decode"))?;
-                    open.extend(children.into_iter().rev());
+                    open.extend(children.into_iter().rev().map(|child| (child, depth + 1)));
                 }
             }
         }

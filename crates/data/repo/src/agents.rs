@@ -65,20 +65,23 @@ impl Agents {
             let (raw, log) = self.read(agent)?;
             let mut log = KeyLog::clone(&log);
             let known = log.events().len();
+            let mut batch = Batch::new();
+            let mut outcome = Ok(());
             for event in &verified {
                 match log.append(event.clone()) {
                     Ok(()) => {}
                     Err(KeyLogError::Equivocation(proof)) => {
-                        self.keep_proof(&proof)?;
-                        return Err(Refusal::Equivocation.into());
+                        // With the events before it: a proof convicts only in its place of the log.
+                        keep_proof(&proof, &mut batch)?;
+                        outcome = Err(Refusal::Equivocation.into());
+                        break;
                     }
                     Err(_) => return Err(Refusal::KeyLog.into()),
                 }
             }
-            if log.events().len() == known {
+            if log.events().len() == known && outcome.is_ok() {
                 return Ok(());
             }
-            let mut batch = Batch::new();
             for event in log.events().iter().skip(known) {
                 batch.put(statement_block(event)?);
             }
@@ -91,7 +94,7 @@ impl Agents {
                 Some(names),
             );
             if let BatchOutcome::Done { .. } = self.store.commit(batch)? {
-                return Ok(());
+                return outcome;
             }
         }
         Err(Rejected::Fault(RepoError::Damaged(
@@ -156,20 +159,18 @@ impl Agents {
             .and_then(|signed| signed.verify().ok())
             .ok_or(RepoError::Damaged("a stored key event does not verify"))
     }
+}
 
-    /// Keeps both events as proof (IDENT-13): from now on neither is trusted.
-    fn keep_proof(&self, proof: &Equivocation) -> Result<(), RepoError> {
-        let [first, second] = proof.statements();
-        let mut batch = Batch::new();
-        batch.put(statement_block(first)?);
-        batch.put(statement_block(second)?);
-        let pair = canonical::encode(&(first.cid(), second.cid()))
-            .map_err(|_error| RepoError::Damaged("a proof of equivocation does not encode"))?;
-        let name = layout::key_log_fork(proof.agent().as_bytes());
-        batch.set_ref(name, Expect::Any, Some(pair));
-        let _outcome = self.store.commit(batch)?;
-        Ok(())
-    }
+/// Keeps both events as proof (IDENT-13): from now on neither is trusted.
+fn keep_proof(proof: &Equivocation, batch: &mut Batch) -> Result<(), RepoError> {
+    let [first, second] = proof.statements();
+    batch.put(statement_block(first)?);
+    batch.put(statement_block(second)?);
+    let pair = canonical::encode(&(first.cid(), second.cid()))
+        .map_err(|_error| RepoError::Damaged("a proof of equivocation does not encode"))?;
+    let name = layout::key_log_fork(proof.agent().as_bytes());
+    batch.set_ref(name, Expect::Any, Some(pair));
+    Ok(())
 }
 
 /// Whether `signer` may sign for the log's agent: it is the agent's key or one of its devices

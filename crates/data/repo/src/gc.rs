@@ -373,7 +373,8 @@ impl<'a> Marker<'a> {
         }
         while let Some(name) = self.changed.pop() {
             self.look_at(&name)?;
-            if !self.follow_some(LOOK_BLOCKS)? {
+            // What is only named takes as long as it likes: it is for the next look.
+            if !self.follow_some(LOOK_BLOCKS)? || !self.hints.is_empty() {
                 return Ok(false);
             }
         }

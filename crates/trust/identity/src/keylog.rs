@@ -12,9 +12,10 @@ use crate::statement::{SignError, Verified};
 
 /// The most events one log may have (IDENT-14).
 ///
-/// 4096: a new device every day for eleven years. A log of that length is about 1.3 MB to fetch and
-/// a seventh of a second to verify, which is what a stranger can make a node do by naming an agent.
-pub const KEYLOG_EVENTS_MAX: usize = 4096;
+/// 1024: a new device every week for twenty years. A log of that length is about 330 kB to fetch,
+/// which fits a frame, and 40 ms to verify, which is what a stranger can make a node do by naming
+/// an agent; the names of its events fit a reference.
+pub const KEYLOG_EVENTS_MAX: usize = 1024;
 
 /// Why an event does not extend a log. Blame: the event's signer, but for `Gap` and `OtherAgent`
 /// (whoever sent it) and `Sign` (the caller).

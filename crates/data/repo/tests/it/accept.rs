@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, Block, Codec, sha256_cid};
-use allod_identity::{KeyLog, Verified};
+use allod_blocks::{Batch, Block, Codec, MemoryStore, Store, sha256_cid};
+use allod_identity::{KEYLOG_EVENTS_MAX, KeyLog, SecretKey, Verified};
 use allod_repo::{
-    BranchName, Commit, CommitId, DRIFT_MS_MAX, Edit, Entry, Refusal, Rejected, Repo, SpaceId,
-    Stamp, State,
+    Agents, BranchName, Commit, CommitId, DRIFT_MS_MAX, Edit, Entry, Refusal, Rejected, Repo,
+    RepoError, SpaceId, Stamp, State,
 };
 use bytes::Bytes;
 
@@ -192,6 +192,68 @@ fn what_is_linked_to_must_have_been_sent() {
     assert_eq!(get(&other, "large").unwrap().len(), 5000);
 }
 
+/// An index of a file with one part, which links to `inner`.
+fn index_over(inner: &Block, content: u64) -> Block {
+    let varint = |mut n: u64| {
+        let mut bytes = Vec::new();
+        while n > 0x7f {
+            bytes.push((n & 0x7f) as u8 | 0x80);
+            n >>= 7;
+        }
+        bytes.push(n as u8);
+        bytes
+    };
+    let name = inner.cid().to_bytes();
+    let mut link = vec![0x0a, name.len() as u8];
+    link.extend(&name);
+    link.extend([0x12, 0, 0x18]);
+    link.extend(varint(content));
+    let mut node = vec![0x12];
+    node.extend(varint(link.len() as u64));
+    node.extend(&link);
+    node.extend([0x0a, 6, 0x08, 0x02, 0x18, 1, 0x20, 1]);
+    Block::new(Codec::DagPb, node).unwrap()
+}
+
+/// BLOCKS-33: what no reader would read is neither staged nor taken, at a bounded cost.
+#[test]
+fn a_file_that_is_nested_too_deeply_is_refused() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let mut batch = Batch::new();
+    let mut index = Block::new(Codec::Raw, &b"x"[..]).unwrap();
+    let mut total = 1;
+    let mut levels = vec![index.clone()];
+    for _ in 0..500 {
+        index = index_over(&index, total);
+        total += index.bytes().len() as u64;
+        levels.push(index.clone());
+    }
+    for block in &levels {
+        batch.put(block.clone());
+    }
+    let _outcome = repo.store().commit(batch).unwrap();
+    let stage = |levels: &Block| {
+        let edit = Edit::Link(*levels.cid());
+        repo.stage(&main(), [("file".into(), edit)], START)
+    };
+    stage(&levels[16]).unwrap();
+    for too_deep in [17, 500] {
+        let refused = stage(&levels[too_deep]);
+        assert!(
+            matches!(&refused, Err(RepoError::Refused(Refusal::Malformed(why))) if why.contains("deep")),
+            "{refused:?}"
+        );
+        let links = [*levels[too_deep].cid()];
+        assert!(repo.missing_blocks(&links, 9).is_err());
+    }
+    // Also if a part is met where it is not too deep before.
+    let links = [*levels[3].cid(), *levels[17].cid()];
+    assert!(repo.missing_blocks(&links, 9).is_err());
+    let links = [*levels[16].cid(), *levels[3].cid()];
+    assert_eq!(repo.missing_blocks(&links, 9).unwrap().indexes.len(), 16);
+}
+
 /// REPO-17: a commit made on `main` does not become a rule by being shown as `meta`.
 #[test]
 fn a_commit_cannot_be_smuggled_into_meta() {
@@ -279,4 +341,49 @@ fn bytes_that_read_as_a_commit_are_no_commit() {
         assert!(matches!(outcome, Err(Rejected::Refused(Refusal::Parent))));
         assert_eq!(repo.heads(&BranchName::meta()).unwrap(), before);
     }
+}
+
+/// IDENT-13: who says two things at once is not trusted, whatever came along with the proof.
+#[test]
+fn an_equivocation_that_comes_with_events_before_it_convicts() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let agents = Agents::new(store);
+    let (key, next) = (SecretKey::from_seed([7; 32]), SecretKey::from_seed([8; 32]));
+    let device = |n: u8| SecretKey::from_seed([n; 32]).device_id();
+    let mut told = KeyLog::inception(&key, &next.public()).unwrap();
+    told.add_device(&key, device(1), "1", START).unwrap();
+    let bytes = |log: &KeyLog, at: usize| log.events()[at].bytes().clone();
+    agents
+        .learn(&key.agent_id(), &[bytes(&told, 0), bytes(&told, 1)])
+        .unwrap();
+    told.add_device(&key, device(2), "2", START).unwrap();
+    let mut other = told.clone();
+    told.add_device(&key, device(3), "3", START).unwrap();
+    other.add_device(&key, device(4), "4", START).unwrap();
+    let events = [bytes(&told, 2), bytes(&told, 3), bytes(&other, 3)];
+    let refused = agents.learn(&key.agent_id(), &events);
+    assert_eq!(refusal(refused), Refusal::Equivocation);
+    let known = agents.key_log(&key.agent_id()).unwrap();
+    assert!(known.equivocation().is_some());
+    // Neither of the two is in it.
+    assert_eq!(known.events().len(), 3);
+}
+
+/// A log of any length that is allowed is stored.
+#[test]
+fn the_longest_key_log_is_kept() {
+    let agents = Agents::new(Arc::new(MemoryStore::new()));
+    let (key, next) = (SecretKey::from_seed([7; 32]), SecretKey::from_seed([8; 32]));
+    let mut log = KeyLog::inception(&key, &next.public()).unwrap();
+    for n in 1..KEYLOG_EVENTS_MAX {
+        let mut seed = [9; 32];
+        seed[..8].copy_from_slice(&(n as u64).to_le_bytes());
+        let device = SecretKey::from_seed(seed).device_id();
+        log.add_device(&key, device, "d", START).unwrap();
+    }
+    let events = log.events().iter().map(|event| event.bytes().clone());
+    let events: Vec<Bytes> = events.collect();
+    agents.learn(&key.agent_id(), &events).unwrap();
+    let known = agents.key_log(&key.agent_id()).unwrap();
+    assert_eq!(known.events().len(), KEYLOG_EVENTS_MAX);
 }

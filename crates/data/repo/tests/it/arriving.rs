@@ -159,7 +159,7 @@ proptest! {
                 (Ok(()), outcome) => {
                     let id = outcome.unwrap();
                     let view = other.at(id).unwrap();
-                    let count = view.tree().iter().filter(|item| item.is_ok()).count();
+                    let count = view.tree().iter().flatten().count();
                     prop_assert_eq!(count, map.len());
                 }
                 (Err(refused), outcome) => {
