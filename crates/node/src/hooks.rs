@@ -1,30 +1,26 @@
 //! External hooks: programs in the home that see commits (HOOK-20 to HOOK-23).
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read as _, Seek as _, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::Command;
 use std::time::Duration;
 
 use allod_blocks::Store;
 use allod_repo::{Act, BranchName, PatchError, Proposal, SpaceId, begin_to_follow};
-use rustix::fs::MemfdFlags;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 
 use crate::node::{Node, names};
+use crate::program::{self, Ended};
 
 /// How long a hook may take unless said otherwise (HOOK-22): a test suite of a small space runs, and
 /// a session waits no longer than its silence.
 pub(crate) const HOOK_TIME: Duration = Duration::from_secs(30);
 
 /// What is kept of what a hook prints (HOOK-21), in bytes: more than a person reads.
-const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// Refusals of received commits that are remembered in words.
 const WORDS_MAX: usize = 16;
@@ -233,7 +229,7 @@ impl Hooks {
             .env("ALLOD_SPACE_ID", about.space.to_string())
             .env("ALLOD_BRANCH", about.branch.as_str())
             .env_remove("ALLOD_PASSPHRASE");
-        match ended(command, time, write) {
+        match program::run(command, time, OUTPUT_BYTES_MAX, write) {
             Ok(Ended { code: Some(0), .. }) => Ok(()),
             Ok(Ended {
                 late: true, words, ..
@@ -305,66 +301,6 @@ fn joined(what: String, words: &str) -> String {
     } else {
         format!("{what}: {words}")
     }
-}
-
-/// How a program ended.
-struct Ended {
-    code: Option<i32>,
-    late: bool,
-    /// What it printed, as far as it is kept.
-    words: String,
-}
-
-/// Runs a program in a process group of its own, which is killed when the time is up.
-fn ended(
-    mut command: Command,
-    time: Duration,
-    write: &mut dyn FnMut(&mut dyn Write) -> Result<(), PatchError>,
-) -> io::Result<Ended> {
-    // A file, not a pipe: whoever keeps it open keeps nobody waiting.
-    let mut output = File::from(rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC)?);
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
-        .process_group(0)
-        .spawn()?;
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let late = AtomicBool::new(false);
-    let (code, written) = std::thread::scope(|scope| {
-        let (alive, clock) = channel::<()>();
-        let late = &late;
-        scope.spawn(move || {
-            if clock.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
-                late.store(true, Ordering::SeqCst);
-                if let Some(group) = group {
-                    // It may have ended by itself at this moment.
-                    kill_process_group(group, Signal::KILL).ok();
-                }
-            }
-        });
-        let written = child.stdin.take().map_or(Ok(()), |stdin| {
-            let mut stdin = BufWriter::new(stdin);
-            write(&mut stdin).and_then(|()| Ok(stdin.flush()?))
-        });
-        let status = child.wait();
-        drop(alive);
-        (status, written)
-    });
-    match written {
-        // It need not read all of it.
-        Err(PatchError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => return Err(io::Error::other(error)),
-        Ok(()) => {}
-    }
-    output.rewind()?;
-    let mut words = Vec::new();
-    output.take(OUTPUT_BYTES_MAX).read_to_end(&mut words)?;
-    Ok(Ended {
-        code: code?.code(),
-        late: late.into_inner(),
-        words: String::from_utf8_lossy(&words).into_owned(),
-    })
 }
 
 impl Node {

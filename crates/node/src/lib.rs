@@ -26,6 +26,7 @@ mod hooks;
 mod net;
 mod node;
 mod peers;
+mod program;
 
 pub use crate::clock::{now_ms, utc};
 pub use crate::error::NodeError;

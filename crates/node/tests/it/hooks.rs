@@ -144,6 +144,36 @@ fn a_hook_that_hangs_is_ended_with_all_that_it_began() {
 }
 
 #[test]
+fn what_a_hook_leaves_behind_or_prints_without_end_holds_nothing_up() {
+    let home = Home::with_space();
+    home.run(&["put", "large", &"x".repeat(100_000)]).ok();
+    home.run(&["put", "a", "1"]).ok();
+    // In a session of its own, with both pipes open; the hook has read nothing of its input.
+    let leaves = "exec 3<&0; setsid sleep 60 0<&3 & echo 'not this'; exit 4";
+    hook(&home, "pre-commit", leaves);
+    let started = Instant::now();
+    let words = ["ended with 4", "not this"];
+    home.run(&["commit", "-m", "x"]).fails(1, &words);
+    assert!(started.elapsed() < Duration::from_secs(20));
+    hook(&home, "pre-commit", &leaves.replace("exit 4", "exit 0"));
+    home.run(&["commit", "-m", "x"]).ok();
+    assert!(started.elapsed() < Duration::from_secs(40));
+
+    home.run(&["put", "a", "2"]).ok();
+    hook(&home, "pre-commit", "cat > /dev/null; yes 'on and on'");
+    let mut command = home.command(&["commit", "-m", "x"]);
+    let output = command.env("ALLOD_HOOK_SECONDS", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("longer than 1 s: on and on"));
+    assert!(
+        (64 * 1024..70 * 1024).contains(&words.len()),
+        "{}",
+        words.len()
+    );
+}
+
+#[test]
 fn a_post_commit_hook_hears_of_each_commit_and_is_given_up_at_last() {
     let home = Home::with_space();
     let told = home.file("told");
