@@ -35,6 +35,15 @@ pub enum NodeError {
     /// The keys could not be unlocked.
     #[error("the keys cannot be unlocked: {0}")]
     Keystore(#[from] KeystoreError),
+    /// A key file is not fit to be one.
+    #[error("the key file {0} {1}")]
+    KeyFile(PathBuf, &'static str),
+    /// A ticket leads to this very node.
+    #[error("this ticket was made here, and leads to this node")]
+    OwnTicket,
+    /// A space that is here is to get another name.
+    #[error("the space is here already, under the name {0:?}")]
+    HasName(String),
     /// Nobody can be asked for the passphrase.
     #[error("the keys are locked; set ALLOD_PASSPHRASE or run the command in a terminal")]
     NoPassphrase,
@@ -57,7 +66,7 @@ pub enum NodeError {
     #[error("no space yet; make one with `allod space new NAME` or join one with a ticket")]
     NoCurrentSpace,
     /// The name is taken.
-    #[error("there is a space named {0:?} already; choose another name with --as")]
+    #[error("there is a space named {0:?} already; choose another name")]
     NameTaken(String),
     /// Nothing is known of such a peer.
     #[error("no peer {0:?} is known for this space; `allod peers` shows them")]

@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ use crate::error::NodeError;
 
 /// The version of `config.json`.
 const CONFIG_VERSION: u32 = 2;
+
+/// The shortest secret that a key file may hold, in bytes: 128 bits, if they are random.
+const KEY_FILE_BYTES_MIN: usize = 16;
 
 /// The engine that keeps the store.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -245,9 +248,21 @@ impl HomeConfig {
 
 /// Reads the secret in a key file.
 pub fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, NodeError> {
-    fs::read(path)
+    let secret = fs::read(path)
         .map(Zeroizing::new)
-        .map_err(NodeError::file(path))
+        .map_err(NodeError::file(path))?;
+    let mode = fs::metadata(path).map_err(NodeError::file(path))?.mode();
+    let fault = if secret.len() < KEY_FILE_BYTES_MIN {
+        Some("is too short for a secret: a key file has 16 bytes or more")
+    } else if mode & 0o077 != 0 {
+        Some("can be read by others; `chmod 600` it")
+    } else {
+        None
+    };
+    match fault {
+        Some(fault) => Err(NodeError::KeyFile(path.to_owned(), fault)),
+        None => Ok(secret),
+    }
 }
 
 /// Makes a key file with 32 random bytes, or reads the one that is there.
@@ -267,13 +282,21 @@ pub fn random<const N: usize>() -> Result<[u8; N], NodeError> {
     Ok(bytes)
 }
 
+/// A new file in the directory of `path`, to be written and renamed to it.
+pub fn beside(path: &Path, mode: u32) -> Result<(File, PathBuf), NodeError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{:016x}.part", u64::from_le_bytes(random()?)));
+    let temporary = path.with_file_name(name);
+    let mut options = OpenOptions::new();
+    let file = options.create_new(true).write(true).mode(mode);
+    let file = file.open(&temporary).map_err(NodeError::file(&temporary))?;
+    Ok((file, temporary))
+}
+
 /// Writes a file of mode 0600 whole or not at all, durably.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
-    let temporary = path.with_extension("tmp");
-    let write = || -> std::io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o600);
-        let mut file = options.open(&temporary)?;
+    let (mut file, temporary) = beside(path, 0o600)?;
+    let mut write = || -> std::io::Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -282,5 +305,10 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
             _ => Ok(()),
         }
     };
-    write().map_err(NodeError::file(path))
+    let written = write();
+    if written.is_err() {
+        // Half a file helps nobody; that it cannot be removed either changes nothing.
+        fs::remove_file(&temporary).ok();
+    }
+    written.map_err(NodeError::file(path))
 }

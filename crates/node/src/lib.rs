@@ -32,7 +32,7 @@ pub use crate::clock::{now_ms, utc};
 pub use crate::error::NodeError;
 pub use crate::follow::HookProgress;
 pub use crate::home::{
-    Home, HomeConfig, HomeLock, KeySource, StoreKind, make_key_file, random, read_key_file,
+    Home, HomeConfig, HomeLock, KeySource, StoreKind, beside, make_key_file, random, read_key_file,
 };
 pub use crate::hooks::{HookFile, HookKind};
 pub use crate::net::SyncReport;

@@ -92,8 +92,17 @@ impl Node {
         ticket: &Ticket,
         name: Option<&str>,
     ) -> Result<Repo, NodeError> {
-        if let Some(name) = name {
-            self.check_free(name)?;
+        if ticket.device == self.device()? {
+            return Err(NodeError::OwnTicket);
+        }
+        let spaces = self.spaces()?;
+        let here = spaces.iter().find(|(_, id)| *id == ticket.space);
+        match (name, here.map(|(name, _)| name)) {
+            (Some(name), Some(known)) if name != known => {
+                return Err(NodeError::HasName(known.clone()));
+            }
+            (Some(name), None) => self.check_free(name)?,
+            _ => {}
         }
         let connection = dial(endpoint, ticket.device, &ticket.addrs).await?;
         let log = self.agents().key_log(&self.agent()?)?;

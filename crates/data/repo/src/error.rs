@@ -34,6 +34,9 @@ pub enum RepoError {
     /// No such commit here. Blame: the caller.
     #[error("no commit {0} in this space")]
     NoCommit(CommitId),
+    /// What was named as the main line of a commit is none of its parents. Blame: the caller.
+    #[error("{0} is no parent of that commit")]
+    NotAParent(CommitId),
     /// The branch exists already. Blame: the caller.
     #[error("branch {0} exists already")]
     BranchExists(BranchName),

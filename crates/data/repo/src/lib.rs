@@ -95,7 +95,7 @@ pub use crate::patch::{
     PATCH_BYTES_MAX, PATCH_CHANGES_MAX, PATCH_LINE_BYTES_MAX, Patch, PatchError, write_patch,
 };
 pub use crate::pattern::{BadPattern, Pattern};
-pub use crate::pending::{RULES_MAX, Replay, Task, UnderWay};
+pub use crate::pending::{Applied, RULES_MAX, Replay, Task, UnderWay};
 pub use crate::pick::REPLAY_MAX;
 pub use crate::pins::{pin, pins, unpin};
 pub use crate::plan::{KEYS_LISTED, Keys};

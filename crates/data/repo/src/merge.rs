@@ -147,13 +147,13 @@ impl Repo {
         let heads = self.heads(branch)?;
         match &task.task {
             Task::Merge(theirs) => self.merge_sides(&heads, &theirs.iter().copied().collect()),
-            Task::Pick(commit) => self.pick_sides(&heads, *commit, false),
-            Task::Revert(commit) => self.pick_sides(&heads, *commit, true),
+            Task::Pick(applied) => self.pick_sides(&heads, *applied, false),
+            Task::Revert(applied) => self.pick_sides(&heads, *applied, true),
             Task::Replay(replay) => {
                 let at = replay.at.iter().copied().collect();
                 let next = replay.todo.first().copied();
                 let next = next.ok_or(RepoError::Damaged("a replay waits for nothing"))?;
-                self.pick_sides(&at, next, false)
+                self.pick_sides(&at, next.into(), false)
             }
         }
     }
@@ -190,6 +190,7 @@ impl Repo {
             task,
             heads: self.heads(branch)?.into_iter().collect(),
             message: None,
+            resolutions: 0,
             rules: rules
                 .map(|(pattern, strategy)| (pattern.to_string(), strategy.to_string()))
                 .collect(),
@@ -238,13 +239,18 @@ impl Repo {
 }
 
 impl Job<'_> {
-    fn merge(self, fast_forward: FastForward, allow_unrelated: bool) -> Result<Outcome, RepoError> {
+    fn merge(
+        mut self,
+        fast_forward: FastForward,
+        allow_unrelated: bool,
+    ) -> Result<Outcome, RepoError> {
         let Task::Merge(theirs) = &self.task.task else {
             return Err(RepoError::Damaged("what is under way is no merge"));
         };
         let theirs: Heads = theirs.iter().copied().collect();
         self.repo.check_meta(self.branch, &theirs)?;
         for _ in 0..TRIES {
+            self.read_again()?;
             let (raw, heads) = self.repo.read_heads(self.branch)?;
             if self.repo.has_all(&heads, &theirs)? {
                 return self.nothing();
@@ -293,6 +299,14 @@ impl Job<'_> {
             }
         }
         Err(RepoError::Contended(self.branch.clone()))
+    }
+
+    /// Reads what is stored of the task, as far as it is: it may have been resolved further.
+    pub(crate) fn read_again(&mut self) -> Result<(), RepoError> {
+        if self.stored.raw.is_some() {
+            (self.task, self.stored) = self.repo.task_of(self.branch)?;
+        }
+        Ok(())
     }
 
     /// Ends the task without a change.

@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _, Write};
 
-use allod_blocks::{Batch, Block, Cid, Codec};
+use allod_blocks::{Batch, Block, Cid, Codec, Expect};
 use bytes::Bytes;
 use multibase::Base;
 use serde_json::value::RawValue;
 
 use crate::diff::{Difference, Differences, state};
 use crate::entry::{
-    KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX, is_value_link,
+    Entry, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX, is_value_link,
 };
 use crate::error::RepoError;
 use crate::ids::BranchName;
 use crate::json::Fields;
+use crate::layout;
 use crate::plan::KEYS_LISTED;
 use crate::repo::Repo;
 use crate::view::{Span, View};
 use crate::work::Edit;
+use crate::write::{Entries, TRIES};
 
 /// The longest line, in bytes (PATCH, "Limits"): two values of 1 MiB of which each byte is escaped
 /// with six, and the rest of the line.
@@ -309,31 +311,39 @@ impl Repo {
     ) -> Result<u64, PatchError> {
         // Blocks that nothing refers to yet stay until the edits are staged.
         let _hold = self.store().uses().hold();
-        loop {
+        for _ in 0..TRIES {
+            let (raw, _) = self.read_heads(branch)?;
             let working = self.working(branch)?;
             self.check_patch_on(&working, patch)?;
+            let mut blocks = Batch::new();
+            for (cid, bytes) in &patch.blocks {
+                let block = Block::verify(*cid, bytes.clone());
+                blocks.put(block.map_err(|_error| RepoError::Missing(*cid))?);
+            }
+            let _outcome = self.store().commit(blocks).map_err(RepoError::from)?;
             let mut batch = Batch::new();
-            let mut edits = Vec::new();
+            let head = layout::head(self.id(), branch);
+            batch.set_ref(head, Expect::read(raw.clone()), raw);
+            let mut entries = Entries::new();
             for change in &patch.changes {
-                let edit = match &change.after {
+                let (state, block) = self.state_of_edit(match &change.after {
                     State::Tombstone => Edit::Delete,
                     State::Value(value) => Edit::Put(value.clone()),
-                    State::Link(cid) => {
-                        if let Some(bytes) = patch.blocks.get(cid) {
-                            let block = Block::verify(*cid, bytes.clone());
-                            batch.put(block.map_err(|_error| RepoError::Missing(*cid))?);
-                        }
-                        Edit::Link(*cid)
-                    }
-                };
-                edits.push((change.key.clone(), edit));
+                    State::Link(cid) => Edit::Link(*cid),
+                })?;
+                if let Some(block) = block {
+                    batch.put(block);
+                }
+                let stamp = self.tick(now_ms);
+                entries.insert(change.key.clone(), Entry { stamp, state }.encode());
             }
-            let _outcome = self.store().commit(batch).map_err(RepoError::from)?;
-            // Staged anew meanwhile: look again.
-            if self.stage_if(branch, edits, working.staged(), now_ms)? {
+            // Committed or staged anew meanwhile: look again.
+            let staged = working.staged().cloned().unwrap_or_default();
+            if self.stage_over(branch, &staged, entries.keys(), &entries, batch)? {
                 return Ok(patch.changes.len() as u64);
             }
         }
+        Err(RepoError::Contended(branch.clone()).into())
     }
 
     fn check_patch_on(&self, working: &View, patch: &Patch) -> Result<(), PatchError> {

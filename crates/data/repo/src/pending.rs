@@ -33,9 +33,9 @@ pub enum Task {
     /// These commits are merged into it.
     Merge(Vec<CommitId>),
     /// This commit is applied to it.
-    Pick(CommitId),
+    Pick(Applied),
     /// This commit is undone on it.
-    Revert(CommitId),
+    Revert(Applied),
     /// Its commits are replayed elsewhere.
     Replay(Replay),
 }
@@ -48,6 +48,23 @@ impl Task {
             Self::Revert(_) => Act::Revert,
             Self::Replay(_) => Act::Replay,
         }
+    }
+}
+
+/// A commit that is applied or undone (MERGE-20).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applied {
+    /// The commit.
+    pub commit: CommitId,
+    /// The parent that its difference leads from; the join of all parents if none is named.
+    pub mainline: Option<CommitId>,
+}
+
+impl From<CommitId> for Applied {
+    fn from(commit: CommitId) -> Self {
+        let mainline = None;
+        Self { commit, mainline }
     }
 }
 
@@ -73,6 +90,9 @@ pub struct UnderWay {
     pub heads: Vec<CommitId>,
     /// The message of the commit, if one was given.
     pub message: Option<String>,
+    /// How many times a conflict of it was resolved, so that each makes another record: who ends
+    /// the task has seen all that was decided.
+    pub(crate) resolutions: u64,
     /// The rules that were given, as pattern and strategy.
     pub rules: Vec<(String, String)>,
 }
@@ -201,12 +221,17 @@ impl Repo {
         stored: &Stored,
         (key, resolved, block): (&[u8], &Resolved, Option<Block>),
     ) -> Result<bool, RepoError> {
+        let Some(raw) = &stored.raw else {
+            return Ok(false);
+        };
+        let mut record = decode(raw)?;
+        record.resolutions += 1;
         let mut batch = Batch::new();
         if let Some(block) = block {
             batch.put(block);
         }
         let task = layout::merge(self.id(), branch);
-        batch.set_ref(task, Expect::read(stored.raw.clone()), stored.raw.clone());
+        batch.set_ref(task, Expect::Value(raw.clone()), Some(record.encode()?));
         let value = canonical::encode(resolved)
             .map_err(|_error| RepoError::Damaged("a resolution does not encode"))?;
         let name = layout::resolution(self.id(), branch, key);

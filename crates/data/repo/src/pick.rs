@@ -7,7 +7,7 @@ use crate::error::RepoError;
 use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
 use crate::merge::{Done, Job, Outcome};
-use crate::pending::{Replay, Task};
+use crate::pending::{Applied, Replay, Task};
 use crate::plan::{Plan, Sides};
 use crate::repo::{Author, Heads, Repo};
 use crate::resolve::Resolving;
@@ -20,31 +20,36 @@ pub const REPLAY_MAX: usize = 512;
 impl Repo {
     /// Applies to a branch what a commit changed (MERGE-20), as a commit of `author`.
     ///
+    /// Of a merge that is what it decided, or, with a main line, what it brought there.
     /// Conflicts are as in [`merge`](Self::merge). [`Outcome::Nothing`] if the branch has it all.
+    /// [`RepoError::NotAParent`] if the main line is none of its parents.
     pub fn cherry_pick(
         &self,
         branch: &BranchName,
-        commit: CommitId,
+        commit: impl Into<Applied>,
         author: Author<'_>,
         resolving: Resolving<'_>,
         now_ms: u64,
     ) -> Result<Outcome, RepoError> {
-        self.check_meta(branch, &Heads::from([commit]))?;
-        self.begin_job(branch, Task::Pick(commit), author, resolving, now_ms)?
+        let applied = commit.into();
+        self.check_meta(branch, &Heads::from([applied.commit]))?;
+        self.begin_job(branch, Task::Pick(applied), author, resolving, now_ms)?
             .apply()
     }
 
-    /// Undoes on a branch what a commit changed, where nobody changed it since (MERGE-20).
+    /// Undoes on a branch what a commit changed, where nobody changed it since (MERGE-20). What
+    /// that is and how it fails is as with [`cherry_pick`](Self::cherry_pick).
     pub fn revert(
         &self,
         branch: &BranchName,
-        commit: CommitId,
+        commit: impl Into<Applied>,
         author: Author<'_>,
         resolving: Resolving<'_>,
         now_ms: u64,
     ) -> Result<Outcome, RepoError> {
-        self.check_meta(branch, &Heads::from([commit]))?;
-        self.begin_job(branch, Task::Revert(commit), author, resolving, now_ms)?
+        let applied = commit.into();
+        self.check_meta(branch, &Heads::from([applied.commit]))?;
+        self.begin_job(branch, Task::Revert(applied), author, resolving, now_ms)?
             .apply()
     }
 
@@ -124,11 +129,18 @@ impl Repo {
     pub(crate) fn pick_sides(
         &self,
         heads: &Heads,
-        commit: CommitId,
+        Applied { commit, mainline }: Applied,
         undo: bool,
     ) -> Result<Sides, RepoError> {
         let said = self.commit(commit)?;
-        let before = self.joined(&parents(said.payload()))?.0;
+        let mut from = parents(said.payload());
+        if let Some(parent) = mainline {
+            if !from.contains(&parent) {
+                return Err(RepoError::NotAParent(parent));
+            }
+            from = Heads::from([parent]);
+        }
+        let before = self.joined(&from)?.0;
         let after = self.tree(said.payload().tree)?;
         let (base, theirs) = if undo {
             (after, before)
@@ -146,12 +158,13 @@ impl Repo {
 }
 
 impl Job<'_> {
-    pub(crate) fn apply(self) -> Result<Outcome, RepoError> {
-        let (commit, undo) = match self.task.task {
-            Task::Pick(commit) => (commit, false),
-            Task::Revert(commit) => (commit, true),
+    pub(crate) fn apply(mut self) -> Result<Outcome, RepoError> {
+        let (applied, undo) = match self.task.task {
+            Task::Pick(applied) => (applied, false),
+            Task::Revert(applied) => (applied, true),
             _ => return Err(RepoError::Damaged("what is under way is no pick")),
         };
+        let commit = applied.commit;
         let original = self.repo.commit(commit)?;
         let original = &original.payload().message;
         let message = if undo {
@@ -164,8 +177,9 @@ impl Job<'_> {
             with_trailer(original, &format!("(cherry picked from commit {commit})"))
         };
         for _ in 0..TRIES {
+            self.read_again()?;
             let (raw, heads) = self.repo.read_heads(self.branch)?;
-            let plan = self.plan(&self.repo.pick_sides(&heads, commit, undo)?)?;
+            let plan = self.plan(&self.repo.pick_sides(&heads, applied, undo)?)?;
             if plan.open_count > 0 {
                 return self.stop(plan, &heads, Some(commit));
             }
@@ -196,7 +210,7 @@ impl Job<'_> {
                 return self.finish(done);
             };
             let at: Heads = replay.at.iter().copied().collect();
-            let plan = self.plan(&self.repo.pick_sides(&at, commit, false)?)?;
+            let plan = self.plan(&self.repo.pick_sides(&at, commit.into(), false)?)?;
             if plan.open_count > 0 {
                 let heads = self.repo.heads(self.branch)?;
                 return self.stop(plan, &heads, Some(commit));

@@ -119,18 +119,6 @@ impl Repo {
         now_ms: u64,
     ) -> Result<(), RepoError> {
         let _timing = self.timing(Verb::Stage);
-        self.stage_if(branch, edits, None, now_ms).map(|_staged| ())
-    }
-
-    /// Stages edits; with `seen`, only if that is what is staged until then. Returns whether it
-    /// was.
-    pub(crate) fn stage_if(
-        &self,
-        branch: &BranchName,
-        edits: impl IntoIterator<Item = (Bytes, Edit)>,
-        seen: Option<&Arc<Staged>>,
-        now_ms: u64,
-    ) -> Result<bool, RepoError> {
         self.staged(branch)?;
         let _hold = self.inner.store.uses().hold();
         let mut batch = Batch::new();
@@ -155,14 +143,11 @@ impl Repo {
         }
         // The lock is held over the write, so that memory and disk agree on what is staged.
         let mut staged = lock(&self.inner.staged);
+        let _outcome = self.inner.store.commit(batch)?;
         let current = staged.entry(branch.clone()).or_default();
         // What somebody still holds is never changed in place.
-        if seen.is_some_and(|seen| !Arc::ptr_eq(seen, current)) {
-            return Ok(false);
-        }
-        let _outcome = self.inner.store.commit(batch)?;
         Arc::make_mut(current).edits.extend(entries);
-        Ok(true)
+        Ok(())
     }
 
     /// The state that an edit gives its key, and the block that it needs, if any.

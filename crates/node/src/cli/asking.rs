@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
-use crate::cli::history::{heads_of, one_commit, state_text, who};
+use crate::cli::history::{heads_of, one_commit, state_text, state_value, who};
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
 
@@ -56,7 +56,7 @@ fn print(node: &Node, blame: &Blame, io: &mut Io<'_>) -> Result<()> {
     let time = allod::utc(blame.entry.stamp.millis());
     let value = json!({
         "key": key,
-        "value": blame.entry.is_live().then_some(&state),
+        "value": state_value(node.store().as_ref(), &blame.entry.state),
         "commit": blame.id.to_string(),
         "author": blame.author().to_string(),
         "device": blame.device().to_string(),
@@ -119,7 +119,10 @@ fn answer(node: &Node, repo: &Repo, search: &Bisect, tests: u64, io: &mut Io<'_>
         });
     }
     if search.is_empty() {
-        bail!("the verdicts contradict each other: every commit is good");
+        bail!(
+            "nothing is open: by these verdicts every commit is good, so they contradict each other, or \
+             GOOD has all that BAD has"
+        );
     }
     let found: Vec<CommitId> = search.suspects().collect();
     let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -196,6 +199,8 @@ pub(crate) fn bisect_with(
         if let Some(space) = space {
             test.env("ALLOD_SPACE", space);
         }
+        // What it prints is no answer of ours.
+        test.stdout(std::io::stderr());
         let status = test.status().with_context(|| program.clone())?;
         tests += 1;
         let verdict = match status.code() {

@@ -24,7 +24,9 @@ pub(crate) fn conflict_row(
 ) -> Value {
     let side = |entry: &Option<Entry>| {
         let entry = entry.as_ref();
-        entry.map_or(Value::Null, |entry| state_value(repo, &entry.state))
+        entry.map_or(Value::Null, |entry| {
+            state_value(repo.store().as_ref(), &entry.state)
+        })
     };
     json!({
         "kind": "merge",
@@ -35,7 +37,7 @@ pub(crate) fn conflict_row(
         "note": conflict.note,
         "resolved": resolved.map(|state| match state {
             State::Tombstone => json!({ "deleted": true }),
-            state => state_value(repo, state),
+            state => state_value(repo.store().as_ref(), state),
         }),
     })
 }
@@ -123,8 +125,8 @@ fn put_aside(repo: &Repo, conflict: &Conflict, io: &mut Io<'_>) -> Result<()> {
     let value = json!({
         "kind": "join",
         "key": key_text(&conflict.key),
-        "kept": state_value(repo, kept),
-        "aside": state_value(repo, aside),
+        "kept": state_value(repo.store().as_ref(), kept),
+        "aside": state_value(repo.store().as_ref(), aside),
         "aside_time": allod::utc(conflict.aside.stamp.millis()),
         "met": conflict.met.to_string(),
     });

@@ -1,7 +1,7 @@
 //! `commit`, `status`, `show`, `diff`, `branch`, `switch` and `check`.
 
 use allod::{Node, Position};
-use allod_blocks::{Block, Codec};
+use allod_blocks::{Block, Codec, Store};
 use allod_identity::AgentId;
 use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View};
 use anyhow::{Context as _, Result, bail};
@@ -173,7 +173,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
             .iter()
             .map(|(key, entry)| {
                 let entry = Entry::decode(entry)?;
-                Ok(json!({ "key": key_text(key), "state": state_text(&entry.state) }))
+                Ok(json!({ "key": key_text(key), "value": state_value(repo.store().as_ref(), &entry.state) }))
             })
             .collect();
         value["changes"] = rows?.into();
@@ -225,13 +225,13 @@ pub(crate) fn state_text(state: &State) -> String {
 
 /// The whole of a state for programs: text as it is, other bytes in base64, a file by its name, and
 /// nothing for what was deleted.
-pub(crate) fn state_value(repo: &Repo, state: &State) -> Value {
+pub(crate) fn state_value(store: &dyn Store, state: &State) -> Value {
     let bytes = match state {
         State::Tombstone => return Value::Null,
         State::Value(value) => Some(value.clone()),
         State::Link(cid) if cid.codec() == Codec::Raw.code() => {
             // What is not here, or damaged, is named all the same.
-            let block = repo.store().get(cid).ok().flatten();
+            let block = store.get(cid).ok().flatten();
             block.map(Block::into_bytes)
         }
         State::Link(_) => None,
@@ -335,6 +335,9 @@ pub(crate) fn switch(
             .parse()
             .map_err(|error| Usage(format!("{name:?}: {error}")))?;
         if repo.heads(&branch)?.is_empty() && branch != BranchName::main() {
+            if repo.find(name).is_ok_and(|found| !found.is_empty()) {
+                bail!("{name} is a commit and no branch; `allod switch --detach {name}` shows it");
+            }
             bail!("no branch {branch}; make it with `allod switch -c {branch}`");
         }
         Position::Branch(branch)

@@ -133,7 +133,7 @@ pub(crate) fn check_outside() -> Result<()> {
     match std::env::var("ALLOD_HOOK") {
         Err(_) => Ok(()),
         Ok(hook) => Err(Usage(format!(
-            "a {hook} hook may read, and stage, but not commit or sync: it would be asked about its own work"
+            "a {hook} hook may not commit or sync: it would be asked about its own work"
         ))
         .into()),
     }

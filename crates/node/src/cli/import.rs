@@ -1,5 +1,6 @@
 //! `import`: rows and files become staged values, all of them or none.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -8,11 +9,14 @@ use allod::Node;
 use allod_repo::Edit;
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::cli::Usage;
 use crate::cli::args::Import;
 use crate::cli::io::{Io, count};
+use crate::cli::keys::key_text;
 use crate::cli::values::{branch, edit_from};
 
 type Edits = Vec<(Bytes, Edit)>;
@@ -40,7 +44,7 @@ pub(crate) fn import(
     if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
         bail!(
             "the key {} appears twice; nothing was imported",
-            pair[0].escape_ascii()
+            key_text(pair[0])
         );
     }
     let rows = edits.len() as u64;
@@ -69,16 +73,21 @@ fn read_rows(path: &Path, options: &Import, edits: &mut Edits, io: &mut Io<'_>) 
             for (number, row) in
                 (1..).zip(serde_json::Deserializer::from_reader(&mut input).into_iter())
             {
-                let row: Value = row.with_context(|| format!("row {number} is no JSON"))?;
+                let row: Box<RawValue> = row.with_context(|| format!("row {number} is no JSON"))?;
                 edits.push(row_edit(&row, number, options)?);
             }
             Ok(())
         }
         Some("json") => {
-            let rows: Value = serde_json::from_reader(&mut input).context("not JSON")?;
-            let Value::Array(rows) = rows else {
-                bail!("a JSON file to import is an array")
-            };
+            let rows: Vec<Box<RawValue>> =
+                serde_json::from_reader(&mut input).map_err(|error| {
+                    let what = if error.is_data() {
+                        "a JSON file to import is an array"
+                    } else {
+                        "not JSON"
+                    };
+                    anyhow::Error::new(error).context(what)
+                })?;
             for (number, row) in (1..).zip(&rows) {
                 edits.push(row_edit(row, number, options)?);
             }
@@ -98,6 +107,11 @@ fn read_csv(
 ) -> Result<()> {
     let mut reader = csv::Reader::from_reader(input);
     let header = reader.headers()?.clone();
+    let mut names: Vec<&str> = header.iter().collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        bail!("two columns are named {:?}", pair[0]);
+    }
     for (number, record) in (1..).zip(reader.into_records()) {
         let record = record.map_err(|error| match error.kind() {
             csv::ErrorKind::UnequalLengths {
@@ -106,25 +120,31 @@ fn read_csv(
             _ => anyhow::anyhow!("row {number}: {error}"),
         })?;
         let fields = header.iter().zip(record.iter());
-        let row: serde_json::Map<String, Value> = fields
+        let row: serde_json::Map<String, serde_json::Value> = fields
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
-        edits.push(row_edit(&Value::Object(row), number, options)?);
+        let row = serde_json::value::to_raw_value(&row)?;
+        edits.push(row_edit(&row, number, options)?);
         progress(record.position().map_or(0, csv::Position::byte));
     }
     Ok(())
 }
 
-fn row_edit(row: &Value, number: u64, options: &Import) -> Result<(Bytes, Edit)> {
-    let field = row.get(&options.key).with_context(|| {
+/// A row becomes a value as it is written, but for white space: numbers keep their digits.
+fn row_edit(row: &RawValue, number: u64, options: &Import) -> Result<(Bytes, Edit)> {
+    let mut row_json = serde_json::Deserializer::from_str(row.get());
+    let found = row_json
+        .deserialize_map(KeyField(&options.key))
+        .with_context(|| format!("row {number}"))?;
+    let field = found.with_context(|| {
         format!(
             "row {number} has no field {:?}; name another with --key",
             options.key
         )
     })?;
-    let key = match field {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
+    let key = match field.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(field.get())?,
+        Some(b'-' | b'0'..=b'9') => field.get().to_owned(),
         _ => bail!(
             "row {number}: the field {:?} is neither text nor a number",
             options.key
@@ -134,7 +154,50 @@ fn row_edit(row: &Value, number: u64, options: &Import) -> Result<(Bytes, Edit)>
         bail!("row {number}: the field {:?} is empty", options.key);
     }
     let key = format!("{}{key}", options.prefix);
-    Ok((key.into(), Edit::Put(row.to_string().into())))
+    Ok((key.into(), Edit::Put(compact(row.get()).into())))
+}
+
+/// Finds the field that is the key of a row, in which no name may be twice.
+struct KeyField<'a>(&'a str);
+
+impl<'de> Visitor<'de> for KeyField<'_> {
+    type Value = Option<Box<RawValue>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut names = BTreeSet::new();
+        let mut found = None;
+        while let Some(name) = map.next_key::<String>()? {
+            let value: Box<RawValue> = map.next_value()?;
+            if name == self.0 {
+                found = Some(value);
+            }
+            if let Some(name) = names.replace(name) {
+                let twice = format!("two fields are named {name:?}");
+                return Err(serde::de::Error::custom(twice));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// JSON without the white space between its tokens.
+fn compact(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    json.chars()
+        .filter(|letter| {
+            let keep = in_text || !letter.is_ascii_whitespace();
+            match letter {
+                '"' if !escaped => in_text = !in_text,
+                _ => {}
+            }
+            escaped = in_text && *letter == '\\' && !escaped;
+            keep
+        })
+        .collect()
 }
 
 /// Each file of a directory becomes a value under its path in it. Links are not followed.
@@ -185,5 +248,16 @@ impl<R: Read> Read for Counting<R> {
         let read = self.input.read(buffer)?;
         self.bytes += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_white_space_between_tokens_goes() {
+        let json = r#" { "a b" : [ 1.50 , "c \" d \\" ] , "e" : " " } "#;
+        assert_eq!(compact(json), r#"{"a b":[1.50,"c \" d \\"],"e":" "}"#);
     }
 }

@@ -1,6 +1,6 @@
 //! What can be said about merges and single commits.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use crate::cli::hooks::Verify;
 
@@ -67,6 +67,9 @@ pub(crate) struct Pick {
     /// The commit
     #[arg(required_unless_present = "waiting", conflicts_with = "waiting")]
     pub(crate) commit: Option<String>,
+    /// Of a merge: what it changed as seen from this parent
+    #[arg(long, value_name = "PARENT", conflicts_with = "waiting")]
+    pub(crate) mainline: Option<String>,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
     #[command(flatten)]
@@ -109,20 +112,21 @@ pub(crate) struct Rebase {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("side").args(["ours", "theirs", "value", "delete"]).required(true)))]
 pub(crate) struct Resolve {
     /// The key
     pub(crate) key: String,
     /// For this branch
-    #[arg(long, group = "side")]
+    #[arg(long)]
     pub(crate) ours: bool,
     /// For what comes in
-    #[arg(long, group = "side")]
+    #[arg(long)]
     pub(crate) theirs: bool,
     /// For another value; `-` reads standard input
-    #[arg(long, group = "side", value_name = "VALUE", required_unless_present_any = ["ours", "theirs", "delete"])]
+    #[arg(long, value_name = "VALUE")]
     pub(crate) value: Option<String>,
     /// For no value
-    #[arg(long, group = "side")]
+    #[arg(long)]
     pub(crate) delete: bool,
     /// Of a branch other than the current one
     #[arg(long, value_name = "BRANCH")]

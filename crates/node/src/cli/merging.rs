@@ -2,15 +2,15 @@
 
 use allod::Node;
 use allod_repo::{
-    BranchName, CommitId, Done, FastForward, Keys, MergeOptions, Outcome, Pattern, Repo, Resolving,
-    Rule, Stopped, Strategy, Task, UnderWay,
+    Applied, BranchName, CommitId, Done, FastForward, Keys, MergeOptions, Outcome, Pattern, Repo,
+    Resolving, Rule, Stopped, Strategy, Task, UnderWay,
 };
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::conflicts::{conflict_row, conflict_text};
-use crate::cli::history::{heads_at, one_commit};
+use crate::cli::history::{heads_at, one_commit, who};
 use crate::cli::io::{Io, count};
 use crate::cli::keys::key_text;
 use crate::cli::merge_args::{Decide, Merge, MergeTypes, Pick, Rebase, Waiting};
@@ -133,23 +133,44 @@ pub(crate) fn pick(
         );
     };
     let commit = one_commit(&repo, commit)?;
+    let mainline = options.mainline.as_deref();
+    let mainline = mainline
+        .map(|parent| one_commit(&repo, parent))
+        .transpose()?;
+    if mainline.is_none() {
+        check_single(node, &repo, commit)?;
+    }
+    let applied = Applied { commit, mainline };
     let rules = options.decide.rules()?;
     let (author, now) = (node.author()?, allod::now_ms());
     let outcome = if undo {
-        repo.revert(&branch, commit, author, resolving(&rules), now)?
+        repo.revert(&branch, applied, author, resolving(&rules), now)?
     } else {
-        repo.cherry_pick(&branch, commit, author, resolving(&rules), now)?
+        repo.cherry_pick(&branch, applied, author, resolving(&rules), now)?
     };
-    if outcome == Outcome::Nothing && repo.commit(commit)?.payload().parents.len() > 1 {
-        let text = format!(
-            "{} is a merge, and what it decided itself changes nothing here; name the commits that it \
-             brought, `allod log {}` shows them",
-            commit.short(),
-            commit.short()
-        );
-        return Err(Usage(text).into());
-    }
     tell(node, &repo, &branch, outcome, io)
+}
+
+/// A merge is applied as seen from one of its parents, which only the user can choose.
+fn check_single(node: &Node, repo: &Repo, commit: CommitId) -> Result<()> {
+    let merge = repo.commit(commit)?;
+    let parents = &merge.payload().parents;
+    if parents.len() < 2 {
+        return Ok(());
+    }
+    let mut text = format!(
+        "{} is a merge; say from which of its parents its changes are seen, with --mainline:",
+        commit.short()
+    );
+    for id in parents {
+        let parent = repo.commit(*id)?;
+        let said = parent.payload();
+        let message = said.message.lines().next().unwrap_or_default();
+        let who = who(node, &said.author);
+        let (id, branch) = (id.short(), &said.branch);
+        text.push_str(&format!("\n  {id}  {branch}  {who}  {message}"));
+    }
+    Err(Usage(text).into())
 }
 
 pub(crate) fn rebase(
@@ -246,8 +267,8 @@ fn check_verb(repo: &Repo, branch: &BranchName, verb: &str) -> Result<()> {
 pub(crate) fn task_text(under_way: &UnderWay) -> String {
     match &under_way.task {
         Task::Merge(theirs) => format!("merge of {}", short(theirs)),
-        Task::Pick(commit) => format!("cherry-pick of {}", commit.short()),
-        Task::Revert(commit) => format!("revert of {}", commit.short()),
+        Task::Pick(applied) => format!("cherry-pick of {}", applied.commit.short()),
+        Task::Revert(applied) => format!("revert of {}", applied.commit.short()),
         Task::Replay(replay) => format!("rebase with {} commits left", replay.todo.len()),
         _ => "something newer".to_owned(),
     }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use allod::{Node, Position};
 use allod_repo::{Difference, Patch, PatchError, Span, State, View, write_patch};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
-use crate::cli::history::{state_text, view_at};
+use crate::cli::history::{state_text, state_value, view_at};
 use crate::cli::io::{Io, count, size};
 use crate::cli::keys::key_text;
 use crate::cli::listing::{kind, span};
@@ -42,22 +42,28 @@ pub(crate) fn diff(
         return stat(node, (&before, &after), &span, io);
     }
     for change in before.diff(&after, &span) {
-        print(&change?, io)?;
+        print(node, &change?, io)?;
     }
     Ok(())
 }
 
-fn print(change: &Difference, io: &mut Io<'_>) -> Result<()> {
-    let words = |state: &State| (*state != State::Tombstone).then(|| state_text(state));
-    let (before, after) = (words(&change.before), words(&change.after));
+fn print(node: &Node, change: &Difference, io: &mut Io<'_>) -> Result<()> {
     let key = key_text(&change.key);
-    let value = json!({ "key": key, "before": before, "after": after });
-    io.data(&value, || match (before, after) {
-        (Some(before), None) => format!("- {key}  {before}"),
-        (None, after) => format!("+ {key}  {}", after.unwrap_or_default()),
-        (Some(_), Some(after)) => format!("~ {key}  {after}"),
+    let whole = |state: &State| state_value(node.store().as_ref(), state);
+    let value =
+        json!({ "key": key, "before": whole(&change.before), "after": whole(&change.after) });
+    let words = |state: &State| (*state != State::Tombstone).then(|| state_text(state));
+    io.data(&value, || {
+        match (words(&change.before), words(&change.after)) {
+            (Some(before), None) => format!("- {key}  {before}"),
+            (None, after) => format!("+ {key}  {}", after.unwrap_or_default()),
+            (Some(_), Some(after)) => format!("~ {key}  {after}"),
+        }
     })
 }
+
+/// Keys that a failing `apply` names.
+const DIFFERING_SHOWN: usize = 20;
 
 /// Keys, and the bytes of their values before and after.
 #[derive(Default)]
@@ -127,11 +133,18 @@ pub(crate) fn apply(
     } else {
         repo.apply_patch(&branch, &patch, allod::now_ms())
     };
-    if let Err(PatchError::Differs { keys, total }) = &result
-        && io.json
-    {
+    if let Err(PatchError::Differs { keys, total }) = &result {
         let keys: Vec<String> = keys.iter().map(|key| key_text(key)).collect();
-        io.data(&json!({ "differs": total, "keys": keys }), String::new)?;
+        if io.json {
+            io.data(&json!({ "differs": total, "keys": keys }), String::new)?;
+        }
+        let shown = keys.iter().take(DIFFERING_SHOWN).cloned();
+        let shown: Vec<String> = shown.collect();
+        bail!(
+            "{} keys are not as the patch says they were before: {}",
+            count(*total),
+            shown.join(", ")
+        );
     }
     let changes = result?;
     let name = if options.check { "applies" } else { "staged" };

@@ -11,7 +11,7 @@ use allod_blocks::{
 use allod_repo::{
     BranchName, Content, Edit, Entry, Repo, Span, State, VALUE_BLOCK_BYTES_MAX, View, pin,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -85,6 +85,9 @@ pub(crate) fn get(
     at: Option<&str>,
     io: &mut Io<'_>,
 ) -> Result<()> {
+    if raw && io.json {
+        return Err(Usage("either --raw or --json".to_owned()).into());
+    }
     let repo = node.space(space)?;
     let view = view(node, &repo, at)?;
     let content = view.get(&key_bytes(key)?)?;
@@ -96,25 +99,27 @@ pub(crate) fn get(
         Content::File(cid) => {
             let bytes = file_size(node.store().as_ref(), &cid)?;
             let value = json!({ "key": key, "file": cid.to_string(), "size": bytes });
-            io.data(&value, || {
-                format!(
-                    "a file of {}; `allod get {key} --raw` writes it out",
-                    size(bytes)
-                )
-            })
+            no_text(&value, &format!("a file of {}", size(bytes)), key, io)
         }
         Content::Bytes(bytes) if raw => Ok(io.out.write_all(&bytes)?),
         Content::Bytes(bytes) => match as_text(&bytes) {
             Some(text) => io.data(&json!({ "key": key, "value": text }), || text.to_owned()),
             None => {
                 let value = json!({ "key": key, "size": bytes.len(), "base16": hex(&bytes) });
-                io.data(&value, || {
-                    let bytes = size(bytes.len() as u64);
-                    format!("{bytes} that are no text; `allod get {key} --raw` writes them out")
-                })
+                let what = format!("{} that are no text", size(bytes.len() as u64));
+                no_text(&value, &what, key, io)
             }
         },
     }
+}
+
+/// Tells programs of a value that is no text; people hear how to get it. That fails: whoever reads
+/// the output would take a hint for the value.
+fn no_text(value: &Value, what: &str, key: &str, io: &mut Io<'_>) -> Result<()> {
+    if io.json {
+        return io.data(value, String::new);
+    }
+    bail!("{key:?} is {what}; `allod get {key} --raw` writes it out")
 }
 
 pub(crate) fn del(
@@ -202,8 +207,7 @@ fn linked(view: &View) -> Result<Vec<Cid>> {
 
 /// Writes a file under another name and gives it its own when it is whole.
 fn whole_file<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T>) -> Result<T> {
-    let temporary = path.with_extension("part");
-    let file = File::create(&temporary).with_context(|| temporary.display().to_string())?;
+    let (file, temporary) = allod::beside(path, 0o666)?;
     let mut file = BufWriter::new(file);
     let result = write(&mut file).and_then(|result| {
         file.flush()?;

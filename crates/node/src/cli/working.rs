@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::conflicts::{conflict_row, conflict_text};
-use crate::cli::history::state_text;
+use crate::cli::history::{state_text, state_value};
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::merging::{keys, resolving};
@@ -104,8 +104,9 @@ fn chosen(repo: &Repo, number: Option<u64>) -> Result<u64> {
 fn show(repo: &Repo, number: Option<u64>, io: &mut Io<'_>) -> Result<()> {
     for (key, entry) in repo.stash_edits(chosen(repo, number)?)? {
         let key = key_text(&key);
-        let value = entry.is_live().then(|| state_text(&entry.state));
+        let value = state_value(repo.store().as_ref(), &entry.state);
         io.data(&json!({ "key": key, "value": value }), || {
+            let value = entry.is_live().then(|| state_text(&entry.state));
             format!("{key}  {}", value.as_deref().unwrap_or("removed"))
         })?;
     }

@@ -1,6 +1,7 @@
 //! Bad input and bad luck: a plain message, the right exit code, nothing half done.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::home::{Home, files};
@@ -39,6 +40,30 @@ fn homes_and_keys() {
 }
 
 #[test]
+fn key_files_that_keep_no_secret() {
+    let home = Home::empty();
+    let key = home.write("a.key", "");
+    let made = |key: &str| home.run(&["init", "--key-file", key]);
+    made(&key).fails(1, &["a.key", "16 bytes"]);
+    made("/dev/null").fails(1, &["16 bytes"]);
+    let key = home.write("a.key", "a secret of more than 16 bytes");
+    let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    made(&key).fails(1, &["a.key", "chmod 600"]);
+    mode(0o600);
+    made(&key).ok();
+    // Nothing of the user's is in the way of a new file.
+    let other = Home::empty();
+    let precious = other.write("b.tmp", "precious");
+    let key = other.file("b.key");
+    other
+        .run(&["init", "--key-file", key.to_str().unwrap()])
+        .ok();
+    assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+    assert_eq!(fs::read(key).unwrap().len(), 32);
+}
+
+#[test]
 fn names_that_mean_nothing() {
     let home = Home::with_space();
     home.run(&["ls", "--space", "other"])
@@ -50,6 +75,8 @@ fn names_that_mean_nothing() {
     home.run(&["show", "nothing"])
         .fails(1, &["no commit or branch"]);
     home.run(&["switch", "nothing"]).fails(1, &["no branch"]);
+    home.run(&["resolve", "k"])
+        .fails(2, &["--ours", "--theirs", "--value", "--delete"]);
     home.run(&["branch", "bad..name/"])
         .fails(2, &["the name of a branch"]);
     home.run(&["cat", "hello"]).fails(1, &["names nothing"]);
@@ -101,6 +128,18 @@ fn imports_that_are_not_whole() {
         &["row 1", "empty"],
     );
     refused("no-such.json", &["no-such.json"]);
+    refused(
+        &home.write("field.json", r#"[{"id":"a","n":1,"n":2}]"#),
+        &["row 1", "two fields are named \"n\""],
+    );
+    refused(
+        &home.write("column.csv", "id,n,n\na,1,2\n"),
+        &["two columns are named \"n\""],
+    );
+    refused(
+        &home.write("text.json", r#"["a"]"#),
+        &["row 1", "an object"],
+    );
     let unknown = home.write("rows.xml", "<a/>");
     home.run(&["import", &unknown]).fails(2, &[".csv"]);
     // One bad file of two: nothing of either.
@@ -142,13 +181,13 @@ fn a_damaged_store_is_noticed() {
     let piece = &value[100_000..100_064];
     let mut bent = 0;
     for path in files(&home.path().join("store")) {
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
         let found = bytes
             .windows(piece.len())
             .position(|window| window == piece);
         if let Some(at) = found {
             bytes[at] ^= 1;
-            std::fs::write(&path, bytes).unwrap();
+            fs::write(&path, bytes).unwrap();
             bent += 1;
         }
     }
@@ -165,7 +204,7 @@ fn a_damaged_store_is_noticed() {
 #[test]
 fn a_full_disk() {
     let home = Home::empty();
-    std::fs::create_dir(home.path()).unwrap();
+    fs::create_dir(home.path()).unwrap();
     let path = home.path().to_str().unwrap().to_owned();
     let mount = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=96m,mode=700", "tmpfs", &path])

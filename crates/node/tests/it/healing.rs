@@ -108,7 +108,8 @@ fn damage_is_healed_from_a_peer_by_check_and_by_sync() {
     let up = ada.up();
     let ticket = ada.run(&["space", "ticket"]).ok();
     bob.run(&["space", "join", ticket.trim(), "--as", "again"])
-        .ok();
+        .fails(1, &["is here already", "\"notes\""]);
+    bob.run(&["space", "join", ticket.trim()]).ok();
     bob.run(&["sync"]).ok();
     assert_eq!(bob.json(&["check"])["problem_count"], 0);
     assert_eq!(bob.run(&["export"]).ok(), exported);

@@ -246,18 +246,25 @@ fn open(home: &Home) -> allod::Node {
 }
 
 #[test]
-fn a_merge_that_decided_nothing_is_not_reverted_in_silence() {
+fn a_merge_is_reverted_as_seen_from_a_parent() {
     let home = Home::with_space();
     home.commit("a", "1");
     home.run(&["branch", "side"]).ok();
-    home.commit("b", "1");
+    let main = home.commit("b", "1");
     home.run(&["switch", "side"]).ok();
     home.commit("c", "1");
+    home.commit("a", "2");
     home.run(&["switch", "main"]).ok();
     let merged = home.json(&["merge", "side"]);
     let commit = merged["commits"][0].as_str().unwrap();
     home.run(&["revert", commit])
-        .fails(2, &["is a merge", "allod log"]);
-    home.run(&["revert", "side"]).ok();
+        .fails(2, &["is a merge", "--mainline", "  main  ", "  side  "]);
+    let first = home.run(&["log", "side", "--json"]).rows();
+    let first = first.last().unwrap()["commit"].as_str().unwrap();
+    home.run(&["revert", commit, "--mainline", first])
+        .fails(1, &["is no parent of"]);
+    home.run(&["revert", commit, "--mainline", &main]).ok();
     home.run(&["get", "c"]).fails(1, &["no value"]);
+    assert_eq!(home.run(&["get", "a"]).ok(), "1\n");
+    assert_eq!(home.run(&["get", "b"]).ok(), "1\n");
 }

@@ -22,6 +22,8 @@ fn two_nodes_share_a_space() {
     ada.run(&["put"]).fails(2, &["KEY"]);
     assert_eq!(ada.json(&["check"])["problem_count"], 0);
     let ticket = ada.run(&["space", "ticket"]).ok();
+    ada.run(&["space", "join", ticket.trim(), "--as", "own"])
+        .fails(1, &["leads to this node"]);
     let joined = bob.json(&["space", "join", ticket.trim(), "--as", "shared"]);
     assert_eq!(joined["entries"], 5);
     assert_eq!(bob.run(&["get", "k"]).ok(), "1\n");

@@ -31,6 +31,58 @@ fn values_are_staged_read_listed_and_removed() {
     assert_eq!(home.run(&["ls"]).ok(), "c\nd\ne\n");
 }
 
+/// What is imported is what was written; what programs read is whole, and what is no text is no
+/// output that could be taken for the value.
+#[test]
+fn no_value_is_changed_or_cut_on_its_way() {
+    let home = Home::with_space();
+    let row = r#"{"id": 1.0, "x": 1.50, "big": 12345678901234567890123, "t": " a \" b "}"#;
+    let rows = home.write("rows.json", format!("[\n {row} \n]"));
+    home.run(&["import", &rows]).ok();
+    let kept = r#"{"id":1.0,"x":1.50,"big":12345678901234567890123,"t":" a \" b "}"#;
+    assert_eq!(home.run(&["get", "1.0", "--raw"]).ok(), kept);
+
+    let long = |end: &str| format!("{}{end}", "line\n".repeat(100));
+    home.commit("long", &long("one"));
+    home.feed(&["put", "bytes"], b"\xff\xfe").ok();
+    let commit = home.commit("long", &long("two"));
+    let change = home.run(&["diff", &format!("{commit}"), "main", "--json"]);
+    assert_eq!(change.ok(), "");
+    home.run(&["put", "long", &long("three")]).ok();
+    let changes = home.run(&["diff", "--json"]).rows();
+    assert_eq!(changes[0]["before"], long("two"));
+    assert_eq!(changes[0]["after"], long("three"));
+    let blamed = home.run(&["blame", "long", "--json"]).rows();
+    assert_eq!(blamed[0]["value"], long("two"));
+    let shown = home.json(&["show", "main"]);
+    let values: Vec<_> = shown["changes"].as_array().unwrap().iter().collect();
+    assert_eq!(values[0]["value"]["base64"], "//4=");
+    assert_eq!(values[1]["value"], long("two"));
+
+    home.run(&["get", "bytes"])
+        .fails(1, &["2 B that are no text", "--raw"]);
+    home.run(&["get", "bytes", "--raw", "--json"])
+        .fails(2, &["--raw"]);
+    assert_eq!(home.json(&["get", "bytes"])["base16"], "fffe");
+
+    // Files whose names differ in their ends alone do not overwrite each other.
+    home.feed(&["put", "doc.txt"], &vec![b'x'; 2_000_000]).ok();
+    home.run(&["put", "doc.part", "small"]).ok();
+    let out = home.file("out");
+    home.run(&[
+        "export",
+        "doc.",
+        "--format",
+        "dir",
+        "-o",
+        out.to_str().unwrap(),
+    ])
+    .ok();
+    let files = crate::home::files(&out);
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert_eq!(std::fs::read(out.join("doc.part")).unwrap(), b"small");
+}
+
 #[test]
 fn rows_and_files_are_imported_and_exported() {
     let home = Home::with_space();

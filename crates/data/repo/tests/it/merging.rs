@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use allod_blocks::{Fault, FaultyStore, MemoryStore, Store};
 use allod_repo::{
-    BadValue, CommitId, Edit, FastForward, Heads, MergeOptions, MergeType, MergeTypes, Outcome,
-    Refusal, Repo, RepoError, Resolution, Resolving, Rule, State, Stopped,
+    BadValue, CommitId, Edit, FastForward, Heads, MergeConflict, MergeOptions, MergeType,
+    MergeTypes, Outcome, Refusal, Repo, RepoError, Resolution, Resolving, Rule, State, Stopped,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -391,6 +391,40 @@ fn a_resolution_is_for_the_values_that_were_seen() {
 }
 
 /// MERGE-10.
+/// A resolution that comes while the merge is continued counts, or is refused; none outlives it.
+#[test]
+fn a_resolution_beside_the_end_of_a_merge_is_part_of_it() {
+    let ada = Person::new(1);
+    let repo = two_branches(&ada);
+    repo.create_branch(&on("other"), &heads(&repo)).unwrap();
+    let both = |value| [("a", Some(value)), ("b", Some(value))];
+    put_on(&repo, &ada, "main", &both("m"), START + 1);
+    put_on(&repo, &ada, "side", &both("s"), START + 2);
+    put_on(&repo, &ada, "other", &[("b", Some("s"))], START + 3);
+    stopped(merge(&repo, &ada, "main", "side", START + 4));
+    repo.resolve(&main(), b"a", Resolution::Ours).unwrap();
+    let ask = |_: &MergeConflict| {
+        repo.resolve(&main(), b"b", Resolution::Theirs).unwrap();
+        Some(Resolution::Ours)
+    };
+    let resolving = Resolving {
+        callback: Some(&ask),
+        ..Resolving::default()
+    };
+    let done = repo.resume(&main(), ada.author(), resolving, START + 5);
+    assert!(matches!(done, Ok(Outcome::Done(_))), "{done:?}");
+    assert_eq!(value_on(&repo, "main", "a").unwrap(), "m");
+    assert_eq!(value_on(&repo, "main", "b").unwrap(), "s");
+    // The next merge with the same two values asks anew.
+    put(&repo, &ada, &[("b", Some("m"))], START + 6);
+    put_on(&repo, &ada, "other", &[("b", Some("t"))], START + 6);
+    put_on(&repo, &ada, "other", &[("b", Some("s"))], START + 7);
+    let waits = stopped(merge(&repo, &ada, "main", "other", START + 8));
+    assert_eq!(waits.count, 1);
+    let still = repo.resume(&main(), ada.author(), Resolving::default(), START + 9);
+    stopped(still.unwrap());
+}
+
 #[test]
 fn a_staged_edit_is_carried_or_in_the_way() {
     let ada = Person::new(1);
@@ -579,7 +613,7 @@ fn conflicts_are_decided_by_rules_in_their_order() {
         ("call", "ours"),
         ("prefix:*", "theirs"),
     ]);
-    let callback = |conflict: &allod_repo::MergeConflict| {
+    let callback = |conflict: &MergeConflict| {
         (conflict.key == "rest").then(|| Resolution::Edit(Edit::Put("asked".into())))
     };
     let resolving = Resolving {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use allod_blocks::{Fault, FaultyStore, MemoryStore, Store};
 use allod_repo::{
-    CommitId, Done, Heads, MergeOptions, Outcome, Repo, RepoError, Resolution, Resolving,
+    Applied, CommitId, Done, Heads, MergeOptions, Outcome, Repo, RepoError, Resolution, Resolving,
 };
 use proptest::prelude::*;
 
@@ -170,6 +170,63 @@ fn the_difference_of_a_merge_is_its_resolutions() {
     done(revert(&repo, &ada, "main", merged, START + 50));
     assert_eq!(value_on(&repo, "main", "a").as_deref(), Some("theirs"));
     assert_eq!(value_on(&repo, "main", "c").as_deref(), Some("theirs"));
+    accepted(&repo, "main");
+}
+
+/// With a main line a merge is undone whole, and applied elsewhere whole.
+#[test]
+fn a_merge_is_applied_and_undone_as_seen_from_a_parent() {
+    let ada = Person::new(1);
+    let repo = two_branches(&ada);
+    let first = *heads(&repo).first().unwrap();
+    repo.create_branch(&on("third"), &heads(&repo)).unwrap();
+    let ours = put(
+        &repo,
+        &ada,
+        &[("a", Some("ours")), ("own", Some("1"))],
+        START + 10,
+    );
+    let theirs = [("a", Some("theirs")), ("c", Some("theirs")), ("b", None)];
+    let theirs = put_on(&repo, &ada, "side", &theirs, START + 20);
+    let before = all_of(&repo, "main");
+    let side = repo.heads(&on("side")).unwrap();
+    let options = MergeOptions::default();
+    repo.merge(&main(), &side, ada.author(), &options, START + 30)
+        .unwrap();
+    repo.resolve(&main(), b"a", Resolution::Theirs).unwrap();
+    let resolving = Resolving::default();
+    let merged = repo.resume(&main(), ada.author(), resolving, START + 40);
+    let commit = done(merged.unwrap()).commits[0];
+    let after = all_of(&repo, "main");
+    let seen_from = |parent| Applied {
+        commit,
+        mainline: Some(parent),
+    };
+    let undo = |from, now| repo.revert(&main(), from, ada.author(), resolving, now);
+    let wrong = fault(undo(seen_from(first), START + 50));
+    assert!(matches!(wrong, RepoError::NotAParent(parent) if parent == first));
+    done(undo(seen_from(ours), START + 50).unwrap());
+    assert_eq!(all_of(&repo, "main"), before);
+    // Seen from the other side it is what ours brought: nothing of that is left to undo but `own`.
+    let applied = repo.cherry_pick(
+        &main(),
+        seen_from(ours),
+        ada.author(),
+        resolving,
+        START + 60,
+    );
+    done(applied.unwrap());
+    assert_eq!(all_of(&repo, "main"), after);
+    let elsewhere = repo.cherry_pick(
+        &on("third"),
+        seen_from(theirs),
+        ada.author(),
+        resolving,
+        START + 70,
+    );
+    done(elsewhere.unwrap());
+    assert_eq!(value_on(&repo, "third", "own").as_deref(), Some("1"));
+    assert_eq!(value_on(&repo, "third", "c").as_deref(), Some("0"));
     accepted(&repo, "main");
 }
 
