@@ -79,7 +79,9 @@ fn said(error: FetchError) -> NodeError {
     NodeError::Session { code, reason }
 }
 
-async fn in_time<T>(doing: impl Future<Output = Result<T, QuicError>>) -> Result<T, NodeError> {
+pub(crate) async fn in_time<T>(
+    doing: impl Future<Output = Result<T, QuicError>>,
+) -> Result<T, NodeError> {
     match timeout(SILENCE, doing).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(NodeError::Session {

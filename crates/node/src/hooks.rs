@@ -167,8 +167,12 @@ impl Hooks {
 
     /// Puts a proposal to the hooks of its space (HOOK-1).
     pub(crate) fn propose(&self, proposal: &Proposal<'_>) -> Result<(), String> {
-        if !self.dir().is_dir() {
-            return Ok(());
+        match fs::metadata(self.dir()) {
+            Ok(dir) if dir.is_dir() => {}
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // What cannot be looked at cannot be said to be empty (HOOK-4).
+            Err(error) => return Err(format!("{}: {error}", self.dir().display())),
         }
         let space = proposal.space().id();
         let name = self.name_of(space)?;

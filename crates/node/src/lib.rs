@@ -26,6 +26,7 @@ mod hooks;
 mod net;
 mod node;
 mod peers;
+mod places;
 mod program;
 
 pub use crate::clock::{now_ms, utc};

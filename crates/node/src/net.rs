@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use allod_identity::DeviceId;
@@ -20,9 +21,11 @@ use tokio::time::Instant;
 
 use crate::clock::now_ms;
 use crate::error::NodeError;
+use crate::heal::in_time;
 use crate::home::random;
 use crate::node::{Node, TICKET_MS_DEFAULT};
 use crate::peers::Peer;
+use crate::places::Places;
 
 /// Frames handed to a session at a time: the store is visited once for all of them.
 const FRAMES_AT_ONCE: usize = 4;
@@ -38,6 +41,10 @@ const SILENCE: Duration = Duration::from_millis(IDLE_MS);
 
 /// How long a dial may take before the next address is tried.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may be open without a stream: whoever dials does it to open one. A peer
+/// that only takes a place would keep others out.
+const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 
 /// How often a serving node tries the peers that it could not reach.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
@@ -130,7 +137,7 @@ impl Node {
                 return Err(NodeError::NotAdmitted { code, reason });
             }
         };
-        let entered = enter(std::sync::Arc::clone(self.store()), ticket.space, &welcome)?.id();
+        let entered = enter(Arc::clone(self.store()), ticket.space, &welcome)?.id();
         // The one handle of this process on the space, which may be open already.
         let repo = self.repo(entered)?;
         let known = self.spaces()?.iter().any(|(_, id)| *id == repo.id());
@@ -222,6 +229,7 @@ impl Node {
     /// Serves peers until `stop` becomes true, and keeps in touch with those that are known.
     pub async fn serve(&self, endpoint: &Endpoint, mut stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
+        let places = Places::default();
         let (node, own) = (self.clone(), endpoint.clone());
         tasks.spawn(async move { node.keep_in_touch(&own).await });
         let node = self.clone();
@@ -231,8 +239,15 @@ impl Node {
                 _ = stop.wait_for(|stop| *stop) => break,
                 connection = endpoint.accept() => {
                     let Some(connection) = connection else { break };
+                    let Some(place) = places.take(connection.peer()) else {
+                        connection.close(CloseCode::BUSY, "too many connections of one device");
+                        continue;
+                    };
                     let node = self.clone();
-                    tasks.spawn(async move { node.serve_connection(connection).await });
+                    tasks.spawn(async move {
+                        node.serve_connection(connection).await;
+                        drop(place);
+                    });
                 }
                 Some(_) = tasks.join_next() => {}
             }
@@ -304,6 +319,7 @@ impl Node {
                     });
                 }
                 Some(_) = streams.join_next() => {}
+                () = tokio::time::sleep(IDLE_CONNECTION), if streams.is_empty() => break,
             }
         }
         // Sessions end by themselves once the connection is gone.
@@ -317,7 +333,7 @@ impl Node {
     ) -> Result<(), NodeError> {
         match stream.kind() {
             StreamKind::Join => {
-                let frame = stream.recv().await?.ok_or(QuicError::FrameCut)?;
+                let frame = in_time(stream.recv()).await?.ok_or(QuicError::FrameCut)?;
                 let reply = self.answer_join(connection.peer(), &frame)?;
                 stream.send(reply.encode()).await?;
                 stream.finish()?;
@@ -357,7 +373,7 @@ impl Node {
         connection: &Connection,
         mut stream: Stream,
     ) -> Result<(), NodeError> {
-        let first = stream.recv().await?.ok_or(QuicError::FrameCut)?;
+        let first = in_time(stream.recv()).await?.ok_or(QuicError::FrameCut)?;
         let repo = match allod_sync::Message::decode(&first) {
             Ok(allod_sync::Message::Hello(hello)) => self.known_repo(hello.space),
             _ => None,

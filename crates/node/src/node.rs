@@ -264,9 +264,10 @@ impl Node {
 
     /// Refuses a name that another space has here.
     pub(crate) fn check_free(&self, name: &str) -> Result<(), NodeError> {
+        let names_another = name.parse::<SpaceId>().is_ok();
         match self.inner.store.get_ref(&name_ref(name))? {
-            None => Ok(()),
-            Some(_) => Err(NodeError::NameTaken(name.to_owned())),
+            None if !names_another => Ok(()),
+            _ => Err(NodeError::NameTaken(name.to_owned())),
         }
     }
 

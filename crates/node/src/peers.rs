@@ -1,6 +1,6 @@
 //! The peers of a space: devices, where they were last seen, and what they have.
 
-use allod_blocks::{Batch, Expect};
+use allod_blocks::{Batch, BatchOutcome, Expect};
 use allod_identity::DeviceId;
 use allod_repo::{CommitId, Repo, SpaceId};
 use serde::{Deserialize, Serialize};
@@ -108,12 +108,24 @@ impl Node {
         &self,
         repo: &Repo,
         device: DeviceId,
-        change: impl FnOnce(&mut Peer),
+        change: impl Fn(&mut Peer),
     ) -> Result<(), NodeError> {
+        // Two sessions with one peer may end at once, and neither forgets what the other noted.
+        while !self.try_note_peer(repo, device, &change)? {}
+        Ok(())
+    }
+
+    fn try_note_peer(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+        change: &impl Fn(&mut Peer),
+    ) -> Result<bool, NodeError> {
         let name = [&prefix(repo.id())[..], device.to_string().as_bytes()].concat();
         let known = self.store().get_ref(&name)?;
         let mut peer: Peer = known
-            .and_then(|value| serde_json::from_slice(&value).ok())
+            .as_ref()
+            .and_then(|value| serde_json::from_slice(value).ok())
             .unwrap_or_default();
         change(&mut peer);
         let mut seen = std::collections::BTreeSet::new();
@@ -122,9 +134,9 @@ impl Node {
         let value = serde_json::to_vec(&peer)
             .map_err(|_error| NodeError::Repo(allod_repo::RepoError::Damaged("a peer's record")))?;
         let mut batch = Batch::new();
-        batch.set_ref(name, Expect::Any, Some(value));
-        let _outcome = self.store().commit(batch)?;
-        Ok(())
+        batch.set_ref(name, Expect::read(known), Some(value));
+        let outcome = self.store().commit(batch)?;
+        Ok(matches!(outcome, BatchOutcome::Done { .. }))
     }
 
     /// The peers that `name` means: a device, the end of one, an agent, an address, or with `None`

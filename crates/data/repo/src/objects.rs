@@ -199,14 +199,21 @@ impl Transaction {
         Ok(changed)
     }
 
-    /// Removes the object; returns whether it was there (OBJ-4).
+    /// Removes the object; returns whether it was there (OBJ-4). Also one that has too many
+    /// attributes to be read, as two devices together may have given it.
     pub fn remove<T: Object>(&mut self, at: &Ref<T>) -> Result<bool, ObjectError> {
-        let stored = self.stored(at)?;
-        let was_there = stored.contains_key(at.mark().as_bytes());
-        for key in stored.into_keys() {
-            self.delete(key)?;
+        let span = Span::prefix(at.mark().as_bytes());
+        let mut was_there = false;
+        loop {
+            let keys = self.keys(&span, ATTRIBUTES_MAX)?;
+            if keys.is_empty() {
+                return Ok(was_there);
+            }
+            for key in keys {
+                was_there |= key == at.mark().as_bytes();
+                self.delete(key)?;
+            }
         }
-        Ok(was_there)
     }
 
     /// The mark and the attributes as they are stored.

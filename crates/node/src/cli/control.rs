@@ -32,6 +32,9 @@ use crate::cli::io::{Io, Net};
 use crate::cli::{exit_code, words};
 
 /// The largest frame, in bytes: what is moved at a time.
+/// The longest path of a socket that every Unix takes, in bytes.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
+
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest list of arguments, in bytes: what the system allows a process is 2 MiB.
@@ -104,7 +107,15 @@ pub(crate) fn listen(node: &Node, net: Net, stop: watch::Receiver<bool>) -> Resu
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
+    let listener = UnixListener::bind(&path).with_context(|| {
+        let long = path.as_os_str().len() > SOCKET_PATH_BYTES_MAX;
+        let advice = if long {
+            "; choose a --home with a shorter path"
+        } else {
+            ""
+        };
+        format!("{}{advice}", path.display())
+    })?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     let node = node.clone();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use allod::{Home, HomeConfig, KeySource, Node, NodeError, make_key_file, random, read_key_file};
 use allod_identity::{DeviceId, Keystore, SecretKey};
@@ -127,7 +128,14 @@ pub(crate) fn id(node: &Node, command: Option<&IdCommand>, io: &mut Io<'_>) -> R
             let device: DeviceId = device
                 .parse()
                 .map_err(|error| Usage(format!("{device} is no device: {error}")))?;
-            let log = node.add_device(device, name)?;
+            let known = node.agents().key_log(&node.agent()?)?;
+            // Written out once more, if it was lost on the way.
+            let log = if known.is_device(&device) {
+                io.say("the key log has the device already")?;
+                known
+            } else {
+                Arc::new(node.add_device(device, name)?)
+            };
             let mut text = format!("{KEY_LOG_HEADER}\n{}\n", log.agent());
             for event in log.events() {
                 text += &event

@@ -109,8 +109,8 @@ fn read_csv(
     let header = reader.headers()?.clone();
     let mut names: Vec<&str> = header.iter().collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        bail!("two columns are named {:?}", pair[0]);
+    if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
+        bail!("two columns are named {name:?}");
     }
     for (number, record) in (1..).zip(reader.into_records()) {
         let record = record.map_err(|error| match error.kind() {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use allod::{Node, Position};
 use allod_blocks::{
@@ -279,12 +279,10 @@ fn export_dir(node: &Node, view: &View, span: &Span, dir: &Path, io: &mut Io<'_>
 /// A key as a path that stays below the directory it is joined to.
 fn relative(key: &[u8]) -> Result<PathBuf> {
     let text = std::str::from_utf8(key).ok();
-    let path = text.map(PathBuf::from).filter(|path| {
-        path.components()
-            .all(|part| matches!(part, Component::Normal(_)))
-            && !key.ends_with(b"/")
-    });
-    path.with_context(|| {
+    // Spelled as the only name of its path: `a//b` and `a/./b` would be written over `a/b`.
+    let plain = |part: &str| !matches!(part, "" | "." | "..");
+    let path = text.filter(|text| text.split('/').all(plain));
+    path.map(PathBuf::from).with_context(|| {
         format!(
             "the key {} is no relative path; use --format ndjson",
             key.escape_ascii()

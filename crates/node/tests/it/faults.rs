@@ -85,6 +85,15 @@ fn names_that_mean_nothing() {
     home.run(&["sync"]).fails(1, &["no peer is known"]);
     home.run(&["put", "", "x"]).fails(1, &["1 to 4,096 bytes"]);
     home.run(&["space", "new", "notes"]).fails(1, &["notes"]);
+    let spaces = home.run(&["space", "list", "--json"]).rows();
+    let id = spaces[0]["id"].as_str().unwrap();
+    home.run(&["space", "new", id]).fails(1, &["another name"]);
+    let device = "did:key:z6Mkon3Necd6NkkyfoGoHxid2znGc59LU3K7mubaRcFbLfLX";
+    let add = ["id", "add-device", device, "--name", "phone"];
+    home.run(&[&add[..], &["--out", "/no/such/dir"]].concat())
+        .fails(1, &["/no/such/dir"]);
+    let log = home.run(&add).ok();
+    assert!(log.lines().count() >= 3, "{log}");
     home.run(&["space", "ticket"]).fails(1, &["allod up"]);
     home.run(&["add", "no-such-file"])
         .fails(1, &["no-such-file"]);

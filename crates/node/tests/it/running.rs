@@ -114,3 +114,40 @@ fn a_ticket_of_a_peer_that_is_not_there_or_somebody_else() {
     assert_eq!(bob.run(&["space", "list", "--json"]).ok(), "");
     assert_eq!(up.stop(), Some(0));
 }
+
+/// Who takes places without a use for them loses them, and cannot take them all.
+#[test]
+fn a_stranger_does_not_keep_others_out() {
+    let home = Home::with_space();
+    let up = home.up();
+    let ticket = home.run(&["space", "ticket"]).ok();
+    let ticket: allod_sync::Ticket = ticket.trim().parse().unwrap();
+    let addr = ticket.addrs[0].parse().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let endpoint = allod_quic::Endpoint::bind(allod_quic::Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            key: &allod_identity::SecretKey::from_seed([77; 32]),
+            limits: allod_quic::Limits::default(),
+        })
+        .unwrap();
+        let mut held = Vec::new();
+        for _ in 0..40 {
+            held.push(endpoint.connect(addr, ticket.device).await.unwrap());
+        }
+        let open = || {
+            let open = held.iter().filter(|held| held.close_reason().is_none());
+            open.count()
+        };
+        let started = Instant::now();
+        while open() > 8 {
+            assert!(started.elapsed() < Duration::from_secs(5), "{}", open());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        while open() > 0 {
+            assert!(started.elapsed() < Duration::from_secs(30), "{}", open());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(up.stop(), Some(0));
+}

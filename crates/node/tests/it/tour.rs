@@ -46,7 +46,7 @@ fn no_value_is_changed_or_cut_on_its_way() {
     home.commit("long", &long("one"));
     home.feed(&["put", "bytes"], b"\xff\xfe").ok();
     let commit = home.commit("long", &long("two"));
-    let change = home.run(&["diff", &format!("{commit}"), "main", "--json"]);
+    let change = home.run(&["diff", &commit, "main", "--json"]);
     assert_eq!(change.ok(), "");
     home.run(&["put", "long", &long("three")]).ok();
     let changes = home.run(&["diff", "--json"]).rows();
@@ -81,6 +81,12 @@ fn no_value_is_changed_or_cut_on_its_way() {
     let files = crate::home::files(&out);
     assert_eq!(files.len(), 2, "{files:?}");
     assert_eq!(std::fs::read(out.join("doc.part")).unwrap(), b"small");
+    for key in ["a//b", "a/./b", "a/", "/a", "a/../b"] {
+        home.run(&["put", key, "x"]).ok();
+        home.run(&["export", "--format", "dir", "-o", out.to_str().unwrap()])
+            .fails(1, &["no relative path"]);
+        home.run(&["del", key]).ok();
+    }
 }
 
 #[test]
