@@ -1,4 +1,4 @@
-//! How many connections each device may have.
+//! How many connections each device may have (TRANS-16).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
