@@ -42,7 +42,7 @@ const SILENCE: Duration = Duration::from_millis(IDLE_MS);
 /// How long a dial may take before the next address is tried.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection may be open without a stream (TRANS-16): whoever dials does it to open one. A peer
+/// How long a connection may be open without a stream (TRANS-18): whoever dials does it to open one. A peer
 /// that only takes a place would keep others out.
 const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! How many connections each device may have (TRANS-16).
+//! How many connections each device may have (TRANS-18).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
