@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use allod_blocks::{Compression, FjallStore, Packing, SledStore, Store};
 use allod_identity::{AgentId, DeviceId, KdfParams, Keystore};
+use allod_repo::{Copied, Progress, copy_store};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -216,12 +218,44 @@ impl Home {
         kind: StoreKind,
         packing: Packing,
     ) -> Result<Arc<dyn Store>, NodeError> {
-        let path = self.path.join("store");
-        Ok(match kind {
-            StoreKind::Fjall => Arc::new(FjallStore::open_packed(path, packing)?),
-            StoreKind::Sled => Arc::new(SledStore::open_packed(path, packing)?),
-        })
+        open(kind, packing, self.path.join("store"))
     }
+
+    /// Copies what can be read of the store into a new one, and puts that into its place in one step
+    /// (REPO-70). Where the former store is from then on, and what was copied.
+    pub fn rebuild_store(&self, progress: Progress<'_>) -> Result<(PathBuf, Copied), NodeError> {
+        let _lock = self.lock()?;
+        let config = self.config()?;
+        let here = self.path.join("store");
+        // The two change places, so the copy is made under the name that the former store will have.
+        let free = (1_u32..).map(|number| self.path.join(format!("store.former-{number}")));
+        let mut free = free.filter(|path| !path.exists());
+        let there = free.next().unwrap_or_default();
+        let packing = Packing::new(config.compression);
+        let copied = {
+            let from = self.open_store(config.store, packing.clone())?;
+            let to = open(config.store, packing, there.clone())?;
+            copy_store(from.as_ref(), to.as_ref(), progress)
+        };
+        if !copied.as_ref().is_ok_and(|copied| !copied.stopped) {
+            // Half a copy is of no use; that it cannot be removed either changes nothing.
+            fs::remove_dir_all(&there).ok();
+            return Ok((here, copied?));
+        }
+        let change_places = || -> std::io::Result<()> {
+            renameat_with(CWD, &here, CWD, &there, RenameFlags::EXCHANGE)?;
+            File::open(&self.path)?.sync_all()
+        };
+        change_places().map_err(NodeError::file(&self.path))?;
+        Ok((there, copied?))
+    }
+}
+
+fn open(kind: StoreKind, packing: Packing, path: PathBuf) -> Result<Arc<dyn Store>, NodeError> {
+    Ok(match kind {
+        StoreKind::Fjall => Arc::new(FjallStore::open_packed(path, packing)?),
+        StoreKind::Sled => Arc::new(SledStore::open_packed(path, packing)?),
+    })
 }
 
 impl HomeConfig {

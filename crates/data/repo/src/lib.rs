@@ -32,6 +32,7 @@ mod blame;
 mod branches;
 mod check;
 mod conflict;
+mod copy;
 mod decide;
 mod diff;
 mod entry;
@@ -75,7 +76,7 @@ pub use crate::accept::{Complete, Missing, Reviewed};
 pub use crate::bisect::{Bisect, Verdict};
 pub use crate::blame::{Blame, KeyHistory};
 pub use crate::check::{Problem, ProblemKind, Report};
-pub use crate::conflict::Conflict;
+pub use crate::copy::{Copied, copy_store};
 pub use crate::diff::{Difference, Differences};
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
@@ -85,7 +86,6 @@ pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
 pub use crate::heal::{BlockPeer, Keep, forget_found, heal_space, note_lost, noted_lost};
-pub use crate::history::Log;
 pub use crate::hooks::{Act, PreCommit, Proposal};
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
@@ -96,8 +96,6 @@ pub use crate::patch::{
 };
 pub use crate::pattern::{BadPattern, Pattern};
 pub use crate::pending::{Applied, RULES_MAX, Replay, Task, UnderWay};
-pub use crate::pick::REPLAY_MAX;
-pub use crate::pins::{pin, pins, unpin};
 pub use crate::plan::{KEYS_LISTED, Keys};
 pub use crate::repair::{Mended, Progress, StoreReport, check_store, lost_blocks, mend};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
@@ -114,6 +112,8 @@ pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
 pub use crate::work::{Edit, Staged};
 pub use crate::{agents::Agents, arrive::Arriving, event::RefMove};
+pub use crate::{conflict::Conflict, history::Log};
+pub use crate::{pick::REPLAY_MAX, pins::pin, pins::pins, pins::unpin};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -188,7 +188,7 @@ impl Mended {
 }
 
 /// How far the names of a store could be listed.
-enum Listed {
+pub(crate) enum Listed {
     All,
     Stopped,
     /// Up to this name; the engine refused to say what follows.
@@ -206,7 +206,7 @@ impl Listed {
 }
 
 /// Reads every block of a store in the order of names; a damaged one is an error that `on` gets.
-fn each_block(
+pub(crate) fn each_block(
     store: &dyn Store,
     on: &mut dyn FnMut(Cid, Result<Option<Block>, StoreError>) -> ControlFlow<()>,
 ) -> Result<Listed, StoreError> {

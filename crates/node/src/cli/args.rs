@@ -297,6 +297,12 @@ pub(crate) enum StoreCommand {
         /// none, snappy, zstd or zstd:LEVEL with a level from 1 to 19
         how: Option<Compression>,
     },
+    /// Copy all that can be read into a new store, which takes the place of this one
+    #[command(
+        after_help = "For a store whose engine is damaged, so that `check --heal` does not help. No node may be running.\n\
+        The former store stays beside the new one until you remove it."
+    )]
+    Rebuild,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::cli::args::{Gc, StoreCommand};
 use crate::cli::io::{Io, count, size};
-use crate::cli::with_net;
+use crate::cli::{Usage, with_net};
 
 /// Pins listed at a time.
 const PAGE: usize = 1024;
@@ -102,7 +102,9 @@ pub(crate) fn pin_command(
 }
 
 pub(crate) fn store(node: &Node, command: &StoreCommand, io: &mut Io<'_>) -> Result<()> {
-    let StoreCommand::Compression { how } = command;
+    let StoreCommand::Compression { how } = command else {
+        return Err(Usage("no node may run while its store is copied".to_owned()).into());
+    };
     match how {
         None => {
             let how = node.config().compression.to_string();
@@ -322,7 +324,45 @@ fn tell(problem: &Problem, io: &mut Io<'_>) -> Result<()> {
 fn damaged(problems: u64) -> Result<()> {
     bail!(
         "{} problems; `allod check --heal PEER` fetches what is damaged from a peer, or from another \
-         home or archive at a path",
+         home or archive at a path, and `allod store rebuild` makes a new store of what can be read",
         count(problems)
     )
+}
+
+/// Copies the store of a home that no process has open.
+pub(crate) fn rebuild(home: &Home, io: &mut Io<'_>) -> Result<()> {
+    let (old, copied) = {
+        let mut progress = io.progress("copying blocks");
+        home.rebuild_store(&mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })
+        .context(
+            "the store cannot be copied whole, and stays as it is; a new home that joins its spaces \
+             from a peer has all that the peer has",
+        )?
+    };
+    let value = json!({
+        "blocks": copied.blocks,
+        "bytes": copied.bytes,
+        "references": copied.references,
+        "log_entries": copied.log_entries,
+        "unreadable": copied.unreadable,
+        "former": old.display().to_string(),
+    });
+    io.data(&value, || {
+        format!(
+            "{} blocks, {} references and {} log entries copied; {} blocks could not be read\n\
+             the former store is {}",
+            count(copied.blocks),
+            count(copied.references),
+            count(copied.log_entries),
+            count(copied.unreadable),
+            old.display()
+        )
+    })?;
+    if copied.unreadable > 0 {
+        io.say("next: `allod check --heal PEER`")?;
+    }
+    Ok(())
 }

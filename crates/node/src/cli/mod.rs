@@ -41,7 +41,7 @@ use allod::{Home, Node, NodeError};
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::{Cli, Command, StoreCommand};
 use crate::cli::io::{Io, Net};
 
 /// The command line was understood and makes no sense; exit code 2.
@@ -90,6 +90,9 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Command::Init(init) => return with_io(&cli, |io| home::init(&home, init, io)),
         Command::Demo(options) => return with_io(&cli, |io| demo::run(options, io)),
         Command::Up(up) => return with_io(&cli, |io| net::up(&home, up, io)),
+        Command::Store {
+            command: StoreCommand::Rebuild,
+        } => return with_io(&cli, |io| keeping::rebuild(&home, io)),
         Command::Bisect(options) if !options.command.is_empty() => {
             let space = cli.space.as_deref();
             return with_io(&cli, |io| {

@@ -148,6 +148,16 @@ fn what_cannot_be_listed_is_fetched_around() {
         .map(serde_json::from_str::<serde_json::Value>);
     let mended = rows.next().unwrap().unwrap();
     assert_eq!(mended["lost"], serde_json::json!([]), "{mended}");
+    // What the engine cannot list it never will; a copy can.
+    bob.run(&["gc"]).fails(1, &[]);
+    let before = bob.run(&["log", "--json"]).ok();
+    let copied = bob.json(&["store", "rebuild"]);
+    assert_eq!(copied["unreadable"], 0, "{copied}");
+    let former = copied["former"].as_str().unwrap();
+    assert!(std::path::Path::new(former).is_dir(), "{former}");
+    assert_eq!(bob.json(&["check"])["problem_count"], 0);
+    bob.run(&["gc"]).ok();
+    assert_eq!(bob.run(&["log", "--json"]).ok(), before);
     assert!(mended["fetched"].as_array().unwrap().len() > 2, "{mended}");
     let problem = rows.next().unwrap().unwrap();
     assert_eq!(problem["problem"], "corrupt");

@@ -1,4 +1,4 @@
-//! REPO-67, REPO-68: damage is found wherever it is, and mended from elsewhere.
+//! REPO-67 to REPO-70: damage is found wherever it is, and mended from elsewhere.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -9,8 +9,11 @@ use allod_blocks::{
     Batch, Block, Cid, Codec, Expect, Fault, FaultyStore, FileProfile, Garbage, MemoryStore, Store,
     StoreError, add_file,
 };
-use allod_repo::{Edit, Mended, Problem, ProblemKind, Repo, check_store, lost_blocks, mend};
+use allod_repo::{
+    Edit, Mended, Problem, ProblemKind, Repo, check_store, copy_store, lost_blocks, mend,
+};
 use allod_tree::BlockSource;
+use bytes::Bytes;
 
 struct Elsewhere(Arc<dyn Store>);
 
@@ -210,4 +213,62 @@ fn references_and_the_log_are_checked() {
     batch.put(Block::new(Codec::DagPb, &b"no index"[..]).unwrap());
     let _outcome = store.commit(batch).unwrap();
     assert_eq!(kinds(&store), ["log-gap"]);
+}
+
+/// Names and values.
+type References = Vec<(Bytes, Bytes)>;
+
+/// What a store has: blocks with their bytes, references, log.
+fn contents(store: &dyn Store) -> (Vec<Block>, References, Vec<Bytes>) {
+    let names = store.scan_blocks(None, usize::MAX).unwrap();
+    let blocks = names.iter().map(|cid| store.get(cid).unwrap().unwrap());
+    let refs = store.scan_refs(b"", None, usize::MAX).unwrap();
+    let log = store.read_log(0, usize::MAX).unwrap().into_iter();
+    (
+        blocks.collect(),
+        refs,
+        log.map(|entry| entry.bytes).collect(),
+    )
+}
+
+/// REPO-70: a copy is the same store; of a damaged one it lacks what cannot be read, and is mended
+/// like any other; and where it is cut off, no reference names what is not there.
+#[test]
+fn a_copy_has_all_that_can_be_read() {
+    let whole: Arc<dyn Store> = Arc::new(small());
+    let on = &mut |_| ControlFlow::Continue(());
+    let to = MemoryStore::new();
+    let copied = copy_store(whole.as_ref(), &to, on).unwrap();
+    assert_eq!(contents(&to), contents(whole.as_ref()));
+    let (blocks, refs, log) = contents(whole.as_ref());
+    assert_eq!(copied.blocks, blocks.len() as u64);
+    assert_eq!(copied.references, refs.len() as u64);
+    assert_eq!(copied.log_entries, log.len() as u64);
+    assert_eq!((copied.unreadable, copied.stopped), (0, false));
+
+    for block in &blocks {
+        let damaged = FaultyStore::new(Arc::clone(&whole));
+        damaged.inject(Fault::Damage(*block.cid(), 0));
+        let to = MemoryStore::new();
+        let copied = copy_store(&damaged, &to, on).unwrap();
+        assert_eq!(copied.blocks + 1, blocks.len() as u64);
+        assert_eq!(copied.unreadable, 1);
+        assert_eq!(heal(&to, &whole).fetched, [*block.cid()]);
+        assert_eq!(contents(&to), contents(whole.as_ref()));
+    }
+
+    for call in 0.. {
+        let failing = FaultyStore::new(Arc::clone(&whole));
+        failing.inject(Fault::FailCall(call));
+        let to = MemoryStore::new();
+        if copy_store(&failing, &to, on).is_ok() {
+            assert!(call > 10, "{call} calls");
+            break;
+        }
+        assert_eq!(problems(&to), [], "after call {call}");
+    }
+    let stopped = copy_store(whole.as_ref(), &MemoryStore::new(), &mut |_| {
+        ControlFlow::Break(())
+    });
+    assert!(stopped.unwrap().stopped);
 }
