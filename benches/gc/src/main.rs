@@ -91,13 +91,17 @@ fn main() {
         let at = ((times.len() - 1) as f64 * part) as usize;
         times[at].as_secs_f64() * 1000.0
     };
-    for (name, part) in [("p50", 0.5), ("p99", 0.99)] {
+    for (name, part) in [("p50", 0.5), ("p99", 0.99), ("longest", 1.0)] {
         row(
             &format!("{name} of a commit beside a collection"),
             "ms",
             millis(&beside, part),
             ("without one", millis(&alone, part)),
-            "p99 of the pause <= 10 ms",
+            if part < 1.0 {
+                "p99 of the pause <= 10 ms"
+            } else {
+                "stated"
+            },
         );
     }
     row(
@@ -117,7 +121,13 @@ fn main() {
         ("before it", report.disk_before as f64 / kept),
         "<= 1.15",
     );
-    row("a collection", "s", seconds, ("its commits beside it", beside.len() as f64), "stated");
+    row(
+        "a collection",
+        "s",
+        seconds,
+        ("its commits beside it", beside.len() as f64),
+        "stated",
+    );
 }
 
 /// Values that no engine makes smaller.

@@ -8,9 +8,7 @@ use std::time::Instant;
 
 use allod_blocks::{MemoryStore, Store as _};
 use allod_identity::SecretKey;
-use allod_repo::{
-    BranchName, Edit, Genesis, MergeOptions, Outcome, Repo, SpaceClass, Transaction,
-};
+use allod_repo::{BranchName, Edit, Genesis, MergeOptions, Outcome, Repo, SpaceClass, Transaction};
 use prolly::{
     BatchBuilder, Config, MemStore, Mutation, NodeStoreScan as _, Prolly, Store as _, Tree,
 };

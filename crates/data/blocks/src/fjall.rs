@@ -2,10 +2,11 @@
 
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use bytes::Bytes;
 use cid::Cid;
+use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use crate::block::Block;
@@ -15,6 +16,7 @@ use crate::store::{
     Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
     Swept, position_of, unpacked,
 };
+use crate::turns::Turns;
 use crate::uses::Uses;
 
 /// Bytes of blocks and indexes kept in memory by default: trees keep their nodes themselves, so
@@ -48,7 +50,7 @@ pub struct FjallStore {
     /// Damaged blocks (BLOCKS-70).
     aside: Keyspace,
     /// The position of the next log entry. Its lock makes expectation and commit one step.
-    log_end: Mutex<u64>,
+    log_end: Turns<u64>,
     uses: Uses,
     packing: Packing,
 }
@@ -64,8 +66,8 @@ impl std::fmt::Debug for FjallStore {
 impl FjallStore {
     /// Opens or creates the store in the directory `path`.
     ///
-    /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, and the filters of
-    /// the tables (about 10 bits a block).
+    /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, and the filters and
+    /// indexes of the tables (about 2 bytes a block).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, CACHE_BYTES_DEFAULT, Packing::default())
     }
@@ -88,7 +90,7 @@ impl FjallStore {
             .map_err(fault)?;
         let blocks = db
             .keyspace("blocks", || {
-                KeyspaceCreateOptions::default()
+                pinned()
                     .max_memtable_size(MEMTABLE_BYTES)
                     .with_kv_separation(Some(
                         KvSeparationOptions::default()
@@ -97,9 +99,7 @@ impl FjallStore {
                     ))
             })
             .map_err(fault)?;
-        let refs = db
-            .keyspace("refs", KeyspaceCreateOptions::default)
-            .map_err(fault)?;
+        let refs = db.keyspace("refs", pinned).map_err(fault)?;
         let log = db
             .keyspace("log", KeyspaceCreateOptions::default)
             .map_err(fault)?;
@@ -119,15 +119,15 @@ impl FjallStore {
             refs,
             log,
             aside,
-            log_end: Mutex::new(log_end),
+            log_end: Turns::new(log_end),
             uses: Uses::new(),
             packing,
         })
     }
 
+    /// The position of the next log entry, which changes only after a successful commit.
     fn lock(&self) -> MutexGuard<'_, u64> {
-        // The guarded number changes only after a successful commit.
-        self.log_end.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log_end.lock()
     }
 }
 
@@ -313,6 +313,14 @@ impl Store for FjallStore {
             log_end: *self.lock(),
         })
     }
+}
+
+/// Filters and indexes stay in memory. They are as large as their tables have names, and larger than
+/// what the cache takes: each read would read and check a megabyte of them.
+fn pinned() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_pinning_policy(PinningPolicy::all(true))
 }
 
 fn fault(error: fjall::Error) -> StoreError {

@@ -40,6 +40,8 @@ mod prefix;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;
+#[cfg(any(feature = "fjall", feature = "sled"))]
+mod turns;
 mod uses;
 
 pub use crate::block::{BLOCK_BYTES_MAX, Block, BlockError, Codec, sha256_cid};

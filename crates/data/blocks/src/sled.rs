@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::store::{
     Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
     Swept, position_of, unpacked,
 };
+use crate::turns::Turns;
 use crate::uses::Uses;
 
 /// sled's own default is 1 GiB, far too much for one part of a node.
@@ -41,7 +42,7 @@ pub struct SledStore {
     /// Damaged blocks (BLOCKS-70).
     aside: sled::Tree,
     path: PathBuf,
-    state: Mutex<State>,
+    state: Turns<State>,
     uses: Uses,
     packing: Packing,
 }
@@ -81,7 +82,7 @@ impl SledStore {
             Some((key, _)) => position_of(&key)? + 1,
             None => 0,
         };
-        let state = Mutex::new(State {
+        let state = Turns::new(State {
             log_end,
             synced: BTreeSet::new(),
         });
@@ -99,7 +100,7 @@ impl SledStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn sync(&self, state: &mut State) -> Result<(), StoreError> {

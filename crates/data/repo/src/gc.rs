@@ -8,6 +8,7 @@
 //! was removed before it and whenever the machine stops.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use allod_blocks::{
     Changed, Cid, Codec, Collecting, Garbage, Marked, Store, StoreError, StoreErrorKind, Swept,
@@ -28,6 +29,10 @@ const PAGE: usize = 1024;
 
 /// Blocks or marks removed at a time: writers wait for it, a millisecond or two.
 const SWEEP: usize = 128;
+
+/// Rest between two removals: the engine tidies up behind them, and on a small machine writers wait
+/// for a core, not for a lock.
+const REST: Duration = Duration::from_millis(1);
 
 /// References looked at while writers wait.
 const LOOK_NAMES: usize = 128;
@@ -490,6 +495,7 @@ impl<'a> Marker<'a> {
                     (gone, in_use as u64)
                 } else {
                     let (swept, _) = self.sweep(dead, &[])?;
+                    std::thread::sleep(REST);
                     (swept.blocks, swept.in_use)
                 };
                 report.in_use += in_use;
