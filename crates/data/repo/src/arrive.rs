@@ -31,7 +31,6 @@ pub struct Arriving {
     walk: Walk,
     /// Keys that `base` has not.
     added: u64,
-    changed: u64,
     links: Vec<Cid>,
     /// Leaves that could not be compared: what is damaged in `base` may be mended by the walk.
     uncompared: Vec<Cid>,
@@ -49,30 +48,26 @@ impl fmt::Debug for Arriving {
 impl Repo {
     /// Completes a commit from the nodes of its tree. What the parents have is not asked for.
     pub fn fetch_tree(&self, reviewed: Reviewed) -> Result<Arriving, Rejected> {
-        Arriving::new(self, reviewed.into_commit())
-    }
-}
-
-impl Arriving {
-    pub(crate) fn new(repo: &Repo, commit: Verified<Commit>) -> Result<Self, Rejected> {
+        let commit = reviewed.into_commit();
         let said = commit.payload();
-        let (base, joined) = repo.joined(&parents(said))?;
+        let (base, joined) = self.joined(&parents(said))?;
         // Without a parent no node of the base is in the store, not even that of the empty map.
         let known = said.parents.first().map(|_| base.clone());
         let walk = Walk::new(said.tree, known.into_iter().collect());
         let walk = walk.map_err(|_error| Refusal::Tree)?;
-        Ok(Self {
+        Ok(Arriving {
             commit,
             base,
             joined,
             walk,
             added: 0,
-            changed: 0,
             links: Vec::new(),
             uncompared: Vec::new(),
         })
     }
+}
 
+impl Arriving {
     /// The commit's id.
     #[must_use]
     pub fn id(&self) -> CommitId {
@@ -115,19 +110,6 @@ impl Arriving {
 
     /// The complete commit, once every node that was fed is in the store.
     pub fn finish(mut self, repo: &Repo) -> Result<Complete, Rejected> {
-        if !self.joined.is_empty() {
-            let mut batch = Batch::new();
-            self.joined
-                .iter()
-                .for_each(|block| batch.put(block.clone()));
-            let _outcome = repo.store().commit(batch)?;
-        }
-        let tree = self.verify(repo)?;
-        Ok(Complete::new(self.commit, tree, self.links))
-    }
-
-    /// The tree, which is in the store, if nothing is wrong with the whole.
-    pub(crate) fn verify(&mut self, repo: &Repo) -> Result<Tree, Rejected> {
         if !self.walk.is_done() {
             return Err(Refusal::Tree.into());
         }
@@ -136,50 +118,51 @@ impl Arriving {
             let node = Node::decode(block.bytes()).map_err(|_error| Refusal::Tree)?;
             self.compare(&node)??;
         }
+        if !self.joined.is_empty() {
+            let mut batch = Batch::new();
+            self.joined
+                .iter()
+                .for_each(|block| batch.put(block.clone()));
+            let _outcome = repo.store().commit(batch)?;
+        }
         let tree = repo.tree(self.commit.payload().tree)?;
         // Every key of the tree was compared, or is in a node that the base has as well. A key that
         // vanished would come back with the next join (REPO-19).
         if self.base.len() + self.added != tree.len() {
             return Err(Refusal::Tree.into());
         }
-        Ok(tree)
-    }
-
-    /// What the changed entries link to, so far.
-    pub(crate) fn links(&self) -> &[Cid] {
-        &self.links
-    }
-
-    /// How many entries differ from the tree before, so far.
-    pub(crate) const fn changed(&self) -> u64 {
-        self.changed
+        Ok(Complete::new(self.commit, tree, self.links))
     }
 
     /// Compares a leaf with what is there in the base; all of it or, at a fault, nothing.
     fn compare(&mut self, leaf: &Node) -> Result<Result<(), Refusal>, TreeError> {
         let said = self.commit.payload();
         let mut before = leaf_range(&self.base, leaf);
-        let (mut added, mut changed, mut links) = (0, 0, Vec::new());
+        let (mut added, mut links) = (0, Vec::new());
         for (key, entry) in leaf.entries() {
             if check_key(&key).is_err() {
                 return Ok(Err(Refusal::Tree));
             }
-            let old = match before.as_mut() {
-                Some(before) => pass(before, &key)?,
-                None => None,
+            let not_after = |item: &Result<(Bytes, Bytes), TreeError>| {
+                item.as_ref().map_or(true, |(there, _)| *there <= key)
+            };
+            let there = before.as_mut().and_then(|before| before.next_if(not_after));
+            let old = match there.transpose()? {
+                // Between two keys of a leaf there is none in its tree: this one vanished. What is
+                // read of the base is no more than the leaf has.
+                Some((there, _)) if there < key => return Ok(Err(Refusal::Tree)),
+                there => there.map(|(_, entry)| entry),
             };
             added += u64::from(old.is_none());
             if old.as_ref() == Some(&entry) {
                 continue;
             }
-            changed += 1;
             match check_entry(said, &key, old.as_ref(), &entry) {
                 Ok(link) => links.extend(link),
                 Err(refusal) => return Ok(Err(refusal)),
             }
         }
         self.added += added;
-        self.changed += changed;
         self.links.append(&mut links);
         Ok(Ok(()))
     }
@@ -193,18 +176,4 @@ fn leaf_range(base: &Tree, leaf: &Node) -> Option<Peekable<Range>> {
     let (first, last) = (leaf.key(0)?, leaf.key(leaf.len().checked_sub(1)?)?);
     let bounds = (Bound::Included(&first[..]), Bound::Included(&last[..]));
     Some(base.range(bounds).peekable())
-}
-
-/// Goes on to `key`, and returns the entry there.
-fn pass(before: &mut Peekable<Range>, key: &[u8]) -> Result<Option<Bytes>, TreeError> {
-    while let Some(next) = before.next_if(|item| match item {
-        Ok((there, _)) => there[..] <= *key,
-        Err(_) => true,
-    }) {
-        let (there, entry) = next?;
-        if there[..] == *key {
-            return Ok(Some(entry));
-        }
-    }
-    Ok(None)
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use allod_blocks::{BLOCK_BYTES_MAX, Cid, StoreErrorKind};
-use allod_tree::TreeError;
+use allod_tree::{TreeError, Walk};
 
+use crate::accept::{check_entry, parents};
 use crate::agents::speaks;
-use crate::arrive::Arriving;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
 use crate::repo::{Heads, Repo};
@@ -196,29 +196,45 @@ impl Repo {
         }
         self.review_parents(said)?;
         self.may_write(&said.branch, &said.author)?;
-        let mut tree = Arriving::new(self, commit.as_ref().clone())?;
-        self.read_nodes(&mut tree)?;
-        report.nodes += tree.progress().nodes;
-        report.entries += tree.changed();
-        tree.verify(self)?;
-        report.files += tree.links().len() as u64;
-        for cid in self.missing_blocks(tree.links(), STEP)?.blocks {
+        let mut known = Vec::new();
+        for parent in &said.parents {
+            known.push(self.tree(self.commit(*parent)?.payload().tree)?);
+        }
+        report.nodes += self.walk_stored(said.tree, known)?;
+        let (base, _) = self.joined(&parents(said))?;
+        let mut links: Vec<Cid> = Vec::new();
+        for change in base.diff(&self.tree(said.tree)?) {
+            let change = change?;
+            let entry = change.right.ok_or(Refusal::Tree)?;
+            report.entries += 1;
+            links.extend(check_entry(
+                said,
+                &change.key,
+                change.left.as_ref(),
+                &entry,
+            )?);
+        }
+        report.files += links.len() as u64;
+        for cid in self.missing_blocks(&links, STEP)?.blocks {
             let text = format!("commit {id}: block {cid} is missing");
             report.problem(ProblemKind::Missing, Some(cid), text);
         }
         Ok(())
     }
 
-    /// Feeds a tree from the store, but for what the trees before it have.
-    fn read_nodes(&self, tree: &mut Arriving) -> Result<(), Rejected> {
+    /// Checks the nodes of a stored tree that the `known` trees have not; returns how many.
+    fn walk_stored(&self, root: Cid, known: Vec<allod_tree::Tree>) -> Result<u64, Rejected> {
+        let mut walk = Walk::new(root, known).map_err(|_error| Refusal::Tree)?;
+        let mut nodes = 0;
         loop {
-            let wanted = tree.want(STEP);
+            let wanted = walk.want(STEP);
             if wanted.is_empty() {
-                return Ok(());
+                return Ok(nodes);
             }
             for cid in wanted {
                 let block = self.store().get(&cid)?.ok_or(RepoError::Missing(cid))?;
-                let _asked_for = tree.feed(block)?;
+                walk.feed(block).map_err(|_error| Refusal::Tree)?;
+                nodes += 1;
             }
         }
     }

@@ -301,10 +301,15 @@ impl Job<'_> {
         Err(RepoError::Contended(self.branch.clone()))
     }
 
-    /// Reads what is stored of the task, as far as it is: it may have been resolved further.
+    /// Reads what is stored of the task, as far as it is: it may have been resolved further. Fails if
+    /// it was given up and another begun.
     pub(crate) fn read_again(&mut self) -> Result<(), RepoError> {
         if self.stored.raw.is_some() {
-            (self.task, self.stored) = self.repo.task_of(self.branch)?;
+            let (task, stored) = self.repo.task_of(self.branch)?;
+            if task.task != self.task.task {
+                return Err(RepoError::Contended(self.branch.clone()));
+            }
+            (self.task, self.stored) = (task, stored);
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Commits whose tree comes node by node (REPO-15, REPO-16, REPO-19), against the rules on maps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use allod_blocks::{Batch, Block, Cid};
+use allod_blocks::{Batch, Block, Cid, Garbage};
 use allod_identity::Verified;
 use allod_repo::{Commit, CommitId, Entry, Refusal, Rejected, Repo, Stamp, State, left_wins};
 use allod_tree::Tree;
@@ -179,4 +180,69 @@ fn sorted(ids: &[CommitId]) -> Vec<CommitId> {
     let mut ids = ids.to_vec();
     ids.sort_by_key(|id| id.cid().to_bytes());
     ids
+}
+
+fn numbered(numbers: impl Iterator<Item = u16>, age: u64) -> Map {
+    numbers.map(|number| (key(number), entry(age, 1))).collect()
+}
+
+/// What is read of the base is bounded by what came: a leaf that leaves keys out is refused when it
+/// is fed, and not after a look at all that lies between its keys.
+#[test]
+fn a_leaf_that_leaves_keys_out_is_refused_at_once() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let other = replica(&repo);
+    let base = numbered(0..400, 1);
+    let first = made(&repo, &ada, &[], &base, START + 90).arrive(&other);
+    let parents = [first.unwrap()];
+    let ends = numbered([0, 399].into_iter(), 1);
+    let commit = made(&other, &ada, &parents, &ends, START + 91);
+    let reviewed = other.review(commit.commit.bytes().clone(), START + 1000);
+    let mut tree = other.fetch_tree(reviewed.unwrap()).unwrap();
+    let root = tree.want(1)[0];
+    assert_eq!(tree.feed(commit.blocks[&root].clone()), Err(Refusal::Tree));
+}
+
+/// A check reads the nodes that a merge made, which none of its parents has.
+#[test]
+fn a_check_notices_a_lost_node_that_only_a_merge_has() {
+    let ada = Person::new(1);
+    let plain = space(&ada);
+    let repo = replica(&plain);
+    let base = numbered(0..400, 1);
+    let first = made(&plain, &ada, &[], &base, START + 90).arrive(&repo);
+    let first = [first.unwrap()];
+    // Both change the same leaf, so that the join has one that neither has.
+    let side = |number: u16| join(&base, &numbered(std::iter::once(number), 80));
+    let sides = [side(100), side(101)];
+    let ids: Vec<CommitId> = sides
+        .iter()
+        .zip(START + 91..)
+        .map(|(map, now)| made(&repo, &ada, &first, map, now).arrive(&repo).unwrap())
+        .collect();
+    let merged = join(&sides[0], &sides[1]);
+    let merge = made(&repo, &ada, &sorted(&ids), &merged, START + 95);
+    merge.arrive(&repo).unwrap();
+    assert_eq!(repo.check(&mut |_, _| {}).unwrap().problem_count, 0);
+    let nodes = |map: &Map| made(&plain, &ada, &[], map, START).blocks;
+    let (left, right) = (nodes(&sides[0]), nodes(&sides[1]));
+    let root = merge.commit.payload().tree;
+    let own = merge
+        .blocks
+        .keys()
+        .filter(|cid| **cid != root && !left.contains_key(cid) && !right.contains_key(cid));
+    let gone: Vec<Cid> = own.copied().collect();
+    assert!(!gone.is_empty(), "the merge has a node of its own");
+    let swept = repo.store().sweep(&mut || {
+        let blocks = gone.clone();
+        Ok(Garbage {
+            blocks,
+            ..Garbage::default()
+        })
+    });
+    assert_eq!(swept.unwrap().blocks.len(), gone.len());
+    let report = Repo::open(Arc::clone(repo.store()), repo.id()).unwrap();
+    let report = report.check(&mut |_, _| {}).unwrap();
+    assert!(report.problem_count > 0);
 }
