@@ -267,23 +267,22 @@ impl Repo {
         branch: &BranchName,
         heads: &Heads,
     ) -> Result<(), RepoError> {
-        if !self.is_hooked() {
-            return Ok(());
-        }
         let said = complete.commit.payload();
         let parents = parents(said);
         let goes_on = !heads.is_empty() && heads.is_subset(&parents);
         let stands = if goes_on { heads } else { &parents };
-        self.propose(&Proposal {
-            repo: self,
-            act: Act::Receive,
-            branch,
-            author: Some(said.author),
-            message: &said.message,
-            parents: &parents,
-            before: &self.joined(stands)?.0,
-            after: &complete.tree,
-            blocks: &[],
+        self.propose(stands, |before| {
+            Ok(Proposal {
+                repo: self,
+                act: Act::Receive,
+                branch,
+                author: Some(said.author),
+                message: &said.message,
+                parents: &parents,
+                before,
+                after: complete.tree.clone(),
+                blocks: &[],
+            })
         })
     }
 

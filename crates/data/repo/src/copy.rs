@@ -3,14 +3,10 @@
 use std::ops::ControlFlow;
 
 use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError, StoreErrorKind};
-use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::reach::{hints_in_reference, named_by, roots_of};
-use crate::repair::{Progress, each_block};
-
-/// References or log entries read at a time.
-const PAGE: usize = 1024;
+use crate::repair::{PAGE, Progress, each_block, each_reference};
 
 /// Bytes of blocks that are written at a time: as much as a session writes.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
@@ -102,7 +98,7 @@ impl Copy<'_> {
     /// lead to them.
     fn named(&mut self, from: &dyn Store, progress: Progress<'_>) -> Result<(), RepoError> {
         let mut seen = Marked::new();
-        for_each_reference(from, &mut |name, value| {
+        each_reference(from, &mut |name, value| {
             let mut open = roots_of(name, value);
             open.extend(hints_in_reference(name, value));
             while let Some(cid) = open.pop() {
@@ -178,7 +174,7 @@ impl Copy<'_> {
         let mut batch = Batch::new();
         let mut size = 0;
         let (to, mut references) = (self.to, 0);
-        for_each_reference(from, &mut |name, value| {
+        each_reference(from, &mut |name, value| {
             references += 1;
             size += 1;
             batch.set_ref(name.clone(), Expect::Absent, Some(value.clone()));
@@ -191,22 +187,5 @@ impl Copy<'_> {
         let _outcome = to.commit(batch)?;
         self.copied.references = references;
         Ok(())
-    }
-}
-
-fn for_each_reference(
-    store: &dyn Store,
-    each: &mut dyn FnMut(&Bytes, &Bytes) -> Result<(), RepoError>,
-) -> Result<(), RepoError> {
-    let mut after: Option<Bytes> = None;
-    loop {
-        let page = store.scan_refs(b"", after.as_deref(), PAGE)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        after = Some(last.clone());
-        for (name, value) in &page {
-            each(name, value)?;
-        }
     }
 }

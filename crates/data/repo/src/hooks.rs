@@ -67,8 +67,8 @@ pub struct Proposal<'a> {
     pub message: &'a str,
     /// The parents of the commit; the heads that a move leads to.
     pub parents: &'a Heads,
-    pub(crate) before: &'a Tree,
-    pub(crate) after: &'a Tree,
+    pub(crate) before: Tree,
+    pub(crate) after: Tree,
     /// What new entries link to and the store does not have yet.
     pub(crate) blocks: &'a [Block],
 }
@@ -96,13 +96,13 @@ impl Proposal<'_> {
     /// branch at once, the state that it was made on.
     #[must_use]
     pub fn before(&self) -> View {
-        self.view(self.before)
+        self.view(&self.before)
     }
 
     /// The state that there would be. What is linked to is read by [`content`](Self::content).
     #[must_use]
     pub fn after(&self) -> View {
-        self.view(self.after)
+        self.view(&self.after)
     }
 
     /// The whole change set, in key order, read as it is asked for (HOOK-2).
@@ -160,11 +160,6 @@ impl Repo {
         repo
     }
 
-    /// Whether there is a hook to look up a proposal's states for.
-    pub(crate) const fn is_hooked(&self) -> bool {
-        self.hook.is_some()
-    }
-
     /// Puts to the hook that a branch moves to commits that are there.
     pub(crate) fn propose_move(
         &self,
@@ -173,27 +168,32 @@ impl Repo {
         heads: &Heads,
         next: &Heads,
     ) -> Result<(), RepoError> {
-        if !self.is_hooked() {
-            return Ok(());
-        }
-        self.propose(&Proposal {
-            repo: self,
-            act,
-            branch,
-            author: None,
-            message: "",
-            parents: next,
-            before: &self.joined(heads)?.0,
-            after: &self.joined(next)?.0,
-            blocks: &[],
+        self.propose(heads, |before| {
+            Ok(Proposal {
+                repo: self,
+                act,
+                branch,
+                author: None,
+                message: "",
+                parents: next,
+                before,
+                after: self.joined(next)?.0,
+                blocks: &[],
+            })
         })
     }
 
-    /// Puts a proposal to the hook, if there is one. Called without a lock held (HOOK-5).
-    pub(crate) fn propose(&self, proposal: &Proposal<'_>) -> Result<(), RepoError> {
+    /// Puts to the hook, if there is one, what is proposed where these commits stand now. Called
+    /// without a lock held (HOOK-5); nothing is looked up without a hook.
+    pub(crate) fn propose<'a>(
+        &self,
+        stands: &Heads,
+        proposed: impl FnOnce(Tree) -> Result<Proposal<'a>, RepoError>,
+    ) -> Result<(), RepoError> {
         let Some(hook) = &self.hook else {
             return Ok(());
         };
+        let proposal = &proposed(self.joined(stands)?.0)?;
         // What the hook has of its own is its own affair; here nothing is half done.
         match catch_unwind(AssertUnwindSafe(|| hook(proposal))) {
             Ok(Ok(())) => Ok(()),

@@ -16,7 +16,7 @@ use crate::layout;
 use crate::reach::{named_by, roots_of};
 
 /// Names, references or log entries read at a time.
-const PAGE: usize = 1024;
+pub(crate) const PAGE: usize = 1024;
 
 /// Hears of how many blocks, references and log entries were looked at; may stop it.
 pub type Progress<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
@@ -267,38 +267,50 @@ fn walk(
 ) -> Result<Reached, StoreError> {
     let mut reached = Reached::default();
     let mut marked = Marked::new();
+    each_reference(store, &mut |name, value| {
+        reached.references += 1;
+        let mut open: Vec<(Cid, bool)> = Vec::new();
+        if layout::is_needed(name) {
+            let roots = roots_of(name, value);
+            open.extend(roots.into_iter().map(|cid| (cid, true)));
+        } else if let Some(commit) = layout::marked_commit(name) {
+            // A mark says that all of the commit is here (REPO-64).
+            open.push((commit, true));
+        }
+        while let Some((cid, is_root)) = open.pop() {
+            if !marked.insert(&cid) {
+                continue;
+            }
+            let absent = if is_root {
+                Lost::Root(name)
+            } else {
+                Lost::Absent
+            };
+            let links = links_here(store, &cid, absent, listed, lost)?;
+            if let Some(links) = links {
+                reached.found += 1;
+                open.extend(links.into_iter().rev().map(|link| (link, false)));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(reached)
+}
+
+/// Reads every reference of a store, a page at a time.
+pub(crate) fn each_reference(
+    store: &dyn Store,
+    on: &mut dyn FnMut(&Bytes, &Bytes) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut after: Option<Bytes> = None;
     loop {
         let page = store.scan_refs(b"", after.as_deref(), PAGE)?;
         let Some((last, _)) = page.last() else {
-            return Ok(reached);
+            return Ok(());
         };
         after = Some(last.clone());
-        reached.references += page.len() as u64;
         for (name, value) in &page {
-            let mut open: Vec<(Cid, bool)> = Vec::new();
-            if layout::is_needed(name) {
-                let roots = roots_of(name, value);
-                open.extend(roots.into_iter().map(|cid| (cid, true)));
-            } else if let Some(commit) = layout::marked_commit(name) {
-                // A mark says that all of the commit is here (REPO-64).
-                open.push((commit, true));
-            }
-            while let Some((cid, is_root)) = open.pop() {
-                if !marked.insert(&cid) {
-                    continue;
-                }
-                let absent = if is_root {
-                    Lost::Root(name)
-                } else {
-                    Lost::Absent
-                };
-                let links = links_here(store, &cid, absent, listed, lost)?;
-                if let Some(links) = links {
-                    reached.found += 1;
-                    open.extend(links.into_iter().rev().map(|link| (link, false)));
-                }
-            }
+            on(name, value)?;
         }
     }
 }

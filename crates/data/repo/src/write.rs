@@ -153,19 +153,18 @@ impl Repo {
         parents: &Heads,
         after: &Tree,
     ) -> Result<(), RepoError> {
-        if !self.is_hooked() {
-            return Ok(());
-        }
-        self.propose(&Proposal {
-            repo: self,
-            act: draft.act,
-            branch: draft.branch,
-            author: Some(draft.author.agent),
-            message: draft.message,
-            parents,
-            before: &self.joined(stands)?.0,
-            after,
-            blocks: draft.blocks,
+        self.propose(stands, |before| {
+            Ok(Proposal {
+                repo: self,
+                act: draft.act,
+                branch: draft.branch,
+                author: Some(draft.author.agent),
+                message: draft.message,
+                parents,
+                before,
+                after: after.clone(),
+                blocks: draft.blocks,
+            })
         })
     }
 

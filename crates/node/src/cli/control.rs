@@ -31,10 +31,10 @@ use crate::cli::args::Cli;
 use crate::cli::io::{Io, Net};
 use crate::cli::{exit_code, words};
 
-/// The largest frame, in bytes: what is moved at a time.
 /// The longest path of a socket that every Unix takes, in bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
 
+/// The largest frame, in bytes: what is moved at a time.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// The largest list of arguments, in bytes: what the system allows a process is 2 MiB.

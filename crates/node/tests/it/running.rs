@@ -142,6 +142,7 @@ fn a_stranger_does_not_keep_others_out() {
         let started = Instant::now();
         while open() > 8 {
             assert!(started.elapsed() < Duration::from_secs(5), "{}", open());
+            // Looked at until it is so, and given up after a while.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         while open() > 0 {
