@@ -29,6 +29,9 @@ pub enum Fault {
     FlipBit(u64),
     /// The block of this name has another byte at this place, until it is put again or put aside.
     Damage(Cid, usize),
+    /// The block of this name cannot be read, as if the disk under it had gone bad, until it is put
+    /// again or taken out.
+    Unreadable(Cid),
 }
 
 /// Wraps a store and applies one [`Fault`].
@@ -105,7 +108,10 @@ impl FaultyStore {
 
     /// Whether `cid` is the block that is damaged, or that was and is aside now.
     fn is_damaged(&self, cid: &Cid) -> bool {
-        matches!(self.state().fault, Some(Fault::Damage(damaged, _)) if damaged == *cid)
+        matches!(
+            self.state().fault,
+            Some(Fault::Damage(at, _) | Fault::Unreadable(at)) if at == *cid
+        )
     }
 
     /// Whether `cid` was put aside.
@@ -144,9 +150,14 @@ impl Store for FaultyStore {
         };
         let mut bytes = block.bytes().to_vec();
         let last = bytes.len().saturating_sub(1);
-        let at = match self.state().fault {
+        let fault = self.state().fault;
+        let at = match fault {
             Some(Fault::FlipBit(at)) if at == number => last,
             Some(Fault::Damage(damaged, at)) if damaged == *cid => at,
+            Some(Fault::Unreadable(damaged)) if damaged == *cid => {
+                self.state().struck = true;
+                return Err(StoreError::new(StoreErrorKind::Io, "a bad sector"));
+            }
             _ => return Ok(Some(block)),
         };
         self.state().struck = true;
@@ -196,7 +207,7 @@ impl Store for FaultyStore {
         self.call()?;
         let (fault, number) = self.begin_commit();
         match fault {
-            Some(Fault::Damage(cid, _)) => {
+            Some(Fault::Damage(cid, _) | Fault::Unreadable(cid)) => {
                 let heals = batch.blocks().iter().any(|block| *block.cid() == cid);
                 let outcome = self.inner.commit(batch)?;
                 if heals && matches!(outcome, BatchOutcome::Done { .. }) {
@@ -253,7 +264,12 @@ impl Store for FaultyStore {
         self.call()?;
         if self.is_damaged(cid) {
             let was = std::mem::replace(&mut self.state().aside, true);
-            return Ok(if was { Aside::Nothing } else { Aside::Kept });
+            let readable = matches!(self.state().fault, Some(Fault::Damage(..)));
+            return Ok(match (was, readable) {
+                (true, _) => Aside::Nothing,
+                (false, true) => Aside::Kept,
+                (false, false) => Aside::Unreadable,
+            });
         }
         self.inner.set_aside(cid)
     }

@@ -269,7 +269,7 @@ impl Store for FjallStore {
         let stored = match self.blocks.get(&name).map_err(fault) {
             Ok(None) => return Ok(Aside::Nothing),
             Ok(Some(stored)) => Some(stored),
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
+            Err(error) if error.is_unreadable() => None,
             Err(error) => return Err(error),
         };
         let mut writes = self.db.batch().durability(Some(DURABLE));

@@ -371,6 +371,13 @@ impl StoreError {
         )
     }
 
+    /// Whether what was asked for cannot be read, for all one knows now: it is damaged, or so is the
+    /// disk under it. Other things in the store may be readable.
+    #[must_use]
+    pub const fn is_unreadable(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Corrupt | StoreErrorKind::Io)
+    }
+
     /// What kind of fault it is.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {

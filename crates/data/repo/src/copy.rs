@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError, StoreErrorKind};
+use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError};
 
 use crate::error::RepoError;
 use crate::reach::{hints_in_reference, named_by, roots_of};
@@ -64,6 +64,9 @@ pub fn copy_store(
     }
     copy.flush()?;
     copy.named(from, progress)?;
+    if copy.copied.stopped {
+        return Ok(copy.copied);
+    }
     copy.log(from)?;
     copy.references(from)?;
     Ok(copy.copied)
@@ -99,6 +102,9 @@ impl Copy<'_> {
     fn named(&mut self, from: &dyn Store, progress: Progress<'_>) -> Result<(), RepoError> {
         let mut seen = Marked::new();
         each_reference(from, &mut |name, value| {
+            if self.copied.stopped {
+                return Ok(());
+            }
             let mut open = roots_of(name, value);
             open.extend(hints_in_reference(name, value));
             while let Some(cid) = open.pop() {
@@ -139,7 +145,7 @@ impl Copy<'_> {
             return if leads_on { self.to.get(cid) } else { Ok(None) };
         }
         match from.get(cid) {
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+            Err(error) if error.is_unreadable() => {
                 self.copied.unreadable += 1;
                 Ok(None)
             }
