@@ -29,6 +29,14 @@ pub enum NodeError {
         /// What is wrong.
         source: std::io::Error,
     },
+    /// A store was put in the place of another, and the disk did not say that this will last.
+    #[error("the new store is in its place, and the former one is {former}; but {source}")]
+    Unsynced {
+        /// Where the former store is.
+        former: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
     /// The home's configuration is unreadable.
     #[error("{0} is damaged: {1}")]
     Config(PathBuf, String),

@@ -227,10 +227,11 @@ impl Home {
         let _lock = self.lock()?;
         let config = self.config()?;
         let here = self.path.join("store");
-        // The two change places, so the copy is made under the name that the former store will have.
+        let there = self.path.join("store.new");
+        make_way(&there).map_err(NodeError::file(&there))?;
         let free = (1_u32..).map(|number| self.path.join(format!("store.former-{number}")));
         let mut free = free.filter(|path| !path.exists());
-        let there = free.next().unwrap_or_default();
+        let former = free.next().unwrap_or_default();
         let packing = Packing::new(config.compression);
         let copied = {
             let from = self.open_store(config.store, packing.clone())?;
@@ -242,13 +243,34 @@ impl Home {
             fs::remove_dir_all(&there).ok();
             return Ok((here, copied?));
         }
-        let change_places = || -> std::io::Result<()> {
-            renameat_with(CWD, &here, CWD, &there, RenameFlags::EXCHANGE)?;
-            File::open(&self.path)?.sync_all()
-        };
-        change_places().map_err(NodeError::file(&self.path))?;
-        Ok((there, copied?))
+        exchange(&here, &there).map_err(NodeError::file(&here))?;
+        // From here on the copy is the store, whatever happens to the names.
+        let named = fs::rename(&there, &former).and_then(|()| File::open(&self.path)?.sync_all());
+        let is_named = !there.exists();
+        named.map_err(|source| NodeError::Unsynced {
+            former: if is_named { former.clone() } else { there },
+            source,
+        })?;
+        Ok((former, copied?))
     }
+}
+
+/// Lets two directories change names in one step.
+fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+/// Removes what is left of a copy that was cut off, and tries whether directories can be exchanged
+/// there: not on every file system, and that is better known before a long copy than after it.
+fn make_way(copy: &Path) -> std::io::Result<()> {
+    let (one, other) = (copy.join("1"), copy.join("2"));
+    if copy.exists() {
+        fs::remove_dir_all(copy)?;
+    }
+    fs::create_dir_all(&one)?;
+    fs::create_dir_all(&other)?;
+    exchange(&one, &other)?;
+    fs::remove_dir_all(copy)
 }
 
 fn open(kind: StoreKind, packing: Packing, path: PathBuf) -> Result<Arc<dyn Store>, NodeError> {

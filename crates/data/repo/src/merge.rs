@@ -316,8 +316,8 @@ impl Job<'_> {
 
     /// Ends the task without a change.
     pub(crate) fn nothing(&self) -> Result<Outcome, RepoError> {
-        if self.stored.raw.is_some() {
-            self.repo.abort(self.branch)?;
+        if self.stored.raw.is_some() && !self.repo.give_up(self.branch, &self.stored)? {
+            return Err(RepoError::Contended(self.branch.clone()));
         }
         Ok(Outcome::Nothing)
     }

@@ -247,12 +247,18 @@ impl Repo {
     pub fn abort(&self, branch: &BranchName) -> Result<UnderWay, RepoError> {
         loop {
             let (task, stored) = self.task_of(branch)?;
-            let mut batch = Batch::new();
-            self.end_task(branch, &stored, &mut batch);
-            if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+            if self.give_up(branch, &stored)? {
                 return Ok(task);
             }
         }
+    }
+
+    /// Gives up a task as it was read. `false` if it changed meanwhile.
+    pub(crate) fn give_up(&self, branch: &BranchName, stored: &Stored) -> Result<bool, RepoError> {
+        let mut batch = Batch::new();
+        self.end_task(branch, stored, &mut batch);
+        let outcome = self.store().commit(batch)?;
+        Ok(matches!(outcome, BatchOutcome::Done { .. }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use allod::{Home, Node, Peer};
+use allod::{Home, Node, NodeError, Peer};
 use allod_blocks::{Block, Cid, MemoryStore, Store, StoreError, import_car, parse_cid};
 use allod_identity::DeviceId;
 use allod_repo::{
@@ -337,10 +337,13 @@ pub(crate) fn rebuild(home: &Home, io: &mut Io<'_>) -> Result<()> {
             progress.at(done, 0);
             ControlFlow::Continue(())
         })
-        .context(
-            "the store cannot be copied whole, and stays as it is; a new home that joins its spaces \
-             from a peer has all that the peer has",
-        )?
+        .map_err(|error| match error {
+            NodeError::Unsynced { .. } => error.into(),
+            error => anyhow::Error::new(error).context(
+                "the store cannot be copied whole, and stays as it is; a new home that joins its \
+                 spaces from a peer has all that the peer has",
+            ),
+        })?
     };
     let value = json!({
         "blocks": copied.blocks,
