@@ -1,9 +1,8 @@
-//! What differs between two trees, without reading what does not (TREE-18), and their join.
+//! What differs between two trees, without reading what does not (TREE-18).
 
 use std::cmp::Ordering;
 use std::fmt;
 
-use allod_blocks::Block;
 use bytes::Bytes;
 
 use crate::error::TreeError;
@@ -24,25 +23,24 @@ pub struct Change {
 
 /// The differences between two trees, in key order. After an error the iterator is over.
 pub struct Diff {
-    left: Side,
-    right: Side,
+    pair: Pair,
     done: bool,
 }
 
 impl fmt::Debug for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Diff")
-            .field("left", &self.left.tree)
-            .field("right", &self.right.tree)
+            .field("left", &self.pair.left.tree)
+            .field("right", &self.pair.right.tree)
             .finish_non_exhaustive()
     }
 }
 
 /// A place in one of the trees: before a subtree that was not opened, or before an entry.
-struct Side {
+pub(crate) struct Side {
     tree: Tree,
     /// From the root down, with the index of the item to look at next. The top has one left.
-    path: Vec<(Loaded, usize)>,
+    pub(crate) path: Vec<(Loaded, usize)>,
     /// The root, while it was not opened.
     root: bool,
 }
@@ -90,7 +88,7 @@ impl Side {
     }
 
     /// Goes past the item.
-    fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         while let Some((node, index)) = self.path.last_mut() {
             *index += 1;
             if *index < node.node.len() {
@@ -101,7 +99,7 @@ impl Side {
     }
 
     /// Goes to the first item of the subtree that the side is before.
-    fn open(&mut self) -> Result<(), TreeError> {
+    pub(crate) fn open(&mut self) -> Result<(), TreeError> {
         let child = match self.path.last() {
             Some((node, index)) => self.tree.child_once(node, *index)?,
             None => return Ok(()),
@@ -119,42 +117,67 @@ impl Side {
     }
 }
 
-/// What to do next.
-enum Step {
-    SkipBoth,
-    OpenLeft,
-    OpenRight,
-    OpenBoth,
+/// Two trees, walked side by side.
+pub(crate) struct Pair {
+    pub(crate) left: Side,
+    pub(crate) right: Side,
+}
+
+/// What is not the same on both sides; the sides are before it.
+pub(crate) enum Met {
+    /// A subtree without a key that the other side has within its range.
+    LeftSubtree,
+    RightSubtree,
+    /// An entry, of one side or of both.
     Left,
     Right,
     Both,
     End,
 }
 
+/// What to do next.
+enum Step {
+    SkipBoth,
+    OpenLeft,
+    OpenRight,
+    OpenBoth,
+    Tell(Met),
+}
+
 fn decide(left: Item<'_>, right: Item<'_>) -> Step {
     match (left, right) {
-        (Item::End, Item::End) => Step::End,
-        (Item::Entry(..), Item::End) => Step::Left,
-        (Item::End, Item::Entry(..)) => Step::Right,
-        (Item::Subtree(..), Item::End) => Step::OpenLeft,
-        (Item::End, Item::Subtree(..)) => Step::OpenRight,
-        (Item::Entry(node, index), Item::Subtree(_, _, _, floor)) => {
+        (Item::End, Item::End) => Step::Tell(Met::End),
+        (Item::Entry(..), Item::End) => Step::Tell(Met::Left),
+        (Item::End, Item::Entry(..)) => Step::Tell(Met::Right),
+        (Item::Subtree(..), Item::End) => Step::Tell(Met::LeftSubtree),
+        (Item::End, Item::Subtree(..)) => Step::Tell(Met::RightSubtree),
+        (Item::Entry(node, index), Item::Subtree(_, _, last, floor)) => {
+            let key = node.node.key_ref(index);
             // All of the subtree is after its floor, so an entry up to there is alone.
-            match floor {
-                Some(floor) if node.node.key_ref(index).cmp_key(floor).is_le() => Step::Left,
-                _ => Step::OpenRight,
+            if floor.is_some_and(|floor| key.cmp_key(floor).is_le()) {
+                Step::Tell(Met::Left)
+            } else if last.is_some_and(|last| last.cmp_key(key).is_lt()) {
+                Step::Tell(Met::RightSubtree)
+            } else {
+                Step::OpenRight
             }
         }
-        (Item::Subtree(_, _, _, floor), Item::Entry(node, index)) => match floor {
-            Some(floor) if node.node.key_ref(index).cmp_key(floor).is_le() => Step::Right,
-            _ => Step::OpenLeft,
-        },
+        (Item::Subtree(_, _, last, floor), Item::Entry(node, index)) => {
+            let key = node.node.key_ref(index);
+            if floor.is_some_and(|floor| key.cmp_key(floor).is_le()) {
+                Step::Tell(Met::Right)
+            } else if last.is_some_and(|last| last.cmp_key(key).is_lt()) {
+                Step::Tell(Met::LeftSubtree)
+            } else {
+                Step::OpenLeft
+            }
+        }
         (Item::Entry(a, i), Item::Entry(b, j)) => {
             match a.node.key_ref(i).cmp_key(b.node.key_ref(j)) {
-                Ordering::Less => Step::Left,
-                Ordering::Greater => Step::Right,
+                Ordering::Less => Step::Tell(Met::Left),
+                Ordering::Greater => Step::Tell(Met::Right),
                 Ordering::Equal if a.node.value_ref(i) == b.node.value_ref(j) => Step::SkipBoth,
-                Ordering::Equal => Step::Both,
+                Ordering::Equal => Step::Tell(Met::Both),
             }
         }
         (Item::Subtree(a, a_link, a_last, a_floor), Item::Subtree(b, b_link, b_last, b_floor)) => {
@@ -162,9 +185,9 @@ fn decide(left: Item<'_>, right: Item<'_>) -> Step {
             if a == b && a_link == b_link {
                 Step::SkipBoth
             } else if before(a_last, b_floor) {
-                Step::OpenLeft
+                Step::Tell(Met::LeftSubtree)
             } else if before(b_last, a_floor) {
-                Step::OpenRight
+                Step::Tell(Met::RightSubtree)
             } else {
                 match a.cmp(&b) {
                     Ordering::Greater => Step::OpenLeft,
@@ -176,18 +199,25 @@ fn decide(left: Item<'_>, right: Item<'_>) -> Step {
     }
 }
 
-impl Diff {
-    fn step(&mut self) -> Result<Option<Change>, TreeError> {
+impl Pair {
+    pub(crate) fn new(left: &Tree, right: &Tree) -> Self {
+        Self {
+            left: Side::new(left),
+            right: Side::new(right),
+        }
+    }
+
+    /// Goes on to what is not the same. The caller has gone past what was met before, or opened it.
+    pub(crate) fn meet(&mut self) -> Result<Met, TreeError> {
         if self.left.root {
             if self.left.tree == self.right.tree {
-                return Ok(None);
+                return Ok(Met::End);
             }
             self.left.open_root();
             self.right.open_root();
         }
         loop {
             match decide(self.left.item(), self.right.item()) {
-                Step::End => return Ok(None),
                 Step::SkipBoth => {
                     self.left.skip();
                     self.right.skip();
@@ -198,15 +228,13 @@ impl Diff {
                     self.left.open()?;
                     self.right.open()?;
                 }
-                Step::Left => return Ok(self.take(true, false)),
-                Step::Right => return Ok(self.take(false, true)),
-                Step::Both => return Ok(self.take(true, true)),
+                Step::Tell(met) => return Ok(met),
             }
         }
     }
 
     /// Goes past the entries of the named sides and tells of them.
-    fn take(&mut self, left: bool, right: bool) -> Option<Change> {
+    pub(crate) fn take(&mut self, left: bool, right: bool) -> Option<Change> {
         let take = |side: &mut Side, wanted: bool| {
             if !wanted {
                 return None;
@@ -227,6 +255,21 @@ impl Diff {
     }
 }
 
+impl Diff {
+    fn step(&mut self) -> Result<Option<Change>, TreeError> {
+        loop {
+            match self.pair.meet()? {
+                Met::LeftSubtree => self.pair.left.open()?,
+                Met::RightSubtree => self.pair.right.open()?,
+                Met::Left => return Ok(self.pair.take(true, false)),
+                Met::Right => return Ok(self.pair.take(false, true)),
+                Met::Both => return Ok(self.pair.take(true, true)),
+                Met::End => return Ok(None),
+            }
+        }
+    }
+}
+
 impl Iterator for Diff {
     type Item = Result<Change, TreeError>;
 
@@ -242,57 +285,14 @@ impl Iterator for Diff {
 
 impl std::iter::FusedIterator for Diff {}
 
-/// What a join keeps of a key that both sides have with different values.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Resolve {
-    /// The left value.
-    Left,
-    /// The right value.
-    Right,
-    /// This value.
-    Value(Bytes),
-}
-
-/// Decides between two values: given the key, the left and the right value.
-pub type Resolver<'a> = dyn FnMut(&[u8], &[u8], &[u8]) -> Resolve + 'a;
-
 impl Tree {
     /// The keys whose value is not the same in this tree (left) and `other` (right). Reads only
     /// nodes that are not in both trees (TREE-18).
     #[must_use]
     pub fn diff(&self, other: &Self) -> Diff {
         Diff {
-            left: Side::new(self),
-            right: Side::new(other),
+            pair: Pair::new(self, other),
             done: false,
         }
-    }
-
-    /// The tree with the keys of both: those of one side as they are, and what `resolve` says
-    /// (given key, left value, right value) where the sides differ. Hands the blocks that this
-    /// tree does not have to `out`.
-    pub fn join(
-        &self,
-        other: &Self,
-        resolve: &mut Resolver<'_>,
-        out: &mut dyn FnMut(Block),
-    ) -> Result<Self, TreeError> {
-        let edits = self.diff(other).filter_map(|change| {
-            let change = match change {
-                Ok(change) => change,
-                Err(error) => return Some(Err(error)),
-            };
-            let value = match (change.left, change.right) {
-                (None, Some(right)) => right,
-                (Some(left), Some(right)) => match resolve(&change.key, &left, &right) {
-                    Resolve::Left => return None,
-                    Resolve::Right => right,
-                    Resolve::Value(value) => value,
-                },
-                _ => return None,
-            };
-            Some(Ok((change.key, Some(value))))
-        });
-        self.try_edit(edits, out)
     }
 }

@@ -24,19 +24,15 @@ impl Tree {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        self.try_edit(edits.into_iter().map(Ok), out)
+        let edits = edits.into_iter();
+        self.edit_with(edits.map(|(key, value)| Ok((key, value.map(Value)))), out)
     }
 
-    pub(crate) fn try_edit<K, V>(
+    pub(crate) fn edit_with<K: AsRef<[u8]>, P: Put>(
         &self,
-        edits: impl Iterator<Item = Result<(K, Option<V>), TreeError>>,
+        edits: impl Iterator<Item = Result<(K, Option<P>), TreeError>>,
         out: &mut dyn FnMut(Block),
-    ) -> Result<Self, TreeError>
-    where
-        K: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
-        let edits = edits.map(|edit| edit.map(|(key, value)| (key, value.map(Value))));
+    ) -> Result<Self, TreeError> {
         let mut change = edit_level(self, 0, edits)?;
         let mut blocks = Vec::new();
         let root_level = self.loaded_root().node.level();
@@ -110,18 +106,19 @@ impl Tree {
 }
 
 /// What an edit puts under a key.
-trait Put {
+pub(crate) trait Put {
     /// How it compares with what the node has at `index`.
     fn fit(&self, node: &Node, index: usize) -> Fit;
-    /// Adds it to the open node.
-    fn push(self, chunker: &mut Chunker, key: &[u8]) -> Result<Option<Link>, TreeError>;
+    /// Adds it to the open node, and to `made` the nodes that end.
+    fn push(self, chunker: &mut Chunker, key: &[u8], made: &mut Vec<Link>)
+    -> Result<(), TreeError>;
     /// The bytes that stand for it in a node.
     fn bytes(&self) -> &[u8];
     /// Its node, if it is one and in memory.
     fn node(&self) -> Option<&Loaded>;
 }
 
-enum Fit {
+pub(crate) enum Fit {
     /// The same.
     Equal,
     /// Of the same weight and place: the node can be copied and overwritten.
@@ -130,7 +127,7 @@ enum Fit {
     Other,
 }
 
-struct Value<V>(V);
+pub(crate) struct Value<V>(pub(crate) V);
 
 impl<V: AsRef<[u8]>> Put for Value<V> {
     fn fit(&self, node: &Node, index: usize) -> Fit {
@@ -142,8 +139,14 @@ impl<V: AsRef<[u8]>> Put for Value<V> {
         }
     }
 
-    fn push(self, chunker: &mut Chunker, key: &[u8]) -> Result<Option<Link>, TreeError> {
-        chunker.push_value(key, self.0.as_ref())
+    fn push(
+        self,
+        chunker: &mut Chunker,
+        key: &[u8],
+        made: &mut Vec<Link>,
+    ) -> Result<(), TreeError> {
+        made.extend(chunker.push_value(key, self.0.as_ref())?);
+        Ok(())
     }
 
     fn bytes(&self) -> &[u8] {
@@ -164,8 +167,14 @@ impl Put for Link {
         }
     }
 
-    fn push(self, chunker: &mut Chunker, key: &[u8]) -> Result<Option<Link>, TreeError> {
-        chunker.push_link(key, self.digest, self.count, self.node)
+    fn push(
+        self,
+        chunker: &mut Chunker,
+        key: &[u8],
+        made: &mut Vec<Link>,
+    ) -> Result<(), TreeError> {
+        made.extend(chunker.push_link(key, self.digest, self.count, self.node)?);
+        Ok(())
     }
 
     fn bytes(&self) -> &[u8] {
@@ -302,7 +311,7 @@ where
         if is_last {
             while let Some((key, put)) = edits.take()? {
                 if let Some(put) = put {
-                    change.made.extend(put.push(&mut chunker, key.as_ref())?);
+                    put.push(&mut chunker, key.as_ref(), &mut change.made)?;
                 }
             }
             change.made.extend(chunker.flush()?);
@@ -327,7 +336,7 @@ fn merge<K: AsRef<[u8]>, P: Put>(
         };
         keep(node, from..until, &mut key, chunker, made)?;
         if let Some(put) = put {
-            made.extend(put.push(chunker, edit_key)?);
+            put.push(chunker, edit_key, made)?;
         }
         from = after;
     }

@@ -49,6 +49,7 @@ mod diff;
 mod edit;
 mod encode;
 mod error;
+mod join;
 mod level;
 mod limits;
 mod loaded;
@@ -62,8 +63,9 @@ mod tests;
 
 // The public interface, all of it:
 pub use crate::cursor::{Cursor, Entry, Range};
-pub use crate::diff::{Change, Diff, Resolve, Resolver};
+pub use crate::diff::{Change, Diff};
 pub use crate::error::{LinkFault, NodeError, TreeError};
+pub use crate::join::{Resolve, Resolver};
 pub use crate::limits::{
     CACHE_BYTES_DEFAULT, KEY_BYTES_MAX, LEVEL_MAX, NODE_BYTES_MAX, VALUE_BYTES_MAX,
     WALK_OUTSTANDING_MAX,

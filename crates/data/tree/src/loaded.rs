@@ -115,7 +115,7 @@ impl Loaded {
         self.below.as_ref()?.origin.as_ref()
     }
 
-    fn is_pinned(&self) -> bool {
+    pub(crate) fn is_pinned(&self) -> bool {
         self.origin().is_none()
     }
 

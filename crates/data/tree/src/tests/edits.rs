@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use cid::Cid;
 
-use super::twin::{Map, Rng, apply, build, content, diff, scaled};
+use super::twin::{Map, Rng, apply, build, content, diff, put, scaled, stored};
 use crate::chunking::Chunking;
-use crate::diff::Resolve;
 use crate::error::TreeError;
+use crate::join::Resolve;
+use crate::loaded::Forest;
 use crate::tree::Tree;
 
 type Edits = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -316,6 +317,75 @@ fn diff_and_join_of_unrelated_maps() {
             one
         );
     }
+}
+
+/// Keys in runs, so that leaves of one map fall between two keys of the other.
+fn runs(rng: &mut Rng) -> Map {
+    let mut map = Map::new();
+    for _ in 0..rng.below(8) {
+        let (start, step) = (rng.below(3000) as u32, 1 + rng.below(3));
+        let keys = (start..).step_by(step).take(rng.below(120));
+        map.extend(keys.map(|key| (key.to_be_bytes().to_vec(), vec![rng.below(3) as u8])));
+    }
+    map
+}
+
+/// Stored trees are joined as others are, and whole leaves of the right one are not made again.
+#[test]
+fn a_join_of_stored_trees_takes_leaves_over() {
+    let mut taken_over = 0;
+    for seed in 0..u64::from(scaled(60)) {
+        let mut rng = Rng::new(4000 + seed);
+        let chunking = Chunking::small([3, 5, 8, 12][rng.below(4)]);
+        let shared = runs(&mut rng);
+        let [left, right] = [(); 2].map(|()| {
+            let mut map = shared.clone();
+            map.extend(runs(&mut rng));
+            map
+        });
+        let (a, store) = stored(chunking, &left);
+        let mut blocks = Vec::new();
+        let b = Tree::build_with(chunking, &right, &mut |block| blocks.push(block)).unwrap();
+        put(&store, blocks);
+        let forest = Forest::with_chunking(store.clone(), [0, 1 << 20][rng.below(2)], chunking);
+        let [a, b] = [a, b].map(|tree| forest.open(tree.root()).unwrap());
+        if rng.chance(50) {
+            assert_eq!(content(&b), right);
+        }
+        let mut expected = left.clone();
+        for (key, value) in &right {
+            let kept = expected.entry(key.clone()).or_default();
+            *kept = kept.clone().max(value.clone());
+        }
+        let mut handed = Vec::new();
+        let joined = a
+            .join(
+                &b,
+                &mut |_key, left, right| {
+                    if left > right {
+                        Resolve::Left
+                    } else {
+                        Resolve::Right
+                    }
+                },
+                &mut |block| handed.push(block),
+            )
+            .unwrap();
+        assert_eq!(joined, build(chunking, &expected), "seed {seed}");
+        assert_eq!(joined.len(), expected.len() as u64, "seed {seed}");
+        let own: BTreeSet<Cid> = handed.iter().map(|block| *block.cid()).collect();
+        put(&store, handed);
+        let settled = forest.settle(&joined);
+        assert_eq!(content(&settled), expected, "seed {seed}");
+        if seed % 8 == 0 {
+            settled.verify().unwrap();
+        }
+        let old = names(&a);
+        let new: BTreeSet<Cid> = names(&settled).difference(&old).copied().collect();
+        assert!(new.difference(&names(&b)).all(|cid| own.contains(cid)));
+        taken_over += new.difference(&own).count();
+    }
+    assert!(taken_over > 100, "{taken_over} nodes");
 }
 
 #[test]
