@@ -1,17 +1,19 @@
 //! The default store on disk: an LSM tree with key-value separation.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::MutexGuard;
 
 use bytes::Bytes;
 use cid::Cid;
-use fjall::config::PinningPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use crate::block::Block;
+use crate::engine::{Engine, Table, Write, fault};
 use crate::packed::Packing;
+use crate::pending::{Bounds, Latest, PENDING_BYTES_MAX, Pending};
 use crate::prefix;
+use crate::redo::{self, Redo};
 use crate::store::{
     Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
     Swept, position_of, unpacked,
@@ -23,42 +25,29 @@ use crate::uses::Uses;
 /// this serves the indexes of the tables.
 const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 
-/// A memtable: the unit in which blocks leave memory. Two may exist while one is flushed, so that
-/// a stream of large blocks stays below 64 MiB in all.
-const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// The part of a file of large values that may be garbage before it is written anew. With a
-/// smaller part files are written anew in the middle of a collection, and fjall 3.1 loses count
-/// of what dies in the copies: at a twentieth, 1.4 times what lives stayed on the disk, at a
-/// quarter 1.07 times.
-const STALE_RATIO: f32 = 0.25;
-
-/// What makes a batch durable: fdatasync of the journal, which also writes the length of the file, and
-/// spares the time of its last change.
-const DURABLE: PersistMode = PersistMode::SyncData;
-
-/// Compactions in one [`Store::reclaim`]: the first finds what is garbage, the next write the
-/// files anew that had too much of it.
-const COMPACTIONS: u32 = 3;
-
 /// A [`Store`] over fjall. Every batch is synced before it is acknowledged (BLOCKS-20).
+///
+/// fjall's journal grows, and its sync takes long; batches are made durable by a log of our own before
+/// it, whose files are written over ([`Redo`]).
 pub struct FjallStore {
-    db: Database,
-    blocks: Keyspace,
-    refs: Keyspace,
-    log: Keyspace,
-    /// Damaged blocks (BLOCKS-70).
-    aside: Keyspace,
-    /// The position of the next log entry. Its lock makes expectation and commit one step.
-    log_end: Turns<u64>,
+    engine: Engine,
+    pending: Pending,
+    /// Its lock makes expectation and commit one step.
+    writer: Turns<Writer>,
     uses: Uses,
     packing: Packing,
+}
+
+struct Writer {
+    /// The position of the next log entry, which changes only after a successful commit.
+    log_end: u64,
+    redo: Redo,
 }
 
 impl std::fmt::Debug for FjallStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FjallStore")
-            .field("path", &self.blocks.path())
+            .field("path", &self.engine.blocks.path())
             .finish_non_exhaustive()
     }
 }
@@ -66,8 +55,8 @@ impl std::fmt::Debug for FjallStore {
 impl FjallStore {
     /// Opens or creates the store in the directory `path`.
     ///
-    /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, and the filters and
-    /// indexes of the tables (about 2 bytes a block).
+    /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, up to 16 MiB that wait
+    /// for the engine, and the filters and indexes of the tables (about 2 bytes a block).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, CACHE_BYTES_DEFAULT, Packing::default())
     }
@@ -84,69 +73,121 @@ impl FjallStore {
         cache_bytes: u64,
         packing: Packing,
     ) -> Result<Self, StoreError> {
-        let db = Database::builder(path)
-            .cache_size(cache_bytes)
-            .open()
-            .map_err(fault)?;
-        let blocks = db
-            .keyspace("blocks", || {
-                pinned()
-                    .max_memtable_size(MEMTABLE_BYTES)
-                    .with_kv_separation(Some(
-                        KvSeparationOptions::default()
-                            .staleness_threshold(STALE_RATIO)
-                            .age_cutoff(1.0),
-                    ))
-            })
-            .map_err(fault)?;
-        let refs = db.keyspace("refs", pinned).map_err(fault)?;
-        let log = db
-            .keyspace("log", KeyspaceCreateOptions::default)
-            .map_err(fault)?;
-        let aside = db
-            .keyspace("aside", || {
-                KeyspaceCreateOptions::default()
-                    .with_kv_separation(Some(KvSeparationOptions::default()))
-            })
-            .map_err(fault)?;
-        let log_end = match log.last_key_value() {
+        Self::open_all(path.as_ref(), cache_bytes, packing, redo::FILE_BYTES_MAX)
+    }
+
+    fn open_all(
+        path: &Path,
+        cache_bytes: u64,
+        packing: Packing,
+        redo_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let engine = Engine::open(path, cache_bytes)?;
+        let mut apply = |number, writes: Vec<Write>| engine.apply(&writes, Some(number), false);
+        let redo = Redo::open(path, redo_bytes, engine.applied()?, &mut apply)?;
+        let log_end = match engine.log.last_key_value() {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
             None => 0,
         };
         Ok(Self {
-            db,
-            blocks,
-            refs,
-            log,
-            aside,
-            log_end: Turns::new(log_end),
+            pending: Pending::new(engine.clone(), path.to_owned())?,
+            engine,
+            writer: Turns::new(Writer { log_end, redo }),
             uses: Uses::new(),
             packing,
         })
     }
 
-    /// The position of the next log entry, which changes only after a successful commit.
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        self.log_end.lock()
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock()
+    }
+
+    /// Writes a batch, durably.
+    fn write(&self, redo: &mut Redo, writes: Vec<Write>) -> Result<(), StoreError> {
+        if redo.fits(&writes) {
+            let number = redo.append(&writes, &self.pending)?;
+            self.pending.push(writes, Some(number));
+            return Ok(());
+        }
+        self.pending.drain()?;
+        let number = redo.pass()?;
+        self.engine.apply(&writes, Some(number), true)
+    }
+
+    /// Lists what a table has within bounds: what the engine lists and `read` makes something of, with
+    /// what is pending.
+    fn list<T>(
+        &self,
+        table: Table,
+        bounds: Bounds<'_>,
+        limit: usize,
+        read: impl Fn(fjall::Guard) -> Result<(Bytes, T), StoreError>,
+        pending: impl Fn(&Bytes) -> T,
+    ) -> Result<Vec<(Bytes, T)>, StoreError> {
+        let overlay = self.pending.read();
+        let over = overlay
+            .iter()
+            .flat_map(|overlay| overlay.range(table, bounds));
+        let mut over = over.peekable();
+        let mut under = self.engine.keyspace(table).range::<&[u8], _>(bounds);
+        let mut under = std::iter::from_fn(|| Some(read(under.next()?))).peekable();
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let first = match (over.peek(), under.peek()) {
+                (Some((key, _)), Some(Ok((there, _)))) => key.cmp(&there),
+                (Some(_), None) => Ordering::Less,
+                (None, None) => break,
+                (_, Some(_)) => Ordering::Greater,
+            };
+            if first.is_gt() {
+                found.extend(under.next().transpose()?);
+                continue;
+            }
+            if first.is_eq() {
+                under.next();
+            }
+            if let Some((key, Some(value))) = over.next() {
+                found.push((key.clone(), pending(value)));
+            }
+        }
+        Ok(found)
     }
 }
 
 impl Store for FjallStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let read = || self.blocks.get(cid.to_bytes()).map_err(fault);
+        let read = || match self.pending.get(Table::Blocks, &cid.to_bytes()) {
+            Some(Latest(value)) => Ok(value),
+            None => Ok(self
+                .engine
+                .blocks
+                .get(cid.to_bytes())
+                .map_err(fault)?
+                .map(Bytes::from)),
+        };
         let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
-        unpacked(&self.packing, cid, bytes.into()).map(Some)
+        unpacked(&self.packing, cid, bytes).map(Some)
     }
 
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        let read = || self.blocks.contains_key(cid.to_bytes()).map_err(fault);
+        let read = || match self.pending.get(Table::Blocks, &cid.to_bytes()) {
+            Some(Latest(value)) => Ok(value.is_some()),
+            None => self
+                .engine
+                .blocks
+                .contains_key(cid.to_bytes())
+                .map_err(fault),
+        };
         self.uses.reading(cid, read)
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.refs.get(name).map_err(fault)?.map(Bytes::from))
+        match self.pending.get(Table::Refs, name) {
+            Some(Latest(value)) => Ok(value),
+            None => Ok(self.engine.refs.get(name).map_err(fault)?.map(Bytes::from)),
+        }
     }
 
     fn scan_refs(
@@ -155,27 +196,25 @@ impl Store for FjallStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let Some(bounds) = prefix::names(prefix, after) else {
+        let Some((lower, upper)) = prefix::names(prefix, after) else {
             return Ok(Vec::new());
         };
-        let mut found = Vec::new();
-        for item in self.refs.range(bounds).take(limit) {
-            let (name, value) = item.into_inner().map_err(fault)?;
-            found.push((name.into(), value.into()));
-        }
-        Ok(found)
+        let bounds = (
+            lower.as_ref().map(Vec::as_slice),
+            upper.as_ref().map(Vec::as_slice),
+        );
+        self.list(Table::Refs, bounds, limit, pair, Bytes::clone)
     }
 
     fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
-        let mut found = Vec::new();
-        for item in self.log.range(from.to_be_bytes()..).take(limit) {
-            let (key, value) = item.into_inner().map_err(fault)?;
-            found.push(LogEntry {
-                position: position_of(&key)?,
-                bytes: value.into(),
-            });
-        }
-        Ok(found)
+        let from = from.to_be_bytes();
+        let bounds = (Bound::Included(&from[..]), Bound::Unbounded);
+        let found = self.list(Table::Log, bounds, limit, pair, Bytes::clone)?;
+        let entries = found.into_iter().map(|(key, bytes)| {
+            let position = position_of(&key)?;
+            Ok(LogEntry { position, bytes })
+        });
+        entries.collect()
     }
 
     fn scan_blocks(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, StoreError> {
@@ -183,15 +222,14 @@ impl Store for FjallStore {
         let lower = after
             .as_ref()
             .map_or(Bound::Unbounded, |after| Bound::Excluded(&after[..]));
-        self.blocks
-            .range::<&[u8], _>((lower, Bound::Unbounded))
-            .take(limit)
-            .map(|item| {
-                let key = item.key().map_err(fault)?;
-                Cid::try_from(&key[..])
-                    .map_err(|error| StoreError::caused(StoreErrorKind::Corrupt, error))
-            })
-            .collect()
+        let name = |item: fjall::Guard| Ok((item.key().map_err(fault)?.into(), ()));
+        let bounds = (lower, Bound::Unbounded);
+        let found = self.list(Table::Blocks, bounds, limit, name, |_value| ())?;
+        let names = found.iter().map(|(key, ())| {
+            Cid::try_from(&key[..])
+                .map_err(|error| StoreError::caused(StoreErrorKind::Corrupt, error))
+        });
+        names.collect()
     }
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
@@ -201,31 +239,30 @@ impl Store for FjallStore {
             .iter()
             .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
             .collect();
-        let mut log_end = self.lock();
+        self.pending.room(PENDING_BYTES_MAX)?;
+        let mut writer = self.lock();
         if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
             return Ok(moved);
         }
         self.uses.writing(&batch);
-        let mut writes = self.db.batch().durability(Some(DURABLE));
-        for (name, content) in packed {
-            writes.insert(&self.blocks, name, content);
-        }
+        let blocks = packed.into_iter();
+        let mut writes: Vec<Write> = blocks
+            .map(|(name, content)| (Table::Blocks, name.into(), Some(content.into())))
+            .collect();
         for edit in batch.refs() {
-            match &edit.value {
-                Some(value) => writes.insert(&self.refs, edit.name.clone(), value.clone()),
-                None => writes.remove(&self.refs, edit.name.clone()),
-            }
+            writes.push((Table::Refs, edit.name.clone(), edit.value.clone()));
         }
-        let mut end = *log_end;
+        let mut end = writer.log_end;
         for entry in batch.log() {
-            writes.insert(&self.log, end.to_be_bytes(), entry.clone());
+            let position = Bytes::copy_from_slice(&end.to_be_bytes());
+            writes.push((Table::Log, position, Some(entry.clone())));
             end += 1;
         }
-        let written = writes.commit().map_err(fault);
+        let written = self.write(&mut writer.redo, writes);
         self.uses
             .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
         written?;
-        *log_end = end;
+        writer.log_end = end;
         Ok(BatchOutcome::Done { log_end: end })
     }
 
@@ -234,27 +271,33 @@ impl Store for FjallStore {
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
-        let size = self.blocks.size_of(cid.to_bytes()).map_err(fault)?;
-        Ok(size.map(u64::from))
+        match self.pending.get(Table::Blocks, &cid.to_bytes()) {
+            Some(Latest(value)) => Ok(value.map(|stored| stored.len() as u64)),
+            None => {
+                let size = self.engine.blocks.size_of(cid.to_bytes()).map_err(fault)?;
+                Ok(size.map(u64::from))
+            }
+        }
     }
 
     fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
-        let _writer = self.lock();
+        // What is left of the room is for batches that somebody waits for.
+        self.pending.room(PENDING_BYTES_MAX / 2)?;
+        let mut writer = self.lock();
         let garbage = decide()?;
         let asked = garbage.blocks.len();
         let removing = self.uses.removing(garbage.blocks);
-        // The journal is one file in order: references that went before are gone for good before
-        // any block is, though only they wait for the disk.
-        let durability = (!garbage.refs.is_empty()).then_some(DURABLE);
-        let mut writes = self.db.batch().durability(durability);
-        for cid in &removing.blocks {
-            writes.remove(&self.blocks, cid.to_bytes());
-        }
-        for name in &garbage.refs {
-            writes.remove(&self.refs, name.clone());
-        }
-        writes.commit().map_err(fault)?;
-        if !garbage.refs.is_empty() {
+        let blocks = removing.blocks.iter();
+        let blocks = blocks.map(|cid| (Table::Blocks, cid.to_bytes().into(), None));
+        let refs = garbage.refs.iter();
+        let refs = refs.map(|name| (Table::Refs, name.clone(), None));
+        let writes: Vec<Write> = blocks.chain(refs).collect();
+        if garbage.refs.is_empty() {
+            // Need not be durable, and goes past the redo log. References that were removed before
+            // are in it, so no block is gone for good before they are.
+            self.pending.push(writes, None);
+        } else {
+            self.write(&mut writer.redo, writes)?;
             self.uses.swept();
         }
         Ok(Swept {
@@ -264,114 +307,49 @@ impl Store for FjallStore {
     }
 
     fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
-        let _writer = self.lock();
-        let name = cid.to_bytes();
-        let stored = match self.blocks.get(&name).map_err(fault) {
+        let mut writer = self.lock();
+        self.pending.drain()?;
+        let name = Bytes::from(cid.to_bytes());
+        let stored = match self.engine.blocks.get(&name).map_err(fault) {
             Ok(None) => return Ok(Aside::Nothing),
-            Ok(Some(stored)) => Some(stored),
+            Ok(Some(stored)) => Some(Bytes::from(stored)),
             Err(error) if error.is_unreadable() => None,
             Err(error) => return Err(error),
         };
-        let mut writes = self.db.batch().durability(Some(DURABLE));
-        let became = match stored {
-            Some(stored) if unpacked(&self.packing, cid, stored.clone().into()).is_ok() => {
+        let became = match &stored {
+            Some(stored) if unpacked(&self.packing, cid, stored.clone()).is_ok() => {
                 return Ok(Aside::Nothing);
             }
-            Some(stored) => {
-                writes.insert(&self.aside, name.clone(), stored);
-                Aside::Kept
-            }
+            Some(_) => Aside::Kept,
             None => Aside::Unreadable,
         };
-        writes.remove(&self.blocks, name);
-        writes.commit().map_err(fault)?;
+        let kept = stored.map(|stored| (Table::Aside, name.clone(), Some(stored)));
+        let mut writes: Vec<Write> = kept.into_iter().collect();
+        writes.push((Table::Blocks, name, None));
+        self.write(&mut writer.redo, writes)?;
         Ok(became)
     }
 
-    /// The journal that is being written stays: up to 64 MiB, until that is full.
     fn reclaim(&self) -> Result<(), StoreError> {
-        for _ in 0..COMPACTIONS {
-            let before = self.blocks.disk_space();
-            self.blocks.rotate_memtable_and_wait().map_err(fault)?;
-            self.blocks.major_compact().map_err(fault)?;
-            if self.blocks.disk_space() == before {
-                break;
-            }
-        }
-        // Until all three are flushed, none of their old journals can go.
-        for keyspace in [&self.refs, &self.log] {
-            keyspace.rotate_memtable_and_wait().map_err(fault)?;
-            keyspace.major_compact().map_err(fault)?;
-        }
-        Ok(())
+        self.pending.drain()?;
+        self.engine.reclaim()?;
+        self.lock().redo.shrink(&self.pending)
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        let bytes = self.db.disk_space().map_err(fault)?;
+        let bytes = self.engine.bytes()?;
+        let writer = self.lock();
         Ok(StoreStats {
-            bytes,
-            log_end: *self.lock(),
+            bytes: bytes + writer.redo.bytes(),
+            log_end: writer.log_end,
         })
     }
 }
 
-/// Filters and indexes stay in memory. They are as large as their tables have names, and larger than
-/// what the cache takes: each read would read and check a megabyte of them.
-fn pinned() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default()
-        .filter_block_pinning_policy(PinningPolicy::all(true))
-        .index_block_pinning_policy(PinningPolicy::all(true))
-}
-
-fn fault(error: fjall::Error) -> StoreError {
-    match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            StoreError::io(error)
-        }
-        fjall::Error::Locked => StoreError::new(StoreErrorKind::Locked, "its lock is held"),
-        fjall::Error::Poisoned => StoreError::new(
-            StoreErrorKind::Io,
-            "an earlier write failed, so nothing more is written until the store is opened again",
-        ),
-        fjall::Error::JournalRecovery(_)
-        | fjall::Error::InvalidTrailer
-        | fjall::Error::InvalidTag(_)
-        | fjall::Error::InvalidVersion(_)
-        | fjall::Error::Decompress(_)
-        | fjall::Error::Storage(_)
-        | fjall::Error::Unrecoverable => StoreError::caused(StoreErrorKind::Corrupt, error),
-        _ => StoreError::caused(StoreErrorKind::Io, error),
-    }
+fn pair(item: fjall::Guard) -> Result<(Bytes, Bytes), StoreError> {
+    let (key, value) = item.into_inner().map_err(fault)?;
+    Ok((key.into(), value.into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::block::Codec;
-
-    fn put(store: &FjallStore, blocks: &[Block]) {
-        let mut batch = Batch::new();
-        for block in blocks {
-            batch.put(block.clone());
-        }
-        let _outcome = store.commit(batch).unwrap();
-    }
-
-    #[test]
-    fn a_damaged_block_is_put_aside_and_comes_back_sound() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = FjallStore::open(dir.path()).unwrap();
-        let block = Block::new(Codec::Raw, &b"content"[..]).unwrap();
-        let name = block.cid().to_bytes();
-        put(&store, std::slice::from_ref(&block));
-        store.blocks.insert(&name, b"\0cOntent").unwrap();
-        assert!(store.get(block.cid()).is_err(), "BLOCKS-22");
-        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Kept);
-        assert_eq!(store.get(block.cid()).unwrap(), None, "BLOCKS-70");
-        let kept = store.aside.get(&name).unwrap();
-        assert_eq!(kept.as_deref(), Some(&b"\0cOntent"[..]));
-        put(&store, std::slice::from_ref(&block));
-        assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
-        assert_eq!(store.get(block.cid()).unwrap(), Some(block));
-    }
-}
+mod tests;

@@ -25,6 +25,8 @@ mod block;
 mod car;
 pub mod contract;
 mod dag_pb;
+#[cfg(feature = "fjall")]
+mod engine;
 mod faulty;
 mod file;
 #[cfg(feature = "fjall")]
@@ -36,7 +38,11 @@ mod metered;
 mod name;
 #[cfg(feature = "packing")]
 mod packed;
+#[cfg(feature = "fjall")]
+mod pending;
 mod prefix;
+#[cfg(feature = "fjall")]
+mod redo;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;

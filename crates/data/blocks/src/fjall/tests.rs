@@ -1,0 +1,317 @@
+//! What the store does around its engine: the redo log, and what is pending.
+
+use std::fs;
+
+use super::*;
+use crate::block::Codec;
+use crate::memory::MemoryStore;
+use crate::store::{Expect, Garbage};
+
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// With redo files of so many KiB.
+fn sized(dir: &Path, redo: u64) -> Result<FjallStore, StoreError> {
+    FjallStore::open_all(dir, CACHE_BYTES, Packing::default(), redo * 1024)
+}
+
+fn open(dir: &Path) -> Result<FjallStore, StoreError> {
+    sized(dir, 16)
+}
+
+fn put(store: &dyn Store, blocks: &[Block]) {
+    let mut batch = Batch::new();
+    for block in blocks {
+        batch.put(block.clone());
+    }
+    let _outcome = store.commit(batch).unwrap();
+}
+
+#[test]
+fn a_damaged_block_is_put_aside_and_comes_back_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(dir.path()).unwrap();
+    let block = Block::new(Codec::Raw, &b"content"[..]).unwrap();
+    let name = block.cid().to_bytes();
+    put(&store, std::slice::from_ref(&block));
+    store.pending.drain().unwrap();
+    store.engine.blocks.insert(&name, b"\0cOntent").unwrap();
+    assert!(store.get(block.cid()).is_err(), "BLOCKS-22");
+    assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Kept);
+    assert_eq!(store.get(block.cid()).unwrap(), None, "BLOCKS-70");
+    store.pending.drain().unwrap();
+    let kept = store.engine.aside.get(&name).unwrap();
+    assert_eq!(kept.as_deref(), Some(&b"\0cOntent"[..]));
+    put(&store, std::slice::from_ref(&block));
+    assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
+    assert_eq!(store.get(block.cid()).unwrap(), Some(block));
+}
+
+/// A generator of numbers (xorshift), seeded.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn block(&mut self) -> Block {
+        let number = self.below(60) as u8;
+        let length = [10, 300, 3000][usize::from(number % 3)];
+        Block::new(Codec::Raw, vec![number; length]).unwrap()
+    }
+
+    /// A batch of blocks, references and log entries.
+    fn batch(&mut self) -> Batch {
+        let mut batch = Batch::new();
+        (0..self.below(4)).for_each(|_| batch.put(self.block()));
+        let (first, count) = (self.below(20), self.below(4));
+        for number in first..first + count {
+            let name = format!("r/{}", number % 20);
+            let value = (self.below(4) > 0).then(|| vec![self.below(256) as u8; 20]);
+            batch.set_ref(name, Expect::Any, value);
+        }
+        (0..self.below(3)).for_each(|_| batch.append(vec![self.below(256) as u8; 9]));
+        batch
+    }
+
+    fn garbage(&mut self) -> Garbage {
+        let blocks = (0..self.below(4)).map(|_| *self.block().cid()).collect();
+        let refs = match self.below(2) {
+            0 => Vec::new(),
+            _ => vec![format!("r/{}", self.below(20)).into()],
+        };
+        Garbage { blocks, refs }
+    }
+
+    /// Does the same to all stores.
+    fn step(&mut self, stores: &[&dyn Store]) {
+        if self.below(4) > 0 {
+            let batch = self.batch();
+            for store in stores {
+                let _outcome = store.commit(batch.clone()).unwrap();
+            }
+        } else {
+            let garbage = self.garbage();
+            for store in stores {
+                store.sweep(&mut || Ok(garbage.clone())).unwrap();
+            }
+        }
+    }
+}
+
+/// All that a store says it has.
+#[derive(Debug, PartialEq)]
+struct Content {
+    blocks: Vec<(Cid, Block, bool)>,
+    refs: Vec<(Bytes, Bytes, Option<Bytes>)>,
+    log: Vec<LogEntry>,
+    log_end: u64,
+}
+
+/// Read in pages, and again one by one.
+fn content(store: &dyn Store) -> Content {
+    let (mut blocks, mut refs) = (Vec::new(), Vec::new());
+    let mut after = None;
+    while let page = store.scan_blocks(after.as_ref(), 3).unwrap()
+        && !page.is_empty()
+    {
+        after = page.last().copied();
+        for cid in page {
+            let block = store.get(&cid).unwrap().unwrap();
+            let has = store.has(&cid).unwrap() && store.size(&cid).unwrap().is_some();
+            blocks.push((cid, block, has));
+        }
+    }
+    let mut after: Option<Bytes> = None;
+    while let page = store.scan_refs(b"r/", after.as_deref(), 3).unwrap()
+        && !page.is_empty()
+    {
+        after = page.last().map(|(name, _)| name.clone());
+        for (name, value) in page {
+            let again = store.get_ref(&name).unwrap();
+            refs.push((name, value, again));
+        }
+    }
+    let log_end = store.stats().unwrap().log_end;
+    let mut log = Vec::new();
+    while let page = store.read_log(log.len() as u64, 3).unwrap()
+        && !page.is_empty()
+    {
+        log.extend(page);
+    }
+    Content {
+        blocks,
+        refs,
+        log,
+        log_end,
+    }
+}
+
+fn copy_files(from: &Path, to: &Path, names: &dyn Fn(&str) -> bool) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let (file, kind) = file
+            .map(|file| (file.path(), file.file_type().unwrap()))
+            .unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if names(name) && kind.is_dir() {
+            copy_files(&file, &to.join(name), names);
+        } else if names(name) {
+            fs::copy(&file, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// BLOCKS-84: whether the engine has a batch yet or not makes no difference to readers.
+#[test]
+fn what_is_pending_is_read_like_anything_else() {
+    for seed in 1..12 {
+        let mut rng = Rng(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let model = MemoryStore::new();
+        // So large that the log does not have to wait for what is held.
+        let store = sized(dir.path(), 4096).unwrap();
+        let first = [rng.block()];
+        put(&store, &first);
+        put(&model, &first);
+        store.pending.drain().unwrap();
+        for round in 0..6 {
+            store.pending.hold(round % 2 == 0);
+            for _ in 0..=rng.below(10) {
+                rng.step(&[&model, &store]);
+                assert_eq!(content(&store), content(&model), "seed {seed}");
+            }
+            store.pending.hold(false);
+            store.pending.drain().unwrap();
+            assert!(store.pending.read().is_none(), "nothing is pending");
+            assert_eq!(content(&store), content(&model), "seed {seed}");
+        }
+        drop(store);
+        assert_eq!(content(&sized(dir.path(), 4096).unwrap()), content(&model));
+    }
+}
+
+/// BLOCKS-80, BLOCKS-82: an engine that lost everything since some time gets it from the log, or it is
+/// told that this is too long ago. Garbage may be back (BLOCKS-53).
+#[test]
+fn the_log_has_what_a_crash_took_from_the_engine() {
+    let (mut whole, mut refused) = (0, 0);
+    for seed in 1..30 {
+        let mut rng = Rng(seed);
+        // So that no batch is too large for a record, and some runs fill both files.
+        let open = |dir: &Path| sized(dir, 44);
+        let [dir, lost] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let model = MemoryStore::new();
+        let store = open(dir.path()).unwrap();
+        for _ in 0..rng.below(12) {
+            rng.step(&[&model, &store]);
+        }
+        drop(store);
+        copy_files(dir.path(), lost.path(), &|_| true);
+        let store = open(dir.path()).unwrap();
+        for _ in 0..rng.below(100) {
+            rng.step(&[&model, &store]);
+        }
+        drop(store);
+        copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
+        match open(lost.path()) {
+            Ok(store) => {
+                let (found, expected) = (content(&store), content(&model));
+                assert_eq!((&found.refs, &found.log), (&expected.refs, &expected.log));
+                let all = |block| found.blocks.contains(block);
+                assert!(expected.blocks.iter().all(all), "seed {seed}");
+                whole += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(whole > 8 && refused > 3, "{whole} and {refused}");
+}
+
+/// BLOCKS-82: a record that was cut off or changed anywhere is none, and what comes before it counts.
+#[test]
+fn a_record_that_is_not_whole_is_none() {
+    let [dir, before] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    drop(open(dir.path()).unwrap());
+    copy_files(dir.path(), before.path(), &|_| true);
+    let store = open(dir.path()).unwrap();
+    let name = |number: u8| format!("r/{number}");
+    for number in 0..3 {
+        let mut batch = Batch::new();
+        batch.set_ref(name(number), Expect::Any, Some(vec![number; 9]));
+        let _outcome = store.commit(batch).unwrap();
+    }
+    drop(store);
+    let log = fs::read(dir.path().join("redo.0")).unwrap();
+    let ends: Vec<usize> = (0..3u8)
+        .map(|number| {
+            let value = [number; 9];
+            log.windows(9).position(|window| window == value).unwrap() + 9
+        })
+        .collect();
+    let refs = |log: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        copy_files(before.path(), dir.path(), &|_| true);
+        fs::write(dir.path().join("redo.0"), log).unwrap();
+        open(dir.path()).map(|store| store.scan_refs(b"", None, 9).unwrap().len())
+    };
+    assert_eq!(refs(&log).unwrap(), 3);
+    for at in (ends[1]..ends[2]).step_by(3) {
+        let mut changed = log.clone();
+        changed[at] ^= 1;
+        assert_eq!(refs(&changed).unwrap(), 2, "byte {at} changed");
+        assert_eq!(refs(&log[..at]).unwrap(), 2, "cut off at byte {at}");
+    }
+    let mut changed = log.clone();
+    changed[3] ^= 1;
+    let refused = refs(&changed).unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Corrupt);
+    assert_eq!(refs(&[]).unwrap(), 0, "it was being made");
+}
+
+/// A batch that fits no record goes around the log, between those that do (BLOCKS-83).
+#[test]
+fn large_and_small_batches_keep_their_order() {
+    let [dir, lost] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let store = open(dir.path()).unwrap();
+    let set = |store: &FjallStore, value: usize| {
+        let mut batch = Batch::new();
+        batch.set_ref("r", Expect::Any, Some(vec![7; value]));
+        let _outcome = store.commit(batch).unwrap();
+    };
+    set(&store, 1);
+    set(&store, 60_000);
+    drop(store);
+    copy_files(dir.path(), lost.path(), &|_| true);
+    let store = open(dir.path()).unwrap();
+    let length = |store: &FjallStore| store.get_ref(b"r").unwrap().map(|value| value.len());
+    assert_eq!(length(&store), Some(60_000), "the log has an older one");
+    set(&store, 2);
+    drop(store);
+    copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
+    assert_eq!(length(&open(lost.path()).unwrap()), Some(2));
+}
+
+/// After the engine failed nothing is acknowledged that it would not get in order.
+#[test]
+fn nothing_is_written_after_the_engine_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    put(&store, &[Block::new(Codec::Raw, &b"one"[..]).unwrap()]);
+    store.pending.drain().unwrap();
+    store.pending.fail("the disk is gone");
+    let mut batch = Batch::new();
+    batch.set_ref("r", Expect::Any, Some(vec![1]));
+    let error = store.commit(batch).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Io, "{error}");
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.get_ref(b"r").unwrap(), None);
+    assert_eq!(store.scan_blocks(None, 9).unwrap().len(), 1);
+}

@@ -1,0 +1,305 @@
+//! Batches that are durable in the redo log, and that the engine has not been given yet.
+//!
+//! A thread gives them to it, in order. Whoever reads looks here first. So a commit waits for the log
+//! alone, and not for the engine, which stalls its writers while it compacts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+
+use crate::engine::{Engine, Table, Write};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The most that may wait, in bytes of keys and values: as much as a second of small commits writes,
+/// which is how long the engine has been seen to stall.
+pub(crate) const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a write takes in memory beside its key and value.
+const WRITE_BYTES: usize = 128;
+
+/// The bounds of names that are listed.
+pub(crate) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// The batches, and the thread that applies them. Dropped, it first applies all.
+pub(crate) struct Pending {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    engine: Engine,
+    dir: PathBuf,
+    overlay: RwLock<Overlay>,
+    /// How many batches are in the overlay.
+    batches: AtomicUsize,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+/// What pending batches wrote last under each key of a table, with the batch that did.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    tables: [BTreeMap<Bytes, (u64, Option<Bytes>)>; Table::ALL.len()],
+}
+
+/// What was written last under a key: a value, or that there is none.
+pub(crate) struct Latest(pub(crate) Option<Bytes>);
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// The number of the last batch, counted here.
+    last: u64,
+    bytes: usize,
+    /// Whether a job is being done that is not in the queue any more.
+    is_busy: bool,
+    /// Syncs that were asked for and have not ended.
+    syncs: u32,
+    /// What the engine failed with. It is given nothing more.
+    fault: Option<String>,
+    is_over: bool,
+    /// Whether what is pending is kept from the engine.
+    #[cfg(test)]
+    is_held: bool,
+}
+
+impl Queue {
+    fn has_work(&self) -> bool {
+        #[cfg(test)]
+        if self.is_held {
+            return false;
+        }
+        !self.jobs.is_empty()
+    }
+}
+
+enum Job {
+    Apply(Arc<Applied>),
+    Sync,
+}
+
+struct Applied {
+    batch: u64,
+    /// Its number in the redo log, if it is there.
+    logged: Option<u64>,
+    writes: Vec<Write>,
+    bytes: usize,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
+
+impl Pending {
+    /// Starts with nothing pending for the `engine` in the directory `dir`.
+    pub(crate) fn new(engine: Engine, dir: PathBuf) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared {
+            engine,
+            dir,
+            overlay: RwLock::default(),
+            batches: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let work = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("allod-store".into())
+            .spawn(move || while work.work() {})
+            .map_err(StoreError::io)?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Adds a batch, to be applied after those before it. Readers see it from now on.
+    pub(crate) fn push(&self, writes: Vec<Write>, logged: Option<u64>) {
+        let bytes = writes
+            .iter()
+            .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
+        let bytes = bytes.sum();
+        let mut queue = self.shared.lock();
+        queue.last += 1;
+        let batch = queue.last;
+        self.shared.cover(batch, &writes);
+        queue.bytes += bytes;
+        queue.jobs.push_back(Job::Apply(Arc::new(Applied {
+            batch,
+            logged,
+            writes,
+            bytes,
+        })));
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until less than `bytes` are pending. Fails if the engine did.
+    pub(crate) fn room(&self, bytes: usize) -> Result<(), StoreError> {
+        self.shared.until(|queue| queue.bytes < bytes)
+    }
+
+    /// Waits until the engine has all that was pushed before.
+    pub(crate) fn drain(&self) -> Result<(), StoreError> {
+        let is_idle = |queue: &Queue| queue.jobs.is_empty() && !queue.is_busy;
+        self.shared.until(is_idle)
+    }
+
+    /// Has the engine make durable by itself what was pushed before.
+    pub(crate) fn start_sync(&self) {
+        let mut queue = self.shared.lock();
+        queue.syncs += 1;
+        queue.jobs.push_back(Job::Sync);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until it has.
+    pub(crate) fn wait_sync(&self) -> Result<(), StoreError> {
+        self.shared.until(|queue| queue.syncs == 0)
+    }
+
+    /// What is pending; while this is held, none of it goes. `None` if there is nothing.
+    pub(crate) fn read(&self) -> Option<RwLockReadGuard<'_, Overlay>> {
+        // A batch is counted before it is acknowledged, and applied before it is not counted any more.
+        let is_empty = self.shared.batches.load(Ordering::Acquire) == 0;
+        (!is_empty).then(|| {
+            let overlay = self.shared.overlay.read();
+            overlay.unwrap_or_else(PoisonError::into_inner)
+        })
+    }
+
+    /// What is pending for a key.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Latest> {
+        self.read()?.get(table, key)
+    }
+}
+
+#[cfg(test)]
+impl Pending {
+    pub(crate) fn hold(&self, hold: bool) {
+        self.shared.lock().is_held = hold;
+        self.shared.changed.notify_all();
+    }
+
+    pub(crate) fn fail(&self, fault: &str) {
+        self.shared.lock().fault = Some(fault.to_owned());
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.shared.lock().is_over = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+impl Overlay {
+    fn get(&self, table: Table, key: &[u8]) -> Option<Latest> {
+        let (_, value) = self.tables.get(table as usize)?.get(key)?;
+        Some(Latest(value.clone()))
+    }
+
+    /// What is pending within bounds, in the order of keys.
+    pub(crate) fn range<'a>(
+        &'a self,
+        table: Table,
+        bounds: Bounds<'a>,
+    ) -> impl Iterator<Item = (&'a Bytes, Option<&'a Bytes>)> {
+        let table = self.tables.get(table as usize).into_iter();
+        table
+            .flat_map(move |keys| keys.range::<[u8], _>(bounds))
+            .map(|(key, (_, value))| (key, value.as_ref()))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cover_lock(&self) -> RwLockWriteGuard<'_, Overlay> {
+        let overlay = self.overlay.write();
+        overlay.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn until(&self, condition: impl Fn(&Queue) -> bool) -> Result<(), StoreError> {
+        let waits = |queue: &mut Queue| queue.fault.is_none() && !condition(queue);
+        let queue = self.changed.wait_while(self.lock(), waits);
+        let queue = queue.unwrap_or_else(PoisonError::into_inner);
+        match &queue.fault {
+            Some(fault) => Err(StoreError::new(StoreErrorKind::Io, fault.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn cover(&self, batch: u64, writes: &[Write]) {
+        let mut overlay = self.cover_lock();
+        for (table, key, value) in writes {
+            if let Some(keys) = overlay.tables.get_mut(*table as usize) {
+                keys.insert(key.clone(), (batch, value.clone()));
+            }
+        }
+        self.batches.fetch_add(1, Ordering::Release);
+    }
+
+    fn uncover(&self, applied: &Applied) {
+        let mut overlay = self.cover_lock();
+        for (table, key, _) in &applied.writes {
+            if let Some(keys) = overlay.tables.get_mut(*table as usize)
+                && keys
+                    .get(key)
+                    .is_some_and(|(batch, _)| *batch == applied.batch)
+            {
+                keys.remove(key);
+            }
+        }
+        self.batches.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Does the next job. `false` once there is none and never will be.
+    fn work(&self) -> bool {
+        let waits = |queue: &mut Queue| !queue.has_work() && !queue.is_over;
+        let queue = self.changed.wait_while(self.lock(), waits);
+        let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
+        let Some(job) = queue.jobs.pop_front() else {
+            return false;
+        };
+        if queue.fault.is_some() {
+            // After a batch that the engine does not have, it must not get a later one.
+            return true;
+        }
+        queue.is_busy = true;
+        drop(queue);
+        let done = match &job {
+            Job::Apply(applied) => self.engine.apply(&applied.writes, applied.logged, false),
+            Job::Sync => self.engine.sync(&self.dir),
+        };
+        if let (Job::Apply(applied), Ok(())) = (&job, &done) {
+            self.uncover(applied);
+        }
+        let mut queue = self.lock();
+        queue.is_busy = false;
+        match (job, done) {
+            (Job::Apply(applied), Ok(())) => queue.bytes -= applied.bytes,
+            (Job::Sync, Ok(())) => queue.syncs -= 1,
+            (_, Err(error)) => {
+                // What is pending stays readable, and in the redo log.
+                queue.fault = Some(error.to_string());
+                queue.jobs.clear();
+            }
+        }
+        self.changed.notify_all();
+        true
+    }
+}
