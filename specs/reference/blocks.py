@@ -473,7 +473,113 @@ def run_stored(given):
     return {"content": unpack(bytes.fromhex(given["bytes"])).hex()}
 
 
+def need(condition, code):
+    if not condition:
+        raise Fault(code)
+
+
+def xxh64(data, seed):
+    """XXH64, as its specification has it."""
+    p1, p2, p3, p4, p5 = (
+        0x9E3779B185EBCA87,
+        0xC2B2AE3D27D4EB4F,
+        0x165667B19E3779F9,
+        0x85EBCA77C2B2AE63,
+        0x27D4EB2F165667C5,
+    )
+    mask = 2**64 - 1
+
+    def turn(value, by):
+        return (value << by | value >> (64 - by)) & mask
+
+    def lane(state, word):
+        return turn((state + word * p2) & mask, 31) * p1 & mask
+
+    def word(at, size):
+        return int.from_bytes(data[at : at + size], "little")
+
+    at = 0
+    if len(data) >= 32:
+        states = [(seed + p1 + p2) & mask, (seed + p2) & mask, seed, (seed - p1) & mask]
+        while at + 32 <= len(data):
+            states = [lane(state, word(at + 8 * i, 8)) for i, state in enumerate(states)]
+            at += 32
+        total = sum(turn(state, by) for state, by in zip(states, (1, 7, 12, 18))) & mask
+        for state in states:
+            total = ((total ^ lane(0, state)) * p1 + p4) & mask
+    else:
+        total = (seed + p5) & mask
+    total = (total + len(data)) & mask
+    while at + 8 <= len(data):
+        total = (turn(total ^ lane(0, word(at, 8)), 27) * p1 + p4) & mask
+        at += 8
+    if at + 4 <= len(data):
+        total = (turn(total ^ (word(at, 4) * p1 & mask), 23) * p2 + p3) & mask
+        at += 4
+    while at < len(data):
+        total = turn(total ^ (data[at] * p5 & mask), 11) * p1 & mask
+        at += 1
+    for by, prime in ((33, p2), (29, p3), (32, 1)):
+        total = (total ^ total >> by) * prime & mask
+    return total
+
+
+def redo_record(seed, number, writes):
+    """A record of the redo log (BLOCKS-80)."""
+    body = b""
+    for table, key, value in writes:
+        body += bytes([table | (0x80 if value is None else 0)])
+        body += len(key).to_bytes(4, "little") + len(value or b"").to_bytes(4, "little")
+        body += key + (value or b"")
+    head = number.to_bytes(8, "little") + len(body).to_bytes(4, "little")
+    return head + xxh64(body, seed ^ number).to_bytes(8, "little") + body
+
+
+def redo_writes(body):
+    writes = []
+    while body:
+        kind, body = body[0], body[1:]
+        lengths = [int.from_bytes(body[i : i + 4], "little") for i in (0, 4)]
+        need(len(body) >= 8 + sum(lengths) and kind & 0x7F < 4, "E_STORE")
+        key, value = body[8 : 8 + lengths[0]], body[8 + lengths[0] : 8 + sum(lengths)]
+        writes.append([kind & 0x7F, key.hex(), None if kind & 0x80 else value.hex()])
+        body = body[8 + sum(lengths) :]
+    return writes
+
+
+def redo_file(data, applied):
+    """The batches of a file after the engine's number (BLOCKS-82)."""
+    if len(data) < 16 or not any(data[:16]):
+        return []
+    need(data[:8] == b"allodrdo", "E_STORE")
+    seed, at, last, found = int.from_bytes(data[8:16], "little"), 16, 0, []
+    while at + 20 <= len(data):
+        number, length, checksum = (
+            int.from_bytes(data[at + i : at + j], "little") for i, j in ((0, 8), (8, 12), (12, 20))
+        )
+        body = data[at + 20 : at + 20 + length]
+        if number <= last or len(body) < length:
+            break
+        if number > applied:
+            if xxh64(body, seed ^ number) != checksum:
+                break
+            found.append((number, body))
+        at, last = at + 20 + length, number
+    return found
+
+
+def run_redo(given):
+    records = []
+    for data in given["files"]:
+        records += redo_file(bytes.fromhex(data), given["applied"])
+    records.sort()
+    for index, (number, _) in enumerate(records):
+        need(number == given["applied"] + 1 + index, "E_STORE")
+    return {"batches": [[number, redo_writes(body)] for number, body in records]}
+
+
 RUNNERS = {
+    "blocks/redo.json": run_redo,
     "blocks/name.json": run_name,
     "blocks/unixfs.json": run_file,
     "blocks/car.json": run_car,

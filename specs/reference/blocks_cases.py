@@ -15,6 +15,7 @@ def files():
         ("blocks/unixfs.json", list(unixfs())),
         ("blocks/car.json", list(cars())),
         ("blocks/stored.json", list(stored())),
+        ("blocks/redo.json", list(redo())),
     ]
 
 
@@ -293,3 +294,53 @@ def stored():
     yield case(63, "snappy-cut", form(2, 5, literal[:-1]), "snappy: the last byte is missing", bad)
     yield case(63, "snappy-before", form(2, 12, b"\x0c\x00a\x1d\x02"), "snappy: a copy from before the beginning", bad)
     yield case(63, "snappy-nowhere", form(2, 12, b"\x0c\x00a\x1d\x00"), "snappy: a copy of distance 0", bad)
+
+
+def redo():
+    head, seed = b"allodrdo" + (7).to_bytes(8, "little"), 7
+    put = [(0, b"block", b"\0content")]
+    both = [(1, b"ref", b"value"), (1, b"old", None), (2, bytes(8), b"logged" * 9)]
+    one, two, three = (b.redo_record(seed, *record) for record in ((1, put), (2, both), (3, [(3, b"k", b"")])))
+
+    def case(name, comment, files, applied=0, error=None, rule=80):
+        kind = "invalid" if error else "valid"
+        files = [data.hex() for data in files]
+        return (f"BLOCKS-{rule}/{kind}/{name}", comment, {"files": files, "applied": applied}, error)
+
+    yield case("none", "no file", [])
+    yield case("new", "a file that was being made", [bytes(16)])
+    yield case("short", "a file that was being made, cut off", [b"allod"])
+    yield case("one", "one batch", [head + one])
+    yield case("several", "values, a removal, a log entry, an empty value", [head + one + two + three])
+    yield case("files", "two files, the later one first", [head + two + three, head + one])
+    yield case("applied", "the engine has the first two", [head + one + two + three], 2)
+    yield case("all", "the engine has all", [head + one + two + three], 3)
+    yield case("around", "the second went around the log, and the engine has it", [head + one + three], 2)
+
+    yield case("checksum", "the last one is damaged", [head + one + two[:-1] + b"!"], rule=82)
+    yield case("cut", "the last one is cut off", [head + one + two[:-1]], rule=82)
+    yield case("header", "the last header is cut off", [head + one + two[:19]], rule=82)
+    yield case("zeros", "zeros behind the last one", [head + one + bytes(40)], rule=82)
+    yield case("older", "an earlier round behind the last one", [head + two + one, head + one], rule=82)
+    seeded = b.redo_record(8, 2, both)
+    yield case("seed", "a record made for another seed", [head + one + seeded], rule=82)
+
+    for name, files, applied in (
+        ("first", [head + two], 0),
+        ("middle", [head + one + three], 0),
+        ("after", [head + three], 1),
+        ("other", [head + one, head + three], 0),
+        ("damaged", [head + one + two[:-1] + b"!", head + three], 0),
+    ):
+        yield case(f"gap-{name}", "a batch is missing and a later one is there", files, applied, "E_STORE", 82)
+    for name, first in (("magic", b"allodRDO"), ("text", b"# a text"), ("zero", bytes(7) + b"\1")):
+        yield case(f"file-{name}", "no redo log", [first + head[8:] + one], 0, "E_STORE", 82)
+    for name, body in (
+        ("table", b"\4" + bytes(8)),
+        ("head", b"\0" + bytes(7)),
+        ("key", b"\0\1\0\0\0\0\0\0\0"),
+        ("value", b"\0\0\0\0\0\2\0\0\0a"),
+    ):
+        record = (1).to_bytes(8, "little") + len(body).to_bytes(4, "little")
+        record += b.xxh64(body, seed ^ 1).to_bytes(8, "little") + body
+        yield case(f"write-{name}", "a write that is none", [head + record], 0, "E_STORE", 82)

@@ -44,7 +44,7 @@ const WRITE_BYTES: usize = 1 + 4 + 4;
 const REMOVAL: u8 = 0x80;
 
 /// How many bytes of a record writes take.
-pub(crate) fn logged_bytes(writes: &[Write]) -> usize {
+fn logged_bytes(writes: &[Write]) -> usize {
     let bytes = writes
         .iter()
         .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
@@ -52,8 +52,8 @@ pub(crate) fn logged_bytes(writes: &[Write]) -> usize {
 }
 
 /// The record of a batch: its header, and its writes in order.
-fn encode(writes: &[Write], bytes: usize, number: u64, seed: u64) -> Vec<u8> {
-    let mut record = Vec::with_capacity(HEADER_BYTES + bytes);
+pub(crate) fn encode(writes: &[Write], number: u64, seed: u64) -> Vec<u8> {
+    let mut record = Vec::with_capacity(HEADER_BYTES + logged_bytes(writes));
     record.resize(HEADER_BYTES, 0);
     for (table, key, value) in writes {
         let removal = if value.is_none() { REMOVAL } else { 0 };
@@ -224,7 +224,7 @@ impl Redo {
                 self.files[file].insert(made)
             }
         };
-        let record = encode(writes, logged_bytes(writes), number, log.seed);
+        let record = encode(writes, number, log.seed);
         let end = at + record.len() as u64;
         log.write(at, record, self.bytes_max)
             .map_err(StoreError::io)?;

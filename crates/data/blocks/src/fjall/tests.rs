@@ -315,3 +315,64 @@ fn nothing_is_written_after_the_engine_failed() {
     assert_eq!(store.get_ref(b"r").unwrap(), None);
     assert_eq!(store.scan_blocks(None, 9).unwrap().len(), 1);
 }
+
+fn hex(value: &serde_json::Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap().as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+/// The cases of `specs/vectors/blocks/redo.json`.
+#[test]
+fn vectors() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../specs/vectors/blocks/redo.json"
+    );
+    let document: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let cases = document["cases"].as_array().unwrap();
+    assert!(cases.len() > 20);
+    for case in cases {
+        let (dir, input) = (tempfile::tempdir().unwrap(), &case["input"]);
+        let files = input["files"].as_array().unwrap();
+        for (number, file) in files.iter().enumerate() {
+            // The store has two files; which is which makes no difference.
+            if number < 2 {
+                fs::write(dir.path().join(format!("redo.{number}")), hex(file)).unwrap();
+            }
+        }
+        let mut batches = Vec::new();
+        let applied = input["applied"].as_u64().unwrap();
+        let opened = Redo::open(dir.path(), 1 << 20, applied, &mut |number, writes| {
+            batches.push((number, writes));
+            Ok(())
+        });
+        let expected = &case["expect"];
+        if let Err(error) = opened {
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+            assert_eq!(expected["error"], "E_STORE", "{}: {error}", case["id"]);
+            continue;
+        }
+        let found = batches.iter().map(|(number, writes)| {
+            let record = redo::encode(writes, *number, 7);
+            let is_there = |file| hex(file).windows(record.len()).any(|part| part == record);
+            assert!(files.iter().any(is_there), "{}", case["id"]);
+            let text = |bytes: &Bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let write = |(table, key, value): &Write| {
+                let value: Option<String> = value.as_ref().map(text);
+                let key: String = text(key);
+                serde_json::json!([*table as u8, key, value])
+            };
+            serde_json::json!([number, writes.iter().map(write).collect::<Vec<_>>()])
+        });
+        let found: Vec<_> = found.collect();
+        assert_eq!(
+            expected["ok"]["batches"],
+            serde_json::json!(found),
+            "{}",
+            case["id"]
+        );
+    }
+}
