@@ -524,9 +524,9 @@ def xxh64(data, seed):
     return total
 
 
-def redo_record(seed, number, writes):
+def redo_record(seed, number, writes, synced=0):
     """A record of the redo log (BLOCKS-80)."""
-    body = b""
+    body = synced.to_bytes(8, "little")
     for table, key, value in writes:
         body += bytes([table | (0x80 if value is None else 0)])
         body += len(key).to_bytes(4, "little") + len(value or b"").to_bytes(4, "little")
@@ -547,35 +547,42 @@ def redo_writes(body):
     return writes
 
 
-def redo_file(data, applied):
-    """The batches of a file after the engine's number (BLOCKS-82)."""
+def redo_file(data):
+    """The records of a file (BLOCKS-82)."""
     if len(data) < 16 or not any(data[:16]):
         return []
     need(data[:8] == b"allodrdo", "E_STORE")
-    seed, at, last, found = int.from_bytes(data[8:16], "little"), 16, 0, []
+    seed, at, found, damaged = int.from_bytes(data[8:16], "little"), 16, [], None
     while at + 20 <= len(data):
         number, length, checksum = (
             int.from_bytes(data[at + i : at + j], "little") for i, j in ((0, 8), (8, 12), (12, 20))
         )
         body = data[at + 20 : at + 20 + length]
-        if number <= last or len(body) < length:
+        last = found[-1][0] if found else 0
+        if number <= last or len(body) < max(length, 8) or damaged not in (None, number - 1):
             break
-        if number > applied:
-            if xxh64(body, seed ^ number) != checksum:
-                break
+        at += 20 + length
+        if xxh64(body, seed ^ number) == checksum:
             found.append((number, body))
-        at, last = at + 20 + length, number
+            damaged = None
+        elif damaged is None:
+            damaged = number
+        else:
+            break
     return found
 
 
 def run_redo(given):
     records = []
     for data in given["files"]:
-        records += redo_file(bytes.fromhex(data), given["applied"])
-    records.sort()
+        records += redo_file(bytes.fromhex(data))
+    logged = max((int.from_bytes(body[:8], "little") for _, body in records), default=0)
+    need(given["synced"] >= logged, "E_STORE")
+    has = max(logged, given["unlogged"])
+    records = sorted(record for record in records if record[0] > has)
     for index, (number, _) in enumerate(records):
-        need(number == given["applied"] + 1 + index, "E_STORE")
-    return {"batches": [[number, redo_writes(body)] for number, body in records]}
+        need(number == has + 1 + index, "E_STORE")
+    return {"batches": [redo_writes(body[8:]) for _, body in records if body[8:]]}
 
 
 RUNNERS = {

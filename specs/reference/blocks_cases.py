@@ -302,10 +302,13 @@ def redo():
     both = [(1, b"ref", b"value"), (1, b"old", None), (2, bytes(8), b"logged" * 9)]
     one, two, three = (b.redo_record(seed, *record) for record in ((1, put), (2, both), (3, [(3, b"k", b"")])))
 
-    def case(name, comment, files, applied=0, error=None, rule=80):
+    def case(name, comment, files, synced=0, unlogged=0, error=None, rule=80):
         kind = "invalid" if error else "valid"
-        files = [data.hex() for data in files]
-        return (f"BLOCKS-{rule}/{kind}/{name}", comment, {"files": files, "applied": applied}, error)
+        given = {"files": [data.hex() for data in files], "synced": synced, "unlogged": unlogged}
+        return (f"BLOCKS-{rule}/{kind}/{name}", comment, given, error)
+
+    def says(number, synced):
+        return b.redo_record(seed, number, [], synced)
 
     yield case("none", "no file", [])
     yield case("new", "a file that was being made", [bytes(16)])
@@ -313,9 +316,15 @@ def redo():
     yield case("one", "one batch", [head + one])
     yield case("several", "values, a removal, a log entry, an empty value", [head + one + two + three])
     yield case("files", "two files, the later one first", [head + two + three, head + one])
-    yield case("applied", "the engine has the first two", [head + one + two + three], 2)
-    yield case("all", "the engine has all", [head + one + two + three], 3)
-    yield case("around", "the second went around the log, and the engine has it", [head + one + three], 2)
+    yield case("unlogged", "a second that went around the log", [head + one + three], 2, 2)
+    yield case("unlogged-last", "a fourth that went around the log", [head + one + two + three], 4, 4)
+    yield case("hint", "the engine was given more than the log knows", [head + one + two], 9)
+
+    yield case("closed", "a record that says that all is synced", [head + one + two + says(3, 2)], 2, rule=81)
+    yield case("part", "the engine has synced the first", [head + one + says(2, 1) + three], 1, rule=81)
+    yield case("turned", "a file that is written over", [head + says(3, 2) + says(4, 2), head + one], 2, rule=81)
+    yield case("lost", "the engine has lost what it synced", [head + one + says(2, 1)], 0, 0, "E_STORE", 86)
+    yield case("lost-more", "the same, after more", [head + one + two + says(3, 2)], 1, 0, "E_STORE", 86)
 
     yield case("checksum", "the last one is damaged", [head + one + two[:-1] + b"!"], rule=82)
     yield case("cut", "the last one is cut off", [head + one + two[:-1]], rule=82)
@@ -325,22 +334,30 @@ def redo():
     seeded = b.redo_record(8, 2, both)
     yield case("seed", "a record made for another seed", [head + one + seeded], rule=82)
 
-    for name, files, applied in (
+    bent = two[:-1] + b"!"
+    yield case("hole", "a damaged one that the engine has", [head + one + bent + three + says(4, 3)], 3, rule=82)
+    yield case("hole-last", "a damaged one behind which is an older one", [head + two[:-1] + b"!" + one], rule=82)
+    comment = "a damaged one that the engine has not"
+    yield case("hole-needed", comment, [head + one + bent + three], 0, 0, "E_STORE", 82)
+
+    for name, files, unlogged in (
         ("first", [head + two], 0),
         ("middle", [head + one + three], 0),
         ("after", [head + three], 1),
         ("other", [head + one, head + three], 0),
         ("damaged", [head + one + two[:-1] + b"!", head + three], 0),
     ):
-        yield case(f"gap-{name}", "a batch is missing and a later one is there", files, applied, "E_STORE", 82)
+        comment = "a batch is missing and a later one is there"
+        yield case(f"gap-{name}", comment, files, unlogged, unlogged, "E_STORE", 82)
     for name, first in (("magic", b"allodRDO"), ("text", b"# a text"), ("zero", bytes(7) + b"\1")):
-        yield case(f"file-{name}", "no redo log", [first + head[8:] + one], 0, "E_STORE", 82)
+        yield case(f"file-{name}", "no redo log", [first + head[8:] + one], 0, 0, "E_STORE", 82)
     for name, body in (
         ("table", b"\4" + bytes(8)),
         ("head", b"\0" + bytes(7)),
         ("key", b"\0\1\0\0\0\0\0\0\0"),
         ("value", b"\0\0\0\0\0\2\0\0\0a"),
     ):
+        body = bytes(8) + body
         record = (1).to_bytes(8, "little") + len(body).to_bytes(4, "little")
         record += b.xxh64(body, seed ^ 1).to_bytes(8, "little") + body
-        yield case(f"write-{name}", "a write that is none", [head + record], 0, "E_STORE", 82)
+        yield case(f"write-{name}", "a write that is none", [head + record], 0, 0, "E_STORE", 82)

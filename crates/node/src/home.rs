@@ -227,23 +227,32 @@ impl Home {
         let _lock = self.lock()?;
         let config = self.config()?;
         let here = self.path.join("store");
-        let there = self.path.join("store.new");
-        make_way(&there).map_err(NodeError::file(&there))?;
-        let free = (1_u32..).map(|number| self.path.join(format!("store.former-{number}")));
-        let mut free = free.filter(|path| !path.exists());
-        let former = free.next().unwrap_or_default();
+        let (copy, there) = (self.path.join("store.copy"), self.path.join("store.new"));
+        make_way(&copy).map_err(NodeError::file(&copy))?;
+        let free = || {
+            let mut names =
+                (1_u32..).map(|number| self.path.join(format!("store.former-{number}")));
+            names.find(|path| !path.exists()).unwrap_or_default()
+        };
+        if there.exists() {
+            // Cut off around the exchange: it may be the former store.
+            let kept = fs::rename(&there, free());
+            kept.map_err(NodeError::file(&there))?;
+        }
+        let former = free();
         let packing = Packing::new(config.compression);
         let copied = {
             let from = self.open_store(config.store, packing.clone())?;
-            let to = open(config.store, packing, there.clone())?;
+            let to = open(config.store, packing, copy.clone())?;
             copy_store(from.as_ref(), to.as_ref(), progress)
         };
         if !copied.as_ref().is_ok_and(|copied| !copied.stopped) {
             // Half a copy is of no use; that it cannot be removed either changes nothing.
-            fs::remove_dir_all(&there).ok();
+            fs::remove_dir_all(&copy).ok();
             return Ok((here, copied?));
         }
-        exchange(&here, &there).map_err(NodeError::file(&here))?;
+        let exchanged = fs::rename(&copy, &there).and_then(|()| exchange(&here, &there));
+        exchanged.map_err(NodeError::file(&here))?;
         // From here on the copy is the store, whatever happens to the names.
         let named = fs::rename(&there, &former).and_then(|()| File::open(&self.path)?.sync_all());
         let is_named = !there.exists();

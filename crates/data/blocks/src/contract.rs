@@ -217,6 +217,9 @@ fn limits(store: &dyn Store) {
         assert_eq!(error.kind(), StoreErrorKind::Misuse, "{what}");
     };
     let mut batch = Batch::new();
+    batch.set_ref(Vec::new(), Expect::Any, Some(Vec::new()));
+    refused(batch, "no name");
+    let mut batch = Batch::new();
     batch.set_ref(
         vec![0; REF_NAME_BYTES_MAX + 1],
         Expect::Any,

@@ -1,12 +1,15 @@
 //! fjall, as the store uses it: keyspaces, batches of writes, and how its faults are told.
 
-use std::fs::File;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use crate::journal;
 use crate::store::{StoreError, StoreErrorKind, position_of};
 
 /// A memtable: the unit in which blocks leave memory. Two may exist while one is flushed, so that
@@ -27,8 +30,15 @@ const DURABLE: PersistMode = PersistMode::SyncData;
 /// that had too much of it.
 const COMPACTIONS: u32 = 3;
 
-/// The only key of the keyspace of its name.
-const APPLIED: &[u8] = b"applied";
+/// The number of the last batch that the engine had when it last began to sync.
+const SYNCED: &[u8] = b"synced";
+
+/// The number of the last batch that was not logged.
+const UNLOGGED: &[u8] = b"unlogged";
+
+/// After so many syncs, of some MiB each, the keyspace of numbers is flushed, so that it keeps no more
+/// than a journal or two.
+const SYNCS_UNFLUSHED: u32 = 16;
 
 /// A keyspace, by its number in the redo log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,16 +65,35 @@ pub(crate) struct Engine {
     pub(crate) refs: Keyspace,
     pub(crate) log: Keyspace,
     pub(crate) aside: Keyspace,
-    /// The number of the last logged batch that it was given.
-    applied: Keyspace,
+    /// Numbers of batches.
+    numbers: Keyspace,
+    syncs: Arc<AtomicU32>,
+}
+
+/// How a batch is applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Apply {
+    /// It is in the redo log, or need not be durable.
+    Later,
+    /// Durably, with its number: it is not in the redo log.
+    Durably(u64),
 }
 
 impl Engine {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let db = Database::builder(path).cache_size(cache_bytes).open();
-        let db = db.map_err(fault)?;
-        let keyspace =
-            |name, options: KeyspaceCreateOptions| db.keyspace(name, || options).map_err(fault);
+        match Self::open_whole(path, cache_bytes) {
+            Err(fjall::Error::JournalRecovery(_)) => {
+                cut_journal(path)?;
+                Self::open_whole(path, cache_bytes).map_err(fault)
+            }
+            opened => opened.map_err(fault),
+        }
+    }
+
+    /// Opens it as the engine does, which wants its journals whole but for an end that is missing.
+    pub(crate) fn open_whole(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
+        let db = Database::builder(path).cache_size(cache_bytes).open()?;
+        let keyspace = |name, options: KeyspaceCreateOptions| db.keyspace(name, || options);
         let separated = KvSeparationOptions::default()
             .staleness_threshold(STALE_RATIO)
             .age_cutoff(1.0);
@@ -78,7 +107,8 @@ impl Engine {
             refs: keyspace("refs", pinned())?,
             log: keyspace("log", KeyspaceCreateOptions::default())?,
             aside: keyspace("aside", aside)?,
-            applied: keyspace("applied", KeyspaceCreateOptions::default())?,
+            numbers: keyspace("numbers", KeyspaceCreateOptions::default())?,
+            syncs: Arc::default(),
             db,
         })
     }
@@ -92,20 +122,27 @@ impl Engine {
         }
     }
 
-    /// The number of the last logged batch that it has.
-    pub(crate) fn applied(&self) -> Result<u64, StoreError> {
-        let number = self.applied.get(APPLIED).map_err(fault)?;
+    fn number(&self, key: &[u8]) -> Result<u64, StoreError> {
+        let number = self.numbers.get(key).map_err(fault)?;
         number.map_or(Ok(0), |number| position_of(&number))
     }
 
-    /// Writes a batch as a whole, with the number that it has in the redo log.
-    pub(crate) fn apply(
-        &self,
-        writes: &[Write],
-        number: Option<u64>,
-        sync: bool,
-    ) -> Result<(), StoreError> {
-        let mode = if sync { DURABLE } else { PersistMode::Buffer };
+    /// The number up to which it was synced, at least.
+    pub(crate) fn synced(&self) -> Result<u64, StoreError> {
+        self.number(SYNCED)
+    }
+
+    /// The number of the last batch that was not logged; it has all up to there.
+    pub(crate) fn unlogged(&self) -> Result<u64, StoreError> {
+        self.number(UNLOGGED)
+    }
+
+    /// Writes a batch as a whole.
+    pub(crate) fn apply(&self, writes: &[Write], how: Apply) -> Result<(), StoreError> {
+        let mode = match how {
+            Apply::Later => PersistMode::Buffer,
+            Apply::Durably(_) => DURABLE,
+        };
         let mut batch = self.db.batch().durability(Some(mode));
         for (table, key, value) in writes {
             let keyspace = self.keyspace(*table);
@@ -114,23 +151,37 @@ impl Engine {
                 None => batch.remove(keyspace, key.clone()),
             }
         }
-        if let Some(number) = number {
-            batch.insert(&self.applied, APPLIED, number.to_be_bytes());
+        if let Apply::Durably(number) = how {
+            batch.insert(&self.numbers, UNLOGGED, number.to_be_bytes());
+            batch.insert(&self.numbers, SYNCED, number.to_be_bytes());
         }
-        batch.commit().map_err(fault)
+        batch.commit().map_err(fault)?;
+        match how {
+            Apply::Later => Ok(()),
+            Apply::Durably(_) => self.flush_numbers(),
+        }
     }
 
-    /// Makes durable all that was applied. Batches wait while the engine syncs its journal, so that is
-    /// synced here before, beside them.
-    pub(crate) fn sync(&self, dir: &Path) -> Result<(), StoreError> {
-        for file in std::fs::read_dir(dir).map_err(StoreError::io)? {
-            let path = file.map_err(StoreError::io)?.path();
-            if path.extension().is_some_and(|name| name == "jnl") {
-                // One that is gone meanwhile is not needed any more.
-                File::open(path).and_then(|file| file.sync_data()).ok();
-            }
+    /// Makes durable all that was applied, up to the batch of this number. Batches wait while the
+    /// engine syncs its journal, so that is synced here before, beside them.
+    pub(crate) fn sync(&self, dir: &Path, number: u64) -> Result<(), StoreError> {
+        let number = number.to_be_bytes();
+        self.numbers.insert(SYNCED, number).map_err(fault)?;
+        for path in journals(dir)? {
+            // One that is gone meanwhile is not needed any more.
+            File::open(path).and_then(|file| file.sync_data()).ok();
         }
-        self.db.persist(DURABLE).map_err(fault)
+        self.db.persist(DURABLE).map_err(fault)?;
+        self.flush_numbers()
+    }
+
+    /// Has the keyspace of numbers flushed now and then: while it is not, journals that name it stay.
+    fn flush_numbers(&self) -> Result<(), StoreError> {
+        let syncs = self.syncs.fetch_add(1, Ordering::Relaxed);
+        if syncs % SYNCS_UNFLUSHED == SYNCS_UNFLUSHED - 1 {
+            self.numbers.rotate_memtable().map_err(fault)?;
+        }
+        Ok(())
     }
 
     /// Gives the room of what was removed back. The journal that is being written stays: up to 64 MiB,
@@ -144,7 +195,7 @@ impl Engine {
             }
         }
         // Until all are flushed, none of their old journals can go.
-        [&self.refs, &self.log, &self.applied]
+        [&self.refs, &self.log, &self.numbers]
             .into_iter()
             .try_for_each(compact)
     }
@@ -152,6 +203,42 @@ impl Engine {
     pub(crate) fn bytes(&self) -> Result<u64, StoreError> {
         self.db.disk_space().map_err(fault)
     }
+}
+
+/// The engine's journals, the newest last.
+fn journals(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    for file in fs::read_dir(dir).map_err(StoreError::io)? {
+        let path = file.map_err(StoreError::io)?.path();
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let Some(number) = number
+            && path.extension().is_some_and(|name| name == "jnl")
+        {
+            found.push((number, path));
+        }
+    }
+    found.sort_unstable();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Cuts the last journal off where its batches are not whole any more (BLOCKS-86). The engine does so
+/// only if the end is missing, and refuses to open if something before it is. As it was, it is kept.
+fn cut_journal(dir: &Path) -> Result<(), StoreError> {
+    let Some(last) = journals(dir)?.pop() else {
+        return Ok(());
+    };
+    fs::copy(&last, last.with_extension("jnl.damaged")).map_err(StoreError::io)?;
+    let bytes = fs::read(&last).map_err(StoreError::io)?;
+    let file = File::options()
+        .write(true)
+        .open(&last)
+        .map_err(StoreError::io)?;
+    let length = journal::whole_bytes(&bytes) as u64;
+    file.set_len(length)
+        .and_then(|()| file.sync_all())
+        .map_err(StoreError::io)
 }
 
 fn compact(keyspace: &Keyspace) -> Result<(), StoreError> {

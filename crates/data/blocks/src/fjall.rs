@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
-use crate::engine::{Engine, Table, Write, fault};
+use crate::engine::{Apply, Engine, Table, Write, fault};
 use crate::packed::Packing;
 use crate::pending::{Bounds, Latest, PENDING_BYTES_MAX, Pending};
 use crate::prefix;
@@ -83,14 +83,18 @@ impl FjallStore {
         redo_bytes: u64,
     ) -> Result<Self, StoreError> {
         let engine = Engine::open(path, cache_bytes)?;
-        let mut apply = |number, writes: Vec<Write>| engine.apply(&writes, Some(number), false);
-        let redo = Redo::open(path, redo_bytes, engine.applied()?, &mut apply)?;
+        let numbers = (engine.synced()?, engine.unlogged()?);
+        let mut apply = |writes: &[Write]| engine.apply(writes, Apply::Later);
+        let mut redo = Redo::open(path, redo_bytes, numbers, &mut apply)?;
         let log_end = match engine.log.last_key_value() {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
             None => 0,
         };
+        let pending = Pending::new(engine.clone(), path.to_owned(), redo.has())?;
+        // What was given to the engine just now is synced before anybody sees it.
+        redo.close(&pending)?;
         Ok(Self {
-            pending: Pending::new(engine.clone(), path.to_owned())?,
+            pending,
             engine,
             writer: Turns::new(Writer { log_end, redo }),
             uses: Uses::new(),
@@ -104,14 +108,15 @@ impl FjallStore {
 
     /// Writes a batch, durably.
     fn write(&self, redo: &mut Redo, writes: Vec<Write>) -> Result<(), StoreError> {
+        if writes.is_empty() {
+            return redo.check();
+        }
         if redo.fits(&writes) {
-            let number = redo.append(&writes, &self.pending)?;
-            self.pending.push(writes, Some(number));
+            redo.append(&writes, &self.pending)?;
+            self.pending.push(writes);
             return Ok(());
         }
-        self.pending.drain()?;
-        let number = redo.pass()?;
-        self.engine.apply(&writes, Some(number), true)
+        redo.pass(|number| self.pending.apply_durably(&writes, number))
     }
 
     /// Lists what a table has within bounds: what the engine lists and `read` makes something of, with
@@ -124,17 +129,15 @@ impl FjallStore {
         read: impl Fn(fjall::Guard) -> Result<(Bytes, T), StoreError>,
         pending: impl Fn(&Bytes) -> T,
     ) -> Result<Vec<(Bytes, T)>, StoreError> {
-        let overlay = self.pending.read();
-        let over = overlay
-            .iter()
-            .flat_map(|overlay| overlay.range(table, bounds));
-        let mut over = over.peekable();
+        // Not held while the engine reads: what is applied meanwhile is met twice.
+        let over = self.pending.list(table, bounds, limit);
+        let mut over = over.into_iter().peekable();
         let mut under = self.engine.keyspace(table).range::<&[u8], _>(bounds);
         let mut under = std::iter::from_fn(|| Some(read(under.next()?))).peekable();
         let mut found = Vec::new();
         while found.len() < limit {
             let first = match (over.peek(), under.peek()) {
-                (Some((key, _)), Some(Ok((there, _)))) => key.cmp(&there),
+                (Some((key, _)), Some(Ok((there, _)))) => key.cmp(there),
                 (Some(_), None) => Ordering::Less,
                 (None, None) => break,
                 (_, Some(_)) => Ordering::Greater,
@@ -147,10 +150,19 @@ impl FjallStore {
                 under.next();
             }
             if let Some((key, Some(value))) = over.next() {
-                found.push((key.clone(), pending(value)));
+                let value = pending(&value);
+                found.push((key, value));
             }
         }
         Ok(found)
+    }
+}
+
+impl Drop for FjallStore {
+    /// Spares the next one who opens it what is in the log.
+    fn drop(&mut self) {
+        let mut writer = self.writer.lock();
+        writer.redo.close(&self.pending).ok();
     }
 }
 
@@ -284,6 +296,8 @@ impl Store for FjallStore {
         // What is left of the room is for batches that somebody waits for.
         self.pending.room(PENDING_BYTES_MAX / 2)?;
         let mut writer = self.lock();
+        // A batch that failed may be in the log all the same, and need what it looked up.
+        writer.redo.check()?;
         let garbage = decide()?;
         let asked = garbage.blocks.len();
         let removing = self.uses.removing(garbage.blocks);
@@ -295,7 +309,7 @@ impl Store for FjallStore {
         if garbage.refs.is_empty() {
             // Need not be durable, and goes past the redo log. References that were removed before
             // are in it, so no block is gone for good before they are.
-            self.pending.push(writes, None);
+            self.pending.push(writes);
         } else {
             self.write(&mut writer.redo, writes)?;
             self.uses.swept();

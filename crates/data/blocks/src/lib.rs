@@ -32,6 +32,8 @@ mod file;
 #[cfg(feature = "fjall")]
 mod fjall;
 mod histogram;
+#[cfg(feature = "fjall")]
+mod journal;
 mod marked;
 mod memory;
 mod metered;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
@@ -15,7 +16,7 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 
-use crate::engine::{Engine, Table, Write};
+use crate::engine::{Apply, Engine, Table, Write};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The most that may wait, in bytes of keys and values: as much as a second of small commits writes,
@@ -46,7 +47,7 @@ struct Shared {
 
 /// What pending batches wrote last under each key of a table, with the batch that did.
 #[derive(Default)]
-pub(crate) struct Overlay {
+struct Overlay {
     tables: [BTreeMap<Bytes, (u64, Option<Bytes>)>; Table::ALL.len()],
 }
 
@@ -63,8 +64,10 @@ struct Queue {
     is_busy: bool,
     /// Syncs that were asked for and have not ended.
     syncs: u32,
+    /// The number up to which the engine has synced.
+    synced: u64,
     /// What the engine failed with. It is given nothing more.
-    fault: Option<String>,
+    fault: Option<StoreError>,
     is_over: bool,
     /// Whether what is pending is kept from the engine.
     #[cfg(test)]
@@ -83,13 +86,12 @@ impl Queue {
 
 enum Job {
     Apply(Arc<Applied>),
-    Sync,
+    /// Up to the batch of this number in the redo log.
+    Sync(u64),
 }
 
 struct Applied {
     batch: u64,
-    /// Its number in the redo log, if it is there.
-    logged: Option<u64>,
     writes: Vec<Write>,
     bytes: usize,
 }
@@ -101,14 +103,18 @@ impl fmt::Debug for Pending {
 }
 
 impl Pending {
-    /// Starts with nothing pending for the `engine` in the directory `dir`.
-    pub(crate) fn new(engine: Engine, dir: PathBuf) -> Result<Self, StoreError> {
+    /// Starts with nothing pending for the `engine` in the directory `dir`, which has synced up to a
+    /// number.
+    pub(crate) fn new(engine: Engine, dir: PathBuf, synced: u64) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             engine,
             dir,
             overlay: RwLock::default(),
             batches: AtomicUsize::new(0),
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                synced,
+                ..Queue::default()
+            }),
             changed: Condvar::new(),
         });
         let work = Arc::clone(&shared);
@@ -123,7 +129,7 @@ impl Pending {
     }
 
     /// Adds a batch, to be applied after those before it. Readers see it from now on.
-    pub(crate) fn push(&self, writes: Vec<Write>, logged: Option<u64>) {
+    pub(crate) fn push(&self, writes: Vec<Write>) {
         let bytes = writes
             .iter()
             .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
@@ -135,7 +141,6 @@ impl Pending {
         queue.bytes += bytes;
         queue.jobs.push_back(Job::Apply(Arc::new(Applied {
             batch,
-            logged,
             writes,
             bytes,
         })));
@@ -153,11 +158,12 @@ impl Pending {
         self.shared.until(is_idle)
     }
 
-    /// Has the engine make durable by itself what was pushed before.
-    pub(crate) fn start_sync(&self) {
+    /// Has the engine make durable by itself what was pushed before: all up to the batch of this number
+    /// in the redo log.
+    pub(crate) fn start_sync(&self, number: u64) {
         let mut queue = self.shared.lock();
         queue.syncs += 1;
-        queue.jobs.push_back(Job::Sync);
+        queue.jobs.push_back(Job::Sync(number));
         self.shared.changed.notify_all();
     }
 
@@ -166,19 +172,60 @@ impl Pending {
         self.shared.until(|queue| queue.syncs == 0)
     }
 
-    /// What is pending; while this is held, none of it goes. `None` if there is nothing.
-    pub(crate) fn read(&self) -> Option<RwLockReadGuard<'_, Overlay>> {
+    /// The number up to which the engine has synced.
+    pub(crate) fn synced(&self) -> u64 {
+        self.shared.lock().synced
+    }
+
+    /// Applies a batch at once, durably, after all before it.
+    pub(crate) fn apply_durably(&self, writes: &[Write], number: u64) -> Result<(), StoreError> {
+        self.drain()?;
+        self.shared.engine.apply(writes, Apply::Durably(number))?;
+        let mut queue = self.shared.lock();
+        queue.synced = queue.synced.max(number);
+        Ok(())
+    }
+
+    /// What is pending for a key.
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Latest> {
+        self.read()?.get(table, key)
+    }
+
+    /// What is pending within bounds, in the order of keys: removals, and up to `limit` values.
+    pub(crate) fn list(
+        &self,
+        table: Table,
+        bounds: Bounds<'_>,
+        limit: usize,
+    ) -> Vec<(Bytes, Option<Bytes>)> {
+        let overlay = self.read();
+        let keys = overlay
+            .iter()
+            .filter_map(|overlay| overlay.tables.get(table as usize));
+        let mut values = 0;
+        keys.flat_map(|keys| keys.range::<[u8], _>(bounds))
+            .take_while(|(_, (_, value))| {
+                let is_room = values < limit;
+                values += usize::from(value.is_some());
+                is_room
+            })
+            .map(|(key, (_, value))| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Whether nothing is pending.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read().is_none()
+    }
+
+    fn read(&self) -> Option<RwLockReadGuard<'_, Overlay>> {
         // A batch is counted before it is acknowledged, and applied before it is not counted any more.
         let is_empty = self.shared.batches.load(Ordering::Acquire) == 0;
         (!is_empty).then(|| {
             let overlay = self.shared.overlay.read();
             overlay.unwrap_or_else(PoisonError::into_inner)
         })
-    }
-
-    /// What is pending for a key.
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Option<Latest> {
-        self.read()?.get(table, key)
     }
 }
 
@@ -190,7 +237,7 @@ impl Pending {
     }
 
     pub(crate) fn fail(&self, fault: &str) {
-        self.shared.lock().fault = Some(fault.to_owned());
+        self.shared.lock().fault = Some(StoreError::new(StoreErrorKind::Io, fault));
     }
 }
 
@@ -209,18 +256,6 @@ impl Overlay {
         let (_, value) = self.tables.get(table as usize)?.get(key)?;
         Some(Latest(value.clone()))
     }
-
-    /// What is pending within bounds, in the order of keys.
-    pub(crate) fn range<'a>(
-        &'a self,
-        table: Table,
-        bounds: Bounds<'a>,
-    ) -> impl Iterator<Item = (&'a Bytes, Option<&'a Bytes>)> {
-        let table = self.tables.get(table as usize).into_iter();
-        table
-            .flat_map(move |keys| keys.range::<[u8], _>(bounds))
-            .map(|(key, (_, value))| (key, value.as_ref()))
-    }
 }
 
 impl Shared {
@@ -238,7 +273,7 @@ impl Shared {
         let queue = self.changed.wait_while(self.lock(), waits);
         let queue = queue.unwrap_or_else(PoisonError::into_inner);
         match &queue.fault {
-            Some(fault) => Err(StoreError::new(StoreErrorKind::Io, fault.clone())),
+            Some(fault) => Err(fault.again()),
             None => Ok(()),
         }
     }
@@ -281,10 +316,13 @@ impl Shared {
         }
         queue.is_busy = true;
         drop(queue);
-        let done = match &job {
-            Job::Apply(applied) => self.engine.apply(&applied.writes, applied.logged, false),
-            Job::Sync => self.engine.sync(&self.dir),
-        };
+        let done = catch_unwind(AssertUnwindSafe(|| match &job {
+            Job::Apply(applied) => self.engine.apply(&applied.writes, Apply::Later),
+            Job::Sync(number) => self.engine.sync(&self.dir, *number),
+        }));
+        let done = done.unwrap_or_else(|_panic| {
+            Err(StoreError::new(StoreErrorKind::Io, "the engine panicked"))
+        });
         if let (Job::Apply(applied), Ok(())) = (&job, &done) {
             self.uncover(applied);
         }
@@ -292,10 +330,13 @@ impl Shared {
         queue.is_busy = false;
         match (job, done) {
             (Job::Apply(applied), Ok(())) => queue.bytes -= applied.bytes,
-            (Job::Sync, Ok(())) => queue.syncs -= 1,
+            (Job::Sync(number), Ok(())) => {
+                queue.syncs -= 1;
+                queue.synced = queue.synced.max(number);
+            }
             (_, Err(error)) => {
                 // What is pending stays readable, and in the redo log.
-                queue.fault = Some(error.to_string());
+                queue.fault = Some(error);
                 queue.jobs.clear();
             }
         }

@@ -1,4 +1,4 @@
-//! A log of the last batches, in front of an engine whose own is slow to sync (BLOCKS-80 to BLOCKS-85).
+//! A log of the last batches, in front of an engine whose own is slow to sync (BLOCKS-80 to BLOCKS-86).
 //!
 //! A sync of a file that grows waits until the file system has written down where it grew. The two
 //! files of this log grow once and are written over in turn: the sync of a small batch takes half the
@@ -34,14 +34,25 @@ const MAGIC: [u8; 8] = *b"allodrdo";
 /// Where the records of a file begin.
 const START: u64 = 16;
 
-/// Of a record: number (u64), length of the writes (u32), checksum (u64), all little-endian.
+/// Of a record: number (u64), length of what follows (u32), checksum of it (u64), all little-endian.
 const HEADER_BYTES: usize = 8 + 4 + 8;
+
+/// What is left at the end of a file for records without writes: one when the file is left, and one when
+/// the log is closed, or opened after a crash.
+const RESERVED: u64 = 4 * (HEADER_BYTES + SYNCED_BYTES) as u64;
+
+/// Before the writes of a record: the number up to which the engine has synced (u64).
+const SYNCED_BYTES: usize = 8;
 
 /// Of a write, before its key and value: table (u8), length of the key (u32), of the value (u32).
 const WRITE_BYTES: usize = 1 + 4 + 4;
 
 /// Set in the table of a write that is a removal.
 const REMOVAL: u8 = 0x80;
+
+fn record_bytes(writes: &[Write]) -> u64 {
+    (HEADER_BYTES + SYNCED_BYTES + logged_bytes(writes)) as u64
+}
 
 /// How many bytes of a record writes take.
 fn logged_bytes(writes: &[Write]) -> usize {
@@ -51,10 +62,12 @@ fn logged_bytes(writes: &[Write]) -> usize {
     bytes.sum()
 }
 
-/// The record of a batch: its header, and its writes in order.
-pub(crate) fn encode(writes: &[Write], number: u64, seed: u64) -> Vec<u8> {
-    let mut record = Vec::with_capacity(HEADER_BYTES + logged_bytes(writes));
+/// The record of a batch: its header, the number up to which the engine has synced, and its writes in
+/// order.
+pub(crate) fn encode(writes: &[Write], number: u64, synced: u64, seed: u64) -> Vec<u8> {
+    let mut record = Vec::with_capacity(HEADER_BYTES + SYNCED_BYTES + logged_bytes(writes));
     record.resize(HEADER_BYTES, 0);
+    record.extend(synced.to_le_bytes());
     for (table, key, value) in writes {
         let removal = if value.is_none() { REMOVAL } else { 0 };
         let value = value.as_deref().unwrap_or_default();
@@ -75,8 +88,8 @@ pub(crate) fn encode(writes: &[Write], number: u64, seed: u64) -> Vec<u8> {
     record
 }
 
-fn checksum(number: u64, seed: u64, writes: &[u8]) -> u64 {
-    xxh64(writes, seed ^ number)
+fn checksum(number: u64, seed: u64, body: &[u8]) -> u64 {
+    xxh64(body, seed ^ number)
 }
 
 /// Reads the writes of a record; `None` if they are none.
@@ -102,13 +115,24 @@ fn decode(mut writes: &[u8]) -> Option<Vec<Write>> {
 pub(crate) struct Redo {
     dir: PathBuf,
     files: [Option<LogFile>; 2],
-    /// Which file is written, and from where on; `None` until the first record.
-    at: Option<(usize, u64)>,
+    /// Which file is written, and from where on.
+    at: (usize, u64),
+    /// The last batch that the engine had when this was opened, durably.
+    has: u64,
     /// The number of the next record.
     next: u64,
+    /// Whether nothing was logged since a record that says that all is synced.
+    is_clean: bool,
     bytes_max: u64,
     /// Whether a write failed: what the files have is not known then.
     is_broken: bool,
+}
+
+/// A record that was read.
+struct Found {
+    number: u64,
+    synced: u64,
+    body: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -119,103 +143,145 @@ struct LogFile {
 }
 
 impl Redo {
-    /// Opens the log in a directory, and has the engine `apply` what it does not have: the batches
-    /// after number `applied`, in order.
+    /// Opens the log in a directory, and has the engine `apply` in order what it may not have: the
+    /// batches after the last one up to which it has synced, or that went `unlogged` past the log, which
+    /// is later. The engine says itself that it was `synced` up to some batch.
+    ///
+    /// What was applied has to be synced before anything else is done.
     pub(crate) fn open(
         dir: &Path,
         bytes_max: u64,
-        applied: u64,
-        apply: &mut dyn FnMut(u64, Vec<Write>) -> Result<(), StoreError>,
+        (synced, unlogged): (u64, u64),
+        apply: &mut dyn FnMut(&[Write]) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         let mut files = [LogFile::open(dir, 0)?, LogFile::open(dir, 1)?];
-        let mut records = Vec::new();
-        for file in files.iter_mut().flatten() {
-            records.extend(file.records(applied).map_err(StoreError::io)?);
+        let (mut records, mut newest) = (Vec::new(), (0, 0, START));
+        for (file, log) in files.iter_mut().enumerate() {
+            let Some(log) = log else { continue };
+            let (found, end) = log.records().map_err(StoreError::io)?;
+            let last = found.last().map_or(0, |record| record.number);
+            newest = newest.max((last, file, end));
+            records.extend(found);
         }
-        records.sort_unstable_by_key(|(number, _)| *number);
-        let mut next = applied + 1;
-        for (number, writes) in &records {
+        let (_, file, end) = newest;
+        records.sort_unstable_by_key(|record| record.number);
+        let logged = records.iter().map(|record| record.synced).max();
+        let logged = logged.unwrap_or(0);
+        if synced < logged {
+            let text = format!(
+                "the engine has synced batch {logged}, and has none after {synced}: its journal is damaged"
+            );
+            return Err(StoreError::new(StoreErrorKind::Corrupt, text));
+        }
+        let has = logged.max(unlogged);
+        let (mut next, mut is_clean) = (has + 1, true);
+        for Found { number, body, .. } in records.iter().filter(|record| record.number > has) {
             if *number != next {
                 let text = format!("the redo log has batch {number}, and {next} is missing");
                 return Err(StoreError::new(StoreErrorKind::Corrupt, text));
             }
-            let writes = decode(writes).ok_or_else(|| {
+            let writes = body.get(SYNCED_BYTES..).and_then(decode).ok_or_else(|| {
                 let text = format!("batch {number} of the redo log does not decode");
                 StoreError::new(StoreErrorKind::Corrupt, text)
             })?;
-            apply(*number, writes)?;
+            if !writes.is_empty() {
+                apply(&writes)?;
+                is_clean = false;
+            }
             next += 1;
         }
         Ok(Self {
             dir: dir.to_owned(),
             files,
-            at: None,
+            at: (file, end),
+            has,
             next,
+            is_clean,
             bytes_max,
             is_broken: false,
         })
     }
 
+    /// The last batch that the engine had when this was opened, durably.
+    pub(crate) const fn has(&self) -> u64 {
+        self.has
+    }
+
+    /// The number of the last batch.
+    pub(crate) const fn last(&self) -> u64 {
+        self.next - 1
+    }
+
     /// Whether these writes fit a record. If they do not, the engine has to make them durable, under
     /// a number that [`pass`](Self::pass) gives (BLOCKS-83).
     pub(crate) fn fits(&self, writes: &[Write]) -> bool {
-        let bytes = (HEADER_BYTES + logged_bytes(writes)) as u64;
-        bytes <= (self.bytes_max - START) / RECORDS_MIN
+        record_bytes(writes) <= (self.bytes_max - START) / RECORDS_MIN
     }
 
-    /// Logs a batch, durably, and returns its number. `pending` makes room by having the engine sync.
+    /// Logs a batch, durably. `pending` makes room by having the engine sync.
     ///
     /// After a failure nothing more is written: whether the batch survives is not known.
-    pub(crate) fn append(
-        &mut self,
-        writes: &[Write],
-        pending: &Pending,
-    ) -> Result<u64, StoreError> {
-        let number = self.pass()?;
-        let place = self.place(HEADER_BYTES + logged_bytes(writes), pending);
-        let done = place.and_then(|(file, at)| self.write(file, at, number, writes));
+    pub(crate) fn append(&mut self, writes: &[Write], pending: &Pending) -> Result<(), StoreError> {
+        self.check()?;
+        let mut done = Ok(());
+        if self.at.1 + record_bytes(writes) + RESERVED > self.bytes_max {
+            done = self.turn(pending);
+        }
+        let done = done.and_then(|()| self.write(writes, pending.synced()));
         self.is_broken = done.is_err();
-        done.map(|()| number)
+        self.is_clean = false;
+        done
     }
 
-    /// The number of the next batch.
-    pub(crate) fn pass(&mut self) -> Result<u64, StoreError> {
+    /// Goes on with the other file, whose batches were pushed before this one was begun. First this one
+    /// says that they are synced, as the other will not be there to give them (BLOCKS-81).
+    fn turn(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        pending.wait_sync()?;
+        self.write(&[], pending.synced())?;
+        pending.start_sync(self.last());
+        self.at = (1 - self.at.0, START);
+        Ok(())
+    }
+
+    /// Has the engine sync all and says so, so that who opens the log next has nothing to apply.
+    pub(crate) fn close(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        self.check()?;
+        if self.is_clean {
+            return Ok(());
+        }
+        pending.start_sync(self.last());
+        pending.wait_sync()?;
+        let done = self.write(&[], pending.synced());
+        self.is_broken = done.is_err();
+        self.is_clean = done.is_ok();
+        done
+    }
+
+    /// Makes a batch durable by `apply`, which is given its number, and not by the log.
+    pub(crate) fn pass(
+        &mut self,
+        apply: impl FnOnce(u64) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        let done = apply(self.next);
+        self.next += 1;
+        self.is_broken = done.is_err();
+        done
+    }
+
+    /// Fails if a write failed before.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         if self.is_broken {
             return Err(StoreError::new(
                 StoreErrorKind::Io,
                 "an earlier write failed, so nothing more is written until the store is opened again",
             ));
         }
-        self.next += 1;
-        Ok(self.next - 1)
+        Ok(())
     }
 
-    /// Where a record of so many bytes goes.
-    fn place(&mut self, bytes: usize, pending: &Pending) -> Result<(usize, u64), StoreError> {
-        match self.at {
-            Some((file, at)) if at + bytes as u64 <= self.bytes_max => Ok((file, at)),
-            Some((file, _)) => {
-                // What is in the other one was pushed before this one was begun (BLOCKS-81).
-                pending.wait_sync()?;
-                pending.start_sync();
-                Ok((1 - file, START))
-            }
-            None => {
-                // What an earlier process gave to the engine may not be durable.
-                pending.start_sync();
-                pending.wait_sync()?;
-                Ok((0, START))
-            }
-        }
-    }
-
-    fn write(
-        &mut self,
-        file: usize,
-        at: u64,
-        number: u64,
-        writes: &[Write],
-    ) -> Result<(), StoreError> {
+    fn write(&mut self, writes: &[Write], synced: u64) -> Result<(), StoreError> {
+        let (file, at) = self.at;
         let slot = self.files.get_mut(file).and_then(Option::as_mut);
         let log = match slot {
             Some(log) => log,
@@ -224,11 +290,12 @@ impl Redo {
                 self.files[file].insert(made)
             }
         };
-        let record = encode(writes, number, log.seed);
+        let record = encode(writes, self.next, synced, log.seed);
         let end = at + record.len() as u64;
         log.write(at, record, self.bytes_max)
             .map_err(StoreError::io)?;
-        self.at = Some((file, end));
+        self.at = (file, end);
+        self.next += 1;
         Ok(())
     }
 
@@ -239,13 +306,22 @@ impl Redo {
 
     /// Gives the room of the log back; it grows again when it is needed.
     pub(crate) fn shrink(&mut self, pending: &Pending) -> Result<(), StoreError> {
-        pending.start_sync();
+        self.is_clean = false;
+        self.close(pending)?;
+        // One file says so always, while the other is cut, with the record that said so.
+        pending.start_sync(self.last());
         pending.wait_sync()?;
-        for log in self.files.iter_mut().flatten() {
-            log.file.set_len(START).map_err(StoreError::io)?;
-            log.length = START;
+        self.at = (1 - self.at.0, START);
+        let done = self.write(&[], pending.synced());
+        self.is_broken = done.is_err();
+        done?;
+        let (newest, end) = self.at;
+        for (file, log) in self.files.iter_mut().enumerate() {
+            let Some(log) = log else { continue };
+            let length = if file == newest { end } else { START };
+            log.file.set_len(length).map_err(StoreError::io)?;
+            log.length = length;
         }
-        self.at = None;
         Ok(())
     }
 }
@@ -299,10 +375,12 @@ impl LogFile {
         Ok(Self { file, seed, length })
     }
 
-    /// The records numbered after `applied`, as far as they are whole.
-    fn records(&mut self, applied: u64) -> io::Result<Vec<(u64, Vec<u8>)>> {
-        let mut found = Vec::new();
-        let (mut at, mut last) = (START, 0);
+    /// The records, as far as they are whole, and where they end. One that is damaged is left out if the
+    /// next is whole: then it is not where writing was cut off.
+    fn records(&mut self) -> io::Result<(Vec<Found>, u64)> {
+        let mut found: Vec<Found> = Vec::new();
+        let (mut at, mut end) = (START, START);
+        let mut damaged = None;
         while at + HEADER_BYTES as u64 <= self.length {
             let mut header = [0; HEADER_BYTES];
             self.file.seek(SeekFrom::Start(at))?;
@@ -312,20 +390,30 @@ impl LogFile {
             };
             at += HEADER_BYTES as u64 + u64::from(length);
             // What is left of an earlier round is older.
-            if number <= last || at > self.length {
+            let last = found.last().map_or(0, |last| last.number);
+            if number <= last || at > self.length || damaged.is_some_and(|it| number != it + 1) {
                 break;
             }
-            last = number;
-            if number > applied {
-                let mut writes = vec![0; length as usize];
-                self.file.read_exact(&mut writes)?;
-                if checksum(number, self.seed, &writes) != expected {
+            let mut body = vec![0; length as usize];
+            self.file.read_exact(&mut body)?;
+            let Some(synced) = body.first_chunk().copied().map(u64::from_le_bytes) else {
+                break;
+            };
+            if checksum(number, self.seed, &body) != expected {
+                if damaged.replace(number).is_some() {
                     break;
                 }
-                found.push((number, writes));
+                continue;
             }
+            damaged = None;
+            found.push(Found {
+                number,
+                synced,
+                body,
+            });
+            end = at;
         }
-        Ok(found)
+        Ok((found, end))
     }
 
     fn write(&mut self, at: u64, mut record: Vec<u8>, bytes_max: u64) -> io::Result<()> {

@@ -253,12 +253,16 @@ impl Batch {
         Ok(None)
     }
 
-    /// Refuses a batch that no store may apply: names or values over the limits, or a reference
+    /// Refuses a batch that no store may apply: names or values over the limits, no name, or a reference
     /// named twice (BLOCKS-12, BLOCKS-26). Every backend calls this first.
     pub fn check(&self) -> Result<(), StoreError> {
         let mut names: Vec<&[u8]> = Vec::with_capacity(self.refs.len());
         for edit in &self.refs {
             let value_bytes = edit.value.as_ref().map_or(0, Bytes::len);
+            if edit.name.is_empty() {
+                let text = "a reference without a name";
+                return Err(StoreError::new(StoreErrorKind::Misuse, text));
+            }
             if edit.name.len() > REF_NAME_BYTES_MAX || value_bytes > REF_VALUE_BYTES_MAX {
                 return Err(StoreError::new(
                     StoreErrorKind::Misuse,
@@ -369,6 +373,12 @@ impl StoreError {
             StoreErrorKind::Corrupt,
             format!("block {cid} does not match its name"),
         )
+    }
+
+    /// The same fault for another caller, without its cause.
+    #[cfg(feature = "fjall")]
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.kind, self.detail.clone())
     }
 
     /// Whether what was asked for cannot be read, for all one knows now: it is damaged, or so is the

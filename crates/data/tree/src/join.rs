@@ -33,7 +33,8 @@ impl Tree {
     /// tree does not have to `out`; but for blocks of `other`, if both are read from the same source.
     ///
     /// Takes time in proportion to what differs. Where whole leaves of `other` fall between two keys
-    /// of this tree, they are taken over unread.
+    /// of this tree, they are taken over unread: `other` has to be whole, and its blocks have to stay for
+    /// as long as the joined tree does.
     pub fn join(
         &self,
         other: &Self,

@@ -151,8 +151,9 @@ fn what_cannot_be_listed_is_fetched_around() {
     // What the engine cannot list it never will; a copy can.
     bob.run(&["gc"]).fails(1, &[]);
     let before = bob.run(&["log", "--json"]).ok();
-    // A copy that was cut off is in nobody's way.
-    std::fs::create_dir_all(bob.path().join("store.new/tables")).unwrap();
+    // A copy that was cut off is in nobody's way, and what was exchanged already is kept.
+    std::fs::create_dir_all(bob.path().join("store.copy/tables")).unwrap();
+    std::fs::create_dir_all(bob.path().join("store.new/kept")).unwrap();
     let copied = bob.json(&["store", "rebuild"]);
     assert_eq!(copied["unreadable"], 0, "{copied}");
     let former = copied["former"].as_str().unwrap();
@@ -160,7 +161,9 @@ fn what_cannot_be_listed_is_fetched_around() {
         std::path::Path::new(former).join("version").is_file(),
         "{former}"
     );
+    assert!(!bob.path().join("store.copy").exists());
     assert!(!bob.path().join("store.new").exists());
+    assert!(bob.path().join("store.former-1/kept").is_dir());
     assert_eq!(bob.json(&["check"])["problem_count"], 0);
     bob.run(&["gc"]).ok();
     assert_eq!(bob.run(&["log", "--json"]).ok(), before);

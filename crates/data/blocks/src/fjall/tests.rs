@@ -150,6 +150,13 @@ fn content(store: &dyn Store) -> Content {
     }
 }
 
+/// Ends as a process does that is killed: what it gave to the engine is not synced, and nothing says
+/// that the log is not needed.
+fn kill(store: FjallStore) {
+    store.pending.drain().unwrap();
+    std::mem::forget(store);
+}
+
 fn copy_files(from: &Path, to: &Path, names: &dyn Fn(&str) -> bool) {
     fs::create_dir_all(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
@@ -186,7 +193,7 @@ fn what_is_pending_is_read_like_anything_else() {
             }
             store.pending.hold(false);
             store.pending.drain().unwrap();
-            assert!(store.pending.read().is_none(), "nothing is pending");
+            assert!(store.pending.is_empty());
             assert_eq!(content(&store), content(&model), "seed {seed}");
         }
         drop(store);
@@ -212,10 +219,10 @@ fn the_log_has_what_a_crash_took_from_the_engine() {
         drop(store);
         copy_files(dir.path(), lost.path(), &|_| true);
         let store = open(dir.path()).unwrap();
-        for _ in 0..rng.below(100) {
+        for _ in 0..rng.below(50) {
             rng.step(&[&model, &store]);
         }
-        drop(store);
+        kill(store);
         copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
         match open(lost.path()) {
             Ok(store) => {
@@ -231,7 +238,45 @@ fn the_log_has_what_a_crash_took_from_the_engine() {
             }
         }
     }
-    assert!(whole > 8 && refused > 3, "{whole} and {refused}");
+    assert!(whole > 4 && refused > 1, "{whole} and {refused}");
+}
+
+/// BLOCKS-81: an engine that has only what it synced last gets the rest, however often the files were
+/// written over since.
+#[test]
+fn a_crash_takes_nothing_from_what_was_synced_and_logged() {
+    let mut synced = 0;
+    for seed in 1..16 {
+        let mut rng = Rng(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let mut lost = tempfile::tempdir().unwrap();
+        let is_engine = |name: &str| !name.starts_with("redo.");
+        let model = MemoryStore::new();
+        let store = sized(dir.path(), 24).unwrap();
+        copy_files(dir.path(), lost.path(), &is_engine);
+        let mut seen = store.pending.synced();
+        let steps = 20 + rng.below(80);
+        for step in 0..=steps {
+            rng.step(&[&model, &store]);
+            if step == steps {
+                store.pending.wait_sync().unwrap();
+            }
+            if store.pending.synced() != seen {
+                store.pending.drain().unwrap();
+                seen = store.pending.synced();
+                synced += 1;
+                lost = tempfile::tempdir().unwrap();
+                copy_files(dir.path(), lost.path(), &is_engine);
+            }
+        }
+        kill(store);
+        copy_files(dir.path(), lost.path(), &|name| !is_engine(name));
+        let (found, expected) = (content(&sized(lost.path(), 24).unwrap()), content(&model));
+        assert_eq!((&found.refs, &found.log), (&expected.refs, &expected.log));
+        let all = |block| found.blocks.contains(block);
+        assert!(expected.blocks.iter().all(all), "seed {seed}");
+    }
+    assert!(synced > 15, "{synced} syncs");
 }
 
 /// BLOCKS-82: a record that was cut off or changed anywhere is none, and what comes before it counts.
@@ -247,7 +292,7 @@ fn a_record_that_is_not_whole_is_none() {
         batch.set_ref(name(number), Expect::Any, Some(vec![number; 9]));
         let _outcome = store.commit(batch).unwrap();
     }
-    drop(store);
+    kill(store);
     let log = fs::read(dir.path().join("redo.0")).unwrap();
     let ends: Vec<usize> = (0..3u8)
         .map(|number| {
@@ -287,13 +332,12 @@ fn large_and_small_batches_keep_their_order() {
     };
     set(&store, 1);
     set(&store, 60_000);
-    drop(store);
     copy_files(dir.path(), lost.path(), &|_| true);
-    let store = open(dir.path()).unwrap();
     let length = |store: &FjallStore| store.get_ref(b"r").unwrap().map(|value| value.len());
-    assert_eq!(length(&store), Some(60_000), "the log has an older one");
+    let again = open(lost.path()).unwrap();
+    assert_eq!(length(&again), Some(60_000), "the log has an older one");
+    drop(again);
     set(&store, 2);
-    drop(store);
     copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
     assert_eq!(length(&open(lost.path()).unwrap()), Some(2));
 }
@@ -310,6 +354,10 @@ fn nothing_is_written_after_the_engine_failed() {
     batch.set_ref("r", Expect::Any, Some(vec![1]));
     let error = store.commit(batch).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Io, "{error}");
+    let mut large = Batch::new();
+    large.set_ref("r", Expect::Any, Some(vec![1; 60_000]));
+    assert!(store.commit(large).is_err());
+    assert!(store.sweep(&mut || Ok(Garbage::default())).is_err());
     drop(store);
     let store = open(dir.path()).unwrap();
     assert_eq!(store.get_ref(b"r").unwrap(), None);
@@ -344,9 +392,10 @@ fn vectors() {
             }
         }
         let mut batches = Vec::new();
-        let applied = input["applied"].as_u64().unwrap();
-        let opened = Redo::open(dir.path(), 1 << 20, applied, &mut |number, writes| {
-            batches.push((number, writes));
+        let number = |name: &str| input[name].as_u64().unwrap();
+        let numbers = (number("synced"), number("unlogged"));
+        let opened = Redo::open(dir.path(), 1 << 20, numbers, &mut |writes| {
+            batches.push(writes.to_vec());
             Ok(())
         });
         let expected = &case["expect"];
@@ -355,17 +404,20 @@ fn vectors() {
             assert_eq!(expected["error"], "E_STORE", "{}: {error}", case["id"]);
             continue;
         }
-        let found = batches.iter().map(|(number, writes)| {
-            let record = redo::encode(writes, *number, 7);
-            let is_there = |file| hex(file).windows(record.len()).any(|part| part == record);
-            assert!(files.iter().any(is_there), "{}", case["id"]);
+        let found = batches.iter().map(|writes| {
+            let is_there = |number| {
+                let record = redo::encode(writes, number, 0, 7);
+                let has = |file| hex(file).windows(record.len()).any(|part| part == record);
+                files.iter().any(has)
+            };
+            assert!((1..9).any(is_there), "{}", case["id"]);
             let text = |bytes: &Bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             let write = |(table, key, value): &Write| {
                 let value: Option<String> = value.as_ref().map(text);
                 let key: String = text(key);
                 serde_json::json!([*table as u8, key, value])
             };
-            serde_json::json!([number, writes.iter().map(write).collect::<Vec<_>>()])
+            serde_json::json!(writes.iter().map(write).collect::<Vec<_>>())
         });
         let found: Vec<_> = found.collect();
         assert_eq!(
@@ -374,5 +426,115 @@ fn vectors() {
             "{}",
             case["id"]
         );
+    }
+}
+
+/// The newest journal of the engine, and where in it the last of these bytes are.
+fn in_journal(dir: &Path, bytes: &[u8]) -> (std::path::PathBuf, usize) {
+    let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    let mut journals: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|name| name == "jnl"))
+        .collect();
+    journals.sort();
+    let journal = journals.pop().unwrap();
+    let content = fs::read(&journal).unwrap();
+    let at = content.windows(bytes.len()).rposition(|part| part == bytes);
+    (journal, at.unwrap())
+}
+
+/// BLOCKS-86: what of the engine's journal did not reach the disk in a crash is in the log.
+#[test]
+fn a_journal_with_a_hole_that_was_not_synced_is_cut() {
+    for hole in 1..5u8 {
+        let [dir, lost] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let store = open(dir.path()).unwrap();
+        for number in 1..5u8 {
+            let mut batch = Batch::new();
+            batch.set_ref(vec![b'r', number], Expect::Any, Some(vec![number; 700]));
+            let _outcome = store.commit(batch).unwrap();
+        }
+        store.pending.drain().unwrap();
+        copy_files(dir.path(), lost.path(), &|_| true);
+        drop(store);
+        let (journal, at) = in_journal(lost.path(), &[hole; 700]);
+        let mut content = fs::read(&journal).unwrap();
+        content[at + 100..at + 600].fill(0xee);
+        fs::write(&journal, &content).unwrap();
+        assert!(Engine::open_whole(lost.path(), CACHE_BYTES).is_err());
+        let store = open(lost.path()).unwrap();
+        let found = store.scan_refs(b"r", None, 9).unwrap();
+        assert_eq!(found.len(), 4, "hole {hole}");
+        assert_eq!(
+            fs::read(journal.with_extension("jnl.damaged")).unwrap(),
+            content
+        );
+        drop(store);
+        assert_eq!(content_of_refs(lost.path()), 4);
+    }
+}
+
+fn content_of_refs(dir: &Path) -> usize {
+    open(dir).unwrap().scan_refs(b"r", None, 9).unwrap().len()
+}
+
+/// BLOCKS-86: damage of what was synced is not taken for that.
+#[test]
+fn a_journal_with_damage_before_what_was_synced_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    for number in 0..4u8 {
+        let mut batch = Batch::new();
+        batch.set_ref(vec![b'r', number], Expect::Any, Some(vec![number; 700]));
+        let _outcome = store.commit(batch).unwrap();
+    }
+    drop(store);
+    let (journal, at) = in_journal(dir.path(), &[1; 700]);
+    let mut content = fs::read(&journal).unwrap();
+    content[at + 100] ^= 1;
+    fs::write(&journal, &content).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+}
+
+/// Who opens a store that was closed has nothing to apply, however it was used before.
+#[test]
+fn a_closed_log_gives_nothing() {
+    let mut rng = Rng(5);
+    let dir = tempfile::tempdir().unwrap();
+    let model = MemoryStore::new();
+    for round in 0..12 {
+        let store = open(dir.path()).unwrap();
+        (0..rng.below(12)).for_each(|_| rng.step(&[&model, &store]));
+        if round % 3 == 0 {
+            store.reclaim().unwrap();
+        }
+        assert_eq!(content(&store), content(&model), "round {round}");
+        drop(store);
+        let engine = Engine::open(dir.path(), CACHE_BYTES).unwrap();
+        let numbers = (engine.synced().unwrap(), engine.unlogged().unwrap());
+        let nothing = &mut |_writes: &[Write]| panic!("round {round}: something is applied");
+        Redo::open(dir.path(), 16 * 1024, numbers, nothing).unwrap();
+    }
+}
+
+/// A process that is killed after one that was not loses nothing either.
+#[test]
+fn a_kill_after_any_number_of_clean_runs() {
+    let mut rng = Rng(9);
+    let mut dir = tempfile::tempdir().unwrap();
+    let model = MemoryStore::new();
+    for round in 0..24 {
+        let store = open(dir.path()).unwrap();
+        assert_eq!(content(&store).refs, content(&model).refs, "round {round}");
+        assert_eq!(content(&store).log, content(&model).log, "round {round}");
+        (0..rng.below(5)).for_each(|_| rng.step(&[&model, &store]));
+        if rng.below(2) == 0 {
+            // What it has is copied, as if it had been killed here; then it ends.
+            let killed = tempfile::tempdir().unwrap();
+            store.pending.drain().unwrap();
+            copy_files(dir.path(), killed.path(), &|_| true);
+            drop(store);
+            dir = killed;
+        }
     }
 }

@@ -334,7 +334,7 @@ fn runs(rng: &mut Rng) -> Map {
 #[test]
 fn a_join_of_stored_trees_takes_leaves_over() {
     let mut taken_over = 0;
-    for seed in 0..u64::from(scaled(60)) {
+    for seed in 0..u64::from(scaled(24)) {
         let mut rng = Rng::new(4000 + seed);
         let chunking = Chunking::small([3, 5, 8, 12][rng.below(4)]);
         let shared = runs(&mut rng);
@@ -344,11 +344,32 @@ fn a_join_of_stored_trees_takes_leaves_over() {
             map
         });
         let (a, store) = stored(chunking, &left);
-        let mut blocks = Vec::new();
-        let b = Tree::build_with(chunking, &right, &mut |block| blocks.push(block)).unwrap();
-        put(&store, blocks);
         let forest = Forest::with_chunking(store.clone(), [0, 1 << 20][rng.below(2)], chunking);
-        let [a, b] = [a, b].map(|tree| forest.open(tree.root()).unwrap());
+        let a = forest.open(a.root()).unwrap();
+        // The right one is stored beside it, or somewhere else, or not at all yet.
+        let place = rng.below(3);
+        let b = match place {
+            0 => {
+                let mut blocks = Vec::new();
+                let b = Tree::build_with(chunking, &right, &mut |block| blocks.push(block));
+                put(&store, blocks);
+                forest.open(b.unwrap().root()).unwrap()
+            }
+            1 => {
+                let (b, elsewhere) = stored(chunking, &right);
+                let elsewhere = Forest::with_chunking(elsewhere, 1 << 20, chunking);
+                elsewhere.open(b.root()).unwrap()
+            }
+            _ => {
+                let empty = build(chunking, &Map::new());
+                let mut root = Vec::new();
+                Tree::build_with(chunking, &Map::new(), &mut |block| root.push(block)).unwrap();
+                put(&store, root);
+                let empty = forest.open(empty.root()).unwrap();
+                let edits = right.iter().map(|(key, value)| (key, Some(value)));
+                empty.edit(edits, &mut |_block| {}).unwrap()
+            }
+        };
         if rng.chance(50) {
             assert_eq!(content(&b), right);
         }
@@ -382,10 +403,15 @@ fn a_join_of_stored_trees_takes_leaves_over() {
         }
         let old = names(&a);
         let new: BTreeSet<Cid> = names(&settled).difference(&old).copied().collect();
-        assert!(new.difference(&names(&b)).all(|cid| own.contains(cid)));
+        let theirs = if place == 0 {
+            names(&b)
+        } else {
+            BTreeSet::new()
+        };
+        assert!(new.difference(&theirs).all(|cid| own.contains(cid)));
         taken_over += new.difference(&own).count();
     }
-    assert!(taken_over > 100, "{taken_over} nodes");
+    assert!(taken_over > 10, "{taken_over} nodes");
 }
 
 #[test]
