@@ -549,7 +549,8 @@ def redo_writes(body):
 
 def redo_file(data):
     """The records of a file (BLOCKS-82)."""
-    if len(data) < 16 or not any(data[:16]):
+    if len(data) < 16 or not any(data):
+        need(len(data) <= 16, "E_STORE")
         return []
     need(data[:8] == b"allodrdo", "E_STORE")
     seed, at, found, damaged = int.from_bytes(data[8:16], "little"), 16, [], None
@@ -578,6 +579,8 @@ def run_redo(given):
         records += redo_file(bytes.fromhex(data))
     logged = max((int.from_bytes(body[:8], "little") for _, body in records), default=0)
     need(given["synced"] >= logged, "E_STORE")
+    last = max((number for number, _ in records), default=0)
+    need(given["synced"] <= max(last, given["unlogged"]), "E_STORE")
     has = max(logged, given["unlogged"])
     records = sorted(record for record in records if record[0] > has)
     for index, (number, _) in enumerate(records):

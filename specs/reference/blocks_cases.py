@@ -318,13 +318,16 @@ def redo():
     yield case("files", "two files, the later one first", [head + two + three, head + one])
     yield case("unlogged", "a second that went around the log", [head + one + three], 2, 2)
     yield case("unlogged-last", "a fourth that went around the log", [head + one + two + three], 4, 4)
-    yield case("hint", "the engine was given more than the log knows", [head + one + two], 9)
+    yield case("hint", "the engine has synced more than a record says", [head + one + two], 2)
 
     yield case("closed", "a record that says that all is synced", [head + one + two + says(3, 2)], 2, rule=81)
     yield case("part", "the engine has synced the first", [head + one + says(2, 1) + three], 1, rule=81)
     yield case("turned", "a file that is written over", [head + says(3, 2) + says(4, 2), head + one], 2, rule=81)
     yield case("lost", "the engine has lost what it synced", [head + one + says(2, 1)], 0, 0, "E_STORE", 86)
     yield case("lost-more", "the same, after more", [head + one + two + says(3, 2)], 1, 0, "E_STORE", 86)
+
+    yield case("lost-log", "the log has lost what the engine synced", [head + one + two], 3, 0, "E_STORE", 86)
+    yield case("lost-all", "the log is not there", [], 1, 0, "E_STORE", 86)
 
     yield case("checksum", "the last one is damaged", [head + one + two[:-1] + b"!"], rule=82)
     yield case("cut", "the last one is cut off", [head + one + two[:-1]], rule=82)
@@ -349,8 +352,9 @@ def redo():
     ):
         comment = "a batch is missing and a later one is there"
         yield case(f"gap-{name}", comment, files, unlogged, unlogged, "E_STORE", 82)
-    for name, first in (("magic", b"allodRDO"), ("text", b"# a text"), ("zero", bytes(7) + b"\1")):
-        yield case(f"file-{name}", "no redo log", [first + head[8:] + one], 0, 0, "E_STORE", 82)
+    for name, first in (("magic", b"allodRDO"), ("text", b"# a text"), ("zero", bytes(7) + b"\1"), ("zeros", bytes(8))):
+        rest = bytes(40) if name == "zeros" else head[8:] + one
+        yield case(f"file-{name}", "no redo log", [first + rest], 0, 0, "E_STORE", 82)
     for name, body in (
         ("table", b"\4" + bytes(8)),
         ("head", b"\0" + bytes(7)),

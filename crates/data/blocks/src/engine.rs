@@ -141,7 +141,10 @@ impl Engine {
     pub(crate) fn apply(&self, writes: &[Write], how: Apply) -> Result<(), StoreError> {
         let mode = match how {
             Apply::Later => PersistMode::Buffer,
-            Apply::Durably(_) => DURABLE,
+            Apply::Durably(_) => {
+                self.flush_numbers()?;
+                DURABLE
+            }
         };
         let mut batch = self.db.batch().durability(Some(mode));
         for (table, key, value) in writes {
@@ -155,27 +158,24 @@ impl Engine {
             batch.insert(&self.numbers, UNLOGGED, number.to_be_bytes());
             batch.insert(&self.numbers, SYNCED, number.to_be_bytes());
         }
-        batch.commit().map_err(fault)?;
-        match how {
-            Apply::Later => Ok(()),
-            Apply::Durably(_) => self.flush_numbers(),
-        }
+        batch.commit().map_err(fault)
     }
 
     /// Makes durable all that was applied, up to the batch of this number. Batches wait while the
     /// engine syncs its journal, so that is synced here before, beside them.
     pub(crate) fn sync(&self, dir: &Path, number: u64) -> Result<(), StoreError> {
+        self.flush_numbers()?;
         let number = number.to_be_bytes();
         self.numbers.insert(SYNCED, number).map_err(fault)?;
-        for path in journals(dir)? {
-            // One that is gone meanwhile is not needed any more.
+        for path in journals(dir).unwrap_or_default() {
+            // One that is gone meanwhile is not needed any more; other faults are met again below.
             File::open(path).and_then(|file| file.sync_data()).ok();
         }
-        self.db.persist(DURABLE).map_err(fault)?;
-        self.flush_numbers()
+        self.db.persist(DURABLE).map_err(fault)
     }
 
     /// Has the keyspace of numbers flushed now and then: while it is not, journals that name it stay.
+    /// Before a number is written, so that the newest is in the journal alone, and goes with it.
     fn flush_numbers(&self) -> Result<(), StoreError> {
         let syncs = self.syncs.fetch_add(1, Ordering::Relaxed);
         if syncs % SYNCS_UNFLUSHED == SYNCS_UNFLUSHED - 1 {
@@ -229,7 +229,11 @@ fn cut_journal(dir: &Path) -> Result<(), StoreError> {
     let Some(last) = journals(dir)?.pop() else {
         return Ok(());
     };
-    fs::copy(&last, last.with_extension("jnl.damaged")).map_err(StoreError::io)?;
+    let kept = last.with_extension("jnl.damaged");
+    fs::copy(&last, &kept).map_err(StoreError::io)?;
+    File::open(&kept)
+        .and_then(|kept| kept.sync_all())
+        .map_err(StoreError::io)?;
     let bytes = fs::read(&last).map_err(StoreError::io)?;
     let file = File::options()
         .write(true)

@@ -108,6 +108,8 @@ impl FjallStore {
 
     /// Writes a batch, durably.
     fn write(&self, redo: &mut Redo, writes: Vec<Write>) -> Result<(), StoreError> {
+        // The engine may have failed since room was found.
+        self.pending.room(usize::MAX)?;
         if writes.is_empty() {
             return redo.check();
         }

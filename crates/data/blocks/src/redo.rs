@@ -173,7 +173,18 @@ impl Redo {
             );
             return Err(StoreError::new(StoreErrorKind::Corrupt, text));
         }
+        let last = records.last().map_or(0, |record| record.number);
+        if synced > last.max(unlogged) {
+            let text = format!("the redo log ends with batch {last}, and had {synced} at least");
+            return Err(StoreError::new(StoreErrorKind::Corrupt, text));
+        }
         let has = logged.max(unlogged);
+        if last > has {
+            // What a killed process wrote need not be on the disk.
+            let logs = files.iter().flatten();
+            let mut logs = logs.map(|log| log.file.sync_data());
+            logs.try_for_each(|synced| synced.map_err(StoreError::io))?;
+        }
         let (mut next, mut is_clean) = (has + 1, true);
         for Found { number, body, .. } in records.iter().filter(|record| record.number > has) {
             if *number != next {
@@ -265,6 +276,7 @@ impl Redo {
         self.check()?;
         let done = apply(self.next);
         self.next += 1;
+        self.is_clean = false;
         self.is_broken = done.is_err();
         done
     }
@@ -344,7 +356,8 @@ impl LogFile {
         if length >= START {
             file.read_exact(&mut header).map_err(StoreError::io)?;
         }
-        if header == [0; START as usize] {
+        // It gets records only when its header is durable.
+        if length <= START && header == [0; START as usize] {
             return Ok(None);
         }
         match header.split_first_chunk() {
@@ -367,8 +380,7 @@ impl LogFile {
         let options = options.create(true).truncate(true).read(true).write(true);
         let mut file = options.open(path(dir, file))?;
         let seed = RandomState::new().hash_one(dir);
-        file.write_all(&MAGIC)?;
-        file.write_all(&seed.to_le_bytes())?;
+        file.write_all(&[MAGIC, seed.to_le_bytes()].concat())?;
         file.sync_all()?;
         File::open(dir)?.sync_all()?;
         let length = START;

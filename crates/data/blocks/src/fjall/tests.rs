@@ -538,3 +538,50 @@ fn a_kill_after_any_number_of_clean_runs() {
         }
     }
 }
+
+/// BLOCKS-85: what became of a batch that could not be logged is not known, and nothing comes after it.
+#[test]
+fn nothing_is_written_after_the_log_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    fs::create_dir(dir.path().join("redo.0")).unwrap();
+    let set = |value: usize| {
+        let mut batch = Batch::new();
+        batch.set_ref("r", Expect::Any, Some(vec![7; value]));
+        store.commit(batch)
+    };
+    assert!(set(1).is_err());
+    fs::remove_dir(dir.path().join("redo.0")).unwrap();
+    assert!(set(1).is_err(), "a small one");
+    assert!(set(60_000).is_err(), "a large one");
+    assert!(store.sweep(&mut || Ok(Garbage::default())).is_err());
+    drop(store);
+    assert_eq!(content_of_refs(dir.path()), 0);
+}
+
+/// BLOCKS-86: the same with batches that are in the journal alone, and after so many syncs that the
+/// engine has flushed its numbers.
+#[test]
+fn damage_far_before_what_was_synced_is_refused() {
+    for value in [60_000, 700] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).unwrap();
+        let (mut syncs, mut synced, mut number) = (0, 0, 0_u32);
+        while syncs < 40 {
+            number += 1;
+            let mut batch = Batch::new();
+            let value = number.to_be_bytes().repeat(value / 4);
+            batch.set_ref(number.to_be_bytes().to_vec(), Expect::Any, Some(value));
+            let _outcome = store.commit(batch).unwrap();
+            syncs += u32::from(store.pending.synced() != synced);
+            synced = store.pending.synced();
+        }
+        drop(store);
+        let (journal, at) = in_journal(dir.path(), &10_u32.to_be_bytes().repeat(100));
+        let mut content = fs::read(&journal).unwrap();
+        content[at + 100] ^= 1;
+        fs::write(&journal, &content).unwrap();
+        let error = open(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    }
+}
