@@ -295,8 +295,9 @@ impl Store for FjallStore {
     }
 
     fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
-        // What is left of the room is for batches that somebody waits for.
-        self.pending.room(PENDING_BYTES_MAX / 2)?;
+        // What is left of the room is for batches that somebody waits for, and what is before them in the
+        // queue is what a sync of the engine waits for.
+        self.pending.room(PENDING_BYTES_MAX / 16)?;
         let mut writer = self.lock();
         // A batch that failed may be in the log all the same, and need what it looked up.
         writer.redo.check()?;
