@@ -224,8 +224,8 @@ impl Home {
     /// Copies what can be read of the store into a new one, and puts that into its place in one step
     /// (REPO-70). Where the former store is from then on, and what was copied.
     pub fn rebuild_store(&self, progress: Progress<'_>) -> Result<(PathBuf, Copied), NodeError> {
-        let _lock = self.lock()?;
         let config = self.config()?;
+        let _lock = self.lock()?;
         let here = self.path.join("store");
         let (copy, there) = (self.path.join("store.copy"), self.path.join("store.new"));
         make_way(&copy).map_err(NodeError::file(&copy))?;
