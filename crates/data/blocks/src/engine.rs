@@ -68,6 +68,7 @@ pub(crate) struct Engine {
     /// Numbers of batches.
     numbers: Keyspace,
     syncs: Arc<AtomicU32>,
+    dir: PathBuf,
 }
 
 /// How a batch is applied.
@@ -109,6 +110,7 @@ impl Engine {
             aside: keyspace("aside", aside)?,
             numbers: keyspace("numbers", KeyspaceCreateOptions::default())?,
             syncs: Arc::default(),
+            dir: path.to_owned(),
             db,
         })
     }
@@ -163,11 +165,11 @@ impl Engine {
 
     /// Makes durable all that was applied, up to the batch of this number. Batches wait while the
     /// engine syncs its journal, so that is synced here before, beside them.
-    pub(crate) fn sync(&self, dir: &Path, number: u64) -> Result<(), StoreError> {
+    pub(crate) fn sync(&self, number: u64) -> Result<(), StoreError> {
         self.flush_numbers()?;
         let number = number.to_be_bytes();
         self.numbers.insert(SYNCED, number).map_err(fault)?;
-        for path in journals(dir).unwrap_or_default() {
+        for path in journals(&self.dir).unwrap_or_default() {
             // One that is gone meanwhile is not needed any more; other faults are met again below.
             File::open(path).and_then(|file| file.sync_data()).ok();
         }
@@ -264,10 +266,7 @@ pub(crate) fn fault(error: fjall::Error) -> StoreError {
             StoreError::io(error)
         }
         fjall::Error::Locked => StoreError::new(StoreErrorKind::Locked, "its lock is held"),
-        fjall::Error::Poisoned => StoreError::new(
-            StoreErrorKind::Io,
-            "an earlier write failed, so nothing more is written until the store is opened again",
-        ),
+        fjall::Error::Poisoned => StoreError::stopped(),
         fjall::Error::JournalRecovery(_)
         | fjall::Error::InvalidTrailer
         | fjall::Error::InvalidTag(_)

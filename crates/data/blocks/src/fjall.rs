@@ -90,7 +90,7 @@ impl FjallStore {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
             None => 0,
         };
-        let pending = Pending::new(engine.clone(), path.to_owned(), redo.has())?;
+        let pending = Pending::new(engine.clone(), redo.has())?;
         // What was given to the engine just now is synced before anybody sees it.
         redo.close(&pending)?;
         Ok(Self {
@@ -109,7 +109,7 @@ impl FjallStore {
     /// Writes a batch, durably.
     fn write(&self, redo: &mut Redo, writes: Vec<Write>) -> Result<(), StoreError> {
         // The engine may have failed since room was found.
-        self.pending.room(usize::MAX)?;
+        self.pending.check()?;
         if writes.is_empty() {
             return redo.check();
         }
@@ -119,6 +119,17 @@ impl FjallStore {
             return Ok(());
         }
         redo.pass(|number| self.pending.apply_durably(&writes, number))
+    }
+
+    /// What a table has under a key.
+    fn value(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.pending.get(table, key) {
+            Some(Latest(value)) => Ok(value),
+            None => {
+                let value = self.engine.keyspace(table).get(key).map_err(fault)?;
+                Ok(value.map(Bytes::from))
+            }
+        }
     }
 
     /// Lists what a table has within bounds: what the engine lists and `read` makes something of, with
@@ -170,15 +181,7 @@ impl Drop for FjallStore {
 
 impl Store for FjallStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let read = || match self.pending.get(Table::Blocks, &cid.to_bytes()) {
-            Some(Latest(value)) => Ok(value),
-            None => Ok(self
-                .engine
-                .blocks
-                .get(cid.to_bytes())
-                .map_err(fault)?
-                .map(Bytes::from)),
-        };
+        let read = || self.value(Table::Blocks, &cid.to_bytes());
         let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
@@ -198,10 +201,7 @@ impl Store for FjallStore {
     }
 
     fn get_ref(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        match self.pending.get(Table::Refs, name) {
-            Some(Latest(value)) => Ok(value),
-            None => Ok(self.engine.refs.get(name).map_err(fault)?.map(Bytes::from)),
-        }
+        self.value(Table::Refs, name)
     }
 
     fn scan_refs(

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -37,7 +36,6 @@ pub(crate) struct Pending {
 
 struct Shared {
     engine: Engine,
-    dir: PathBuf,
     overlay: RwLock<Overlay>,
     /// How many batches are in the overlay.
     batches: AtomicUsize,
@@ -85,7 +83,7 @@ impl Queue {
 }
 
 enum Job {
-    Apply(Arc<Applied>),
+    Apply(Applied),
     /// Up to the batch of this number in the redo log.
     Sync(u64),
 }
@@ -103,12 +101,10 @@ impl fmt::Debug for Pending {
 }
 
 impl Pending {
-    /// Starts with nothing pending for the `engine` in the directory `dir`, which has synced up to a
-    /// number.
-    pub(crate) fn new(engine: Engine, dir: PathBuf, synced: u64) -> Result<Self, StoreError> {
+    /// Starts with nothing pending for the `engine`, which has synced up to a number.
+    pub(crate) fn new(engine: Engine, synced: u64) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared {
             engine,
-            dir,
             overlay: RwLock::default(),
             batches: AtomicUsize::new(0),
             queue: Mutex::new(Queue {
@@ -139,12 +135,17 @@ impl Pending {
         let batch = queue.last;
         self.shared.cover(batch, &writes);
         queue.bytes += bytes;
-        queue.jobs.push_back(Job::Apply(Arc::new(Applied {
+        queue.jobs.push_back(Job::Apply(Applied {
             batch,
             writes,
             bytes,
-        })));
+        }));
         self.shared.changed.notify_all();
+    }
+
+    /// Fails if the engine did.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.shared.until(|_queue| true)
     }
 
     /// Waits until less than `bytes` are pending. Fails if the engine did.
@@ -170,6 +171,12 @@ impl Pending {
     /// Waits until it has.
     pub(crate) fn wait_sync(&self) -> Result<(), StoreError> {
         self.shared.until(|queue| queue.syncs == 0)
+    }
+
+    /// Has the engine make durable all up to the batch of this number, and waits until it has.
+    pub(crate) fn sync(&self, number: u64) -> Result<(), StoreError> {
+        self.start_sync(number);
+        self.wait_sync()
     }
 
     /// The number up to which the engine has synced.
@@ -318,7 +325,7 @@ impl Shared {
         drop(queue);
         let done = catch_unwind(AssertUnwindSafe(|| match &job {
             Job::Apply(applied) => self.engine.apply(&applied.writes, Apply::Later),
-            Job::Sync(number) => self.engine.sync(&self.dir, *number),
+            Job::Sync(number) => self.engine.sync(*number),
         }));
         let done = done.unwrap_or_else(|_panic| {
             Err(StoreError::new(StoreErrorKind::Io, "the engine panicked"))

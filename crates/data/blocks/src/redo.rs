@@ -234,14 +234,11 @@ impl Redo {
     /// After a failure nothing more is written: whether the batch survives is not known.
     pub(crate) fn append(&mut self, writes: &[Write], pending: &Pending) -> Result<(), StoreError> {
         self.check()?;
-        let mut done = Ok(());
         if self.at.1 + record_bytes(writes) + RESERVED > self.bytes_max {
-            done = self.turn(pending);
+            self.turn(pending)?;
         }
-        let done = done.and_then(|()| self.write(writes, pending.synced()));
-        self.is_broken = done.is_err();
         self.is_clean = false;
-        done
+        self.write(writes, pending.synced())
     }
 
     /// Goes on with the other file, whose batches were pushed before this one was begun. First this one
@@ -260,12 +257,10 @@ impl Redo {
         if self.is_clean {
             return Ok(());
         }
-        pending.start_sync(self.last());
-        pending.wait_sync()?;
-        let done = self.write(&[], pending.synced());
-        self.is_broken = done.is_err();
-        self.is_clean = done.is_ok();
-        done
+        pending.sync(self.last())?;
+        self.write(&[], pending.synced())?;
+        self.is_clean = true;
+        Ok(())
     }
 
     /// Makes a batch durable by `apply`, which is given its number, and not by the log.
@@ -284,15 +279,18 @@ impl Redo {
     /// Fails if a write failed before.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         if self.is_broken {
-            return Err(StoreError::new(
-                StoreErrorKind::Io,
-                "an earlier write failed, so nothing more is written until the store is opened again",
-            ));
+            return Err(StoreError::stopped());
         }
         Ok(())
     }
 
     fn write(&mut self, writes: &[Write], synced: u64) -> Result<(), StoreError> {
+        let written = self.try_write(writes, synced);
+        self.is_broken = written.is_err();
+        written
+    }
+
+    fn try_write(&mut self, writes: &[Write], synced: u64) -> Result<(), StoreError> {
         let (file, at) = self.at;
         let slot = self.files.get_mut(file).and_then(Option::as_mut);
         let log = match slot {
@@ -321,12 +319,9 @@ impl Redo {
         self.is_clean = false;
         self.close(pending)?;
         // One file says so always, while the other is cut, with the record that said so.
-        pending.start_sync(self.last());
-        pending.wait_sync()?;
+        pending.sync(self.last())?;
         self.at = (1 - self.at.0, START);
-        let done = self.write(&[], pending.synced());
-        self.is_broken = done.is_err();
-        done?;
+        self.write(&[], pending.synced())?;
         let (newest, end) = self.at;
         for (file, log) in self.files.iter_mut().enumerate() {
             let Some(log) = log else { continue };

@@ -375,6 +375,15 @@ impl StoreError {
         )
     }
 
+    /// Of a write after one that failed.
+    #[cfg(feature = "fjall")]
+    pub(crate) fn stopped() -> Self {
+        Self::new(
+            StoreErrorKind::Io,
+            "an earlier write failed, so nothing more is written until the store is opened again",
+        )
+    }
+
     /// The same fault for another caller, without its cause.
     #[cfg(feature = "fjall")]
     pub(crate) fn again(&self) -> Self {

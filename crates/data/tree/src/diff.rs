@@ -152,24 +152,17 @@ fn decide(left: Item<'_>, right: Item<'_>) -> Step {
         (Item::Subtree(..), Item::End) => Step::Tell(Met::LeftSubtree),
         (Item::End, Item::Subtree(..)) => Step::Tell(Met::RightSubtree),
         (Item::Entry(node, index), Item::Subtree(_, _, last, floor)) => {
-            let key = node.node.key_ref(index);
-            // All of the subtree is after its floor, so an entry up to there is alone.
-            if floor.is_some_and(|floor| key.cmp_key(floor).is_le()) {
-                Step::Tell(Met::Left)
-            } else if last.is_some_and(|last| last.cmp_key(key).is_lt()) {
-                Step::Tell(Met::RightSubtree)
-            } else {
-                Step::OpenRight
+            match compare(node.node.key_ref(index), floor, last) {
+                Ordering::Less => Step::Tell(Met::Left),
+                Ordering::Equal => Step::OpenRight,
+                Ordering::Greater => Step::Tell(Met::RightSubtree),
             }
         }
         (Item::Subtree(_, _, last, floor), Item::Entry(node, index)) => {
-            let key = node.node.key_ref(index);
-            if floor.is_some_and(|floor| key.cmp_key(floor).is_le()) {
-                Step::Tell(Met::Right)
-            } else if last.is_some_and(|last| last.cmp_key(key).is_lt()) {
-                Step::Tell(Met::LeftSubtree)
-            } else {
-                Step::OpenLeft
+            match compare(node.node.key_ref(index), floor, last) {
+                Ordering::Less => Step::Tell(Met::Right),
+                Ordering::Equal => Step::OpenLeft,
+                Ordering::Greater => Step::Tell(Met::LeftSubtree),
             }
         }
         (Item::Entry(a, i), Item::Entry(b, j)) => {
@@ -196,6 +189,18 @@ fn decide(left: Item<'_>, right: Item<'_>) -> Step {
                 }
             }
         }
+    }
+}
+
+/// Where a key is: before all keys of a subtree, which are after its floor and up to its last, among
+/// them (equal), or behind them.
+fn compare(key: KeyRef<'_>, floor: Option<KeyRef<'_>>, last: Option<KeyRef<'_>>) -> Ordering {
+    if floor.is_some_and(|floor| key.cmp_key(floor).is_le()) {
+        Ordering::Less
+    } else if last.is_some_and(|last| last.cmp_key(key).is_lt()) {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
     }
 }
 

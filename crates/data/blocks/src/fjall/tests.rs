@@ -150,6 +150,13 @@ fn content(store: &dyn Store) -> Content {
     }
 }
 
+/// Sets one reference.
+fn set(store: &dyn Store, name: &[u8], value: Vec<u8>) -> Result<BatchOutcome, StoreError> {
+    let mut batch = Batch::new();
+    batch.set_ref(name.to_vec(), Expect::Any, Some(value));
+    store.commit(batch)
+}
+
 /// Ends as a process does that is killed: what it gave to the engine is not synced, and nothing says
 /// that the log is not needed.
 fn kill(store: FjallStore) {
@@ -286,11 +293,9 @@ fn a_record_that_is_not_whole_is_none() {
     drop(open(dir.path()).unwrap());
     copy_files(dir.path(), before.path(), &|_| true);
     let store = open(dir.path()).unwrap();
-    let name = |number: u8| format!("r/{number}");
     for number in 0..3 {
-        let mut batch = Batch::new();
-        batch.set_ref(name(number), Expect::Any, Some(vec![number; 9]));
-        let _outcome = store.commit(batch).unwrap();
+        let name = format!("r/{number}");
+        let _outcome = set(&store, name.as_bytes(), vec![number; 9]).unwrap();
     }
     kill(store);
     let log = fs::read(dir.path().join("redo.0")).unwrap();
@@ -325,19 +330,14 @@ fn a_record_that_is_not_whole_is_none() {
 fn large_and_small_batches_keep_their_order() {
     let [dir, lost] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let store = open(dir.path()).unwrap();
-    let set = |store: &FjallStore, value: usize| {
-        let mut batch = Batch::new();
-        batch.set_ref("r", Expect::Any, Some(vec![7; value]));
-        let _outcome = store.commit(batch).unwrap();
-    };
-    set(&store, 1);
-    set(&store, 60_000);
+    let _outcome = set(&store, b"r", vec![7; 1]).unwrap();
+    let _outcome = set(&store, b"r", vec![7; 60_000]).unwrap();
     copy_files(dir.path(), lost.path(), &|_| true);
     let length = |store: &FjallStore| store.get_ref(b"r").unwrap().map(|value| value.len());
     let again = open(lost.path()).unwrap();
     assert_eq!(length(&again), Some(60_000), "the log has an older one");
     drop(again);
-    set(&store, 2);
+    let _outcome = set(&store, b"r", vec![7; 2]).unwrap();
     copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
     assert_eq!(length(&open(lost.path()).unwrap()), Some(2));
 }
@@ -350,13 +350,9 @@ fn nothing_is_written_after_the_engine_failed() {
     put(&store, &[Block::new(Codec::Raw, &b"one"[..]).unwrap()]);
     store.pending.drain().unwrap();
     store.pending.fail("the disk is gone");
-    let mut batch = Batch::new();
-    batch.set_ref("r", Expect::Any, Some(vec![1]));
-    let error = store.commit(batch).unwrap_err();
+    let error = set(&store, b"r", vec![1]).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Io, "{error}");
-    let mut large = Batch::new();
-    large.set_ref("r", Expect::Any, Some(vec![1; 60_000]));
-    assert!(store.commit(large).is_err());
+    assert!(set(&store, b"r", vec![1; 60_000]).is_err());
     assert!(store.sweep(&mut || Ok(Garbage::default())).is_err());
     drop(store);
     let store = open(dir.path()).unwrap();
@@ -449,9 +445,7 @@ fn a_journal_with_a_hole_that_was_not_synced_is_cut() {
         let [dir, lost] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let store = open(dir.path()).unwrap();
         for number in 1..5u8 {
-            let mut batch = Batch::new();
-            batch.set_ref(vec![b'r', number], Expect::Any, Some(vec![number; 700]));
-            let _outcome = store.commit(batch).unwrap();
+            let _outcome = set(&store, &[b'r', number], vec![number; 700]).unwrap();
         }
         store.pending.drain().unwrap();
         copy_files(dir.path(), lost.path(), &|_| true);
@@ -469,12 +463,22 @@ fn a_journal_with_a_hole_that_was_not_synced_is_cut() {
             content
         );
         drop(store);
-        assert_eq!(content_of_refs(lost.path()), 4);
+        assert_eq!(refs_in(lost.path()), 4);
     }
 }
 
-fn content_of_refs(dir: &Path) -> usize {
+fn refs_in(dir: &Path) -> usize {
     open(dir).unwrap().scan_refs(b"r", None, 9).unwrap().len()
+}
+
+/// Changes one of these bytes in the engine's journal; the store does not open then.
+fn is_refused_without(dir: &Path, bytes: &[u8]) {
+    let (journal, at) = in_journal(dir, bytes);
+    let mut content = fs::read(&journal).unwrap();
+    content[at + 100] ^= 1;
+    fs::write(&journal, &content).unwrap();
+    let error = open(dir).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
 }
 
 /// BLOCKS-86: damage of what was synced is not taken for that.
@@ -483,17 +487,10 @@ fn a_journal_with_damage_before_what_was_synced_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
     for number in 0..4u8 {
-        let mut batch = Batch::new();
-        batch.set_ref(vec![b'r', number], Expect::Any, Some(vec![number; 700]));
-        let _outcome = store.commit(batch).unwrap();
+        let _outcome = set(&store, &[b'r', number], vec![number; 700]).unwrap();
     }
     drop(store);
-    let (journal, at) = in_journal(dir.path(), &[1; 700]);
-    let mut content = fs::read(&journal).unwrap();
-    content[at + 100] ^= 1;
-    fs::write(&journal, &content).unwrap();
-    let error = open(dir.path()).unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    is_refused_without(dir.path(), &[1; 700]);
 }
 
 /// Who opens a store that was closed has nothing to apply, however it was used before.
@@ -545,18 +542,14 @@ fn nothing_is_written_after_the_log_failed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
     fs::create_dir(dir.path().join("redo.0")).unwrap();
-    let set = |value: usize| {
-        let mut batch = Batch::new();
-        batch.set_ref("r", Expect::Any, Some(vec![7; value]));
-        store.commit(batch)
-    };
+    let set = |value: usize| set(&store, b"r", vec![7; value]);
     assert!(set(1).is_err());
     fs::remove_dir(dir.path().join("redo.0")).unwrap();
     assert!(set(1).is_err(), "a small one");
     assert!(set(60_000).is_err(), "a large one");
     assert!(store.sweep(&mut || Ok(Garbage::default())).is_err());
     drop(store);
-    assert_eq!(content_of_refs(dir.path()), 0);
+    assert_eq!(refs_in(dir.path()), 0);
 }
 
 /// BLOCKS-86: the same with batches that are in the journal alone, and after so many syncs that the
@@ -569,19 +562,12 @@ fn damage_far_before_what_was_synced_is_refused() {
         let (mut syncs, mut synced, mut number) = (0, 0, 0_u32);
         while syncs < 40 {
             number += 1;
-            let mut batch = Batch::new();
             let value = number.to_be_bytes().repeat(value / 4);
-            batch.set_ref(number.to_be_bytes().to_vec(), Expect::Any, Some(value));
-            let _outcome = store.commit(batch).unwrap();
+            let _outcome = set(&store, &number.to_be_bytes(), value).unwrap();
             syncs += u32::from(store.pending.synced() != synced);
             synced = store.pending.synced();
         }
         drop(store);
-        let (journal, at) = in_journal(dir.path(), &10_u32.to_be_bytes().repeat(100));
-        let mut content = fs::read(&journal).unwrap();
-        content[at + 100] ^= 1;
-        fs::write(&journal, &content).unwrap();
-        let error = open(dir.path()).unwrap_err();
-        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+        is_refused_without(dir.path(), &10_u32.to_be_bytes().repeat(100));
     }
 }

@@ -348,25 +348,22 @@ fn a_join_of_stored_trees_takes_leaves_over() {
         let a = forest.open(a.root()).unwrap();
         // The right one is stored beside it, or somewhere else, or not at all yet.
         let place = rng.below(3);
+        let beside = |map: &Map| {
+            let mut blocks = Vec::new();
+            let tree = Tree::build_with(chunking, map, &mut |block| blocks.push(block));
+            put(&store, blocks);
+            forest.open(tree.unwrap().root()).unwrap()
+        };
         let b = match place {
-            0 => {
-                let mut blocks = Vec::new();
-                let b = Tree::build_with(chunking, &right, &mut |block| blocks.push(block));
-                put(&store, blocks);
-                forest.open(b.unwrap().root()).unwrap()
-            }
+            0 => beside(&right),
             1 => {
                 let (b, elsewhere) = stored(chunking, &right);
                 let elsewhere = Forest::with_chunking(elsewhere, 1 << 20, chunking);
                 elsewhere.open(b.root()).unwrap()
             }
             _ => {
-                let empty = build(chunking, &Map::new());
-                let mut root = Vec::new();
-                Tree::build_with(chunking, &Map::new(), &mut |block| root.push(block)).unwrap();
-                put(&store, root);
-                let empty = forest.open(empty.root()).unwrap();
                 let edits = right.iter().map(|(key, value)| (key, Some(value)));
+                let empty = beside(&Map::new());
                 empty.edit(edits, &mut |_block| {}).unwrap()
             }
         };
