@@ -588,7 +588,29 @@ def run_redo(given):
     return {"batches": [redo_writes(body[8:]) for _, body in records if body[8:]]}
 
 
+def pack_record(name, stored):
+    """A record of a pack (BLOCKS-90)."""
+    return bytes([len(name)]) + len(stored).to_bytes(4, "little") + name + stored
+
+
+def run_pack(given):
+    """The records of a pack that follow one another (BLOCKS-93)."""
+    data, at, found = bytes.fromhex(given["pack"]), 8, []
+    while at + 5 <= len(data):
+        name, length = data[at], int.from_bytes(data[at + 1 : at + 5], "little")
+        end = at + 5 + name + length
+        if name == 0 or length > BLOCK_BYTES_MAX + 1 or end > len(data):
+            break
+        numbers = b"".join(number.to_bytes(4, "little") for number in (given["number"], at, length))
+        place = bytes([3, name]) + numbers
+        record = data[at + 5 : end]
+        found.append({"name": record[:name].hex(), "place": place.hex(), "stored": record[name:].hex()})
+        at = end
+    return {"records": found}
+
+
 RUNNERS = {
+    "blocks/pack.json": run_pack,
     "blocks/redo.json": run_redo,
     "blocks/name.json": run_name,
     "blocks/unixfs.json": run_file,

@@ -16,6 +16,7 @@ def files():
         ("blocks/car.json", list(cars())),
         ("blocks/stored.json", list(stored())),
         ("blocks/redo.json", list(redo())),
+        ("blocks/pack.json", list(packs())),
     ]
 
 
@@ -294,6 +295,23 @@ def stored():
     yield case(63, "snappy-cut", form(2, 5, literal[:-1]), "snappy: the last byte is missing", bad)
     yield case(63, "snappy-before", form(2, 12, b"\x0c\x00a\x1d\x02"), "snappy: a copy from before the beginning", bad)
     yield case(63, "snappy-nowhere", form(2, 12, b"\x0c\x00a\x1d\x00"), "snappy: a copy of distance 0", bad)
+
+
+def packs():
+    one, two, three = (b.pack_record(HELLO, b"\0hello"), b.pack_record(NODE, b"\0\xa0"), b.pack_record(b"n", b""))
+
+    def case(name, comment, data, number=0, rule=90):
+        return (f"BLOCKS-{rule}/valid/{name}", comment, {"number": number, "pack": (b"allodpck" + data).hex()}, None)
+
+    yield case("empty", "no records", b"")
+    yield case("one", "one record", one)
+    yield case("several", "several records, one of them with nothing stored", one + three + two, 7)
+    yield case("again", "the same block twice", two + two, 0xFFFFFFFF)
+    yield case("cut", "the last one is cut off", one + two[:-1], rule=93)
+    yield case("header", "the last header is cut off", one + two[:4], rule=93)
+    yield case("zeros", "zeros hide the last one", one + bytes(9) + two, rule=93)
+    long = bytes([1]) + (b.BLOCK_BYTES_MAX + 2).to_bytes(4, "little")
+    yield case("large", "more than a block has", one + long + bytes(40), rule=93)
 
 
 def redo():

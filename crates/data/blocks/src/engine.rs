@@ -1,4 +1,4 @@
-//! fjall, as the store uses it: keyspaces, batches of writes, and how its faults are told.
+//! What the store keeps its tables in: fjall, and packs for what blocks hold.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,25 +10,18 @@ use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use crate::journal;
+use crate::packs::{Packs, Place, Writing};
 use crate::store::{StoreError, StoreErrorKind, position_of};
 
-/// A memtable: the unit in which blocks leave memory. Two may exist while one is flushed, so that
-/// a stream of large blocks stays below 64 MiB in all.
-const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// The directory of the packs, in that of the store.
+const PACKS: &str = "packs";
 
-/// The part of a file of large values that may be garbage before it is written anew. With a
-/// smaller part files are written anew in the middle of a collection, and fjall 3.1 loses count
-/// of what dies in the copies: at a twentieth, 1.4 times what lives stayed on the disk, at a
-/// quarter 1.07 times.
-const STALE_RATIO: f32 = 0.25;
+/// A memtable of places of blocks. Two may exist while one is flushed.
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What makes a batch durable: fdatasync of the journal, which also writes the length of the file, and
 /// spares the time of its last change.
 const DURABLE: PersistMode = PersistMode::SyncData;
-
-/// Compactions that give room back: the first finds what is garbage, the next write the files anew
-/// that had too much of it.
-const COMPACTIONS: u32 = 3;
 
 /// The number of the last batch that the engine had when it last began to sync.
 const SYNCED: &[u8] = b"synced";
@@ -57,6 +50,13 @@ impl Table {
 /// A value put under a key of a table, or with `None` a removal.
 pub(crate) type Write = (Table, Bytes, Option<Bytes>);
 
+/// That a block is in another place.
+pub(crate) struct Move {
+    pub(crate) name: Bytes,
+    pub(crate) from: Place,
+    pub(crate) to: Place,
+}
+
 /// The engine. Clones are handles to the same one.
 #[derive(Clone)]
 pub(crate) struct Engine {
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     pub(crate) aside: Keyspace,
     /// Numbers of batches.
     numbers: Keyspace,
+    /// What the blocks hold; their table says where.
+    pub(crate) packs: Arc<Packs>,
     syncs: Arc<AtomicU32>,
     dir: PathBuf,
 }
@@ -81,26 +83,21 @@ pub(crate) enum Apply {
 }
 
 impl Engine {
-    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        match Self::open_whole(path, cache_bytes) {
+    /// Opens the engine in a directory; a pack is full with `pack_bytes`.
+    pub(crate) fn open(path: &Path, cache_bytes: u64, pack_bytes: u64) -> Result<Self, StoreError> {
+        let db = match open_database(path, cache_bytes) {
             Err(fjall::Error::JournalRecovery(_)) => {
                 cut_journal(path)?;
-                Self::open_whole(path, cache_bytes).map_err(fault)
+                open_database(path, cache_bytes)
             }
-            opened => opened.map_err(fault),
-        }
-    }
-
-    /// Opens it as the engine does, which wants its journals whole but for an end that is missing.
-    pub(crate) fn open_whole(path: &Path, cache_bytes: u64) -> Result<Self, fjall::Error> {
-        let db = Database::builder(path).cache_size(cache_bytes).open()?;
-        let keyspace = |name, options: KeyspaceCreateOptions| db.keyspace(name, || options);
-        let separated = KvSeparationOptions::default()
-            .staleness_threshold(STALE_RATIO)
-            .age_cutoff(1.0);
-        let blocks = pinned()
-            .max_memtable_size(MEMTABLE_BYTES)
-            .with_kv_separation(Some(separated));
+            opened => opened,
+        };
+        let db = db.map_err(fault)?;
+        let keyspace = |name, options: KeyspaceCreateOptions| {
+            let opened = db.keyspace(name, || options);
+            opened.map_err(fault)
+        };
+        let blocks = pinned().max_memtable_size(MEMTABLE_BYTES);
         let aside = KeyspaceCreateOptions::default()
             .with_kv_separation(Some(KvSeparationOptions::default()));
         Ok(Self {
@@ -109,6 +106,7 @@ impl Engine {
             log: keyspace("log", KeyspaceCreateOptions::default())?,
             aside: keyspace("aside", aside)?,
             numbers: keyspace("numbers", KeyspaceCreateOptions::default())?,
+            packs: Arc::new(Packs::open(&path.join(PACKS), pack_bytes)?),
             syncs: Arc::default(),
             dir: path.to_owned(),
             db,
@@ -139,11 +137,25 @@ impl Engine {
         self.number(UNLOGGED)
     }
 
+    /// Writes what blocks hold into packs, where that has not been done, and leaves in its place where it
+    /// is.
+    pub(crate) fn place(&self, writes: &mut [Write]) -> Result<(), StoreError> {
+        let mut stored: Vec<_> = writes.iter_mut().filter_map(stored).collect();
+        let blocks = stored.iter().map(|(name, stored)| (&name[..], &stored[..]));
+        let places = self.packs.append(Writing::New, blocks)?;
+        for ((_, stored), place) in stored.iter_mut().zip(places) {
+            **stored = place.encode();
+        }
+        Ok(())
+    }
+
     /// Writes a batch as a whole.
-    pub(crate) fn apply(&self, writes: &[Write], how: Apply) -> Result<(), StoreError> {
+    pub(crate) fn apply(&self, writes: &mut [Write], how: Apply) -> Result<(), StoreError> {
+        self.place(writes)?;
         let mode = match how {
             Apply::Later => PersistMode::Buffer,
             Apply::Durably(_) => {
+                self.packs.sync(Writing::New)?;
                 self.flush_numbers()?;
                 DURABLE
             }
@@ -163,9 +175,38 @@ impl Engine {
         batch.commit().map_err(fault)
     }
 
+    /// Says that blocks are elsewhere, where the table says that they are where they were. What they hold
+    /// is durable there.
+    pub(crate) fn relocate(&self, moves: &[Move]) -> Result<(), StoreError> {
+        let mut batch = self.db.batch();
+        for Move { name, from, to } in moves {
+            if self.is_at(name, *from)? {
+                batch.insert(&self.blocks, name.clone(), to.encode());
+            }
+        }
+        batch.commit().map_err(fault)
+    }
+
+    /// Whether the table says that a block is at this place.
+    pub(crate) fn is_at(&self, name: &[u8], place: Place) -> Result<bool, StoreError> {
+        let now = self.blocks.get(name).map_err(fault)?;
+        Ok(now.is_some_and(|now| Place::decode(&now) == Some(place)))
+    }
+
+    /// What the table of blocks has, in the order of names: where each is.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Result<(Bytes, Place), StoreError>> {
+        self.blocks.iter().filter_map(|item| {
+            let pair = item.into_inner().map_err(fault);
+            pair.map(|(name, value)| Some((name.into(), Place::decode(&value)?)))
+                .transpose()
+        })
+    }
+
     /// Makes durable all that was applied, up to the batch of this number. Batches wait while the
     /// engine syncs its journal, so that is synced here before, beside them.
     pub(crate) fn sync(&self, number: u64) -> Result<(), StoreError> {
+        // A place is durable only where what is there is.
+        self.packs.sync(Writing::New)?;
         self.flush_numbers()?;
         let number = number.to_be_bytes();
         self.numbers.insert(SYNCED, number).map_err(fault)?;
@@ -186,25 +227,31 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives the room of what was removed back. The journal that is being written stays: up to 64 MiB,
-    /// until that is full.
-    pub(crate) fn reclaim(&self) -> Result<(), StoreError> {
-        for _ in 0..COMPACTIONS {
-            let before = self.blocks.disk_space();
-            compact(&self.blocks)?;
-            if self.blocks.disk_space() == before {
-                break;
-            }
-        }
+    /// Gives the room in the tables back that removed entries had. The journal that is being written
+    /// stays: up to 64 MiB, until that is full.
+    pub(crate) fn compact(&self) -> Result<(), StoreError> {
         // Until all are flushed, none of their old journals can go.
-        [&self.refs, &self.log, &self.numbers]
-            .into_iter()
-            .try_for_each(compact)
+        for keyspace in [&self.blocks, &self.refs, &self.log, &self.numbers] {
+            keyspace.rotate_memtable_and_wait().map_err(fault)?;
+            keyspace.major_compact().map_err(fault)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn bytes(&self) -> Result<u64, StoreError> {
-        self.db.disk_space().map_err(fault)
+        Ok(self.db.disk_space().map_err(fault)? + self.packs.bytes())
     }
+}
+
+/// Of a write of a block that no pack has yet, its name and what is stored.
+fn stored((table, name, value): &mut Write) -> Option<(&Bytes, &mut Bytes)> {
+    let value = value.as_mut().filter(|_| *table == Table::Blocks)?;
+    Place::decode(value).is_none().then_some((&*name, value))
+}
+
+/// Opens the database as fjall does, which wants its journals whole but for an end that is missing.
+pub(crate) fn open_database(path: &Path, cache_bytes: u64) -> Result<Database, fjall::Error> {
+    Database::builder(path).cache_size(cache_bytes).open()
 }
 
 /// The engine's journals, the newest last.
@@ -245,11 +292,6 @@ fn cut_journal(dir: &Path) -> Result<(), StoreError> {
     file.set_len(length)
         .and_then(|()| file.sync_all())
         .map_err(StoreError::io)
-}
-
-fn compact(keyspace: &Keyspace) -> Result<(), StoreError> {
-    keyspace.rotate_memtable_and_wait().map_err(fault)?;
-    keyspace.major_compact().map_err(fault)
 }
 
 /// Filters and indexes stay in memory. They are as large as their tables have names, and larger than

@@ -1,9 +1,9 @@
-//! The default store on disk: an LSM tree with key-value separation.
+//! The default store on disk: packs of blocks, and an LSM tree for where they are and all else.
 
 use std::cmp::Ordering;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::MutexGuard;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -11,6 +11,7 @@ use cid::Cid;
 use crate::block::Block;
 use crate::engine::{Apply, Engine, Table, Write, fault};
 use crate::packed::Packing;
+use crate::packs::{PACK_BYTES_MAX, Place, Writing};
 use crate::pending::{Bounds, Latest, PENDING_BYTES_MAX, Pending};
 use crate::prefix;
 use crate::redo::{self, Redo};
@@ -21,14 +22,15 @@ use crate::store::{
 use crate::turns::Turns;
 use crate::uses::Uses;
 
-/// Bytes of blocks and indexes kept in memory by default: trees keep their nodes themselves, so
-/// this serves the indexes of the tables.
+/// Bytes of tables kept in memory by default. Blocks are not among them: trees keep their nodes
+/// themselves, and the system keeps what was read of files.
 const CACHE_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 
 /// A [`Store`] over fjall. Every batch is synced before it is acknowledged (BLOCKS-20).
 ///
-/// fjall's journal grows, and its sync takes long; batches are made durable by a log of our own before
-/// it, whose files are written over ([`Redo`]).
+/// What blocks hold is in files that are written once (packs), and fjall has where. Its journal grows, and
+/// its sync takes long; small batches are made durable by a log of our own before it, whose files are
+/// written over ([`Redo`]).
 pub struct FjallStore {
     engine: Engine,
     pending: Pending,
@@ -36,6 +38,8 @@ pub struct FjallStore {
     writer: Turns<Writer>,
     uses: Uses,
     packing: Packing,
+    /// Locked while room is given back: two at once would take the copies of each other for dead.
+    reclaiming: Mutex<()>,
 }
 
 struct Writer {
@@ -55,8 +59,9 @@ impl std::fmt::Debug for FjallStore {
 impl FjallStore {
     /// Opens or creates the store in the directory `path`.
     ///
-    /// Memory: a block cache of 16 MiB, up to two memtables of 8 MiB for blocks, up to 16 MiB that wait
-    /// for the engine, and the filters and indexes of the tables (about 2 bytes a block).
+    /// Memory: a cache of 16 MiB, up to two memtables of 8 MiB for where blocks are, up to 16 MiB that wait
+    /// for the engine, and the filters and indexes of the tables (about 2 bytes a block). Up to 256 files of
+    /// blocks are kept open.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, CACHE_BYTES_DEFAULT, Packing::default())
     }
@@ -73,18 +78,19 @@ impl FjallStore {
         cache_bytes: u64,
         packing: Packing,
     ) -> Result<Self, StoreError> {
-        Self::open_all(path.as_ref(), cache_bytes, packing, redo::FILE_BYTES_MAX)
+        let sizes = (redo::FILE_BYTES_MAX, PACK_BYTES_MAX);
+        Self::open_all(path.as_ref(), cache_bytes, packing, sizes)
     }
 
     fn open_all(
         path: &Path,
         cache_bytes: u64,
         packing: Packing,
-        redo_bytes: u64,
+        (redo_bytes, pack_bytes): (u64, u64),
     ) -> Result<Self, StoreError> {
-        let engine = Engine::open(path, cache_bytes)?;
+        let engine = Engine::open(path, cache_bytes, pack_bytes)?;
         let numbers = (engine.synced()?, engine.unlogged()?);
-        let mut apply = |writes: &[Write]| engine.apply(writes, Apply::Later);
+        let mut apply = |mut writes: Vec<Write>| engine.apply(&mut writes, Apply::Later);
         let mut redo = Redo::open(path, redo_bytes, numbers, &mut apply)?;
         let log_end = match engine.log.last_key_value() {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
@@ -99,6 +105,7 @@ impl FjallStore {
             writer: Turns::new(Writer { log_end, redo }),
             uses: Uses::new(),
             packing,
+            reclaiming: Mutex::default(),
         })
     }
 
@@ -107,18 +114,25 @@ impl FjallStore {
     }
 
     /// Writes a batch, durably.
-    fn write(&self, redo: &mut Redo, writes: Vec<Write>) -> Result<(), StoreError> {
+    fn write(&self, redo: &mut Redo, mut writes: Vec<Write>) -> Result<(), StoreError> {
         // The engine may have failed since room was found.
         self.pending.check()?;
         if writes.is_empty() {
             return redo.check();
+        }
+        if !redo.fits(&writes) {
+            // What blocks hold is most of it. It is written once, and the log says where.
+            redo.prepare(|| {
+                self.engine.place(&mut writes)?;
+                self.engine.packs.sync(Writing::New)
+            })?;
         }
         if redo.fits(&writes) {
             redo.append(&writes, &self.pending)?;
             self.pending.push(writes);
             return Ok(());
         }
-        redo.pass(|number| self.pending.apply_durably(&writes, number))
+        redo.pass(|number| self.pending.apply_durably(writes, number))
     }
 
     /// What a table has under a key.
@@ -130,6 +144,25 @@ impl FjallStore {
                 Ok(value.map(Bytes::from))
             }
         }
+    }
+
+    /// The stored form of a block.
+    fn stored(&self, name: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let mut before = None;
+        while let Some(value) = self.value(Table::Blocks, name)? {
+            let Some(place) = Place::decode(&value) else {
+                return Ok(Some(value));
+            };
+            // Its pack may be removed once it was moved, between these two.
+            if let Some(stored) = self.engine.packs.read(place)? {
+                return Ok(Some(stored));
+            }
+            if before.replace(place) == Some(place) {
+                let text = format!("pack {} is missing", place.pack);
+                return Err(StoreError::new(StoreErrorKind::Corrupt, text));
+            }
+        }
+        Ok(None)
     }
 
     /// Lists what a table has within bounds: what the engine lists and `read` makes something of, with
@@ -181,7 +214,7 @@ impl Drop for FjallStore {
 
 impl Store for FjallStore {
     fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
-        let read = || self.value(Table::Blocks, &cid.to_bytes());
+        let read = || self.stored(&cid.to_bytes());
         let Some(bytes) = self.uses.reading(cid, read)? else {
             return Ok(None);
         };
@@ -285,13 +318,12 @@ impl Store for FjallStore {
     }
 
     fn size(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
-        match self.pending.get(Table::Blocks, &cid.to_bytes()) {
-            Some(Latest(value)) => Ok(value.map(|stored| stored.len() as u64)),
-            None => {
-                let size = self.engine.blocks.size_of(cid.to_bytes()).map_err(fault)?;
-                Ok(size.map(u64::from))
-            }
-        }
+        let value = self.value(Table::Blocks, &cid.to_bytes())?;
+        let bytes = |value: Bytes| match Place::decode(&value) {
+            Some(place) => u64::from(place.length),
+            None => value.len() as u64,
+        };
+        Ok(value.map(bytes))
     }
 
     fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
@@ -327,9 +359,9 @@ impl Store for FjallStore {
         let mut writer = self.lock();
         self.pending.drain()?;
         let name = Bytes::from(cid.to_bytes());
-        let stored = match self.engine.blocks.get(&name).map_err(fault) {
+        let stored = match self.stored(&name) {
             Ok(None) => return Ok(Aside::Nothing),
-            Ok(Some(stored)) => Some(Bytes::from(stored)),
+            Ok(Some(stored)) => Some(stored),
             Err(error) if error.is_unreadable() => None,
             Err(error) => return Err(error),
         };
@@ -348,9 +380,13 @@ impl Store for FjallStore {
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {
-        self.pending.drain()?;
-        self.engine.reclaim()?;
-        self.lock().redo.shrink(&self.pending)
+        let _alone = self
+            .reclaiming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.compact_packs()?;
+        self.engine.compact()?;
+        self.settle()?.redo.shrink(&self.pending)
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
@@ -368,5 +404,6 @@ fn pair(item: fjall::Guard) -> Result<(Bytes, Bytes), StoreError> {
     Ok((key.into(), value.into()))
 }
 
+mod compact;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,8 @@ mod name;
 #[cfg(feature = "packing")]
 mod packed;
 #[cfg(feature = "fjall")]
+mod packs;
+#[cfg(feature = "fjall")]
 mod pending;
 mod prefix;
 #[cfg(feature = "fjall")]

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 
-use crate::engine::{Apply, Engine, Table, Write};
+use crate::engine::{Apply, Engine, Move, Table, Write};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The most that may wait, in bytes of keys and values: as much as a second of small commits writes,
@@ -55,13 +55,13 @@ pub(crate) struct Latest(pub(crate) Option<Bytes>);
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// The number of the last batch, counted here.
-    last: u64,
+    /// How many jobs there were, which is the number of the last.
+    pushed: u64,
+    /// How many of them are done.
+    done: u64,
+    /// The number of the last sync.
+    sync: u64,
     bytes: usize,
-    /// Whether a job is being done that is not in the queue any more.
-    is_busy: bool,
-    /// Syncs that were asked for and have not ended.
-    syncs: u32,
     /// The number up to which the engine has synced.
     synced: u64,
     /// What the engine failed with. It is given nothing more.
@@ -80,18 +80,37 @@ impl Queue {
         }
         !self.jobs.is_empty()
     }
+
+    fn push(&mut self, job: Job) -> u64 {
+        self.jobs.push_back(job);
+        self.pushed += 1;
+        self.pushed
+    }
 }
 
 enum Job {
     Apply(Applied),
+    /// A batch that is not in the redo log, under its number there.
+    ApplyDurably(Vec<Write>, u64),
     /// Up to the batch of this number in the redo log.
     Sync(u64),
+    Move(Vec<Move>),
 }
 
 struct Applied {
+    /// The number of its job.
     batch: u64,
     writes: Vec<Write>,
     bytes: usize,
+}
+
+/// What a job that is done changes.
+#[derive(Default)]
+struct Done {
+    /// Bytes that do not wait any more.
+    bytes: usize,
+    /// The number up to which the engine has synced, at least.
+    synced: u64,
 }
 
 impl fmt::Debug for Pending {
@@ -131,11 +150,10 @@ impl Pending {
             .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
         let bytes = bytes.sum();
         let mut queue = self.shared.lock();
-        queue.last += 1;
-        let batch = queue.last;
+        let batch = queue.pushed + 1;
         self.shared.cover(batch, &writes);
         queue.bytes += bytes;
-        queue.jobs.push_back(Job::Apply(Applied {
+        queue.push(Job::Apply(Applied {
             batch,
             writes,
             bytes,
@@ -155,22 +173,21 @@ impl Pending {
 
     /// Waits until the engine has all that was pushed before.
     pub(crate) fn drain(&self) -> Result<(), StoreError> {
-        let is_idle = |queue: &Queue| queue.jobs.is_empty() && !queue.is_busy;
-        self.shared.until(is_idle)
+        let last = self.shared.lock().pushed;
+        self.shared.until(|queue| queue.done >= last)
     }
 
     /// Has the engine make durable by itself what was pushed before: all up to the batch of this number
     /// in the redo log.
     pub(crate) fn start_sync(&self, number: u64) {
         let mut queue = self.shared.lock();
-        queue.syncs += 1;
-        queue.jobs.push_back(Job::Sync(number));
+        queue.sync = queue.push(Job::Sync(number));
         self.shared.changed.notify_all();
     }
 
     /// Waits until it has.
     pub(crate) fn wait_sync(&self) -> Result<(), StoreError> {
-        self.shared.until(|queue| queue.syncs == 0)
+        self.shared.until(|queue| queue.done >= queue.sync)
     }
 
     /// Has the engine make durable all up to the batch of this number, and waits until it has.
@@ -184,13 +201,21 @@ impl Pending {
         self.shared.lock().synced
     }
 
-    /// Applies a batch at once, durably, after all before it.
-    pub(crate) fn apply_durably(&self, writes: &[Write], number: u64) -> Result<(), StoreError> {
-        self.drain()?;
-        self.shared.engine.apply(writes, Apply::Durably(number))?;
-        let mut queue = self.shared.lock();
-        queue.synced = queue.synced.max(number);
-        Ok(())
+    /// Has the engine apply a batch durably, after all before it, and waits until it has. Nobody sees the
+    /// batch before.
+    pub(crate) fn apply_durably(&self, writes: Vec<Write>, number: u64) -> Result<(), StoreError> {
+        self.wait_for(Job::ApplyDurably(writes, number))
+    }
+
+    /// Has the engine say that blocks are elsewhere, where they are not yet, and waits until it does.
+    pub(crate) fn relocate(&self, moves: Vec<Move>) -> Result<(), StoreError> {
+        self.wait_for(Job::Move(moves))
+    }
+
+    fn wait_for(&self, job: Job) -> Result<(), StoreError> {
+        let number = self.shared.lock().push(job);
+        self.shared.changed.notify_all();
+        self.shared.until(|queue| queue.done >= number)
     }
 
     /// What is pending for a key.
@@ -321,27 +346,19 @@ impl Shared {
             // After a batch that the engine does not have, it must not get a later one.
             return true;
         }
-        queue.is_busy = true;
         drop(queue);
-        let done = catch_unwind(AssertUnwindSafe(|| match &job {
-            Job::Apply(applied) => self.engine.apply(&applied.writes, Apply::Later),
-            Job::Sync(number) => self.engine.sync(*number),
-        }));
+        let done = catch_unwind(AssertUnwindSafe(|| self.perform(job)));
         let done = done.unwrap_or_else(|_panic| {
             Err(StoreError::new(StoreErrorKind::Io, "the engine panicked"))
         });
-        if let (Job::Apply(applied), Ok(())) = (&job, &done) {
-            self.uncover(applied);
-        }
         let mut queue = self.lock();
-        queue.is_busy = false;
-        match (job, done) {
-            (Job::Apply(applied), Ok(())) => queue.bytes -= applied.bytes,
-            (Job::Sync(number), Ok(())) => {
-                queue.syncs -= 1;
-                queue.synced = queue.synced.max(number);
+        match done {
+            Ok(done) => {
+                queue.done += 1;
+                queue.bytes -= done.bytes;
+                queue.synced = queue.synced.max(done.synced);
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 // What is pending stays readable, and in the redo log.
                 queue.fault = Some(error);
                 queue.jobs.clear();
@@ -349,5 +366,26 @@ impl Shared {
         }
         self.changed.notify_all();
         true
+    }
+
+    fn perform(&self, job: Job) -> Result<Done, StoreError> {
+        let mut done = Done::default();
+        match job {
+            Job::Apply(mut applied) => {
+                self.engine.apply(&mut applied.writes, Apply::Later)?;
+                self.uncover(&applied);
+                done.bytes = applied.bytes;
+            }
+            Job::ApplyDurably(mut writes, number) => {
+                self.engine.apply(&mut writes, Apply::Durably(number))?;
+                done.synced = number;
+            }
+            Job::Sync(number) => {
+                self.engine.sync(number)?;
+                done.synced = number;
+            }
+            Job::Move(moves) => self.engine.relocate(&moves)?,
+        }
+        Ok(done)
     }
 }

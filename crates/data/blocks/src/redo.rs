@@ -152,7 +152,7 @@ impl Redo {
         dir: &Path,
         bytes_max: u64,
         (synced, unlogged): (u64, u64),
-        apply: &mut dyn FnMut(&[Write]) -> Result<(), StoreError>,
+        apply: &mut dyn FnMut(Vec<Write>) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         let mut files = [LogFile::open(dir, 0)?, LogFile::open(dir, 1)?];
         let (mut records, mut newest) = (Vec::new(), (0, 0, START));
@@ -196,7 +196,7 @@ impl Redo {
                 StoreError::new(StoreErrorKind::Corrupt, text)
             })?;
             if !writes.is_empty() {
-                apply(&writes)?;
+                apply(writes)?;
                 is_clean = false;
             }
             next += 1;
@@ -261,6 +261,17 @@ impl Redo {
         self.write(&[], pending.synced())?;
         self.is_clean = true;
         Ok(())
+    }
+
+    /// Does what a batch needs before its record, which is not written if that fails.
+    pub(crate) fn prepare(
+        &mut self,
+        prepare: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        let done = prepare();
+        self.is_broken = done.is_err();
+        done
     }
 
     /// Makes a batch durable by `apply`, which is given its number, and not by the log.

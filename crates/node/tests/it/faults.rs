@@ -245,7 +245,7 @@ fn fill(home: &Home) {
     home.run(&["space", "new", "notes"]).ok();
     home.commit("before", "1");
     let mut noise = 1u64;
-    let content: Vec<u8> = (0..90_000_000)
+    let content: Vec<u8> = (0..120_000_000)
         .map(|_| {
             noise ^= noise << 13;
             noise ^= noise >> 7;

@@ -4,14 +4,26 @@ use std::fs;
 
 use super::*;
 use crate::block::Codec;
+use crate::engine::open_database;
 use crate::memory::MemoryStore;
+use crate::packs::Packs;
 use crate::store::{Expect, Garbage};
 
 const CACHE_BYTES: u64 = 1 << 20;
 
+/// So that there are some packs.
+const PACK_BYTES: u64 = 16 * 1024;
+
+mod packs;
+
 /// With redo files of so many KiB.
 fn sized(dir: &Path, redo: u64) -> Result<FjallStore, StoreError> {
-    FjallStore::open_all(dir, CACHE_BYTES, Packing::default(), redo * 1024)
+    FjallStore::open_all(
+        dir,
+        CACHE_BYTES,
+        Packing::default(),
+        (redo * 1024, PACK_BYTES),
+    )
 }
 
 fn open(dir: &Path) -> Result<FjallStore, StoreError> {
@@ -179,6 +191,19 @@ fn copy_files(from: &Path, to: &Path, names: &dyn Fn(&str) -> bool) {
     }
 }
 
+/// Copies the packs as a crash leaves them: what was not synced is something else.
+fn copy_packs(store: &FjallStore, from: &Path, to: &Path) {
+    let synced = store.engine.packs.synced.lock().unwrap();
+    fs::create_dir_all(to.join("packs")).unwrap();
+    for (number, _) in store.engine.packs.all() {
+        let name = format!("packs/{number:08}.pack");
+        let mut content = fs::read(from.join(&name)).unwrap();
+        let synced = synced.get(&number).map_or(8, |bytes| *bytes as usize);
+        content[synced..].fill(0xee);
+        fs::write(to.join(&name), content).unwrap();
+    }
+}
+
 /// BLOCKS-84: whether the engine has a batch yet or not makes no difference to readers.
 #[test]
 fn what_is_pending_is_read_like_anything_else() {
@@ -248,16 +273,16 @@ fn the_log_has_what_a_crash_took_from_the_engine() {
     assert!(whole > 4 && refused > 1, "{whole} and {refused}");
 }
 
-/// BLOCKS-81: an engine that has only what it synced last gets the rest, however often the files were
-/// written over since.
+/// BLOCKS-81, BLOCKS-94: an engine that has only what it synced last gets the rest, however often the
+/// files were written over since, and packs were removed.
 #[test]
 fn a_crash_takes_nothing_from_what_was_synced_and_logged() {
-    let mut synced = 0;
+    let (mut synced, mut reclaimed) = (0, 0);
     for seed in 1..16 {
         let mut rng = Rng(seed);
         let dir = tempfile::tempdir().unwrap();
         let mut lost = tempfile::tempdir().unwrap();
-        let is_engine = |name: &str| !name.starts_with("redo.");
+        let is_engine = |name: &str| !name.starts_with("redo.") && name != "packs";
         let model = MemoryStore::new();
         let store = sized(dir.path(), 24).unwrap();
         copy_files(dir.path(), lost.path(), &is_engine);
@@ -265,10 +290,15 @@ fn a_crash_takes_nothing_from_what_was_synced_and_logged() {
         let steps = 20 + rng.below(80);
         for step in 0..=steps {
             rng.step(&[&model, &store]);
+            let is_reclaimed = rng.below(30) == 0;
+            if is_reclaimed {
+                store.reclaim().unwrap();
+                reclaimed += 1;
+            }
             if step == steps {
                 store.pending.wait_sync().unwrap();
             }
-            if store.pending.synced() != seen {
+            if store.pending.synced() != seen || is_reclaimed {
                 store.pending.drain().unwrap();
                 seen = store.pending.synced();
                 synced += 1;
@@ -276,14 +306,15 @@ fn a_crash_takes_nothing_from_what_was_synced_and_logged() {
                 copy_files(dir.path(), lost.path(), &is_engine);
             }
         }
+        copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
+        copy_packs(&store, dir.path(), lost.path());
         kill(store);
-        copy_files(dir.path(), lost.path(), &|name| !is_engine(name));
         let (found, expected) = (content(&sized(lost.path(), 24).unwrap()), content(&model));
         assert_eq!((&found.refs, &found.log), (&expected.refs, &expected.log));
         let all = |block| found.blocks.contains(block);
         assert!(expected.blocks.iter().all(all), "seed {seed}");
     }
-    assert!(synced > 15, "{synced} syncs");
+    assert!(synced > 15 && reclaimed > 8, "{synced} syncs, {reclaimed}");
 }
 
 /// BLOCKS-82: a record that was cut off or changed anywhere is none, and what comes before it counts.
@@ -391,7 +422,7 @@ fn vectors() {
         let number = |name: &str| input[name].as_u64().unwrap();
         let numbers = (number("synced"), number("unlogged"));
         let opened = Redo::open(dir.path(), 1 << 20, numbers, &mut |writes| {
-            batches.push(writes.to_vec());
+            batches.push(writes);
             Ok(())
         });
         let expected = &case["expect"];
@@ -454,7 +485,7 @@ fn a_journal_with_a_hole_that_was_not_synced_is_cut() {
         let mut content = fs::read(&journal).unwrap();
         content[at + 100..at + 600].fill(0xee);
         fs::write(&journal, &content).unwrap();
-        assert!(Engine::open_whole(lost.path(), CACHE_BYTES).is_err());
+        assert!(open_database(lost.path(), CACHE_BYTES).is_err());
         let store = open(lost.path()).unwrap();
         let found = store.scan_refs(b"r", None, 9).unwrap();
         assert_eq!(found.len(), 4, "hole {hole}");
@@ -507,9 +538,9 @@ fn a_closed_log_gives_nothing() {
         }
         assert_eq!(content(&store), content(&model), "round {round}");
         drop(store);
-        let engine = Engine::open(dir.path(), CACHE_BYTES).unwrap();
+        let engine = Engine::open(dir.path(), CACHE_BYTES, PACK_BYTES).unwrap();
         let numbers = (engine.synced().unwrap(), engine.unlogged().unwrap());
-        let nothing = &mut |_writes: &[Write]| panic!("round {round}: something is applied");
+        let nothing = &mut |_writes: Vec<Write>| panic!("round {round}: something is applied");
         Redo::open(dir.path(), 16 * 1024, numbers, nothing).unwrap();
     }
 }

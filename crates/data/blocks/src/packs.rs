@@ -1,0 +1,414 @@
+//! Files of blocks, written once (BLOCKS-90 to BLOCKS-94).
+//!
+//! An LSM tree writes a value three times: into its journal, into a table, and again whenever tables
+//! are merged. The blocks of a store are most of its bytes, and none ever changes. So they go into files
+//! that only grow, and the engine keeps where.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use crate::block::BLOCK_BYTES_MAX;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The size from which on a pack gets nothing more. It is the unit of room that is given back: as much
+/// is read, and what lives in it is written, before it is removed.
+pub(crate) const PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// At the beginning of a pack.
+const MAGIC: [u8; 8] = *b"allodpck";
+
+/// Of a record, before the name and the stored form: their lengths (u8 and u32, little-endian).
+const HEADER_BYTES: usize = 1 + 4;
+
+/// Packs that are kept open for the next read: a quarter of the files that a process may have open
+/// where nobody raised that, 1024.
+const FILES_OPEN_MAX: usize = 256;
+
+/// The bytes of records that are collected before they are written.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// Where a stored form is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) pack: u32,
+    /// Where its record begins.
+    pub(crate) at: u32,
+    /// The length of the stored form.
+    pub(crate) length: u32,
+    /// The length of the name, which is before it.
+    name: u8,
+}
+
+impl Place {
+    /// What no stored form begins with (BLOCKS-60).
+    const KIND: u8 = 3;
+
+    pub(crate) fn encode(self) -> Bytes {
+        let numbers = [self.pack, self.at, self.length].map(u32::to_le_bytes);
+        Bytes::from([&[Self::KIND, self.name][..], numbers.as_flattened()].concat())
+    }
+
+    /// Reads what is kept under a name; `None` if that is the stored form itself.
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let (&name, numbers) = value.strip_prefix(&[Self::KIND])?.split_first()?;
+        let (pack, numbers) = numbers.split_first_chunk()?;
+        let (at, numbers) = numbers.split_first_chunk()?;
+        let length = numbers.try_into().ok()?;
+        let [pack, at, length] = [*pack, *at, length].map(u32::from_le_bytes);
+        Some(Self {
+            pack,
+            at,
+            length,
+            name,
+        })
+    }
+
+    /// Bytes of its record.
+    pub(crate) const fn bytes(self) -> u64 {
+        HEADER_BYTES as u64 + self.name as u64 + self.length as u64
+    }
+}
+
+/// Who writes. Each has a pack of its own to write to, so that what is old stays together, and nobody
+/// waits for the sync of the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Writing {
+    /// Blocks that are put.
+    New = 0,
+    /// Blocks of packs that are to be removed.
+    Moved = 1,
+}
+
+/// The packs in a directory.
+#[derive(Debug)]
+pub(crate) struct Packs {
+    dir: PathBuf,
+    bytes_max: u64,
+    /// All that are there, by number.
+    files: RwLock<BTreeMap<u32, Pack>>,
+    next: AtomicU32,
+    writers: [Writer; 2],
+    /// Bytes of packs that are durable.
+    #[cfg(test)]
+    pub(crate) synced: Mutex<BTreeMap<u32, u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Pack {
+    bytes: u64,
+    file: Option<Arc<File>>,
+}
+
+#[derive(Debug, Default)]
+struct Writer {
+    head: Mutex<Head>,
+    /// Whether a sync failed: what the files have is not known then. Locked while one goes on.
+    is_broken: Mutex<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Head {
+    pack: Option<(u32, Arc<File>)>,
+    end: u64,
+    /// Packs that were written to since the last sync, with their ends.
+    unsynced: BTreeMap<u32, (Arc<File>, u64)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Packs {
+    /// Opens the packs in a directory, which is made if it is not there. What is put next is written
+    /// behind the end of the last pack, if that is not full.
+    pub(crate) fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
+        let mut files = BTreeMap::new();
+        fs::create_dir_all(dir).map_err(StoreError::io)?;
+        for file in fs::read_dir(dir).map_err(StoreError::io)? {
+            let file = file.map_err(StoreError::io)?;
+            let path = file.path();
+            let number: Option<u32> = path
+                .file_stem()
+                .and_then(|stem| stem.to_str()?.parse().ok());
+            if let Some(number) = number
+                && path.extension().is_some_and(|name| name == "pack")
+            {
+                let bytes = file.metadata().map_err(StoreError::io)?.len();
+                files.insert(number, Pack { bytes, file: None });
+            }
+        }
+        let last = files
+            .last_key_value()
+            .map(|(number, pack)| (*number, pack.bytes));
+        let packs = Self {
+            dir: dir.to_owned(),
+            bytes_max,
+            next: AtomicU32::new(last.map_or(0, |(number, _)| number.saturating_add(1))),
+            files: RwLock::new(files),
+            writers: Default::default(),
+            #[cfg(test)]
+            synced: Mutex::default(),
+        };
+        if let Some((number, end)) = last
+            && (MAGIC.len() as u64..bytes_max).contains(&end)
+        {
+            let file = File::options().write(true).open(packs.path(number));
+            let mut head = lock(&packs.writers[Writing::New as usize].head);
+            head.pack = Some((number, Arc::new(file.map_err(StoreError::io)?)));
+            head.end = end;
+        }
+        Ok(packs)
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.dir.join(format!("{number:08}.pack"))
+    }
+
+    /// Writes stored forms, each under its name. They are durable after the next [`sync`](Self::sync).
+    pub(crate) fn append<'a>(
+        &self,
+        writing: Writing,
+        blocks: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Vec<Place>, StoreError> {
+        let mut head = lock(&self.writers[writing as usize].head);
+        let (mut places, mut records) = (Vec::new(), Vec::new());
+        for (name, stored) in blocks {
+            if head.pack.is_none() || head.end + records.len() as u64 >= self.bytes_max {
+                self.write(&mut head, &mut records)?;
+                self.begin(&mut head)?;
+            } else if records.len() >= WRITE_BYTES {
+                self.write(&mut head, &mut records)?;
+            }
+            let Some((pack, _)) = &head.pack else {
+                continue;
+            };
+            places.push(Place {
+                pack: *pack,
+                at: (head.end + records.len() as u64) as u32,
+                length: stored.len() as u32,
+                name: name.len() as u8,
+            });
+            push_record(&mut records, name, stored);
+        }
+        self.write(&mut head, &mut records)?;
+        Ok(places)
+    }
+
+    /// Makes a pack, durably, for what is written next.
+    fn begin(&self, head: &mut Head) -> Result<(), StoreError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut options = File::options();
+        let options = options.create_new(true).read(true).write(true);
+        let made = options.open(self.path(number)).and_then(|file| {
+            file.write_all_at(&MAGIC, 0)?;
+            file.sync_all()?;
+            File::open(&self.dir)?.sync_all()?;
+            Ok(Arc::new(file))
+        });
+        let file = made.map_err(StoreError::io)?;
+        head.end = MAGIC.len() as u64;
+        let pack = Pack {
+            bytes: head.end,
+            file: Some(Arc::clone(&file)),
+        };
+        self.files_mut(|files| files.insert(number, pack));
+        head.pack = Some((number, file));
+        Ok(())
+    }
+
+    /// Writes records behind the end. If that fails, the next are written over them.
+    fn write(&self, head: &mut Head, records: &mut Vec<u8>) -> Result<(), StoreError> {
+        let Some((number, file)) = &head.pack else {
+            return Ok(());
+        };
+        if records.is_empty() {
+            return Ok(());
+        }
+        let (number, end) = (*number, head.end + records.len() as u64);
+        let file = Arc::clone(file);
+        let written = file.write_all_at(records, head.end);
+        head.unsynced.insert(number, (Arc::clone(&file), end));
+        if let Err(error) = written {
+            // Where the disk is full, the store needs some of the room to be opened again.
+            file.set_len(head.end).ok();
+            return Err(StoreError::io(error));
+        }
+        head.end = end;
+        self.files_mut(|files| {
+            if let Some(pack) = files.get_mut(&number) {
+                pack.bytes = end;
+            }
+        });
+        records.clear();
+        Ok(())
+    }
+
+    /// Makes durable what was written so far. After one that failed, all do.
+    pub(crate) fn sync(&self, writing: Writing) -> Result<(), StoreError> {
+        let writer = &self.writers[writing as usize];
+        let mut is_broken = lock(&writer.is_broken);
+        if *is_broken {
+            return Err(StoreError::stopped());
+        }
+        let packs = std::mem::take(&mut lock(&writer.head).unsynced);
+        let synced = packs.values().try_for_each(|(file, _)| file.sync_data());
+        *is_broken = synced.is_err();
+        synced.map_err(StoreError::io)?;
+        #[cfg(test)]
+        lock(&self.synced).extend(packs.iter().map(|(pack, (_, end))| (*pack, *end)));
+        Ok(())
+    }
+
+    /// The stored form at a place; `None` if its pack is gone.
+    pub(crate) fn read(&self, place: Place) -> Result<Option<Bytes>, StoreError> {
+        let Some(file) = self.file(place.pack)? else {
+            return Ok(None);
+        };
+        // The form of a block is not larger than that, and its kind.
+        if place.length as usize > BLOCK_BYTES_MAX + 1 {
+            let text = format!("{} bytes for a block", place.length);
+            return Err(StoreError::new(StoreErrorKind::Corrupt, text));
+        }
+        let mut stored = vec![0; place.length as usize];
+        let at = u64::from(place.at) + HEADER_BYTES as u64 + u64::from(place.name);
+        file.read_exact_at(&mut stored, at)
+            .map_err(StoreError::io)?;
+        Ok(Some(stored.into()))
+    }
+
+    fn file(&self, number: u32) -> Result<Option<Arc<File>>, StoreError> {
+        {
+            let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+            match files.get(&number) {
+                None => return Ok(None),
+                Some(pack) => {
+                    if let Some(file) = &pack.file {
+                        return Ok(Some(Arc::clone(file)));
+                    }
+                }
+            }
+        }
+        let file = match File::open(self.path(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => Arc::new(opened.map_err(StoreError::io)?),
+        };
+        self.files_mut(|files| {
+            let opened = files.values().filter(|pack| pack.file.is_some());
+            if opened.count() >= FILES_OPEN_MAX {
+                for pack in files.values_mut() {
+                    pack.file = None;
+                }
+            }
+            if let Some(pack) = files.get_mut(&number) {
+                pack.file = Some(Arc::clone(&file));
+            }
+        });
+        Ok(Some(file))
+    }
+
+    fn files_mut<T>(&self, change: impl FnOnce(&mut BTreeMap<u32, Pack>) -> T) -> T {
+        change(&mut self.files.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Bytes on the disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.values().map(|pack| pack.bytes).sum()
+    }
+
+    /// The size from which on a pack gets nothing more.
+    pub(crate) const fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// All packs, with their bytes.
+    pub(crate) fn all(&self) -> Vec<(u32, u64)> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files
+            .iter()
+            .map(|(number, pack)| (*number, pack.bytes))
+            .collect()
+    }
+
+    /// Writes nothing more to the packs that there are.
+    pub(crate) fn seal(&self) {
+        for writer in &self.writers {
+            lock(&writer.head).pack = None;
+        }
+    }
+
+    /// Removes a pack. Who reads it goes on.
+    pub(crate) fn remove(&self, number: u32) -> Result<(), StoreError> {
+        self.files_mut(|files| files.remove(&number));
+        fs::remove_file(self.path(number)).map_err(StoreError::io)
+    }
+
+    /// The records of a pack, one by one.
+    pub(crate) fn records(&self, number: u32) -> Result<Records, StoreError> {
+        let file = File::open(self.path(number)).map_err(StoreError::io)?;
+        Records::new(number, file).map_err(StoreError::io)
+    }
+}
+
+fn push_record(records: &mut Vec<u8>, name: &[u8], stored: &[u8]) {
+    records.push(name.len() as u8);
+    records.extend((stored.len() as u32).to_le_bytes());
+    records.extend(name);
+    records.extend(stored);
+}
+
+/// What a pack has, from its beginning, as far as its records follow one another. Where a crash has left
+/// one that is not whole, what follows is not found; the engine knows where it is (BLOCKS-93).
+pub(crate) struct Records {
+    pack: u32,
+    file: io::BufReader<File>,
+    at: u64,
+    bytes: u64,
+}
+
+impl Records {
+    fn new(pack: u32, mut file: File) -> io::Result<Self> {
+        let bytes = file.metadata()?.len();
+        let at = MAGIC.len() as u64;
+        file.seek(SeekFrom::Start(at))?;
+        Ok(Self {
+            pack,
+            file: io::BufReader::with_capacity(WRITE_BYTES, file),
+            at,
+            bytes,
+        })
+    }
+
+    /// The next record: its name, its place, and what is stored there. `None` at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Bytes, Place, Bytes)>> {
+        let mut header = [0; HEADER_BYTES];
+        if self.at + HEADER_BYTES as u64 > self.bytes {
+            return Ok(None);
+        }
+        self.file.read_exact(&mut header)?;
+        let [name, length @ ..] = header;
+        let place = Place {
+            pack: self.pack,
+            at: self.at as u32,
+            length: u32::from_le_bytes(length),
+            name,
+        };
+        let is_record = place.name > 0 && place.length as usize <= BLOCK_BYTES_MAX + 1;
+        if !is_record || self.at + place.bytes() > self.bytes {
+            return Ok(None);
+        }
+        let mut body = vec![0; usize::from(name) + place.length as usize];
+        self.file.read_exact(&mut body)?;
+        self.at += place.bytes();
+        let mut name = Bytes::from(body);
+        let stored = name.split_off(usize::from(place.name));
+        Ok(Some((name, place, stored)))
+    }
+}
