@@ -158,12 +158,24 @@ impl Repo {
             timings: None,
             hook: None,
         };
-        for (_, heads) in repo.branches()? {
-            for head in heads {
-                repo.observe(repo.commit(head)?.payload().stamp);
+        for (branch, mut heads) in repo.branches()? {
+            while let Err(error) = repo.observe_all(&heads) {
+                // Somebody may have removed the branch meanwhile, and then its commits.
+                let now = repo.heads(&branch)?;
+                if now == heads {
+                    return Err(error);
+                }
+                heads = now;
             }
         }
         Ok(repo)
+    }
+
+    fn observe_all(&self, heads: &Heads) -> Result<(), RepoError> {
+        for head in heads {
+            self.observe(self.commit(*head)?.payload().stamp);
+        }
+        Ok(())
     }
 
     /// The spaces of a store.
