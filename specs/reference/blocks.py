@@ -596,6 +596,7 @@ def pack_record(name, stored):
 def run_pack(given):
     """The records of a pack that follow one another (BLOCKS-93)."""
     data, at, found = bytes.fromhex(given["pack"]), 8, []
+    need(data[:8] == b"allodpck", "E_STORE")
     while at + 5 <= len(data):
         name, length = data[at], int.from_bytes(data[at + 1 : at + 5], "little")
         end = at + 5 + name + length

@@ -300,8 +300,10 @@ def stored():
 def packs():
     one, two, three = (b.pack_record(HELLO, b"\0hello"), b.pack_record(NODE, b"\0\xa0"), b.pack_record(b"n", b""))
 
-    def case(name, comment, data, number=0, rule=90):
-        return (f"BLOCKS-{rule}/valid/{name}", comment, {"number": number, "pack": (b"allodpck" + data).hex()}, None)
+    def case(name, comment, data, number=0, rule=90, magic=b"allodpck"):
+        error = None if magic == b"allodpck" else "E_STORE"
+        kind = "invalid" if error else "valid"
+        return (f"BLOCKS-{rule}/{kind}/{name}", comment, {"number": number, "pack": (magic + data).hex()}, error)
 
     yield case("empty", "no records", b"")
     yield case("one", "one record", one)
@@ -310,6 +312,8 @@ def packs():
     yield case("cut", "the last one is cut off", one + two[:-1], rule=93)
     yield case("header", "the last header is cut off", one + two[:4], rule=93)
     yield case("zeros", "zeros hide the last one", one + bytes(9) + two, rule=93)
+    yield case("magic", "no pack", one, magic=b"allodPCK")
+    yield case("short", "a beginning that is cut off", b"", magic=b"allod")
     long = bytes([1]) + (b.BLOCK_BYTES_MAX + 2).to_bytes(4, "little")
     yield case("large", "more than a block has", one + long + bytes(40), rule=93)
 

@@ -156,7 +156,7 @@ impl Store for FaultyStore {
             Some(Fault::Damage(damaged, at)) if damaged == *cid => at,
             Some(Fault::Unreadable(damaged)) if damaged == *cid => {
                 self.state().struck = true;
-                return Err(StoreError::new(StoreErrorKind::Io, "a bad sector"));
+                return Err(StoreError::new(StoreErrorKind::Corrupt, "a bad sector"));
             }
             _ => return Ok(Some(block)),
         };

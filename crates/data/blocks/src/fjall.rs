@@ -91,7 +91,9 @@ impl FjallStore {
         let engine = Engine::open(path, cache_bytes, pack_bytes)?;
         let numbers = (engine.synced()?, engine.unlogged()?);
         let mut apply = |mut writes: Vec<Write>| engine.apply(&mut writes, Apply::Later);
-        let mut redo = Redo::open(path, redo_bytes, numbers, &mut apply)?;
+        let redo = Redo::open(path, redo_bytes, numbers, &mut apply);
+        // Whoever tries again on a full disk needs no more room.
+        let mut redo = redo.inspect_err(|_error| engine.packs.undo())?;
         let log_end = match engine.log.last_key_value() {
             Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
             None => 0,
@@ -122,10 +124,9 @@ impl FjallStore {
         }
         if !redo.fits(&writes) {
             // What blocks hold is most of it. It is written once, and the log says where.
-            redo.prepare(|| {
-                self.engine.place(&mut writes)?;
-                self.engine.packs.sync(Writing::New)
-            })?;
+            redo.check()?;
+            self.engine.place(&mut writes)?;
+            redo.prepare(|| self.engine.packs.sync(Writing::New))?;
         }
         if redo.fits(&writes) {
             redo.append(&writes, &self.pending)?;
@@ -362,7 +363,7 @@ impl Store for FjallStore {
         let stored = match self.stored(&name) {
             Ok(None) => return Ok(Aside::Nothing),
             Ok(Some(stored)) => Some(stored),
-            Err(error) if error.is_unreadable() => None,
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
             Err(error) => return Err(error),
         };
         let became = match &stored {

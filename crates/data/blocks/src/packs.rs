@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-/// Who writes. Each has a pack of its own to write to, so that what is old stays together, and nobody
+/// Who writes. Each writes to another pack than the other, so that what is old stays together, and nobody
 /// waits for the sync of the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Writing {
@@ -94,6 +94,8 @@ pub(crate) struct Packs {
     /// All that are there, by number.
     files: RwLock<BTreeMap<u32, Pack>>,
     next: AtomicU32,
+    /// The last of those that were there when they were opened, and its end.
+    opened: Option<(u32, u64)>,
     writers: [Writer; 2],
     /// Bytes of packs that are durable.
     #[cfg(test)]
@@ -117,8 +119,8 @@ struct Writer {
 struct Head {
     pack: Option<(u32, Arc<File>)>,
     end: u64,
-    /// Packs that were written to since the last sync, with their ends.
-    unsynced: BTreeMap<u32, (Arc<File>, u64)>,
+    /// Packs that were written to since the last sync.
+    unsynced: BTreeMap<u32, Arc<File>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -134,15 +136,19 @@ impl Packs {
         for file in fs::read_dir(dir).map_err(StoreError::io)? {
             let file = file.map_err(StoreError::io)?;
             let path = file.path();
-            let number: Option<u32> = path
+            let number = path
                 .file_stem()
                 .and_then(|stem| stem.to_str()?.parse().ok());
             if let Some(number) = number
-                && path.extension().is_some_and(|name| name == "pack")
+                && path == path_of(dir, number)
             {
                 let bytes = file.metadata().map_err(StoreError::io)?.len();
                 files.insert(number, Pack { bytes, file: None });
             }
+        }
+        // Whoever made them may have been killed before their names were durable.
+        for dir in [Some(dir), dir.parent()].into_iter().flatten() {
+            sync_dir(dir).map_err(StoreError::io)?;
         }
         let last = files
             .last_key_value()
@@ -150,25 +156,51 @@ impl Packs {
         let packs = Self {
             dir: dir.to_owned(),
             bytes_max,
-            next: AtomicU32::new(last.map_or(0, |(number, _)| number.saturating_add(1))),
+            next: AtomicU32::new(
+                last.map_or(0, |(number, _): (u32, u64)| number.saturating_add(1)),
+            ),
             files: RwLock::new(files),
+            opened: last,
             writers: Default::default(),
             #[cfg(test)]
             synced: Mutex::default(),
         };
         if let Some((number, end)) = last
-            && (MAGIC.len() as u64..bytes_max).contains(&end)
+            && end < bytes_max
         {
-            let file = File::options().write(true).open(packs.path(number));
-            let mut head = lock(&packs.writers[Writing::New as usize].head);
-            head.pack = Some((number, Arc::new(file.map_err(StoreError::io)?)));
-            head.end = end;
+            let mut options = File::options();
+            let opened = options.read(true).write(true).open(packs.path(number));
+            let mut file = opened.map_err(StoreError::io)?;
+            // Nothing is written behind what is no pack.
+            if starts_a_pack(&mut file).map_err(StoreError::io)? {
+                let mut head = lock(&packs.writers[Writing::New as usize].head);
+                head.pack = Some((number, Arc::new(file)));
+                head.end = end;
+            }
         }
         Ok(packs)
     }
 
+    /// Takes back what was written since these were opened: nothing that was counts, as who opens them
+    /// next writes it again.
+    pub(crate) fn undo(&self) {
+        for (number, _) in self.all() {
+            let path = self.path(number);
+            match self.opened {
+                Some((last, end)) if number == last => {
+                    let file = File::options().write(true).open(path);
+                    file.and_then(|file| file.set_len(end)).ok();
+                }
+                Some((last, _)) if number < last => {}
+                _ => {
+                    fs::remove_file(path).ok();
+                }
+            }
+        }
+    }
+
     fn path(&self, number: u32) -> PathBuf {
-        self.dir.join(format!("{number:08}.pack"))
+        path_of(&self.dir, number)
     }
 
     /// Writes stored forms, each under its name. They are durable after the next [`sync`](Self::sync).
@@ -180,17 +212,18 @@ impl Packs {
         let mut head = lock(&self.writers[writing as usize].head);
         let (mut places, mut records) = (Vec::new(), Vec::new());
         for (name, stored) in blocks {
-            if head.pack.is_none() || head.end + records.len() as u64 >= self.bytes_max {
-                self.write(&mut head, &mut records)?;
-                self.begin(&mut head)?;
-            } else if records.len() >= WRITE_BYTES {
+            if records.len() >= WRITE_BYTES {
                 self.write(&mut head, &mut records)?;
             }
-            let Some((pack, _)) = &head.pack else {
-                continue;
+            let pack = match &head.pack {
+                Some((pack, _)) if head.end + (records.len() as u64) < self.bytes_max => *pack,
+                _ => {
+                    self.write(&mut head, &mut records)?;
+                    self.begin(&mut head)?
+                }
             };
             places.push(Place {
-                pack: *pack,
+                pack,
                 at: (head.end + records.len() as u64) as u32,
                 length: stored.len() as u32,
                 name: name.len() as u8,
@@ -201,18 +234,22 @@ impl Packs {
         Ok(places)
     }
 
-    /// Makes a pack, durably, for what is written next.
-    fn begin(&self, head: &mut Head) -> Result<(), StoreError> {
+    /// Makes a pack, durably, for what is written next: its number.
+    fn begin(&self, head: &mut Head) -> Result<u32, StoreError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut options = File::options();
         let options = options.create_new(true).read(true).write(true);
-        let made = options.open(self.path(number)).and_then(|file| {
+        let path = self.path(number);
+        let made = options.open(&path).and_then(|file| {
             file.write_all_at(&MAGIC, 0)?;
             file.sync_all()?;
-            File::open(&self.dir)?.sync_all()?;
+            sync_dir(&self.dir)?;
             Ok(Arc::new(file))
         });
-        let file = made.map_err(StoreError::io)?;
+        let file = made.map_err(|error| {
+            fs::remove_file(path).ok();
+            StoreError::io(error)
+        })?;
         head.end = MAGIC.len() as u64;
         let pack = Pack {
             bytes: head.end,
@@ -220,7 +257,7 @@ impl Packs {
         };
         self.files_mut(|files| files.insert(number, pack));
         head.pack = Some((number, file));
-        Ok(())
+        Ok(number)
     }
 
     /// Writes records behind the end. If that fails, the next are written over them.
@@ -231,16 +268,15 @@ impl Packs {
         if records.is_empty() {
             return Ok(());
         }
-        let (number, end) = (*number, head.end + records.len() as u64);
-        let file = Arc::clone(file);
-        let written = file.write_all_at(records, head.end);
-        head.unsynced.insert(number, (Arc::clone(&file), end));
-        if let Err(error) = written {
+        let (number, file) = (*number, Arc::clone(file));
+        if let Err(error) = file.write_all_at(records, head.end) {
             // Where the disk is full, the store needs some of the room to be opened again.
             file.set_len(head.end).ok();
             return Err(StoreError::io(error));
         }
-        head.end = end;
+        head.unsynced.insert(number, file);
+        head.end += records.len() as u64;
+        let end = head.end;
         self.files_mut(|files| {
             if let Some(pack) = files.get_mut(&number) {
                 pack.bytes = end;
@@ -257,13 +293,17 @@ impl Packs {
         if *is_broken {
             return Err(StoreError::stopped());
         }
-        let packs = std::mem::take(&mut lock(&writer.head).unsynced);
-        let synced = packs.values().try_for_each(|(file, _)| file.sync_data());
-        *is_broken = synced.is_err();
-        synced.map_err(StoreError::io)?;
         #[cfg(test)]
-        lock(&self.synced).extend(packs.iter().map(|(pack, (_, end))| (*pack, *end)));
-        Ok(())
+        let ends = self.all();
+        let packs = std::mem::take(&mut lock(&writer.head).unsynced);
+        let synced = packs.values().try_for_each(|file| file.sync_data());
+        *is_broken = synced.is_err();
+        #[cfg(test)]
+        lock(&self.synced).extend(
+            ends.into_iter()
+                .filter(|(pack, _)| packs.contains_key(pack)),
+        );
+        synced.map_err(StoreError::io)
     }
 
     /// The stored form at a place; `None` if its pack is gone.
@@ -346,15 +386,43 @@ impl Packs {
 
     /// Removes a pack. Who reads it goes on.
     pub(crate) fn remove(&self, number: u32) -> Result<(), StoreError> {
+        fs::remove_file(self.path(number)).map_err(StoreError::io)?;
         self.files_mut(|files| files.remove(&number));
-        fs::remove_file(self.path(number)).map_err(StoreError::io)
+        Ok(())
     }
 
     /// The records of a pack, one by one.
     pub(crate) fn records(&self, number: u32) -> Result<Records, StoreError> {
-        let file = File::open(self.path(number)).map_err(StoreError::io)?;
-        Records::new(number, file).map_err(StoreError::io)
+        let path = self.path(number);
+        let mut file = File::open(&path).map_err(StoreError::io)?;
+        if !starts_a_pack(&mut file).map_err(StoreError::io)? {
+            let text = format!("{} is no pack", path.display());
+            return Err(StoreError::new(StoreErrorKind::Corrupt, text));
+        }
+        let bytes = file.metadata().map_err(StoreError::io)?.len();
+        Ok(Records {
+            pack: number,
+            file: io::BufReader::with_capacity(WRITE_BYTES, file),
+            at: MAGIC.len() as u64,
+            bytes,
+        })
     }
+}
+
+fn path_of(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:08}.pack"))
+}
+
+fn starts_a_pack(file: &mut File) -> io::Result<bool> {
+    let mut magic = [0; MAGIC.len()];
+    match file.read_exact(&mut magic) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| magic == MAGIC),
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 fn push_record(records: &mut Vec<u8>, name: &[u8], stored: &[u8]) {
@@ -374,18 +442,6 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    fn new(pack: u32, mut file: File) -> io::Result<Self> {
-        let bytes = file.metadata()?.len();
-        let at = MAGIC.len() as u64;
-        file.seek(SeekFrom::Start(at))?;
-        Ok(Self {
-            pack,
-            file: io::BufReader::with_capacity(WRITE_BYTES, file),
-            at,
-            bytes,
-        })
-    }
-
     /// The next record: its name, its place, and what is stored there. `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<(Bytes, Place, Bytes)>> {
         let mut header = [0; HEADER_BYTES];

@@ -185,7 +185,8 @@ impl Redo {
             let mut logs = logs.map(|log| log.file.sync_data());
             logs.try_for_each(|synced| synced.map_err(StoreError::io))?;
         }
-        let (mut next, mut is_clean) = (has + 1, true);
+        // What went past the log may have been cut off before its sync.
+        let (mut next, mut is_clean) = (has + 1, unlogged <= logged);
         for Found { number, body, .. } in records.iter().filter(|record| record.number > has) {
             if *number != next {
                 let text = format!("the redo log has batch {number}, and {next} is missing");
@@ -219,8 +220,13 @@ impl Redo {
     }
 
     /// The number of the last batch.
-    pub(crate) const fn last(&self) -> u64 {
+    const fn last(&self) -> u64 {
         self.next - 1
+    }
+
+    /// Has the engine make durable all that was pushed.
+    pub(crate) fn start_sync(&self, pending: &Pending) {
+        pending.start_sync(self.last());
     }
 
     /// Whether these writes fit a record. If they do not, the engine has to make them durable, under
@@ -246,7 +252,7 @@ impl Redo {
     fn turn(&mut self, pending: &Pending) -> Result<(), StoreError> {
         pending.wait_sync()?;
         self.write(&[], pending.synced())?;
-        pending.start_sync(self.last());
+        self.start_sync(pending);
         self.at = (1 - self.at.0, START);
         Ok(())
     }
@@ -263,7 +269,7 @@ impl Redo {
         Ok(())
     }
 
-    /// Does what a batch needs before its record, which is not written if that fails.
+    /// Makes durable what a record will name.
     pub(crate) fn prepare(
         &mut self,
         prepare: impl FnOnce() -> Result<(), StoreError>,

@@ -291,7 +291,7 @@ impl Store for SledStore {
                 self.sync(&mut state)?;
                 Aside::Kept
             }
-            Err(error) if error.is_unreadable() => Aside::Unreadable,
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => Aside::Unreadable,
             Err(error) => return Err(error),
         };
         self.blocks.remove(&name).map_err(fault)?;

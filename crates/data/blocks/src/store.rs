@@ -16,6 +16,9 @@ pub const REF_NAME_BYTES_MAX: usize = 5 * 1024;
 /// anything larger is a block and the reference holds its name.
 pub const REF_VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// The error of a disk with a bad sector (EIO).
+const BAD_MEDIUM: i32 = 5;
+
 /// Blocks, named references and an append-only log.
 ///
 /// Synchronous and object-safe; one instance is shared by all threads. Implementations MUST:
@@ -310,7 +313,7 @@ pub enum StoreErrorKind {
     Full,
     /// Another process holds the store.
     Locked,
-    /// What is stored is not what was written.
+    /// What is stored is not what was written, or the disk cannot read it.
     Corrupt,
     /// The caller broke the contract.
     Misuse,
@@ -361,6 +364,8 @@ impl StoreError {
             std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => {
                 StoreErrorKind::Corrupt
             }
+            // What was there once cannot be read back, however often one asks. Other failures may pass.
+            _ if error.raw_os_error() == Some(BAD_MEDIUM) => StoreErrorKind::Corrupt,
             _ => StoreErrorKind::Io,
         };
         Self::caused(kind, error)
@@ -388,13 +393,6 @@ impl StoreError {
     #[cfg(feature = "fjall")]
     pub(crate) fn again(&self) -> Self {
         Self::new(self.kind, self.detail.clone())
-    }
-
-    /// Whether what was asked for cannot be read, for all one knows now: it is damaged, or so is the
-    /// disk under it. Other things in the store may be readable.
-    #[must_use]
-    pub const fn is_unreadable(&self) -> bool {
-        matches!(self.kind, StoreErrorKind::Corrupt | StoreErrorKind::Io)
     }
 
     /// What kind of fault it is.

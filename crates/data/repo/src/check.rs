@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use allod_blocks::{BLOCK_BYTES_MAX, Cid};
+use allod_blocks::{BLOCK_BYTES_MAX, Cid, StoreErrorKind};
 use allod_tree::{TreeError, Walk};
 
 use crate::accept::{check_entry, parents};
@@ -117,7 +117,7 @@ fn kind_of(fault: &RepoError) -> Option<(ProblemKind, Option<Cid>)> {
             (ProblemKind::WrongBoundary, Some(*cid))
         }
         RepoError::Store(error) | RepoError::Tree(TreeError::Store(error)) => {
-            if !error.is_unreadable() {
+            if error.kind() != StoreErrorKind::Corrupt {
                 return None;
             }
             (ProblemKind::Corrupt, None)

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError};
+use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError, StoreErrorKind};
 
 use crate::error::RepoError;
 use crate::reach::{hints_in_reference, named_by, roots_of};
@@ -145,7 +145,7 @@ impl Copy<'_> {
             return if leads_on { self.to.get(cid) } else { Ok(None) };
         }
         match from.get(cid) {
-            Err(error) if error.is_unreadable() => {
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 self.copied.unreadable += 1;
                 Ok(None)
             }

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use allod_blocks::{Aside, Batch, Block, Cid, Codec, Marked, Store, StoreError};
+use allod_blocks::{Aside, Batch, Block, Cid, Codec, Marked, Store, StoreError, StoreErrorKind};
 use allod_tree::BlockSource;
 use bytes::Bytes;
 
@@ -213,7 +213,7 @@ pub(crate) fn each_block(
     let mut after: Option<Cid> = None;
     loop {
         let page = match store.scan_blocks(after.as_ref(), PAGE) {
-            Err(error) if error.is_unreadable() => {
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 return Ok(Listed::Until(after, error));
             }
             page => page?,
@@ -224,7 +224,7 @@ pub(crate) fn each_block(
         after = Some(*last);
         for cid in page {
             let read = match store.get(&cid) {
-                Err(error) if !error.is_unreadable() => return Err(error),
+                Err(error) if error.kind() != StoreErrorKind::Corrupt => return Err(error),
                 read => read,
             };
             if on(cid, read).is_break() {
@@ -332,7 +332,7 @@ fn links_here(
         match store.get(cid) {
             Ok(Some(block)) => Some(block),
             Ok(None) => ask(absent)?,
-            Err(error) if error.is_unreadable() => ask(Lost::Corrupt)?,
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => ask(Lost::Corrupt)?,
             Err(error) => return Err(error),
         }
     };

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::{FjallStore, Writer};
 use crate::engine::Move;
 use crate::packs::{Place, Writing};
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Of a pack that stays, at least 7 of 8 bytes live. With fewer dead ones allowed, a collection would
 /// write nearly all anew that lives to gain little; more would not keep the store within 1.15 times of
@@ -25,7 +25,7 @@ const LIVES: (u64, u64) = (7, 8);
 
 /// A pack with less than one part in so many of a full one is emptied whatever lives in it, so that they
 /// do not become many.
-const SMALL_PART: u64 = 8;
+const SMALL_PART: u64 = 2;
 
 /// Packs that are emptied before they are removed: as many at least, and no more than one part in
 /// [`ROUNDS_MAX`] of those that are to be. So much more room is needed meanwhile.
@@ -37,15 +37,20 @@ const ROUNDS_MAX: usize = 16;
 /// Bytes that are copied between two syncs, and that nobody sees yet. It is memory, too.
 const COPIED_BYTES: usize = 4 * 1024 * 1024;
 
+/// What a block that is copied takes in memory beside its record.
+const BLOCK_BYTES: usize = 256;
+
 impl FjallStore {
     /// Empties packs in which much is dead, and removes them. One that cannot be read stays.
     pub(super) fn compact_packs(&self) -> Result<(), StoreError> {
-        {
-            // What is in a pack that gets no more is in the table of places after this, or dead.
+        let sealed = {
+            // No batch has its places and is not pending yet. One that is begun now is not among them.
             let _writer = self.lock();
+            let sealed = self.engine.packs.all();
             self.engine.packs.seal();
-        }
-        let sealed = self.engine.packs.all();
+            sealed
+        };
+        // What lives in them is in the table of places after this.
         self.pending.drain()?;
         let mut live = BTreeMap::new();
         for place in self.engine.places() {
@@ -70,6 +75,17 @@ impl FjallStore {
     }
 
     fn empty(&self, packs: &[u32]) -> Result<(), StoreError> {
+        let kept = self.copy_all(packs)?;
+        // Nothing that is durable names them any more, in the engine or in the log.
+        drop(self.settle()?);
+        let emptied = packs.iter().filter(|pack| !kept.contains(pack));
+        emptied
+            .copied()
+            .try_for_each(|pack| self.engine.packs.remove(pack))
+    }
+
+    /// Copies what lives in packs into others: those from which not all could be read.
+    pub(super) fn copy_all(&self, packs: &[u32]) -> Result<BTreeSet<u32>, StoreError> {
         let mut copies = Copies::default();
         for pack in packs {
             // In the order in which they were written, which is how they will be read. What cannot be
@@ -85,7 +101,6 @@ impl FjallStore {
         }
         self.finish(&mut copies)?;
         // What the table says is still there was not found, because something before it is damaged.
-        let packs: BTreeSet<u32> = packs.iter().copied().collect();
         let mut kept = BTreeSet::new();
         for place in self.engine.places() {
             let (name, place) = place?;
@@ -95,18 +110,14 @@ impl FjallStore {
             match self.engine.packs.read(place) {
                 Ok(Some(stored)) => self.copy(&mut copies, name, place, stored)?,
                 Ok(None) => {}
-                Err(error) if error.is_unreadable() => {
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                     kept.insert(place.pack);
                 }
                 Err(error) => return Err(error),
             }
         }
         self.finish(&mut copies)?;
-        // Nothing that is durable names them any more, in the engine or in the log.
-        drop(self.settle()?);
-        packs
-            .difference(&kept)
-            .try_for_each(|pack| self.engine.packs.remove(*pack))
+        Ok(kept)
     }
 
     fn copy(
@@ -116,7 +127,7 @@ impl FjallStore {
         from: Place,
         stored: Bytes,
     ) -> Result<(), StoreError> {
-        copies.bytes += from.bytes() as usize;
+        copies.bytes += from.bytes() as usize + BLOCK_BYTES;
         copies.blocks.push((name, from, stored));
         if copies.bytes >= COPIED_BYTES {
             self.finish(copies)?;
@@ -143,8 +154,8 @@ impl FjallStore {
     /// Has the engine make all durable that was acknowledged, and the log say so.
     pub(super) fn settle(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         // Most of it while others commit.
-        let last = self.lock().redo.last();
-        self.pending.sync(last)?;
+        self.lock().redo.start_sync(&self.pending);
+        self.pending.wait_sync()?;
         let mut writer = self.lock();
         writer.redo.close(&self.pending)?;
         Ok(writer)

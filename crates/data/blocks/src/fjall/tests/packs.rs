@@ -47,7 +47,16 @@ fn vectors() {
         let path = dir.path().join(format!("{number:08}.pack"));
         fs::write(path, hex(&case["input"]["pack"])).unwrap();
         let packs = Packs::open(dir.path(), PACK_BYTES).unwrap();
-        let mut records = packs.records(number).unwrap();
+        let mut records = match packs.records(number) {
+            Err(error) => {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+                assert_eq!(case["expect"]["error"], "E_STORE", "{error}");
+                let place = packs.append(Writing::New, [(&b"n"[..], &b"s"[..])]);
+                assert_ne!(place.unwrap()[0].pack, number, "it stays as it is");
+                continue;
+            }
+            Ok(records) => records,
+        };
         let mut found = Vec::new();
         while let Some((name, place, stored)) = records.next().unwrap() {
             assert_eq!(Place::decode(&place.encode()), Some(place));
@@ -163,47 +172,187 @@ fn a_pack_that_cannot_be_read_stays() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt, "BLOCKS-92: {error}");
 }
 
-/// Readers, writers and sweeps beside one that gives room back over and over.
+/// Says that something is over however it ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Readers, writers and sweeps beside one that gives room back over and over, with packs of which some
+/// are full, and none.
 #[test]
 fn packs_are_emptied_beside_everything_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).unwrap();
-    let kept: Vec<Block> = (0..60).map(|number| numbered(number, 400)).collect();
-    put(&store, &kept);
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
+    for pack_bytes in [PACK_BYTES, 1 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let sizes = (16 * 1024, pack_bytes);
+            FjallStore::open_all(dir.path(), CACHE_BYTES, Packing::default(), sizes).unwrap()
+        };
+        let store = open();
+        let mut kept: Vec<Block> = (0..60).map(|number| numbered(number, 400)).collect();
+        put(&store, &kept);
+        let is_over = AtomicBool::new(false);
+        let until_over = |work: &dyn Fn()| {
             while !is_over.load(Ordering::Relaxed) {
-                for block in &kept {
+                work();
+            }
+        };
+        let first = kept.clone();
+        let more = thread::scope(|scope| {
+            let _over = Over(&is_over);
+            scope.spawn(|| {
+                until_over(&|| {
+                    for block in &first {
+                        assert_eq!(store.get(block.cid()).unwrap().as_ref(), Some(block));
+                    }
+                });
+            });
+            scope.spawn(|| until_over(&|| store.reclaim().unwrap()));
+            let mut rng = Rng(3);
+            let mut more = Vec::new();
+            for round in 0..120 {
+                let passing: Vec<Block> = (0..=rng.below(40))
+                    .map(|number| numbered(1000 + number as u32 % 50, 200 + round))
+                    .collect();
+                put(&store, &passing);
+                for block in &passing {
                     assert_eq!(store.get(block.cid()).unwrap().as_ref(), Some(block));
                 }
+                removed(&store, &passing);
+                for block in &passing {
+                    assert_eq!(store.get(block.cid()).unwrap(), None, "round {round}");
+                }
+                more.push(numbered(5000, 200 + round));
+                put(&store, &more[round..]);
             }
+            more
         });
-        scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                store.reclaim().unwrap();
-            }
-        });
-        let mut rng = Rng(3);
-        for round in 0..120 {
-            let passing: Vec<Block> = (0..=rng.below(40))
-                .map(|number| numbered(1000 + number as u32 % 50, 200 + round))
-                .collect();
-            put(&store, &passing);
-            for block in &passing {
+        kept.extend(more);
+        let is_whole = |store: &FjallStore| {
+            assert_eq!(store.scan_blocks(None, 999).unwrap().len(), kept.len());
+            for block in &kept {
                 assert_eq!(store.get(block.cid()).unwrap().as_ref(), Some(block));
             }
-            removed(&store, &passing);
-            for block in &passing {
-                assert_eq!(store.get(block.cid()).unwrap(), None, "round {round}");
+        };
+        is_whole(&store);
+        drop(store);
+        is_whole(&open());
+    }
+}
+
+/// BLOCKS-91, BLOCKS-94: a crash in the middle, before and after the engine has made it durable, and
+/// with packs gone.
+#[test]
+fn a_crash_while_packs_are_emptied_takes_nothing() {
+    for at in 0..4 {
+        let dir = tempfile::tempdir().unwrap();
+        let blocks: Vec<Block> = (0..90).map(|number| numbered(number, 500)).collect();
+        let store = open(dir.path()).unwrap();
+        // Some in the log, some past it.
+        put(&store, &blocks[..40]);
+        blocks[40..].chunks(3).for_each(|few| put(&store, few));
+        removed(&store, &blocks[..30]);
+        let lost = tempfile::tempdir().unwrap();
+        let engine = |dir: &Path| {
+            store.pending.drain().unwrap();
+            fs::remove_dir_all(dir).unwrap();
+            copy_files(store_dir(&store), dir, &|name| {
+                !name.starts_with("redo.") && name != "packs"
+            });
+        };
+        drop(store.settle().unwrap());
+        engine(lost.path());
+        let all: Vec<u32> = store
+            .engine
+            .packs
+            .all()
+            .iter()
+            .map(|(pack, _)| *pack)
+            .collect();
+        store.engine.packs.seal();
+        if at > 0 {
+            assert!(store.copy_all(&all).unwrap().is_empty());
+        }
+        if at > 1 {
+            drop(store.settle().unwrap());
+            engine(lost.path());
+        }
+        if at > 2 {
+            for pack in all {
+                store.engine.packs.remove(pack).unwrap();
             }
         }
-        is_over.store(true, Ordering::Relaxed);
-    });
-    assert_eq!(store.scan_blocks(None, 999).unwrap().len(), kept.len());
-    drop(store);
-    let store = open(dir.path()).unwrap();
-    for block in &kept {
-        assert_eq!(store.get(block.cid()).unwrap().as_ref(), Some(block));
+        copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
+        copy_packs(&store, dir.path(), lost.path());
+        kill(store);
+        let store = open(lost.path()).unwrap();
+        for block in &blocks[30..] {
+            assert_eq!(
+                store.get(block.cid()).unwrap().as_ref(),
+                Some(block),
+                "at {at}"
+            );
+        }
+        assert_eq!(store.scan_blocks(None, 999).unwrap().len(), 60);
     }
+}
+
+fn store_dir(store: &FjallStore) -> &Path {
+    let keyspace: &Path = store.engine.blocks.path();
+    keyspace.ancestors().nth(2).unwrap()
+}
+
+/// A store that does not open takes no room for having been tried.
+#[test]
+fn what_was_written_to_open_a_store_is_taken_back() {
+    let [dir, lost] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    drop(open(dir.path()).unwrap());
+    copy_files(dir.path(), lost.path(), &|_| true);
+    let store = open(dir.path()).unwrap();
+    for number in 0..20 {
+        put(&store, &[numbered(number, 400)]);
+    }
+    kill(store);
+    copy_files(dir.path(), lost.path(), &|name| name.starts_with("redo."));
+    // A batch in the middle is damaged, so that those before it are given to the engine.
+    let log = lost.path().join("redo.0");
+    let mut content = fs::read(&log).unwrap();
+    let at = content.windows(300).position(|part| part == [12; 300]);
+    content[at.unwrap()] ^= 1;
+    fs::write(log, content).unwrap();
+    let room = || {
+        let sizes = packs(lost.path())
+            .into_iter()
+            .map(|pack| fs::metadata(pack).unwrap().len());
+        sizes.sum::<u64>()
+    };
+    let before = room();
+    for _ in 0..3 {
+        let error = open(lost.path()).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+        assert_eq!(room(), before);
+    }
+}
+
+/// What may be read again later is not given up (BLOCKS-72).
+#[test]
+fn a_block_that_cannot_be_read_just_now_is_not_taken_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let block = numbered(1, 300);
+    let store = open(dir.path()).unwrap();
+    put(&store, std::slice::from_ref(&block));
+    drop(store);
+    let pack = packs(dir.path()).remove(0);
+    let store = open(dir.path()).unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(&pack, &elsewhere).unwrap();
+    // Opening it fails, as it does with too many open files.
+    std::os::unix::fs::symlink(&pack, &pack).unwrap();
+    let error = store.set_aside(block.cid()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Io, "{error}");
+    fs::rename(&elsewhere, &pack).unwrap();
+    assert_eq!(store.get(block.cid()).unwrap(), Some(block));
 }
