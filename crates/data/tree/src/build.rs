@@ -95,7 +95,7 @@ impl Builder {
         out: &mut dyn FnMut(Block),
     ) -> Result<(), TreeError> {
         if let Some(block) = link.block.take() {
-            out(block);
+            out(*block);
         }
         let level = &mut self.levels[index];
         level.closed += 1;

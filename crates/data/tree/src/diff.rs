@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -85,6 +86,25 @@ impl Side {
             .rev()
             .find(|(_, index)| *index > 0)
             .map(|(node, index)| node.node.key_ref(index - 1))
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.path.is_empty()
+    }
+
+    /// Whether the node that has the item is the last of its level.
+    pub(crate) fn is_in_last_node(&self) -> bool {
+        let above = self.path.len().saturating_sub(1);
+        let mut above = self.path.iter().take(above);
+        above.all(|(node, index)| index + 1 == node.node.len())
+    }
+
+    /// Goes past the item and those of its node before `index`.
+    pub(crate) fn skip_to(&mut self, index: usize) {
+        if let Some((_, before)) = self.path.last_mut() {
+            *before = index - 1;
+        }
+        self.skip();
     }
 
     /// Goes past the item.
@@ -236,6 +256,26 @@ impl Pair {
                 Step::Tell(met) => return Ok(met),
             }
         }
+    }
+
+    /// Where a subtree was met on the right: its parent, and which children, it and those next to it,
+    /// have no key of the left side within.
+    pub(crate) fn right_subtrees(&self) -> Option<(Loaded, Range<usize>)> {
+        let (parent, start) = self.right.path.last()?;
+        let node = &parent.node;
+        let left = self.left.item();
+        let is_met = |index: usize| {
+            let (last, floor) = (node.key_ref(index), node.key_ref(index - 1));
+            let right = Item::Subtree(
+                node.level() - 1,
+                node.digest(index),
+                Some(last),
+                Some(floor),
+            );
+            matches!(decide(left, right), Step::Tell(Met::RightSubtree))
+        };
+        let next = (start + 1..node.len()).take_while(|index| is_met(*index));
+        Some((parent.clone(), *start..start + 1 + next.count()))
     }
 
     /// Goes past the entries of the named sides and tells of them.

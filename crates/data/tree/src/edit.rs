@@ -4,7 +4,8 @@ use allod_blocks::Block;
 use bytes::Bytes;
 
 use crate::build::Builder;
-use crate::encode::{Chunker, Link, made};
+use crate::cut::{Cut, Made};
+use crate::encode::{Link, made};
 use crate::error::TreeError;
 use crate::level::LevelCursor;
 use crate::loaded::Loaded;
@@ -53,14 +54,15 @@ impl Tree {
     fn finish_edit(
         &self,
         level: u8,
-        mut nodes: Vec<Link>,
+        made: Vec<Made>,
         mut blocks: Vec<(u8, Block)>,
         out: &mut dyn FnMut(Block),
     ) -> Result<Self, TreeError> {
         let old = self.root();
+        let mut nodes: Vec<Link> = made.into_iter().flat_map(Made::into_links).collect();
         for link in &mut nodes {
             if let Some(block) = link.block.take().filter(|block| *block.cid() != old) {
-                blocks.push((level, block));
+                blocks.push((level, *block));
             }
         }
         let root = if nodes.len() > 1 {
@@ -109,9 +111,8 @@ impl Tree {
 pub(crate) trait Put {
     /// How it compares with what the node has at `index`.
     fn fit(&self, node: &Node, index: usize) -> Fit;
-    /// Adds it to the open node, and to `made` the nodes that end.
-    fn push(self, chunker: &mut Chunker, key: &[u8], made: &mut Vec<Link>)
-    -> Result<(), TreeError>;
+    /// Adds it to the nodes that are cut anew.
+    fn push(self, key: &[u8], cut: &mut Cut<'_>) -> Result<(), TreeError>;
     /// The bytes that stand for it in a node.
     fn bytes(&self) -> &[u8];
     /// Its node, if it is one and in memory.
@@ -139,14 +140,8 @@ impl<V: AsRef<[u8]>> Put for Value<V> {
         }
     }
 
-    fn push(
-        self,
-        chunker: &mut Chunker,
-        key: &[u8],
-        made: &mut Vec<Link>,
-    ) -> Result<(), TreeError> {
-        made.extend(chunker.push_value(key, self.0.as_ref())?);
-        Ok(())
+    fn push(self, key: &[u8], cut: &mut Cut<'_>) -> Result<(), TreeError> {
+        cut.push_value(key, self.0.as_ref())
     }
 
     fn bytes(&self) -> &[u8] {
@@ -158,56 +153,65 @@ impl<V: AsRef<[u8]>> Put for Value<V> {
     }
 }
 
-impl Put for Link {
+impl Put for Made {
     fn fit(&self, node: &Node, index: usize) -> Fit {
-        match node.count(index) == Some(self.count) {
-            true if node.digest(index) == self.digest => Fit::Equal,
-            true => Fit::InPlace,
-            false => Fit::Other,
+        match self {
+            Self::Node(link) => match node.count(index) == Some(link.count) {
+                true if node.digest(index) == link.digest => Fit::Equal,
+                true => Fit::InPlace,
+                false => Fit::Other,
+            },
+            Self::Run(_) => Fit::Other,
         }
     }
 
-    fn push(
-        self,
-        chunker: &mut Chunker,
-        key: &[u8],
-        made: &mut Vec<Link>,
-    ) -> Result<(), TreeError> {
-        made.extend(chunker.push_link(key, self.digest, self.count, self.node)?);
-        Ok(())
+    fn push(self, _key: &[u8], cut: &mut Cut<'_>) -> Result<(), TreeError> {
+        match self {
+            Self::Node(link) => cut.push_link(link),
+            Self::Run(run) => cut.push_run(run),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.digest
+        match self {
+            Self::Node(link) => &link.digest,
+            Self::Run(_) => &[],
+        }
     }
 
     fn node(&self) -> Option<&Loaded> {
-        self.node.as_ref()
+        match self {
+            Self::Node(link) => link.node.as_ref(),
+            Self::Run(_) => None,
+        }
     }
 }
 
 /// What became of the nodes of one level, in key order.
 struct Change {
     removed: Vec<Link>,
-    made: Vec<Link>,
+    made: Vec<Made>,
 }
 
 impl Change {
     /// What this means for the level above. A node that was made anew just as it was cancels out;
     /// the blocks of the others are collected.
-    fn into_edits(self, level: u8, blocks: &mut Vec<(u8, Block)>) -> Vec<(Bytes, Option<Link>)> {
+    fn into_edits(self, level: u8, blocks: &mut Vec<(u8, Block)>) -> Vec<(Bytes, Option<Made>)> {
         let mut edits = Vec::with_capacity(self.removed.len().max(self.made.len()));
         let mut removed = self.removed.into_iter().peekable();
-        for mut link in self.made {
-            while let Some(old) = removed.next_if(|old| old.key < link.key) {
+        for mut made in self.made {
+            let key = made.key();
+            while let Some(old) = removed.next_if(|old| old.key < key) {
                 edits.push((old.key, None));
             }
-            let old = removed.next_if(|old| old.key == link.key);
-            if old.is_some_and(|old| old.digest == link.digest) {
-                continue;
+            let old = removed.next_if(|old| old.key == key);
+            if let Made::Node(link) = &mut made {
+                if old.is_some_and(|old| old.digest == link.digest) {
+                    continue;
+                }
+                blocks.extend(link.block.take().map(|block| (level, *block)));
             }
-            blocks.extend(link.block.take().map(|block| (level, block)));
-            edits.push((link.key.clone(), Some(link)));
+            edits.push((key, Some(made)));
         }
         edits.extend(removed.map(|old| (old.key, None)));
         edits
@@ -269,21 +273,21 @@ where
     P: Put,
 {
     let mut edits = Edits::new(edits)?;
-    let mut chunker = Chunker::new(tree.chunking(), level)?;
-    let mut change = Change {
-        removed: Vec::new(),
-        made: Vec::new(),
-    };
-    let mut cursor = LevelCursor::new(tree, level)?;
+    let mut cut = Cut::new(tree, level)?;
+    let mut removed = Vec::new();
+    let mut cursor = LevelCursor::new(tree, level);
     let mut own = Vec::new();
     loop {
-        let resumed = !chunker.is_empty();
+        let resumed = !cut.is_empty();
         if resumed {
             cursor.advance()?;
         } else if let Some(key) = edits.key() {
             cursor.seek(key)?;
         } else {
-            return Ok(change);
+            return Ok(Change {
+                removed,
+                made: cut.made,
+            });
         }
         let node = cursor.node.clone();
         own.clear();
@@ -300,70 +304,23 @@ where
                 Patch::Nothing => continue,
                 Patch::Made(link) => {
                     // It takes the old node's place in the level above, under the same key.
-                    change.made.push(*link);
+                    cut.made.push(Made::Node(*link));
                     continue;
                 }
                 Patch::Recut => {}
             }
         }
-        change.removed.push(cursor.link());
-        merge(&node, own.drain(..), &mut chunker, &mut change.made)?;
+        removed.push(cursor.link());
+        cut.merge(&node, own.drain(..))?;
         if is_last {
             while let Some((key, put)) = edits.take()? {
                 if let Some(put) = put {
-                    put.push(&mut chunker, key.as_ref(), &mut change.made)?;
+                    put.push(key.as_ref(), &mut cut)?;
                 }
             }
-            change.made.extend(chunker.flush()?);
+            cut.flush()?;
         }
     }
-}
-
-/// Streams a node's entries through the chunker, with edits applied.
-fn merge<K: AsRef<[u8]>, P: Put>(
-    node: &Loaded,
-    edits: impl Iterator<Item = (K, Option<P>)>,
-    chunker: &mut Chunker,
-    made: &mut Vec<Link>,
-) -> Result<(), TreeError> {
-    let mut key = Vec::new();
-    let mut from = 0;
-    for (edit_key, put) in edits {
-        let edit_key = edit_key.as_ref();
-        let (until, after) = match node.node.search(edit_key) {
-            Ok(found) => (found, found + 1),
-            Err(place) => (place, place),
-        };
-        keep(node, from..until, &mut key, chunker, made)?;
-        if let Some(put) = put {
-            put.push(chunker, edit_key, made)?;
-        }
-        from = after;
-    }
-    keep(node, from..node.node.len(), &mut key, chunker, made)
-}
-
-/// Streams entries of an old node through the chunker.
-fn keep(
-    node: &Loaded,
-    range: std::ops::Range<usize>,
-    key: &mut Vec<u8>,
-    chunker: &mut Chunker,
-    made: &mut Vec<Link>,
-) -> Result<(), TreeError> {
-    for index in range {
-        node.node.key_ref(index).write(key);
-        let closed = if node.node.is_leaf() {
-            chunker.push_value(key, node.node.value_ref(index))?
-        } else {
-            let mut digest = [0; 32];
-            digest.copy_from_slice(node.node.digest(index));
-            let count = node.node.count_until(index + 1) - node.node.count_until(index);
-            chunker.push_link(key, digest, count, node.slot(index).cloned())?
-        };
-        made.extend(closed);
-    }
-    Ok(())
 }
 
 enum Patch {

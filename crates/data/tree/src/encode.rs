@@ -24,8 +24,23 @@ pub(crate) struct Link {
     pub(crate) count: u64,
     /// The node, if it is in memory.
     pub(crate) node: Option<Loaded>,
-    /// Its block, if it was made just now.
-    pub(crate) block: Option<Block>,
+    /// Its block, if it was made just now. Boxed, since links are moved often and few have one.
+    pub(crate) block: Option<Box<Block>>,
+}
+
+impl Link {
+    /// The `index`th child of an inner node.
+    pub(crate) fn child(parent: &Loaded, index: usize) -> Self {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(parent.node.digest(index));
+        Self {
+            key: parent.node.key_ref(index).to_bytes(),
+            digest,
+            count: parent.node.count_until(index + 1) - parent.node.count_until(index),
+            node: parent.slot(index).cloned(),
+            block: None,
+        }
+    }
 }
 
 /// Items of a column while a node is open.
@@ -143,9 +158,28 @@ impl Chunker {
         })
     }
 
+    /// The level of the node.
+    pub(crate) fn level(&self) -> u8 {
+        self.level
+    }
+
     /// Whether no entry is waiting: the next one begins a node.
     pub(crate) fn is_empty(&self) -> bool {
         self.weight == 0
+    }
+
+    /// Takes memory for entries to come, of that many bytes in all.
+    pub(crate) fn reserve(&mut self, entries: usize, bytes: usize) {
+        self.keys.ends.reserve(entries);
+        self.keys.data.reserve(bytes);
+        if self.level == 0 {
+            self.values.ends.reserve(entries);
+            self.values.data.reserve(bytes);
+        } else {
+            self.digests.reserve(entries);
+            self.counts.reserve(entries);
+            self.slots.reserve(entries);
+        }
     }
 
     /// Adds an entry of a leaf; returns the leaf if it ends there.
@@ -305,6 +339,6 @@ pub(crate) fn made(node: Node, slots: Box<[Slot]>, key: Bytes) -> Result<Link, T
         digest,
         count: node.total(),
         node: Some(Loaded::made(node, slots)),
-        block: Some(block),
+        block: Some(Box::new(block)),
     })
 }

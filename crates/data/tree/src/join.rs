@@ -5,9 +5,9 @@ use std::sync::Arc;
 use allod_blocks::Block;
 use bytes::Bytes;
 
+use crate::cut::{Cut, Run};
 use crate::diff::{Met, Pair};
 use crate::edit::{Fit, Put, Value};
-use crate::encode::{Chunker, Link};
 use crate::error::TreeError;
 use crate::loaded::Loaded;
 use crate::node::Node;
@@ -32,7 +32,7 @@ impl Tree {
     /// (given key, left value, right value) where the sides differ. Hands the blocks that this
     /// tree does not have to `out`; but for blocks of `other`, if both are read from the same source.
     ///
-    /// Takes time in proportion to what differs. Where whole leaves of `other` fall between two keys
+    /// Takes time in proportion to what differs. Where whole subtrees of `other` fall between two keys
     /// of this tree, they are taken over unread: `other` has to be whole, and its blocks have to stay for
     /// as long as the joined tree does.
     pub fn join(
@@ -41,10 +41,10 @@ impl Tree {
         resolve: &mut Resolver<'_>,
         out: &mut dyn FnMut(Block),
     ) -> Result<Self, TreeError> {
+        let is_shared = matches!((self.cache(), other.cache()), (Some(one), Some(two)) if Arc::ptr_eq(one, two));
         let mut join = Join {
             pair: Pair::new(self, other),
-            other,
-            grafts: matches!((self.cache(), other.cache()), (Some(one), Some(two)) if Arc::ptr_eq(one, two)),
+            levels: if is_shared { self.depth() } else { 0 },
             resolve,
         };
         self.edit_with(std::iter::from_fn(|| join.step().transpose()), out)
@@ -54,36 +54,25 @@ impl Tree {
 /// What the right side of a join adds to the left one.
 struct Join<'a> {
     pair: Pair,
-    other: &'a Tree,
-    /// Whether leaves may be taken over: the joined tree can read them.
-    grafts: bool,
+    /// Of how many levels, from the leaves up, nodes may be taken over: of none if the joined tree could not
+    /// read them, and of none above the left root, where an edit cuts no nodes.
+    levels: u32,
     resolve: &'a mut Resolver<'a>,
 }
 
-/// What is put under a key: a value, or under its last key a leaf.
-enum Joined<'a> {
+/// What is put under a key: a value, or under its last key a run.
+enum Joined {
     Value(Value<Bytes>),
-    Leaf(Leaf<'a>),
+    Run(Run),
 }
 
-/// A leaf of a tree, as the child of a node. Not the last one of the tree: that may end too early.
-struct Leaf<'a> {
-    tree: &'a Tree,
-    parent: Loaded,
-    index: usize,
-}
-
-impl<'a> Join<'a> {
-    fn step(&mut self) -> Result<Option<(Bytes, Option<Joined<'a>>)>, TreeError> {
+impl Join<'_> {
+    fn step(&mut self) -> Result<Option<(Bytes, Option<Joined>)>, TreeError> {
         loop {
             match self.pair.meet()? {
                 Met::LeftSubtree | Met::Left => self.pair.left.skip(),
-                Met::RightSubtree => match self.leaf() {
-                    Some(leaf) => {
-                        self.pair.right.skip();
-                        let key = leaf.parent.node.key(leaf.index).unwrap_or_default();
-                        return Ok(Some((key, Some(Joined::Leaf(leaf)))));
-                    }
+                Met::RightSubtree => match self.run() {
+                    Some(run) => return Ok(Some((run.key(), Some(Joined::Run(run))))),
                     None => self.pair.right.open()?,
                 },
                 Met::Right => return Ok(self.take(false)),
@@ -97,22 +86,30 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// The subtree on the right, if it is a leaf that can be taken over.
-    fn leaf(&self) -> Option<Leaf<'a>> {
-        let (parent, index) = self.pair.right.path.last()?;
-        let mut path = self.pair.right.path.iter();
-        let is_last = path.all(|(node, index)| index + 1 == node.node.len());
-        // What is not stored yet has a block that has to be handed out.
-        let is_stored = parent.slot(*index).is_none_or(|leaf| !leaf.is_pinned());
-        let fits = self.grafts && parent.node.level() == 1 && !is_last && is_stored;
-        fits.then(|| Leaf {
-            tree: self.other,
-            parent: parent.clone(),
-            index: *index,
-        })
+    /// Goes past the subtrees on the right that can be taken over together, if the first of them can.
+    fn run(&mut self) -> Option<Run> {
+        let (parent, mut children) = self.pair.right_subtrees()?;
+        if u32::from(parent.node.level()) > self.levels {
+            return None;
+        }
+        // The last one of a level may end where no boundary is. Then nothing may come after it.
+        if children.end == parent.node.len()
+            && self.pair.right.is_in_last_node()
+            && !self.pair.left.is_at_end()
+        {
+            children.end -= 1;
+        }
+        // What is not stored yet has blocks that have to be handed out.
+        let is_stored = |index: &usize| parent.slot(*index).is_none_or(|child| !child.is_pinned());
+        children.end = children.start + children.clone().take_while(is_stored).count();
+        if children.is_empty() {
+            return None;
+        }
+        self.pair.right.skip_to(children.end);
+        Some(Run { parent, children })
     }
 
-    fn take(&mut self, both: bool) -> Option<(Bytes, Option<Joined<'a>>)> {
+    fn take(&mut self, both: bool) -> Option<(Bytes, Option<Joined>)> {
         let change = self.pair.take(both, true)?;
         let value = match (change.left, change.right?) {
             (None, right) => right,
@@ -126,60 +123,29 @@ impl<'a> Join<'a> {
     }
 }
 
-impl Put for Joined<'_> {
+impl Put for Joined {
     fn fit(&self, node: &Node, index: usize) -> Fit {
         match self {
             Self::Value(value) => value.fit(node, index),
-            Self::Leaf(_) => Fit::Other,
+            Self::Run(_) => Fit::Other,
         }
     }
 
-    fn push(
-        self,
-        chunker: &mut Chunker,
-        key: &[u8],
-        made: &mut Vec<Link>,
-    ) -> Result<(), TreeError> {
+    fn push(self, key: &[u8], cut: &mut Cut<'_>) -> Result<(), TreeError> {
         match self {
-            Self::Value(value) => value.push(chunker, key, made),
-            Self::Leaf(leaf) => leaf.push(chunker, made),
+            Self::Value(value) => value.push(key, cut),
+            Self::Run(run) => cut.push_run(run),
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Value(value) => value.bytes(),
-            Self::Leaf(_) => &[],
+            Self::Run(_) => &[],
         }
     }
 
     fn node(&self) -> Option<&Loaded> {
         None
-    }
-}
-
-impl Leaf<'_> {
-    fn push(self, chunker: &mut Chunker, made: &mut Vec<Link>) -> Result<(), TreeError> {
-        let parent = &self.parent.node;
-        if chunker.is_empty() {
-            // Where a node ends depends on nothing before its first key (TREE-4).
-            let mut digest = [0; 32];
-            digest.copy_from_slice(parent.digest(self.index));
-            made.push(Link {
-                key: parent.key(self.index).unwrap_or_default(),
-                digest,
-                count: parent.count(self.index).unwrap_or_default(),
-                node: self.parent.slot(self.index).cloned(),
-                block: None,
-            });
-            return Ok(());
-        }
-        let leaf = self.tree.child_once(&self.parent, self.index)?;
-        let mut key = Vec::new();
-        for index in 0..leaf.node.len() {
-            leaf.node.key_ref(index).write(&mut key);
-            made.extend(chunker.push_value(&key, leaf.node.value_ref(index))?);
-        }
-        Ok(())
     }
 }

@@ -18,17 +18,14 @@ pub(crate) struct LevelCursor<'a> {
 }
 
 impl<'a> LevelCursor<'a> {
-    pub(crate) fn new(tree: &'a Tree, level: u8) -> Result<Self, TreeError> {
-        let mut cursor = Self {
+    /// A cursor that is at the root until it seeks.
+    pub(crate) fn new(tree: &'a Tree, level: u8) -> Self {
+        Self {
             tree,
             level,
             path: Vec::new(),
             node: tree.loaded_root(),
-        };
-        while cursor.node.node.level() > level {
-            cursor.descend(0)?;
         }
-        Ok(cursor)
     }
 
     fn descend(&mut self, index: usize) -> Result<(), TreeError> {
@@ -38,7 +35,7 @@ impl<'a> LevelCursor<'a> {
         Ok(())
     }
 
-    /// Moves to the node that `key` belongs to, which is this one or one after it.
+    /// Moves to the node that `key` belongs to, which is this one or one after it, or below the root.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<(), TreeError> {
         while self
             .node

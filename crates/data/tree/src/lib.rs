@@ -44,6 +44,7 @@ mod build;
 mod cbor;
 mod chunking;
 mod cursor;
+mod cut;
 mod decode;
 mod diff;
 mod edit;

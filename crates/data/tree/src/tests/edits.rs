@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use allod_blocks::Store as _;
 use bytes::Bytes;
 use cid::Cid;
 
@@ -10,6 +11,7 @@ use crate::chunking::Chunking;
 use crate::error::TreeError;
 use crate::join::Resolve;
 use crate::loaded::Forest;
+use crate::node::Node;
 use crate::tree::Tree;
 
 type Edits = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -276,6 +278,25 @@ fn misuse_is_refused() {
     assert_eq!(most.verify().unwrap().entries, 1);
 }
 
+/// Lets the greater value win: then a join is commutative and idempotent.
+fn greater(_key: &[u8], left: &[u8], right: &[u8]) -> Resolve {
+    if left > right {
+        Resolve::Left
+    } else {
+        Resolve::Right
+    }
+}
+
+/// What a join gives where the greater value wins.
+fn joined(left: &Map, right: &Map) -> Map {
+    let mut joined = left.clone();
+    for (key, value) in right {
+        let kept = joined.entry(key.clone()).or_default();
+        *kept = kept.clone().max(value.clone());
+    }
+    joined
+}
+
 #[test]
 fn diff_and_join_of_unrelated_maps() {
     for seed in 0..u64::from(scaled(40)) {
@@ -295,31 +316,16 @@ fn diff_and_join_of_unrelated_maps() {
         let changes: Vec<_> = a.diff(&b).collect::<Result<_, _>>().unwrap();
         assert_eq!(changes, diff(&left, &right), "seed {seed}");
 
-        // The greater value wins: then the join is commutative and idempotent.
-        let greater = |_key: &[u8], left: &[u8], right: &[u8]| {
-            if left > right {
-                Resolve::Left
-            } else {
-                Resolve::Right
-            }
-        };
-        let mut joined = left.clone();
-        for (key, value) in &right {
-            let kept = joined.entry(key.clone()).or_default();
-            *kept = kept.clone().max(value.clone());
-        }
-        let one = a.join(&b, &mut { greater }, &mut |_block| {}).unwrap();
-        let two = b.join(&a, &mut { greater }, &mut |_block| {}).unwrap();
+        let joined = joined(&left, &right);
+        let one = a.join(&b, &mut greater, &mut |_block| {}).unwrap();
+        let two = b.join(&a, &mut greater, &mut |_block| {}).unwrap();
         assert_eq!(one, build(chunking, &joined), "seed {seed}");
         assert_eq!(one, two, "seed {seed}");
-        assert_eq!(
-            one.join(&a, &mut { greater }, &mut |_block| {}).unwrap(),
-            one
-        );
+        assert_eq!(one.join(&a, &mut greater, &mut |_block| {}).unwrap(), one);
     }
 }
 
-/// Keys in runs, so that leaves of one map fall between two keys of the other.
+/// Keys in runs, so that leaves and inner nodes of one map fall between two keys of the other.
 fn runs(rng: &mut Rng) -> Map {
     let mut map = Map::new();
     for _ in 0..rng.below(8) {
@@ -330,11 +336,11 @@ fn runs(rng: &mut Rng) -> Map {
     map
 }
 
-/// Stored trees are joined as others are, and whole leaves of the right one are not made again.
+/// Stored trees are joined as others are, and whole nodes of the right one are not made again.
 #[test]
-fn a_join_of_stored_trees_takes_leaves_over() {
-    let mut taken_over = 0;
-    for seed in 0..u64::from(scaled(24)) {
+fn a_join_of_stored_trees_takes_nodes_over() {
+    let (mut leaves, mut inner) = (0, 0);
+    for seed in 0..u64::from(scaled(60)) {
         let mut rng = Rng::new(4000 + seed);
         let chunking = Chunking::small([3, 5, 8, 12][rng.below(4)]);
         let shared = runs(&mut rng);
@@ -344,7 +350,9 @@ fn a_join_of_stored_trees_takes_leaves_over() {
             map
         });
         let (a, store) = stored(chunking, &left);
-        let forest = Forest::with_chunking(store.clone(), [0, 1 << 20][rng.below(2)], chunking);
+        // The small budget is spent again and again: what was made and is not stored must stay.
+        let budget = [1 << 13, 1 << 20][rng.below(2)];
+        let forest = Forest::with_chunking(store.clone(), budget, chunking);
         let a = forest.open(a.root()).unwrap();
         // The right one is stored beside it, or somewhere else, or not at all yet.
         let place = rng.below(3);
@@ -370,25 +378,10 @@ fn a_join_of_stored_trees_takes_leaves_over() {
         if rng.chance(50) {
             assert_eq!(content(&b), right);
         }
-        let mut expected = left.clone();
-        for (key, value) in &right {
-            let kept = expected.entry(key.clone()).or_default();
-            *kept = kept.clone().max(value.clone());
-        }
+        let expected = joined(&left, &right);
         let mut handed = Vec::new();
-        let joined = a
-            .join(
-                &b,
-                &mut |_key, left, right| {
-                    if left > right {
-                        Resolve::Left
-                    } else {
-                        Resolve::Right
-                    }
-                },
-                &mut |block| handed.push(block),
-            )
-            .unwrap();
+        let out = &mut |block| handed.push(block);
+        let joined = a.join(&b, &mut greater, out).unwrap();
         assert_eq!(joined, build(chunking, &expected), "seed {seed}");
         assert_eq!(joined.len(), expected.len() as u64, "seed {seed}");
         let own: BTreeSet<Cid> = handed.iter().map(|block| *block.cid()).collect();
@@ -406,9 +399,13 @@ fn a_join_of_stored_trees_takes_leaves_over() {
             BTreeSet::new()
         };
         assert!(new.difference(&theirs).all(|cid| own.contains(cid)));
-        taken_over += new.difference(&own).count();
+        for name in new.difference(&own) {
+            let block = store.get(name).unwrap().unwrap();
+            let is_leaf = Node::decode(block.bytes()).unwrap().is_leaf();
+            *if is_leaf { &mut leaves } else { &mut inner } += 1;
+        }
     }
-    assert!(taken_over > 10, "{taken_over} nodes");
+    assert!(leaves > 10 && inner > 10, "{leaves} leaves, {inner} others");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use cid::Cid;
 use super::twin::{Map, Rng, build, content, put, scaled, stored};
 use crate::chunking::Chunking;
 use crate::error::TreeError;
+use crate::join::Resolve;
 use crate::loaded::{BlockSource, Forest};
 use crate::tree::Tree;
 
@@ -221,6 +222,45 @@ fn an_opened_tree_reads_what_it_needs() {
     assert_eq!(changes.len(), 1);
     assert!(reads() - before <= 2);
     assert_eq!(content(&edited).len(), 4000);
+}
+
+/// Of what only the right side has, a join reads the edges.
+#[test]
+fn a_join_takes_subtrees_over_unread() {
+    let chunking = Chunking::small(8);
+    let key = |number: u32| number.to_be_bytes().to_vec();
+    let left: Map = (0..40_000)
+        .step_by(10)
+        .map(|number| (key(number), vec![1; 20]))
+        .collect();
+    for place in [0, 19_999, 39_999] {
+        // All keys lie between two of the left ones, or after them.
+        let run = (0..20_000u32).map(|number| {
+            let run = [key(place), key(number)].concat();
+            (run, vec![2; 20])
+        });
+        let mut right = left.clone();
+        right.extend(run);
+        let (a, store) = stored(chunking, &left);
+        let mut blocks = Vec::new();
+        let b = Tree::build_with(chunking, &right, &mut |block| blocks.push(block)).unwrap();
+        put(&store, blocks);
+        let stats = b.stats().unwrap();
+
+        let source = counted(&store);
+        let forest = Forest::with_chunking(source.clone(), 1 << 24, chunking);
+        let [a, b] = [a, b].map(|tree| forest.open(tree.root()).unwrap());
+        let mut made = 0;
+        let joined = a
+            .join(&b, &mut |_, _, _| Resolve::Left, &mut |_| made += 1)
+            .unwrap();
+        assert_eq!(joined, b, "after key {place}");
+        let reads = source.reads.load(Ordering::Relaxed);
+        let inner = (stats.nodes - stats.leaves) as usize;
+        assert!(8 * reads < inner, "{reads} reads, {stats:?}");
+        assert!(8 * made < inner, "{made} made, {stats:?}");
+        assert_eq!(content(&forest.settle(&joined)).len(), right.len());
+    }
 }
 
 #[test]

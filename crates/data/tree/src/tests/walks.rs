@@ -208,7 +208,7 @@ impl Forger {
 
     fn keep(&mut self, mut link: Link) -> Link {
         let block = link.block.take().unwrap();
-        self.blocks.insert(*block.cid(), block);
+        self.blocks.insert(*block.cid(), *block);
         link
     }
 
@@ -350,7 +350,7 @@ fn a_floor_reaches_down_the_left_spine() {
     let mut link = chunker.close().unwrap();
     while let Some(parent) = spine.pop() {
         let block = link.block.take().unwrap();
-        blocks.insert(*block.cid(), block);
+        blocks.insert(*block.cid(), *block);
         let mut chunker = Chunker::new(Chunking::STANDARD, parent.node.level()).unwrap();
         for index in 0..parent.node.len() - 1 {
             let mut digest = [0; 32];
@@ -366,7 +366,7 @@ fn a_floor_reaches_down_the_left_spine() {
         link = chunker.close().unwrap();
     }
     let block = link.block.take().unwrap();
-    blocks.insert(*block.cid(), block);
+    blocks.insert(*block.cid(), *block);
     links[0] = (link.key, link.digest, link.count);
     let mut chunker = Chunker::new(Chunking::STANDARD, root.node.level()).unwrap();
     for (key, digest, count) in &links {
@@ -375,7 +375,7 @@ fn a_floor_reaches_down_the_left_spine() {
     let forged = chunker.close().unwrap();
     let block = forged.block.unwrap();
     let name = *block.cid();
-    blocks.insert(name, block);
+    blocks.insert(name, *block);
     assert!(second.node.total() > 0);
 
     // Reading finds it where it goes down there.
