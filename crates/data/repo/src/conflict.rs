@@ -122,11 +122,21 @@ fn clashes(
     left: &Tree,
     right: &Tree,
 ) -> impl Iterator<Item = Result<Clash, TreeError>> {
-    let both = |change: Three| match (change.ours, change.theirs) {
-        (Some(ours), Some(theirs)) if ours != theirs && change.base.as_ref() != Some(&ours) => {
-            Some((change.key, ours, theirs))
-        }
+    let both = |change: Three<'_>| match (change.ours, change.theirs) {
+        (Some(ours), Some(theirs)) if ours != theirs && change.base != Some(ours) => Some(
+            [change.key, ours, theirs]
+                .map(Bytes::copy_from_slice)
+                .into(),
+        ),
         _ => None,
     };
-    ThreeWay::walked(base, left, right).filter_map(move |change| change.map(both).transpose())
+    let mut changes = ThreeWay::walked(base, left, right);
+    std::iter::from_fn(move || {
+        loop {
+            match changes.next_key().transpose()?.map(both).transpose() {
+                None => {}
+                clash => return clash,
+            }
+        }
+    })
 }

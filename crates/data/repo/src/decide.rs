@@ -7,6 +7,7 @@ use crate::pending::{Resolved, Stored, Task, UnderWay};
 use crate::plan::{Terms, conflict_of, state_of};
 use crate::repo::Repo;
 use crate::resolve::{Judge, MergeConflict, Resolution, Resolving};
+use crate::threeway::Three;
 use crate::write::TRIES;
 
 impl Repo {
@@ -21,7 +22,13 @@ impl Repo {
         let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let (task, stored) = self.task_of(branch)?;
-            let three = self.sides(branch, &task)?.three(key)?;
+            let [base, ours, theirs] = self.sides(branch, &task)?.entries(key)?;
+            let three = Three {
+                key,
+                base: base.as_deref(),
+                ours: ours.as_deref(),
+                theirs: theirs.as_deref(),
+            };
             let values = three.values()?;
             if values.agreed().is_some() {
                 return Err(RepoError::NoConflict { key: key.to_vec() });
@@ -47,13 +54,13 @@ impl Repo {
         let (task, stored) = self.task_of(branch)?;
         let terms = self.terms(branch, &task, &stored, resolving)?;
         let mut found = Vec::new();
-        for three in self.sides(branch, &task)?.changes() {
-            let three = three?;
+        let mut changes = self.sides(branch, &task)?.changes();
+        while let Some(three) = changes.next_key()? {
             if found.len() >= limit {
                 break;
             }
             let values = three.values()?;
-            if values.agreed().is_some() || after.is_some_and(|after| three.key[..] <= *after) {
+            if values.agreed().is_some() || after.is_some_and(|after| three.key <= after) {
                 continue;
             }
             found.push(match terms.decide(&three, &values)? {

@@ -34,6 +34,14 @@ pub enum State {
     Tombstone,
 }
 
+/// A [`State`] where it stands in an encoded entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StateRef<'a> {
+    Value(&'a [u8]),
+    Link(Cid),
+    Tombstone,
+}
+
 /// Why bytes are not an entry (REPO-1). Blame: whoever made the bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -84,6 +92,25 @@ impl Entry {
 
     /// Reads an entry; only its canonical encoding is one.
     pub fn decode(bytes: &Bytes) -> Result<Self, EntryError> {
+        let (stamp, state) = StateRef::decode(bytes)?;
+        let state = match state {
+            StateRef::Value(value) => State::Value(bytes.slice_ref(value)),
+            StateRef::Link(cid) => State::Link(cid),
+            StateRef::Tombstone => State::Tombstone,
+        };
+        Ok(Self { stamp, state })
+    }
+
+    /// Whether the key has a value.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        !matches!(self.state, State::Tombstone)
+    }
+}
+
+impl<'a> StateRef<'a> {
+    /// Reads an entry; only its canonical encoding is one.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
         let (&first, mut rest) = bytes.split_first().ok_or(EntryError::Truncated)?;
         if first != 0x82 {
             return Err(EntryError::NotCanonical);
@@ -94,16 +121,10 @@ impl Entry {
         }
         let stamp = Stamp::from_bits(stamp);
         if rest == [0xf6] {
-            return Ok(Self {
-                stamp,
-                state: State::Tombstone,
-            });
+            return Ok((stamp, Self::Tombstone));
         }
         if rest.first() == Some(&0xd8) {
-            return Ok(Self {
-                stamp,
-                state: State::Link(decode_link(rest)?),
-            });
+            return Ok((stamp, Self::Link(decode_link(rest)?)));
         }
         let (major, length) = take_head(&mut rest)?;
         if major != 2 {
@@ -115,17 +136,26 @@ impl Entry {
         match (rest.len() as u64).cmp(&length) {
             std::cmp::Ordering::Less => Err(EntryError::Truncated),
             std::cmp::Ordering::Greater => Err(EntryError::Trailing),
-            std::cmp::Ordering::Equal => Ok(Self {
-                stamp,
-                state: State::Value(bytes.slice(bytes.len() - rest.len()..)),
-            }),
+            std::cmp::Ordering::Equal => Ok((stamp, Self::Value(rest))),
         }
     }
 
-    /// Whether the key has a value.
-    #[must_use]
-    pub const fn is_live(&self) -> bool {
-        !matches!(self.state, State::Tombstone)
+    pub(crate) fn to_state(self) -> State {
+        match self {
+            Self::Value(value) => State::Value(Bytes::copy_from_slice(value)),
+            Self::Link(cid) => State::Link(cid),
+            Self::Tombstone => State::Tombstone,
+        }
+    }
+}
+
+impl<'a> From<&'a State> for StateRef<'a> {
+    fn from(state: &'a State) -> Self {
+        match state {
+            State::Value(value) => Self::Value(value),
+            State::Link(cid) => Self::Link(*cid),
+            State::Tombstone => Self::Tombstone,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use allod_identity::canonical;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, State};
+use crate::entry::{Entry, State, StateRef};
 use crate::error::RepoError;
 use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
@@ -126,7 +126,7 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
-    pub(crate) fn new(seen: &Values, state: State) -> Self {
+    pub(crate) fn new(seen: &Values<'_>, state: State) -> Self {
         let (link, value) = match state {
             State::Value(value) => (None, Some(serde_bytes::ByteBuf::from(value.to_vec()))),
             State::Link(cid) => (Some(cid), None),
@@ -137,7 +137,7 @@ impl Resolved {
     }
 
     /// The value, if it was decided for these values.
-    pub(crate) fn state(&self, values: &Values) -> Option<State> {
+    pub(crate) fn state(&self, values: &Values<'_>) -> Option<State> {
         (self.seen == seen_name(values)).then(|| match (&self.value, self.link) {
             (Some(value), _) => State::Value(Bytes::copy_from_slice(value)),
             (None, Some(cid)) => State::Link(cid),
@@ -147,12 +147,12 @@ impl Resolved {
 }
 
 /// A name for the values of ours and theirs.
-fn seen_name(values: &Values) -> serde_bytes::ByteBuf {
-    let encode = |state: &State| {
-        let (stamp, state) = (Stamp::default(), state.clone());
+fn seen_name(values: &Values<'_>) -> serde_bytes::ByteBuf {
+    let encode = |state: StateRef<'_>| {
+        let (stamp, state) = (Stamp::default(), state.to_state());
         Entry { stamp, state }.encode()
     };
-    let both = [encode(&values.ours), encode(&values.theirs)].concat();
+    let both = [encode(values.ours), encode(values.theirs)].concat();
     serde_bytes::ByteBuf::from(sha256_cid(Codec::Raw, &both).hash().digest())
 }
 

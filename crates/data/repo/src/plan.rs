@@ -7,7 +7,7 @@ use allod_blocks::Block;
 use allod_tree::Tree;
 use bytes::Bytes;
 
-use crate::entry::{Entry, State, left_wins};
+use crate::entry::{Entry, State, StateRef, left_wins};
 use crate::error::RepoError;
 use crate::pending::Resolved;
 use crate::repo::Repo;
@@ -31,10 +31,10 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn add(&mut self, key: &Bytes) {
+    pub(crate) fn add(&mut self, key: &[u8]) {
         self.count += 1;
         if self.first.len() < KEYS_LISTED {
-            self.first.push(key.clone());
+            self.first.push(Bytes::copy_from_slice(key));
         }
     }
 }
@@ -59,22 +59,21 @@ impl Sides {
         }
     }
 
-    /// One key on the three sides.
-    pub(crate) fn three(&self, key: &[u8]) -> Result<Three, RepoError> {
-        Ok(Three {
-            key: Bytes::copy_from_slice(key),
-            base: self.base.get(key)?,
-            ours: self.ours.get(key)?,
-            theirs: self.theirs.get(key)?,
-        })
+    /// The encoded entries of one key: of the base, ours and theirs.
+    pub(crate) fn entries(&self, key: &[u8]) -> Result<[Option<Bytes>; 3], RepoError> {
+        Ok([
+            self.base.get(key)?,
+            self.ours.get(key)?,
+            self.theirs.get(key)?,
+        ])
     }
 
     /// What the result holds under a key if nobody writes it.
-    fn stands(&self, three: &Three) -> Result<State, RepoError> {
-        value_of(match (&three.ours, &three.theirs) {
+    fn stands<'a>(&self, three: &Three<'a>) -> Result<StateRef<'a>, RepoError> {
+        value_of(match (three.ours, three.theirs) {
             (Some(ours), Some(theirs)) if self.joins && !left_wins(ours, theirs) => Some(theirs),
             (None, Some(theirs)) if self.joins => Some(theirs),
-            (ours, _) => ours.as_ref(),
+            (ours, _) => ours,
         })
     }
 }
@@ -91,8 +90,12 @@ pub(crate) type Decided = Result<(State, Option<Block>), MergeConflict>;
 
 impl Terms<'_> {
     /// Asks for a decision, in the order of MERGE-11.
-    pub(crate) fn decide(&self, three: &Three, values: &Values) -> Result<Decided, RepoError> {
-        let kept = self.resolved.get(&three.key);
+    pub(crate) fn decide(
+        &self,
+        three: &Three<'_>,
+        values: &Values<'_>,
+    ) -> Result<Decided, RepoError> {
+        let kept = self.resolved.get(three.key);
         if let Some(state) = kept.and_then(|resolved| resolved.state(values)) {
             return Ok(Ok((state, None)));
         }
@@ -125,24 +128,29 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn make(sides: &Sides, terms: &Terms<'_>) -> Result<Self, RepoError> {
         let mut plan = Self::default();
-        for three in sides.changes() {
-            let three = three?;
+        let mut changes = sides.changes();
+        while let Some(three) = changes.next_key()? {
             let values = three.values()?;
+            let decided;
             let chosen = match values.agreed() {
-                Some(state) => Some(state.clone()),
-                None => plan.decide(terms, &three, &values)?,
+                Some(state) => Some(state),
+                None => {
+                    decided = plan.decide(terms, &three, &values)?;
+                    decided.as_ref().map(StateRef::from)
+                }
             };
-            if chosen.as_ref() != Some(&values.ours) && terms.staged.get(&three.key).is_some() {
+            if chosen != Some(values.ours) && terms.staged.get(three.key).is_some() {
                 return Err(RepoError::InTheWay {
                     key: three.key.to_vec(),
                 });
             }
             let Some(chosen) = chosen else { continue };
             if chosen != values.ours {
-                plan.merged.add(&three.key);
+                plan.merged.add(three.key);
             }
             if chosen != sides.stands(&three)? {
-                plan.writes.insert(three.key, chosen);
+                let key = Bytes::copy_from_slice(three.key);
+                plan.writes.insert(key, chosen.to_state());
             }
         }
         Ok(plan)
@@ -151,8 +159,8 @@ impl Plan {
     fn decide(
         &mut self,
         terms: &Terms<'_>,
-        three: &Three,
-        values: &Values,
+        three: &Three<'_>,
+        values: &Values<'_>,
     ) -> Result<Option<State>, RepoError> {
         match terms.decide(three, values)? {
             Ok((state, block)) => {
@@ -190,13 +198,16 @@ impl Plan {
     }
 }
 
-pub(crate) fn conflict_of(three: &Three) -> Result<MergeConflict, RepoError> {
-    let entry = |bytes: &Option<Bytes>| bytes.as_ref().map(decode).transpose();
+pub(crate) fn conflict_of(three: &Three<'_>) -> Result<MergeConflict, RepoError> {
+    let entry = |bytes: Option<&[u8]>| {
+        let bytes = bytes.map(Bytes::copy_from_slice);
+        bytes.as_ref().map(decode).transpose()
+    };
     Ok(MergeConflict {
-        key: three.key.clone(),
-        base: entry(&three.base)?,
-        ours: entry(&three.ours)?,
-        theirs: entry(&three.theirs)?,
+        key: Bytes::copy_from_slice(three.key),
+        base: entry(three.base)?,
+        ours: entry(three.ours)?,
+        theirs: entry(three.theirs)?,
         note: None,
     })
 }
@@ -204,11 +215,11 @@ pub(crate) fn conflict_of(three: &Three) -> Result<MergeConflict, RepoError> {
 pub(crate) fn state_of(
     repo: &Repo,
     resolution: Resolution,
-    values: &Values,
+    values: &Values<'_>,
 ) -> Result<(State, Option<Block>), RepoError> {
     match resolution {
-        Resolution::Ours => Ok((values.ours.clone(), None)),
-        Resolution::Theirs => Ok((values.theirs.clone(), None)),
+        Resolution::Ours => Ok((values.ours.to_state(), None)),
+        Resolution::Theirs => Ok((values.theirs.to_state(), None)),
         Resolution::Edit(edit) => repo.state_of_edit(edit),
     }
 }

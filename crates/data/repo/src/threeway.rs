@@ -6,44 +6,44 @@ use std::iter::Peekable;
 use allod_tree::{Diff, Tree, TreeError};
 use bytes::Bytes;
 
-use crate::entry::State;
+use crate::entry::StateRef;
 use crate::error::RepoError;
-use crate::view::decode;
+use crate::view::damaged;
 
 /// The encoded entries of a key that theirs does not hold as the base does.
-#[derive(Debug)]
-pub(crate) struct Three {
-    pub(crate) key: Bytes,
-    pub(crate) base: Option<Bytes>,
-    pub(crate) ours: Option<Bytes>,
-    pub(crate) theirs: Option<Bytes>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Three<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) base: Option<&'a [u8]>,
+    pub(crate) ours: Option<&'a [u8]>,
+    pub(crate) theirs: Option<&'a [u8]>,
 }
 
-/// The values of a key on the three sides; [`State::Tombstone`] where it has none.
+/// The values of a key on the three sides; [`StateRef::Tombstone`] where it has none.
 #[derive(Debug)]
-pub(crate) struct Values {
-    pub(crate) base: State,
-    pub(crate) ours: State,
-    pub(crate) theirs: State,
+pub(crate) struct Values<'a> {
+    pub(crate) base: StateRef<'a>,
+    pub(crate) ours: StateRef<'a>,
+    pub(crate) theirs: StateRef<'a>,
 }
 
-impl Three {
-    pub(crate) fn values(&self) -> Result<Values, RepoError> {
+impl<'a> Three<'a> {
+    pub(crate) fn values(&self) -> Result<Values<'a>, RepoError> {
         Ok(Values {
-            base: value_of(self.base.as_ref())?,
-            ours: value_of(self.ours.as_ref())?,
-            theirs: value_of(self.theirs.as_ref())?,
+            base: value_of(self.base)?,
+            ours: value_of(self.ours)?,
+            theirs: value_of(self.theirs)?,
         })
     }
 }
 
-impl Values {
+impl<'a> Values<'a> {
     /// The value that stands without anybody's decision; `None` for a conflict (MERGE-2).
-    pub(crate) fn agreed(&self) -> Option<&State> {
+    pub(crate) fn agreed(&self) -> Option<StateRef<'a>> {
         if self.theirs == self.base || self.theirs == self.ours {
-            Some(&self.ours)
+            Some(self.ours)
         } else if self.ours == self.base {
-            Some(&self.theirs)
+            Some(self.theirs)
         } else {
             None
         }
@@ -51,22 +51,33 @@ impl Values {
 }
 
 /// The value that an encoded entry gives its key.
-pub(crate) fn value_of(entry: Option<&Bytes>) -> Result<State, RepoError> {
-    entry.map_or(Ok(State::Tombstone), |entry| Ok(decode(entry)?.state))
+pub(crate) fn value_of(entry: Option<&[u8]>) -> Result<StateRef<'_>, RepoError> {
+    entry.map_or(Ok(StateRef::Tombstone), |entry| {
+        let (_stamp, state) = StateRef::decode(entry).map_err(damaged)?;
+        Ok(state)
+    })
 }
 
-/// The keys that theirs does not hold as the base does, in key order.
+/// The keys that theirs does not hold as the base does, in key order. They are lent one by one:
+/// most of them are looked at and passed.
 pub(crate) struct ThreeWay {
     theirs: Diff,
     ours: Ours,
+    found: Found,
 }
 
 /// How the entries of ours are found.
 enum Ours {
     /// By walking what changed since the base: where both sides changed little of much.
-    Walked(Peekable<Diff>),
+    Walked(Box<Peekable<Diff>>),
     /// One by one: where ours may differ from the base by anything.
     Read(Tree),
+}
+
+/// What ours has under a key.
+enum Found {
+    AsBase,
+    Entry(Option<Bytes>),
 }
 
 impl ThreeWay {
@@ -74,7 +85,8 @@ impl ThreeWay {
     pub(crate) fn walked(base: &Tree, ours: &Tree, theirs: &Tree) -> Self {
         Self {
             theirs: base.diff(theirs),
-            ours: Ours::Walked(base.diff(ours).peekable()),
+            ours: Ours::Walked(Box::new(base.diff(ours).peekable())),
+            found: Found::AsBase,
         }
     }
 
@@ -83,50 +95,50 @@ impl ThreeWay {
         Self {
             theirs: base.diff(theirs),
             ours: Ours::Read(ours.clone()),
+            found: Found::AsBase,
         }
     }
-}
 
-impl Ours {
-    fn entry(&mut self, key: &[u8], base: Option<&Bytes>) -> Result<Option<Bytes>, TreeError> {
-        let changes = match self {
-            Self::Read(tree) => return tree.get(key),
-            Self::Walked(changes) => changes,
+    pub(crate) fn next_key(&mut self) -> Result<Option<Three<'_>>, TreeError> {
+        let Some(change) = self.theirs.next_ref()? else {
+            return Ok(None);
         };
-        loop {
-            let order = match changes.peek() {
-                None => return Ok(base.cloned()),
-                Some(Ok(change)) => change.key[..].cmp(key),
-                Some(Err(_)) => Ordering::Equal,
-            };
-            match order {
-                Ordering::Less => drop(changes.next()),
-                Ordering::Greater => return Ok(base.cloned()),
-                Ordering::Equal => {
-                    return match changes.next() {
-                        None => Ok(base.cloned()),
-                        Some(change) => change.map(|change| change.right),
-                    };
-                }
-            }
-        }
-    }
-}
-
-impl Iterator for ThreeWay {
-    type Item = Result<Three, TreeError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let change = match self.theirs.next()? {
-            Ok(change) => change,
-            Err(error) => return Some(Err(error)),
+        self.found = self.ours.find(change.key)?;
+        let ours = match &self.found {
+            Found::AsBase => change.left,
+            Found::Entry(entry) => entry.as_deref(),
         };
-        let ours = self.ours.entry(&change.key, change.left.as_ref());
-        Some(ours.map(|ours| Three {
+        Ok(Some(Three {
             key: change.key,
             base: change.left,
             ours,
             theirs: change.right,
         }))
+    }
+}
+
+impl Ours {
+    fn find(&mut self, key: &[u8]) -> Result<Found, TreeError> {
+        let changes = match self {
+            Self::Read(tree) => return tree.get(key).map(Found::Entry),
+            Self::Walked(changes) => changes,
+        };
+        loop {
+            let order = match changes.peek() {
+                None => return Ok(Found::AsBase),
+                Some(Ok(change)) => change.key[..].cmp(key),
+                Some(Err(_)) => Ordering::Equal,
+            };
+            match order {
+                Ordering::Less => drop(changes.next()),
+                Ordering::Greater => return Ok(Found::AsBase),
+                Ordering::Equal => {
+                    return match changes.next() {
+                        None => Ok(Found::AsBase),
+                        Some(change) => change.map(|change| Found::Entry(change.right)),
+                    };
+                }
+            }
+        }
     }
 }

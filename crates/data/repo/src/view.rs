@@ -8,7 +8,9 @@ use allod_blocks::{Block, Cid, Codec, Store};
 use allod_tree::Tree;
 use bytes::Bytes;
 
-use crate::entry::{Entry, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
+use crate::entry::{
+    Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
+};
 use crate::error::RepoError;
 use crate::repo::{Heads, Repo};
 use crate::timing::Verb;
@@ -327,7 +329,12 @@ impl Iterator for Overlaid {
 }
 
 pub(crate) fn decode(bytes: &Bytes) -> Result<Entry, RepoError> {
-    Entry::decode(bytes).map_err(|_error| RepoError::Damaged("a stored entry does not decode"))
+    Entry::decode(bytes).map_err(damaged)
+}
+
+/// The fault of a stored entry that does not decode.
+pub(crate) fn damaged(_error: EntryError) -> RepoError {
+    RepoError::Damaged("a stored entry does not decode")
 }
 
 pub(crate) fn check_key(key: &[u8]) -> Result<(), RepoError> {

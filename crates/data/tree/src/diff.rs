@@ -22,10 +22,31 @@ pub struct Change {
     pub right: Option<Bytes>,
 }
 
+/// A [`Change`] where it stands in the nodes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ChangeRef<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Its value on the left, if it is there.
+    pub left: Option<&'a [u8]>,
+    /// Its value on the right, if it is there.
+    pub right: Option<&'a [u8]>,
+}
+
 /// The differences between two trees, in key order. After an error the iterator is over.
 pub struct Diff {
     pair: Pair,
+    /// The sides that are before entries that were lent.
+    lent: Sides,
+    key: Vec<u8>,
     done: bool,
+}
+
+/// Which sides have an entry of a key.
+#[derive(Clone, Copy, Default)]
+struct Sides {
+    left: bool,
+    right: bool,
 }
 
 impl fmt::Debug for Diff {
@@ -77,6 +98,12 @@ impl Side {
             Some(node.node.key_ref(*index)),
             self.floor(),
         )
+    }
+
+    /// The entry that the side is before, in a leaf.
+    fn entry(&self) -> Option<(KeyRef<'_>, &[u8])> {
+        let (node, index) = self.path.last()?;
+        Some((node.node.key_ref(*index), node.node.value_ref(*index)))
     }
 
     /// The key before the item, if the path has one.
@@ -301,17 +328,53 @@ impl Pair {
 }
 
 impl Diff {
-    fn step(&mut self) -> Result<Option<Change>, TreeError> {
-        loop {
+    /// The next difference, without the allocations by which the iterator shares it.
+    pub fn next_ref(&mut self) -> Result<Option<ChangeRef<'_>>, TreeError> {
+        let Some(sides) = self.step()? else {
+            return Ok(None);
+        };
+        self.lent = sides;
+        let left = self.pair.left.entry().filter(|_| sides.left);
+        let right = self.pair.right.entry().filter(|_| sides.right);
+        if let Some((key, _)) = left.or(right) {
+            key.write(&mut self.key);
+        }
+        Ok(Some(ChangeRef {
+            key: &self.key,
+            left: left.map(|(_, value)| value),
+            right: right.map(|(_, value)| value),
+        }))
+    }
+
+    /// Goes on to the next difference: the sides that have it are before its entry.
+    fn step(&mut self) -> Result<Option<Sides>, TreeError> {
+        if self.done {
+            return Ok(None);
+        }
+        let lent = std::mem::take(&mut self.lent);
+        if lent.left {
+            self.pair.left.skip();
+        }
+        if lent.right {
+            self.pair.right.skip();
+        }
+        let met = self.meet();
+        self.done = !matches!(met, Ok(Some(_)));
+        met
+    }
+
+    fn meet(&mut self) -> Result<Option<Sides>, TreeError> {
+        let (left, right) = loop {
             match self.pair.meet()? {
                 Met::LeftSubtree => self.pair.left.open()?,
                 Met::RightSubtree => self.pair.right.open()?,
-                Met::Left => return Ok(self.pair.take(true, false)),
-                Met::Right => return Ok(self.pair.take(false, true)),
-                Met::Both => return Ok(self.pair.take(true, true)),
+                Met::Left => break (true, false),
+                Met::Right => break (false, true),
+                Met::Both => break (true, true),
                 Met::End => return Ok(None),
             }
-        }
+        };
+        Ok(Some(Sides { left, right }))
     }
 }
 
@@ -319,12 +382,12 @@ impl Iterator for Diff {
     type Item = Result<Change, TreeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
+        match self.step() {
+            Ok(sides) => sides
+                .and_then(|sides| self.pair.take(sides.left, sides.right))
+                .map(Ok),
+            Err(error) => Some(Err(error)),
         }
-        let item = self.step().transpose();
-        self.done = !matches!(item, Some(Ok(_)));
-        item
     }
 }
 
@@ -337,6 +400,8 @@ impl Tree {
     pub fn diff(&self, other: &Self) -> Diff {
         Diff {
             pair: Pair::new(self, other),
+            lent: Sides::default(),
+            key: Vec::new(),
             done: false,
         }
     }

@@ -64,7 +64,7 @@ mod tests;
 
 // The public interface, all of it:
 pub use crate::cursor::{Cursor, Entry, Range};
-pub use crate::diff::{Change, Diff};
+pub use crate::diff::{Change, ChangeRef, Diff};
 pub use crate::error::{LinkFault, NodeError, TreeError};
 pub use crate::join::{Resolve, Resolver};
 pub use crate::limits::{

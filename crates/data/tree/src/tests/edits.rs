@@ -8,6 +8,7 @@ use cid::Cid;
 
 use super::twin::{Map, Rng, apply, build, content, diff, put, scaled, stored};
 use crate::chunking::Chunking;
+use crate::diff::{Change, ChangeRef, Diff};
 use crate::error::TreeError;
 use crate::join::Resolve;
 use crate::loaded::Forest;
@@ -278,6 +279,26 @@ fn misuse_is_refused() {
     assert_eq!(most.verify().unwrap().entries, 1);
 }
 
+/// The differences, some of them lent and some shared.
+fn lent(rng: &mut Rng, mut differences: Diff) -> Vec<Change> {
+    let mut changes = Vec::new();
+    loop {
+        if rng.chance(30) {
+            match differences.next() {
+                Some(change) => changes.push(change.unwrap()),
+                None => return changes,
+            }
+        } else {
+            let Some(ChangeRef { key, left, right }) = differences.next_ref().unwrap() else {
+                return changes;
+            };
+            let [left, right] = [left, right].map(|value| value.map(Bytes::copy_from_slice));
+            let key = Bytes::copy_from_slice(key);
+            changes.push(Change { key, left, right });
+        }
+    }
+}
+
 /// Lets the greater value win: then a join is commutative and idempotent.
 fn greater(_key: &[u8], left: &[u8], right: &[u8]) -> Resolve {
     if left > right {
@@ -315,6 +336,7 @@ fn diff_and_join_of_unrelated_maps() {
         let (a, b) = (build(chunking, &left), build(chunking, &right));
         let changes: Vec<_> = a.diff(&b).collect::<Result<_, _>>().unwrap();
         assert_eq!(changes, diff(&left, &right), "seed {seed}");
+        assert_eq!(lent(&mut rng, a.diff(&b)), changes, "seed {seed}");
 
         let joined = joined(&left, &right);
         let one = a.join(&b, &mut greater, &mut |_block| {}).unwrap();
