@@ -15,6 +15,10 @@ use allod_repo::{
 };
 use bytes::Bytes;
 
+/// As in the node.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Longer than what an entry holds itself, so that each value is a block of its own.
 const VALUE_BYTES: usize = 1100;
 

@@ -12,6 +12,10 @@ use allod_identity::SecretKey;
 use allod_repo::Author;
 use serde_json::{Map, Value, json};
 
+/// As in the node.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Prints a row: ours, and the peer's figure.
 fn row(case: &str, unit: &str, ours: f64, peer: Option<(&str, f64)>, target: &str) {
     let peers: Map<String, Value> = peer

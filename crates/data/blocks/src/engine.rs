@@ -16,7 +16,10 @@ use crate::store::{StoreError, StoreErrorKind, position_of};
 /// The directory of the packs, in that of the store.
 const PACKS: &str = "packs";
 
-/// A memtable of places of blocks. Two may exist while one is flushed.
+/// A memtable of places of blocks. Two may exist while one is flushed. With smaller ones a collection, which
+/// removes a million places in half a minute, has the tables merged all the time, and commits wait for
+/// the disk: the slowest of a hundred took 13 ms beside one with 2 MiB, and 9 with 8. With 16 it is 8, but
+/// a collection takes more than 64 MiB then.
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What makes a batch durable: fdatasync of the journal, which also writes the length of the file, and

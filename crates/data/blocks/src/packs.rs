@@ -119,6 +119,8 @@ struct Writer {
 struct Head {
     pack: Option<(u32, Arc<File>)>,
     end: u64,
+    /// Records that are not written yet. Kept, so that a batch of some megabytes takes no new memory.
+    records: Vec<u8>,
     /// Packs that were written to since the last sync.
     unsynced: BTreeMap<u32, Arc<File>>,
 }
@@ -210,27 +212,28 @@ impl Packs {
         blocks: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Vec<Place>, StoreError> {
         let mut head = lock(&self.writers[writing as usize].head);
-        let (mut places, mut records) = (Vec::new(), Vec::new());
+        let mut places = Vec::new();
         for (name, stored) in blocks {
-            if records.len() >= WRITE_BYTES {
-                self.write(&mut head, &mut records)?;
+            if head.records.len() >= WRITE_BYTES {
+                self.write(&mut head)?;
             }
-            let pack = match &head.pack {
-                Some((pack, _)) if head.end + (records.len() as u64) < self.bytes_max => *pack,
+            let at = head.end + head.records.len() as u64;
+            let (pack, at) = match &head.pack {
+                Some((pack, _)) if at < self.bytes_max => (*pack, at),
                 _ => {
-                    self.write(&mut head, &mut records)?;
-                    self.begin(&mut head)?
+                    self.write(&mut head)?;
+                    (self.begin(&mut head)?, head.end)
                 }
             };
             places.push(Place {
                 pack,
-                at: (head.end + records.len() as u64) as u32,
+                at: at as u32,
                 length: stored.len() as u32,
                 name: name.len() as u8,
             });
-            push_record(&mut records, name, stored);
+            push_record(&mut head.records, name, stored);
         }
-        self.write(&mut head, &mut records)?;
+        self.write(&mut head)?;
         Ok(places)
     }
 
@@ -260,29 +263,35 @@ impl Packs {
         Ok(number)
     }
 
-    /// Writes records behind the end. If that fails, the next are written over them.
-    fn write(&self, head: &mut Head, records: &mut Vec<u8>) -> Result<(), StoreError> {
-        let Some((number, file)) = &head.pack else {
+    /// Writes the records behind the end. If that fails, the next are written over them.
+    fn write(&self, head: &mut Head) -> Result<(), StoreError> {
+        let Head {
+            pack: Some((number, file)),
+            end,
+            records,
+            unsynced,
+        } = head
+        else {
             return Ok(());
         };
         if records.is_empty() {
             return Ok(());
         }
-        let (number, file) = (*number, Arc::clone(file));
-        if let Err(error) = file.write_all_at(records, head.end) {
+        let written = file.write_all_at(records, *end);
+        let bytes = records.len() as u64;
+        records.clear();
+        if let Err(error) = written {
             // Where the disk is full, the store needs some of the room to be opened again.
-            file.set_len(head.end).ok();
+            file.set_len(*end).ok();
             return Err(StoreError::io(error));
         }
-        head.unsynced.insert(number, file);
-        head.end += records.len() as u64;
-        let end = head.end;
+        *end += bytes;
+        unsynced.insert(*number, Arc::clone(file));
         self.files_mut(|files| {
-            if let Some(pack) = files.get_mut(&number) {
-                pack.bytes = end;
+            if let Some(pack) = files.get_mut(number) {
+                pack.bytes = *end;
             }
         });
-        records.clear();
         Ok(())
     }
 

@@ -34,8 +34,9 @@ const EMPTIED_MIN: usize = 4;
 /// Times that the table of places is read to the end for a collection.
 const ROUNDS_MAX: usize = 16;
 
-/// Bytes that are copied between two syncs, and that nobody sees yet. It is memory, too.
-const COPIED_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that are copied between two syncs, and that nobody sees yet. It is memory, and what a commit waits
+/// for whose sync comes behind.
+const COPIED_BYTES: usize = 1024 * 1024;
 
 /// What a block that is copied takes in memory beside its record.
 const BLOCK_BYTES: usize = 256;
