@@ -12,6 +12,7 @@ use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -21,6 +22,11 @@ use crate::store::{StoreError, StoreErrorKind};
 /// The most that may wait, in bytes of keys and values: as much as a second of small commits writes,
 /// which is how long the engine has been seen to stall.
 pub(crate) const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a batch waits for others, and how many bytes do not: the thread is woken once for all of them,
+/// and not while whoever committed the first waits for the disk.
+const GATHER: Duration = Duration::from_millis(5);
+const GATHERED_BYTES: usize = 256 * 1024;
 
 /// What a write takes in memory beside its key and value.
 const WRITE_BYTES: usize = 128;
@@ -61,6 +67,8 @@ struct Queue {
     done: u64,
     /// The number of the last sync.
     sync: u64,
+    /// The number of the last job that somebody waits for.
+    wanted: u64,
     bytes: usize,
     /// The number up to which the engine has synced.
     synced: u64,
@@ -85,6 +93,11 @@ impl Queue {
         self.jobs.push_back(job);
         self.pushed += 1;
         self.pushed
+    }
+
+    /// Whether the next job is to be done at once.
+    fn is_urgent(&self) -> bool {
+        self.is_over || self.bytes >= GATHERED_BYTES || self.done < self.wanted
     }
 }
 
@@ -158,7 +171,9 @@ impl Pending {
             writes,
             bytes,
         }));
-        self.shared.changed.notify_all();
+        if queue.jobs.len() == 1 || queue.is_urgent() {
+            self.shared.changed.notify_all();
+        }
     }
 
     /// Fails if the engine did.
@@ -173,7 +188,10 @@ impl Pending {
 
     /// Waits until the engine has all that was pushed before.
     pub(crate) fn drain(&self) -> Result<(), StoreError> {
-        let last = self.shared.lock().pushed;
+        let mut queue = self.shared.lock();
+        let last = queue.pushed;
+        self.shared.want(&mut queue, last);
+        drop(queue);
         self.shared.until(|queue| queue.done >= last)
     }
 
@@ -182,7 +200,8 @@ impl Pending {
     pub(crate) fn start_sync(&self, number: u64) {
         let mut queue = self.shared.lock();
         queue.sync = queue.push(Job::Sync(number));
-        self.shared.changed.notify_all();
+        let sync = queue.sync;
+        self.shared.want(&mut queue, sync);
     }
 
     /// Waits until it has.
@@ -213,8 +232,10 @@ impl Pending {
     }
 
     fn wait_for(&self, job: Job) -> Result<(), StoreError> {
-        let number = self.shared.lock().push(job);
-        self.shared.changed.notify_all();
+        let mut queue = self.shared.lock();
+        let number = queue.push(job);
+        self.shared.want(&mut queue, number);
+        drop(queue);
         self.shared.until(|queue| queue.done >= number)
     }
 
@@ -310,6 +331,12 @@ impl Shared {
         }
     }
 
+    /// Has jobs done at once up to this one.
+    fn want(&self, queue: &mut Queue, number: u64) {
+        queue.wanted = queue.wanted.max(number);
+        self.changed.notify_all();
+    }
+
     fn cover(&self, batch: u64, writes: &[Write]) {
         let mut overlay = self.cover_lock();
         for (table, key, value) in writes {
@@ -338,7 +365,11 @@ impl Shared {
     fn work(&self) -> bool {
         let waits = |queue: &mut Queue| !queue.has_work() && !queue.is_over;
         let queue = self.changed.wait_while(self.lock(), waits);
-        let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.unwrap_or_else(PoisonError::into_inner);
+        let waits = |queue: &mut Queue| !queue.is_urgent();
+        let waited = self.changed.wait_timeout_while(queue, GATHER, waits);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.wanted = queue.pushed;
         let Some(job) = queue.jobs.pop_front() else {
             return false;
         };
