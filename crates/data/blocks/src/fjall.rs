@@ -89,22 +89,13 @@ impl FjallStore {
         (redo_bytes, pack_bytes): (u64, u64),
     ) -> Result<Self, StoreError> {
         let engine = Engine::open(path, cache_bytes, pack_bytes)?;
-        let numbers = (engine.synced()?, engine.unlogged()?);
-        let mut apply = |mut writes: Vec<Write>| engine.apply(&mut writes, Apply::Later);
-        let redo = Redo::open(path, redo_bytes, numbers, &mut apply);
+        let recovered = recover(&engine, path, redo_bytes);
         // Whoever tries again on a full disk needs no more room.
-        let mut redo = redo.inspect_err(|_error| engine.packs.undo())?;
-        let log_end = match engine.log.last_key_value() {
-            Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
-            None => 0,
-        };
-        let pending = Pending::new(engine.clone(), redo.has())?;
-        // What was given to the engine just now is synced before anybody sees it.
-        redo.close(&pending)?;
+        let (writer, pending) = recovered.inspect_err(|_error| engine.packs.undo())?;
         Ok(Self {
             pending,
             engine,
-            writer: Turns::new(Writer { log_end, redo }),
+            writer: Turns::new(writer),
             uses: Uses::new(),
             packing,
             reclaiming: Mutex::default(),
@@ -203,6 +194,21 @@ impl FjallStore {
         }
         Ok(found)
     }
+}
+
+/// Gives the engine what the log has for it.
+fn recover(engine: &Engine, path: &Path, redo_bytes: u64) -> Result<(Writer, Pending), StoreError> {
+    let numbers = (engine.synced()?, engine.unlogged()?);
+    let mut apply = |mut writes: Vec<Write>| engine.apply(&mut writes, Apply::Later);
+    let mut redo = Redo::open(path, redo_bytes, numbers, &mut apply)?;
+    let log_end = match engine.log.last_key_value() {
+        Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
+        None => 0,
+    };
+    let pending = Pending::new(engine.clone(), redo.has())?;
+    // What was given to the engine just now is synced before anybody sees it.
+    redo.close(&pending)?;
+    Ok((Writer { log_end, redo }, pending))
 }
 
 impl Drop for FjallStore {

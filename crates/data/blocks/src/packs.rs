@@ -183,8 +183,8 @@ impl Packs {
         Ok(packs)
     }
 
-    /// Takes back what was written since these were opened: nothing that was counts, as who opens them
-    /// next writes it again.
+    /// Takes back what was written since these were opened, where the store does not open: who tries again
+    /// writes it again, under the same names.
     pub(crate) fn undo(&self) {
         for (number, _) in self.all() {
             let path = self.path(number);
@@ -243,16 +243,16 @@ impl Packs {
         let mut options = File::options();
         let options = options.create_new(true).read(true).write(true);
         let path = self.path(number);
-        let made = options.open(&path).and_then(|file| {
-            file.write_all_at(&MAGIC, 0)?;
-            file.sync_all()?;
-            sync_dir(&self.dir)?;
-            Ok(Arc::new(file))
-        });
-        let file = made.map_err(|error| {
+        let file = options.open(&path).map_err(StoreError::io)?;
+        let made = file
+            .write_all_at(&MAGIC, 0)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_dir(&self.dir));
+        made.map_err(|error| {
             fs::remove_file(path).ok();
             StoreError::io(error)
         })?;
+        let file = Arc::new(file);
         head.end = MAGIC.len() as u64;
         let pack = Pack {
             bytes: head.end,
@@ -395,7 +395,10 @@ impl Packs {
 
     /// Removes a pack. Who reads it goes on.
     pub(crate) fn remove(&self, number: u32) -> Result<(), StoreError> {
-        fs::remove_file(self.path(number)).map_err(StoreError::io)?;
+        match fs::remove_file(self.path(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(StoreError::io)?,
+        }
         self.files_mut(|files| files.remove(&number));
         Ok(())
     }
@@ -454,6 +457,9 @@ impl Records {
     /// The next record: its name, its place, and what is stored there. `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<(Bytes, Place, Bytes)>> {
         let mut header = [0; HEADER_BYTES];
+        let Ok(at) = u32::try_from(self.at) else {
+            return Ok(None);
+        };
         if self.at + HEADER_BYTES as u64 > self.bytes {
             return Ok(None);
         }
@@ -461,7 +467,7 @@ impl Records {
         let [name, length @ ..] = header;
         let place = Place {
             pack: self.pack,
-            at: self.at as u32,
+            at,
             length: u32::from_le_bytes(length),
             name,
         };

@@ -23,8 +23,8 @@ use crate::store::{StoreError, StoreErrorKind};
 /// what lives.
 const LIVES: (u64, u64) = (7, 8);
 
-/// A pack with less than one part in so many of a full one is emptied whatever lives in it, so that they
-/// do not become many.
+/// Packs with less than one part in so many of a full one are emptied into one whatever lives in them, so
+/// that they do not become many.
 const SMALL_PART: u64 = 2;
 
 /// Packs that are emptied before they are removed: as many at least, and no more than one part in
@@ -59,9 +59,12 @@ impl FjallStore {
             *live.entry(place.pack).or_insert(0) += place.bytes();
         }
         let full = self.engine.packs.bytes_max();
-        let is_emptied = |(number, bytes): &(u32, u64)| {
+        let is_small = |(_, bytes): &&(u32, u64)| *bytes < full / SMALL_PART;
+        let are_several = sealed.iter().filter(is_small).count() > 1;
+        let is_emptied = |pack: &(u32, u64)| {
+            let (number, bytes) = pack;
             let live = live.get(number).copied().unwrap_or(0);
-            live * LIVES.1 < bytes * LIVES.0 || *bytes < full / SMALL_PART
+            live * LIVES.1 < bytes * LIVES.0 || are_several && is_small(&pack)
         };
         let emptied: Vec<u32> = sealed
             .into_iter()
@@ -110,7 +113,10 @@ impl FjallStore {
             }
             match self.engine.packs.read(place) {
                 Ok(Some(stored)) => self.copy(&mut copies, name, place, stored)?,
-                Ok(None) => {}
+                // Its file may be put back.
+                Ok(None) => {
+                    kept.insert(place.pack);
+                }
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                     kept.insert(place.pack);
                 }
