@@ -22,6 +22,7 @@ SOURCES = {
     "car": ["blocks/car.json"],
     "packed": ["blocks/stored.json"],
     "unixfs": ["blocks/unixfs.json"],
+    "index_key": ["views/key.json", "views/number.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],
 }
@@ -31,7 +32,8 @@ ACCEPTS, REJECTS, BYTES_MAX = 6, 3, 2048
 def content(given):
     if "text" in given:
         return given["text"].encode()
-    return bytes.fromhex(given["bytes"]) if "bytes" in given else None
+    data = given.get("bytes", given.get("key"))
+    return bytes.fromhex(data) if isinstance(data, str) else None
 
 
 def payload(data):

@@ -20,9 +20,10 @@ import repo  # noqa: E402
 import statement  # noqa: E402
 import sync  # noqa: E402
 import tree  # noqa: E402
+import views  # noqa: E402
 
 # statement.py runs the keystores too.
-READINGS = [("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync)]
+READINGS = [("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views)]
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)
 
