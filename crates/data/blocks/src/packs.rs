@@ -130,11 +130,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Packs {
-    /// Opens the packs in a directory, which is made if it is not there. What is put next is written
+    /// Opens the packs in a directory. What is put next is written
     /// behind the end of the last pack, if that is not full.
     pub(crate) fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
         let mut files = BTreeMap::new();
-        fs::create_dir_all(dir).map_err(StoreError::io)?;
         for file in fs::read_dir(dir).map_err(StoreError::io)? {
             let file = file.map_err(StoreError::io)?;
             let path = file.path();

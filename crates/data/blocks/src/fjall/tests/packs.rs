@@ -337,6 +337,23 @@ fn what_was_written_to_open_a_store_is_taken_back() {
     }
 }
 
+/// A store without its packs is not one that never had any.
+#[test]
+fn a_store_that_has_lost_its_packs_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let block = numbered(1, 300);
+    let store = open(dir.path()).unwrap();
+    put(&store, std::slice::from_ref(&block));
+    drop(store);
+    let [packs, elsewhere] = ["packs", "elsewhere"].map(|name| dir.path().join(name));
+    fs::rename(&packs, &elsewhere).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    fs::rename(&elsewhere, &packs).unwrap();
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.get(block.cid()).unwrap(), Some(block));
+}
+
 /// What may be read again later is not given up (BLOCKS-72).
 #[test]
 fn a_block_that_cannot_be_read_just_now_is_not_taken_out() {
