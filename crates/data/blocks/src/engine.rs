@@ -9,6 +9,7 @@ use bytes::Bytes;
 use fjall::config::PinningPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use crate::files::numbered;
 use crate::journal;
 use crate::packs::{Packs, Place, Writing};
 use crate::store::{StoreError, StoreErrorKind, position_of};
@@ -270,19 +271,7 @@ pub(crate) fn open_database(path: &Path, cache_bytes: u64) -> Result<Database, f
 
 /// The engine's journals, the newest last.
 fn journals(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut found = Vec::new();
-    for file in fs::read_dir(dir).map_err(StoreError::io)? {
-        let path = file.map_err(StoreError::io)?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let Some(number) = number
-            && path.extension().is_some_and(|name| name == "jnl")
-        {
-            found.push((number, path));
-        }
-    }
-    found.sort_unstable();
+    let found = numbered::<u64>(dir, "jnl").map_err(StoreError::io)?;
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 

@@ -3,13 +3,14 @@
 use std::cmp::Ordering;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
 use crate::engine::{Apply, Engine, Table, Write, fault};
+use crate::lock::lock;
 use crate::packed::Packing;
 use crate::packs::{PACK_BYTES_MAX, Place, Writing};
 use crate::pending::{Bounds, Latest, PENDING_BYTES_MAX, Pending};
@@ -387,10 +388,7 @@ impl Store for FjallStore {
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {
-        let _alone = self
-            .reclaiming
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock(&self.reclaiming);
         self.compact_packs()?;
         self.engine.compact()?;
         self.settle()?.redo.shrink(&self.pending)

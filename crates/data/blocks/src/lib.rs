@@ -30,10 +30,14 @@ mod engine;
 mod faulty;
 mod file;
 #[cfg(feature = "fjall")]
+mod files;
+#[cfg(feature = "fjall")]
 mod fjall;
 mod histogram;
 #[cfg(feature = "fjall")]
 mod journal;
+#[cfg(feature = "packing")]
+mod lock;
 mod marked;
 mod memory;
 mod metered;

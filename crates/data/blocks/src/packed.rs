@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::block::BLOCK_BYTES_MAX;
+use crate::lock::lock;
 
 /// The levels of zstd that a store takes (BLOCKS-61): beyond 19 it needs more memory to read.
 const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
@@ -113,6 +114,7 @@ pub struct Packing {
 
 #[derive(Default)]
 struct Inner {
+    // A setting, and contexts that begin anew with each use.
     compression: Mutex<Compression>,
     /// Contexts are costly to make and need not be kept by thread.
     writer: Mutex<Option<(i32, Compressor<'static>)>>,
@@ -123,11 +125,6 @@ impl fmt::Debug for Packing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Packing").field(&self.compression()).finish()
     }
-}
-
-/// What is guarded is a setting, or a context that begins anew with each use.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Packing {

@@ -10,16 +10,21 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
 use crate::block::BLOCK_BYTES_MAX;
+use crate::files::{numbered, sync_dir};
+use crate::lock::lock;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The size from which on a pack gets nothing more. It is the unit of room that is given back: as much
 /// is read, and what lives in it is written, before it is removed.
 pub(crate) const PACK_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What the names of packs end in, behind a point.
+const EXTENSION: &str = "pack";
 
 /// At the beginning of a pack.
 const MAGIC: [u8; 8] = *b"allodpck";
@@ -125,25 +130,14 @@ struct Head {
     unsynced: BTreeMap<u32, Arc<File>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Packs {
-    /// Opens the packs in a directory. What is put next is written
-    /// behind the end of the last pack, if that is not full.
+    /// Opens the packs in a directory. What is put next is written behind the end of the last pack, if that
+    /// is not full.
     pub(crate) fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
         let mut files = BTreeMap::new();
-        for file in fs::read_dir(dir).map_err(StoreError::io)? {
-            let file = file.map_err(StoreError::io)?;
-            let path = file.path();
-            let number = path
-                .file_stem()
-                .and_then(|stem| stem.to_str()?.parse().ok());
-            if let Some(number) = number
-                && path == path_of(dir, number)
-            {
-                let bytes = file.metadata().map_err(StoreError::io)?.len();
+        for (number, path) in numbered(dir, EXTENSION).map_err(StoreError::io)? {
+            if path == path_of(dir, number) {
+                let bytes = fs::metadata(path).map_err(StoreError::io)?.len();
                 files.insert(number, Pack { bytes, file: None });
             }
         }
@@ -151,15 +145,13 @@ impl Packs {
         for dir in [Some(dir), dir.parent()].into_iter().flatten() {
             sync_dir(dir).map_err(StoreError::io)?;
         }
-        let last = files
+        let last: Option<(u32, u64)> = files
             .last_key_value()
             .map(|(number, pack)| (*number, pack.bytes));
         let packs = Self {
             dir: dir.to_owned(),
             bytes_max,
-            next: AtomicU32::new(
-                last.map_or(0, |(number, _): (u32, u64)| number.saturating_add(1)),
-            ),
+            next: AtomicU32::new(last.map_or(0, |(number, _)| number.saturating_add(1))),
             files: RwLock::new(files),
             opened: last,
             writers: Default::default(),
@@ -332,16 +324,12 @@ impl Packs {
     }
 
     fn file(&self, number: u32) -> Result<Option<Arc<File>>, StoreError> {
-        {
-            let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-            match files.get(&number) {
-                None => return Ok(None),
-                Some(pack) => {
-                    if let Some(file) = &pack.file {
-                        return Ok(Some(Arc::clone(file)));
-                    }
-                }
-            }
+        match self.files().get(&number) {
+            None => return Ok(None),
+            Some(Pack {
+                file: Some(file), ..
+            }) => return Ok(Some(Arc::clone(file))),
+            Some(_) => {}
         }
         let file = match File::open(self.path(number)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -361,14 +349,17 @@ impl Packs {
         Ok(Some(file))
     }
 
+    fn files(&self) -> RwLockReadGuard<'_, BTreeMap<u32, Pack>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn files_mut<T>(&self, change: impl FnOnce(&mut BTreeMap<u32, Pack>) -> T) -> T {
         change(&mut self.files.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Bytes on the disk.
     pub(crate) fn bytes(&self) -> u64 {
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.values().map(|pack| pack.bytes).sum()
+        self.files().values().map(|pack| pack.bytes).sum()
     }
 
     /// The size from which on a pack gets nothing more.
@@ -378,8 +369,7 @@ impl Packs {
 
     /// All packs, with their bytes.
     pub(crate) fn all(&self) -> Vec<(u32, u64)> {
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files
+        self.files()
             .iter()
             .map(|(number, pack)| (*number, pack.bytes))
             .collect()
@@ -421,7 +411,7 @@ impl Packs {
 }
 
 fn path_of(dir: &Path, number: u32) -> PathBuf {
-    dir.join(format!("{number:08}.pack"))
+    dir.join(format!("{number:08}.{EXTENSION}"))
 }
 
 fn starts_a_pack(file: &mut File) -> io::Result<bool> {
@@ -430,10 +420,6 @@ fn starts_a_pack(file: &mut File) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         read => read.map(|()| magic == MAGIC),
     }
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 fn push_record(records: &mut Vec<u8>, name: &[u8], stored: &[u8]) {

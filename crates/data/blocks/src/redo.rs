@@ -14,6 +14,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::engine::{Table, Write};
+use crate::files::sync_dir;
 use crate::pending::Pending;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -21,8 +22,8 @@ use crate::store::{StoreError, StoreErrorKind};
 /// what the engine has to sync at a time.
 pub(crate) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// A file has room for as many of the largest records. Of a larger batch the engine syncs the only
-/// copy: it would have to write all of it twice, which costs more than the sync of a growing file.
+/// A file has room for as many of the largest records. What the blocks of a larger batch hold goes into
+/// packs before it is logged: to write all of it twice costs more than the sync of a growing file.
 const RECORDS_MIN: u64 = 4;
 
 /// By how much a file grows ahead of a small batch, so that few of them wait for it.
@@ -394,7 +395,7 @@ impl LogFile {
         let seed = RandomState::new().hash_one(dir);
         file.write_all(&[MAGIC, seed.to_le_bytes()].concat())?;
         file.sync_all()?;
-        File::open(dir)?.sync_all()?;
+        sync_dir(dir)?;
         let length = START;
         Ok(Self { file, seed, length })
     }

@@ -15,6 +15,7 @@ const CACHE_BYTES: u64 = 1 << 20;
 const PACK_BYTES: u64 = 16 * 1024;
 
 mod packs;
+mod vectors;
 
 /// With redo files of so many KiB.
 fn sized(dir: &Path, redo: u64) -> Result<FjallStore, StoreError> {
@@ -389,71 +390,6 @@ fn nothing_is_written_after_the_engine_failed() {
     let store = open(dir.path()).unwrap();
     assert_eq!(store.get_ref(b"r").unwrap(), None);
     assert_eq!(store.scan_blocks(None, 9).unwrap().len(), 1);
-}
-
-fn hex(value: &serde_json::Value) -> Vec<u8> {
-    let digits = value.as_str().unwrap().as_bytes().chunks(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
-}
-
-/// The cases of `specs/vectors/blocks/redo.json`.
-#[test]
-fn vectors() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../specs/vectors/blocks/redo.json"
-    );
-    let document: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let cases = document["cases"].as_array().unwrap();
-    assert!(cases.len() > 20);
-    for case in cases {
-        let (dir, input) = (tempfile::tempdir().unwrap(), &case["input"]);
-        let files = input["files"].as_array().unwrap();
-        for (number, file) in files.iter().enumerate() {
-            // The store has two files; which is which makes no difference.
-            if number < 2 {
-                fs::write(dir.path().join(format!("redo.{number}")), hex(file)).unwrap();
-            }
-        }
-        let mut batches = Vec::new();
-        let number = |name: &str| input[name].as_u64().unwrap();
-        let numbers = (number("synced"), number("unlogged"));
-        let opened = Redo::open(dir.path(), 1 << 20, numbers, &mut |writes| {
-            batches.push(writes);
-            Ok(())
-        });
-        let expected = &case["expect"];
-        if let Err(error) = opened {
-            assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-            assert_eq!(expected["error"], "E_STORE", "{}: {error}", case["id"]);
-            continue;
-        }
-        let found = batches.iter().map(|writes| {
-            let is_there = |number| {
-                let record = redo::encode(writes, number, 0, 7);
-                let has = |file| hex(file).windows(record.len()).any(|part| part == record);
-                files.iter().any(has)
-            };
-            assert!((1..9).any(is_there), "{}", case["id"]);
-            let text = |bytes: &Bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let write = |(table, key, value): &Write| {
-                let value: Option<String> = value.as_ref().map(text);
-                let key: String = text(key);
-                serde_json::json!([*table as u8, key, value])
-            };
-            serde_json::json!(writes.iter().map(write).collect::<Vec<_>>())
-        });
-        let found: Vec<_> = found.collect();
-        assert_eq!(
-            expected["ok"]["batches"],
-            serde_json::json!(found),
-            "{}",
-            case["id"]
-        );
-    }
 }
 
 /// The newest journal of the engine, and where in it the last of these bytes are.

@@ -28,48 +28,6 @@ fn packs(dir: &Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// The cases of `specs/vectors/blocks/pack.json`.
-#[test]
-fn vectors() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../specs/vectors/blocks/pack.json"
-    );
-    let document: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let cases = document["cases"].as_array().unwrap();
-    assert!(cases.len() > 6);
-    let text =
-        |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-    for case in cases {
-        let dir = tempfile::tempdir().unwrap();
-        let number = case["input"]["number"].as_u64().unwrap() as u32;
-        let path = dir.path().join(format!("{number:08}.pack"));
-        fs::write(path, hex(&case["input"]["pack"])).unwrap();
-        let packs = Packs::open(dir.path(), PACK_BYTES).unwrap();
-        let mut records = match packs.records(number) {
-            Err(error) => {
-                assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-                assert_eq!(case["expect"]["error"], "E_STORE", "{error}");
-                let place = packs.append(Writing::New, [(&b"n"[..], &b"s"[..])]);
-                assert_ne!(place.unwrap()[0].pack, number, "it stays as it is");
-                continue;
-            }
-            Ok(records) => records,
-        };
-        let mut found = Vec::new();
-        while let Some((name, place, stored)) = records.next().unwrap() {
-            assert_eq!(Place::decode(&place.encode()), Some(place));
-            assert_eq!(packs.read(place).unwrap().as_ref(), Some(&stored));
-            let place = place.encode();
-            found.push(serde_json::json!({
-                "name": text(&name), "place": text(&place), "stored": text(&stored),
-            }));
-        }
-        assert_eq!(case["expect"]["ok"]["records"], serde_json::json!(found));
-    }
-}
-
 /// BLOCKS-95: what was removed leaves the disk, and what lives is as it was.
 #[test]
 fn a_store_is_about_as_large_as_what_lives_in_it() {
@@ -337,14 +295,18 @@ fn what_was_written_to_open_a_store_is_taken_back() {
     }
 }
 
+/// A store that was closed, with one block.
+fn with_one(dir: &Path) -> Block {
+    let block = numbered(1, 300);
+    put(&open(dir).unwrap(), std::slice::from_ref(&block));
+    block
+}
+
 /// A store without its packs is not one that never had any.
 #[test]
 fn a_store_that_has_lost_its_packs_does_not_open() {
     let dir = tempfile::tempdir().unwrap();
-    let block = numbered(1, 300);
-    let store = open(dir.path()).unwrap();
-    put(&store, std::slice::from_ref(&block));
-    drop(store);
+    let block = with_one(dir.path());
     let [packs, elsewhere] = ["packs", "elsewhere"].map(|name| dir.path().join(name));
     fs::rename(&packs, &elsewhere).unwrap();
     let error = open(dir.path()).unwrap_err();
@@ -358,10 +320,7 @@ fn a_store_that_has_lost_its_packs_does_not_open() {
 #[test]
 fn a_block_that_cannot_be_read_just_now_is_not_taken_out() {
     let dir = tempfile::tempdir().unwrap();
-    let block = numbered(1, 300);
-    let store = open(dir.path()).unwrap();
-    put(&store, std::slice::from_ref(&block));
-    drop(store);
+    let block = with_one(dir.path());
     let pack = packs(dir.path()).remove(0);
     let store = open(dir.path()).unwrap();
     let elsewhere = dir.path().join("elsewhere");
