@@ -41,6 +41,7 @@ fn me(initiator: bool) -> Me {
         agent: owner().agent_id(),
         initiator,
         introduce: true,
+        scope: allod_sync::Scope::default(),
     }
 }
 

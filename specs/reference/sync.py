@@ -24,7 +24,7 @@ BRANCHES_MAX, HEADS_MAX, LOGS_MAX, SAMPLES_MAX, WANTED_MAX = 1024, 256, 256, 512
 REASON_BYTES_MAX = 512
 HELLO = {
     "agent": bytes, "branches": list, "events": list, "logs": list, "samples": list,
-    "space": s.Link, "version": int,
+    "space": s.Link, "version": int, "wants": (list, type(None)),
 }
 
 
@@ -78,6 +78,8 @@ def hello(value):
     for log in value["logs"]:
         require(is_pair(log, bytes, int) and s.is_key(log[0]) and is_uint(log[1]))
     require(len(value["branches"]) <= BRANCHES_MAX)
+    wants = value["wants"]
+    require(wants is None or is_list_of(str, wants) and len(wants) <= BRANCHES_MAX and all(map(repo.is_branch, wants)))
     require(len(value["logs"]) <= LOGS_MAX and len(value["samples"]) <= SAMPLES_MAX)
     return {
         "agent": s.to_did(value["agent"]),
@@ -87,6 +89,7 @@ def hello(value):
         "samples": texts(value["samples"]),
         "space": s.cid_text(value["space"]),
         "version": value["version"],
+        "wants": wants,
     }
 
 

@@ -27,6 +27,7 @@ def hello(**members):
         "samples": [OTHER],
         "space": s.cid(r.SPACE),
         "version": 1,
+        "wants": None,
     }
     return [1, honest | members]
 
@@ -52,6 +53,8 @@ def frames():
     yield good("hello-empty", hello(branches=[], logs=[], samples=[]), "a hello of a replica without anything")
     yield good("hello-events", hello(events=[STATEMENT]), "a hello with a key log")
     yield good("hello-version", hello(version=2), "a hello of another version decodes, and is answered by E_VERSION")
+    yield good("hello-nothing", hello(branches=[], wants=[]), "a hello of one who neither offers nor wants anything")
+    yield good("hello-wants", hello(wants=["main", "a/b"]), "a hello that asks for two branches")
     yield good("key-events", [2, KEY[r.OWNER], [STATEMENT]], "key events")
     yield good("commit", [3, STATEMENT, 1, 0], "a commit whose changes follow")
     yield good("commit-walk", [3, STATEMENT, 0, 1], "a commit whose tree is walked")
@@ -101,6 +104,10 @@ def frames():
         ("samples-513", {"samples": [LINK] * 513}, "513 samples"),
         ("events-text", {"events": ["a"]}, "an event that is a text"),
         ("space-null", {"space": None}, "no space"),
+        ("wants-text", {"wants": "main"}, "a text instead of wanted branches"),
+        ("wants-name", {"wants": ["a//b"]}, "a malformed name of a wanted branch"),
+        ("wants-bytes", {"wants": [b"main"]}, "a wanted branch that is no text"),
+        ("wants-1025", {"wants": ["a"] * 1025}, "1,025 wanted branches"),
         ("version-text", {"version": "1"}, "a version that is a text"),
     ):
         yield bad(f"hello-{name}", hello(**members), comment)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use allod_blocks::{FileError, StoreError};
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
-use allod_repo::{Rejected, RepoError};
+use allod_repo::{BranchName, Rejected, RepoError};
 use allod_sync::TicketError;
 
 /// Why a node could not do something.
@@ -79,6 +79,32 @@ pub enum NodeError {
     /// Nothing is known of such a peer.
     #[error("no peer {0:?} is known for this space; `allod peers` shows them")]
     NoSuchPeer(String),
+    /// What was given is no name of a remote.
+    #[error(
+        "{0:?} is no name for a remote; 1 to 64 of a-z A-Z 0-9 . _ -, not beginning with . or -"
+    )]
+    RemoteName(String),
+    /// The name belongs to another remote.
+    #[error("there is a remote named {0:?} already; `allod remote` shows them")]
+    RemoteTaken(String),
+    /// There is no remote of this name.
+    #[error("no remote named {0:?} for this space; `allod remote` shows them")]
+    NoSuchRemote(String),
+    /// A device would be a remote of itself.
+    #[error("this is the device of this very node")]
+    OwnDevice,
+    /// A space has no peer.
+    #[error("no peer is known for this space; join one with a ticket, or let others join")]
+    NoPeer,
+    /// It does not say which of several peers is meant.
+    #[error("{}", many_peers(.0.as_deref()))]
+    ManyPeers(Option<String>),
+    /// A branch that was to be pushed has no commits here.
+    #[error("there is no branch {0} here with a commit to push")]
+    NothingToPush(BranchName),
+    /// A branch that was to be pulled is not at the remote.
+    #[error("the remote has no branch {0}")]
+    NothingToPull(BranchName),
     /// A ticket is unreadable.
     #[error(transparent)]
     Ticket(#[from] TicketError),
@@ -124,6 +150,15 @@ pub enum NodeError {
     /// Something made elsewhere was refused.
     #[error("refused: {0}")]
     Refused(allod_repo::Refusal),
+}
+
+fn many_peers(name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{name:?} means more than one peer; `allod peers` shows them"),
+        None => "the space has more than one peer and no remote named origin; name one, \
+                 or call one so with `allod remote add origin PEER`"
+            .to_owned(),
+    }
 }
 
 impl From<StoreError> for NodeError {

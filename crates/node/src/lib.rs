@@ -10,7 +10,7 @@
 //! # The flow
 //! ```text
 //! Home --Node::open--> Node --space--> Repo
-//!                      Node --listen--> Endpoint --serve / sync_with / join--> peers
+//!                      Node --listen--> Endpoint --serve / sync_with / push / pull / join--> peers
 //! ```
 //!
 //! # Invariants
@@ -23,11 +23,13 @@ mod follow;
 mod heal;
 mod home;
 mod hooks;
+mod line;
 mod net;
 mod node;
 mod peers;
 mod places;
 mod program;
+mod remotes;
 
 pub use crate::clock::{now_ms, utc};
 pub use crate::error::NodeError;

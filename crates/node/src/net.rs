@@ -1,43 +1,28 @@
 //! The drivers: sessions over connections, joining, and a node that serves and keeps in touch.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use allod_identity::DeviceId;
-use allod_quic::{
-    CloseCode, Config, Connection, Endpoint, Limits, QuicError, SendHalf, Stream, StreamKind,
-};
+use allod_quic::{CloseCode, Config, Connection, Endpoint, Limits, QuicError, Stream, StreamKind};
 use allod_repo::{Repo, SpaceId};
 use allod_sync::{
-    IDLE_MS, Input, JoinReply, JoinRequest, Me, Outcome, Output, Session, Stats, Ticket, admit,
-    enter,
+    JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
 };
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::Instant;
 
 use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::heal::in_time;
 use crate::home::random;
+use crate::line::drive;
 use crate::node::{Node, TICKET_MS_DEFAULT};
 use crate::peers::Peer;
 use crate::places::Places;
-
-/// Frames handed to a session at a time: the store is visited once for all of them.
-const FRAMES_AT_ONCE: usize = 4;
-
-/// Frames that wait to be sent before the session is told to hold: at most a few MiB.
-const QUEUE_HELD: usize = 4;
-
-/// Frames that may wait to be sent. While the session holds, only short answers are added.
-const QUEUE_MAX: usize = 4096;
-
-/// Silence after which a session ends (SYNC-13).
-const SILENCE: Duration = Duration::from_millis(IDLE_MS);
+use crate::remotes::ORIGIN;
 
 /// How long a dial may take before the next address is tried.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,7 +77,8 @@ impl Node {
         })
     }
 
-    /// Joins the space of a ticket under the name `name`, or the one its owner gave it.
+    /// Joins the space of a ticket under the name `name`, or the one its owner gave it. The node
+    /// that the ticket leads to becomes the remote `origin` if the space has none of this name.
     pub async fn join(
         &self,
         endpoint: &Endpoint,
@@ -145,14 +131,19 @@ impl Node {
             let name = name.unwrap_or(&repo.genesis().payload().name);
             self.register(&repo, name)?;
         }
+        let unnamed = self.remote_named(&repo, ORIGIN)?.is_none();
         self.note_peer(&repo, ticket.device, |peer| {
             let fresh = ticket.addrs.iter().cloned();
             peer.addrs.splice(0..0, fresh);
+            if unnamed && peer.name.is_none() {
+                peer.name = Some(ORIGIN.to_owned());
+            }
         })?;
         Ok(repo)
     }
 
-    /// One session with a peer about a space. `progress` hears of the figures as they grow.
+    /// One session with a peer about a space, in both directions. `progress` hears of the figures as
+    /// they grow.
     pub async fn sync_with(
         &self,
         endpoint: &Endpoint,
@@ -161,6 +152,20 @@ impl Node {
         peer: &Peer,
         progress: &mut (dyn FnMut(&Stats) + Send),
     ) -> Result<SyncReport, NodeError> {
+        let with = (device, peer);
+        let session = self.session_with(endpoint, repo, with, Scope::default(), progress);
+        Ok(session.await?.0)
+    }
+
+    /// One session of this scope, which has come to its end.
+    pub(crate) async fn session_with(
+        &self,
+        endpoint: &Endpoint,
+        repo: &Repo,
+        (device, peer): (DeviceId, &Peer),
+        scope: Scope,
+        progress: &mut (dyn FnMut(&Stats) + Send),
+    ) -> Result<(SyncReport, Session), NodeError> {
         let started = std::time::Instant::now();
         let connection = dial(endpoint, device, &peer.addrs).await?;
         let stream = connection.open(StreamKind::Sync).await?;
@@ -170,6 +175,7 @@ impl Node {
             agent: self.agent()?,
             initiator: true,
             introduce: true,
+            scope,
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
         let mut sent = false;
@@ -181,12 +187,12 @@ impl Node {
         match outcome {
             Outcome::Complete => {
                 self.note_session(repo, device, &session, &connection, true)?;
-                let stats = session.stats().clone();
-                Ok(SyncReport {
+                let report = SyncReport {
                     peer: device,
-                    stats,
+                    stats: session.stats().clone(),
                     elapsed: started.elapsed(),
-                })
+                };
+                Ok((report, session))
             }
             Outcome::Ended { code, reason } => Err(NodeError::Session {
                 code: code.to_owned(),
@@ -217,7 +223,7 @@ impl Node {
         self.note_peer(repo, device, |peer| {
             peer.agent = session.peer_agent().map(|agent| agent.to_string());
             peer.synced_ms = Some(now_ms());
-            peer.note_has(session.shared_heads());
+            peer.note_has(session.shared_heads(), session.was_about_all());
             peer.note_addr(connection.remote_addr().to_string(), dialled);
         })?;
         if session.stats().commits_in > 0 {
@@ -388,6 +394,7 @@ impl Node {
             agent: self.agent()?,
             initiator: false,
             introduce: true,
+            scope: Scope::default(),
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
         let mut sent = false;
@@ -435,169 +442,4 @@ pub(crate) async fn dial(
         peer: device.to_string(),
         reason: last,
     })
-}
-
-/// Runs a session over a stream to its end: the only place where the two meet.
-///
-/// Reading and writing go on at the same time (SYNC-15): frames wait in a queue while the peer does
-/// not take them, and the session makes no more of its own meanwhile.
-async fn drive(
-    session: Session,
-    stream: Stream,
-    first: Option<Bytes>,
-    progress: &mut (dyn FnMut(&Stats) + Send),
-) -> Result<(Session, Outcome), NodeError> {
-    let (send, mut recv) = stream.split();
-    let (frames, waiting) = mpsc::channel(1);
-    let (sent, mut sending) = watch::channel(());
-    let writer = tokio::spawn(write(send, waiting, sent));
-    let mut line = Line::new(session, first);
-    loop {
-        line.work(progress).await?;
-        if line.queue.is_empty()
-            && let (Some(session), Some(outcome)) = (
-                line.session.take_if(|_| line.outcome.is_some()),
-                line.outcome.take(),
-            )
-        {
-            // The last frame must arrive before the connection may be closed; if it cannot, the
-            // peer finds out by itself.
-            drop(frames);
-            drop(writer.await);
-            return Ok((session, outcome));
-        }
-        let open = line.outcome.is_none();
-        tokio::select! {
-            permit = frames.reserve(), if !line.queue.is_empty() => {
-                let permit = permit.map_err(|_| ended("E_FRAME", "the peer closed the stream"))?;
-                if let Some(frame) = line.take() {
-                    permit.send(frame);
-                }
-            }
-            frame = recv.recv(), if open => {
-                let frame = frame?.ok_or_else(|| ended("E_FRAME", "the peer ended the stream"))?;
-                line.hear(frame);
-            }
-            Ok(()) = sending.changed() => line.silent_at = Instant::now() + SILENCE,
-            () = tokio::time::sleep_until(line.silent_at) => {
-                if !open {
-                    return Err(ended("E_TIMEOUT", "the peer does not read"));
-                }
-                line.queue.clear();
-                line.inputs.push(Input::Silence);
-            }
-            () = std::future::ready(()), if line.is_busy() => {
-                line.inputs.push(Input::Tick);
-            }
-        }
-    }
-}
-
-/// A session and what is on its way to and from it.
-struct Line {
-    /// Away while it works.
-    session: Option<Session>,
-    inputs: Vec<Input>,
-    queue: VecDeque<Bytes>,
-    outcome: Option<Outcome>,
-    silent_at: Instant,
-}
-
-impl Line {
-    fn new(session: Session, first: Option<Bytes>) -> Self {
-        let mut inputs = vec![Input::Tick];
-        inputs.extend(first.map(Input::Frame));
-        Self {
-            session: Some(session),
-            inputs,
-            queue: VecDeque::new(),
-            outcome: None,
-            silent_at: Instant::now() + SILENCE,
-        }
-    }
-
-    /// Hands the inputs to the session, apart from the runtime, as it visits the store.
-    async fn work(&mut self, progress: &mut (dyn FnMut(&Stats) + Send)) -> Result<(), NodeError> {
-        if self.inputs.is_empty() {
-            return Ok(());
-        }
-        let inputs = std::mem::take(&mut self.inputs);
-        let session = self.session.take();
-        let session = session.ok_or_else(|| ended("E_FAULT", "the session is gone"))?;
-        let (session, outputs) = spawn_blocking(move || step(session, inputs))
-            .await
-            .map_err(|error| ended("E_FAULT", &error.to_string()))?;
-        progress(session.stats());
-        self.session = Some(session);
-        for output in outputs {
-            match output {
-                Output::Send(frame) => self.queue.push_back(frame),
-                Output::Event(_) => {}
-                Output::Close(how) => self.outcome = Some(how),
-            }
-        }
-        if self.queue.len() > QUEUE_MAX {
-            return Err(ended("E_LIMIT", "the peer asks and does not read"));
-        }
-        self.hold();
-        Ok(())
-    }
-
-    fn take(&mut self) -> Option<Bytes> {
-        let frame = self.queue.pop_front();
-        self.hold();
-        frame
-    }
-
-    /// Lets the session make no more of its own while frames wait.
-    fn hold(&mut self) {
-        let hold = self.queue.len() >= QUEUE_HELD;
-        if let Some(session) = &mut self.session {
-            session.hold(hold);
-        }
-    }
-
-    fn is_busy(&self) -> bool {
-        self.outcome.is_none() && self.session.as_ref().is_some_and(Session::is_busy)
-    }
-
-    fn hear(&mut self, frame: Bytes) {
-        self.silent_at = Instant::now() + SILENCE;
-        self.inputs.push(Input::Frame(frame));
-    }
-}
-
-fn ended(code: &str, reason: &str) -> NodeError {
-    NodeError::Session {
-        code: code.to_owned(),
-        reason: reason.to_owned(),
-    }
-}
-
-/// Sends what is handed over, and tells of each frame that went.
-async fn write(
-    mut send: SendHalf,
-    mut frames: mpsc::Receiver<Bytes>,
-    sent: watch::Sender<()>,
-) -> Result<(), QuicError> {
-    while let Some(frame) = frames.recv().await {
-        send.send(frame).await?;
-        sent.send_replace(());
-    }
-    send.finish()?;
-    send.finished().await
-}
-
-/// Hands inputs to the session, and lets it work until it has something to send.
-fn step(mut session: Session, inputs: Vec<Input>) -> (Session, Vec<Output>) {
-    let mut outputs = Vec::new();
-    for input in inputs {
-        session.handle(now_ms(), input);
-        outputs.extend(std::iter::from_fn(|| session.poll()));
-    }
-    while session.is_busy() && outputs.len() < FRAMES_AT_ONCE {
-        session.handle(now_ms(), Input::Tick);
-        outputs.extend(std::iter::from_fn(|| session.poll()));
-    }
-    (session, outputs)
 }

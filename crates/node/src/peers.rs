@@ -24,6 +24,9 @@ pub struct Peer {
     pub addrs: Vec<String>,
     /// The agent it acts for.
     pub agent: Option<String>,
+    /// What it is called as a remote of the space.
+    #[serde(default)]
+    pub name: Option<String>,
     /// When a session with it was last complete, in milliseconds since 1970.
     pub synced_ms: Option<u64>,
     /// Whether it was sent a commit, in a session that need not have come to its end.
@@ -34,9 +37,18 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Notes the heads that it has.
-    pub(crate) fn note_has(&mut self, heads: impl IntoIterator<Item = CommitId>) {
-        self.has = heads.into_iter().take(HAS_MAX).map(mark).collect();
+    /// Notes heads that it has: all of them, or some in addition to those that are noted.
+    pub(crate) fn note_has(&mut self, heads: impl IntoIterator<Item = CommitId>, all: bool) {
+        let heads = heads.into_iter().map(mark);
+        if all {
+            self.has = heads.collect();
+        } else {
+            let mut has: Vec<String> = heads.collect();
+            let known = std::mem::take(&mut self.has).into_iter();
+            has.extend(known.filter(|mark| !has.contains(mark)).collect::<Vec<_>>());
+            self.has = has;
+        }
+        self.has.truncate(HAS_MAX);
     }
 
     /// Whether it is known to have all of the space that is here, every branch of it.
@@ -48,11 +60,13 @@ impl Peer {
         Ok(heads.all(|head| self.has.contains(&mark(head))))
     }
 
-    /// Whether `name` means it: its device, the end of that, its agent or an address.
+    /// Whether `name` means it: what it is called here, its device, the end of that, its agent or an
+    /// address.
     #[must_use]
     pub fn is_called(&self, device: DeviceId, name: &str) -> bool {
         let device = device.to_string();
-        device == name
+        self.name.as_deref() == Some(name)
+            || device == name
             || (name.len() >= 4 && device.ends_with(name))
             || self.agent.as_deref() == Some(name)
             || self.addrs.iter().any(|addr| addr == name)
@@ -139,8 +153,8 @@ impl Node {
         Ok(matches!(outcome, BatchOutcome::Done { .. }))
     }
 
-    /// The peers that `name` means: a device, the end of one, an agent, an address, or with `None`
-    /// all of them.
+    /// The peers that `name` means: a remote, a device, the end of one, an agent, an address, or with
+    /// `None` all of them.
     pub fn find_peers(
         &self,
         repo: &Repo,
@@ -148,6 +162,9 @@ impl Node {
     ) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
         let mut peers = self.peers(repo)?;
         let Some(name) = name else { return Ok(peers) };
+        if let Some(remote) = self.remote_named(repo, name)? {
+            return Ok(vec![remote]);
+        }
         peers.retain(|(device, peer)| peer.is_called(*device, name));
         if peers.is_empty() {
             return Err(NodeError::NoSuchPeer(name.to_owned()));

@@ -414,6 +414,7 @@ impl World {
             agent: node.agent,
             initiator,
             introduce: true,
+            scope: allod_sync::Scope::default(),
         };
         let (a, b) = (&self.nodes[left], &self.nodes[right]);
         let sessions = [

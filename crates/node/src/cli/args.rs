@@ -13,6 +13,7 @@ use crate::cli::hooks::{Hooks, Verify};
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
+use crate::cli::remote_args::{RemoteArgs, Transfer};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
@@ -190,9 +191,15 @@ pub(crate) enum Command {
     },
     /// Exchange with the peers of the space, or with one
     Sync {
-        /// A device, the end of one, an agent or an address
+        /// A remote, a device, the end of one, an agent or an address
         peer: Option<String>,
     },
+    /// Give a remote what it lacks of a branch, and take nothing
+    Push(Transfer),
+    /// Take what a remote has of a branch, and give nothing
+    Pull(Transfer),
+    /// List the remotes of the space: peers that have a name here
+    Remote(RemoteArgs),
     /// List the peers of the space
     Peers,
     /// Verify every block here, and every commit, node, entry and file of the space
@@ -251,6 +258,8 @@ impl Command {
         match self {
             Self::Commit { .. }
             | Self::Sync { .. }
+            | Self::Push(_)
+            | Self::Pull(_)
             | Self::Up(_)
             | Self::Merge(_)
             | Self::CherryPick(_)

@@ -24,6 +24,8 @@ mod net;
 mod patch_args;
 mod patching;
 mod pictures;
+mod remote_args;
+mod remotes;
 mod space;
 mod svg;
 mod svg_tree;
@@ -43,6 +45,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::args::{Cli, Command, StoreCommand};
 use crate::cli::io::{Io, Net};
+use crate::cli::remotes::Way;
 
 /// The command line was understood and makes no sense; exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +216,9 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         }
         Command::MergeType { command } => merging::merge_types(node, space, command, io),
         Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
+        Command::Push(options) => remotes::transfer(node, space, (Way::Push, options), io),
+        Command::Pull(options) => remotes::transfer(node, space, (Way::Pull, options), io),
+        Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
         Command::Stats(options) => inspect::stats(node, space, options, io),
         Command::Inspect { command } => inspect::inspect(node, space, command, io),

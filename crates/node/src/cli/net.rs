@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use allod::{Home, Node, Peer, SyncReport};
+use allod::{Home, Node, NodeError, Peer, SyncReport};
 use allod_identity::DeviceId;
 use allod_repo::Repo;
 use allod_sync::Stats;
@@ -93,7 +93,7 @@ pub(crate) fn sync(
     let repo = node.space(space)?;
     let peers = node.find_peers(&repo, peer)?;
     if peers.is_empty() {
-        bail!("no peer is known for this space; join one with a ticket, or let others join");
+        return Err(NodeError::NoPeer.into());
     }
     with_net(node, io, |io, net| {
         let mut failed = 0;
@@ -169,7 +169,7 @@ fn heal(
     }
 }
 
-fn show_progress(progress: &mut Progress<'_>, stats: &Stats) {
+pub(crate) fn show_progress(progress: &mut Progress<'_>, stats: &Stats) {
     match &stats.walk {
         Some(walk) if walk.total > 0 => progress.at(walk.seen, walk.total),
         _ => progress.at(stats.entries_in, 0),
@@ -190,7 +190,7 @@ pub(crate) fn sync_first(
     one(node, repo, device, &peer, net, io)
 }
 
-fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
+pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
     let stats = &report.stats;
     let io_verbose = io.verbose;
     let refused = |list: &[allod_sync::Refused]| -> Vec<Value> {
@@ -255,6 +255,7 @@ pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result
         let value = json!({
             "device": device.to_string(),
             "agent": peer.agent,
+            "remote": peer.name,
             "addrs": peer.addrs,
             "synced": synced,
             "current": current,
@@ -267,14 +268,18 @@ pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result
                 "lacks something"
             };
             let addr = peer.addrs.first().map_or("no address", String::as_str);
-            format!("{}  {addr}  synced {synced}  {state}", end_of(device))
+            let name = peer
+                .name
+                .as_deref()
+                .map_or(String::new(), |name| format!("  {name}"));
+            format!("{}{name}  {addr}  synced {synced}  {state}", end_of(device))
         })?;
     }
     Ok(())
 }
 
 /// The end of a device's name, which `sync` takes.
-fn end_of(device: DeviceId) -> String {
+pub(crate) fn end_of(device: DeviceId) -> String {
     let text = device.to_string();
     text.get(text.len().saturating_sub(8)..)
         .unwrap_or_default()

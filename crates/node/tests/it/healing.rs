@@ -117,6 +117,32 @@ fn damage_is_healed_from_a_peer_by_check_and_by_sync() {
     assert_eq!(up.stop(), Some(0));
 }
 
+/// An archive that anybody kept serves as a cache: what it has of another content than its name
+/// says is not taken, and what it has truly mends the home.
+#[test]
+fn a_cache_needs_no_trust() {
+    let (_ada, up, bob) = two();
+    assert_eq!(up.stop(), Some(0));
+    let exported = bob.run(&["export"]).ok();
+    bob.run(&["export", "--format", "car", "-o", "true.car"])
+        .ok();
+    let mut archive = std::fs::read(bob.file("true.car")).unwrap();
+    let part = "1 value ".repeat(100);
+    let at = archive
+        .windows(part.len())
+        .position(|found| found == part.as_bytes());
+    archive[at.unwrap()] ^= 1;
+    bob.write("lying.car", &archive);
+    damage(&bob, &part);
+    bob.run(&["check", "--heal", "lying.car"])
+        .fails(1, &["lying.car", "hash"]);
+    assert_eq!(bob.run(&["check"]).code, Some(1));
+    let rows = bob.run(&["check", "--heal", "true.car", "--json"]).rows();
+    assert_eq!(rows[0]["fetched"].as_array().unwrap().len(), 1, "{rows:?}");
+    assert_eq!(rows[1]["problem_count"], 0);
+    assert_eq!(bob.run(&["export"]).ok(), exported);
+}
+
 /// The table of names is damaged: its names cannot be listed any more. That is said,
 /// and what references need of it is fetched all the same.
 #[test]

@@ -18,6 +18,7 @@ mod listing;
 mod merging;
 mod patching;
 mod positions;
+mod remotes;
 mod running;
 mod tour;
 mod working;

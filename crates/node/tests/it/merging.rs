@@ -218,6 +218,7 @@ fn what_was_sent_in_a_session_that_was_cut_is_not_replaced() {
             agent: node.agent().unwrap(),
             initiator: true,
             introduce: true,
+            scope: allod_sync::Scope::default(),
         };
         let mut session = allod_sync::Session::new(repo, me, ticket.device, allod::now_ms());
         session.handle(allod::now_ms(), allod_sync::Input::Tick);

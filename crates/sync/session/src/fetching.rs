@@ -89,6 +89,7 @@ impl Fetching {
             samples: Vec::new(),
             space,
             version: VERSION,
+            wants: Some(Vec::new()),
         };
         Message::Hello(Box::new(hello)).encode()
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::limits::{COMMITS_MAX, CREDIT_BYTES, STORE_BATCH_BYTES, WANT_FRAME_MAX, WANTED_MAX};
 use crate::message::{Message, Mode};
+use crate::scope::Branches;
 use crate::session::{Fault, Refused, Stats};
 
 /// Blocks looked at in one step, whether they come from the store or from the peer.
@@ -21,7 +22,9 @@ const FETCH_SCAN_MAX: usize = 65_536;
 /// The receiving half of a session.
 #[derive(Debug)]
 pub(crate) struct Inbound {
+    /// What the peer offers; a branch that is not wanted is without heads here.
     branches: Vec<(BranchName, Vec<CommitId>)>,
+    wants: Branches,
     /// Messages that wait for the commit at hand, with the bytes they were charged.
     queue: VecDeque<(Message, usize)>,
     queued_bytes: u64,
@@ -86,9 +89,14 @@ pub(crate) struct Step {
 }
 
 impl Inbound {
-    pub(crate) fn new(branches: Vec<(BranchName, Vec<CommitId>)>) -> Self {
+    pub(crate) fn new(mut branches: Vec<(BranchName, Vec<CommitId>)>, wants: Branches) -> Self {
+        let unwanted = branches.iter_mut();
+        unwanted
+            .filter(|(branch, _)| !wants.include(branch))
+            .for_each(|(_, heads)| heads.clear());
         Self {
             branches,
+            wants,
             queue: VecDeque::new(),
             queued_bytes: 0,
             current: Current::None,
@@ -111,7 +119,12 @@ impl Inbound {
             return Err("E_ORDER");
         }
         match &message {
-            Message::Commit { mode, .. } => {
+            Message::Commit { mode, branch, .. } => {
+                let index = usize::try_from(*branch).unwrap_or(usize::MAX);
+                let named = self.branches.get(index);
+                if named.is_some_and(|(branch, _)| !self.wants.include(branch)) {
+                    return Err("E_ORDER");
+                }
                 self.commits += 1;
                 self.in_changes = *mode == Mode::Changes;
                 if self.commits > COMMITS_MAX {

@@ -5,7 +5,7 @@
 //! # What this crate is
 //! A [`Session`] brings two replicas of a space to the same heads: it tells what it has, sends the
 //! commits that the other lacks with only the entries they changed, and walks trees where that is
-//! not enough. [`admit`] and [`enter`] are the two sides of joining by [`Ticket`]; [`Fetching`] and
+//! not enough. A [`Scope`] makes it a push or a pull of some branches. [`admit`] and [`enter`] are the two sides of joining by [`Ticket`]; [`Fetching`] and
 //! [`Serving`] those of asking for blocks that are damaged here.
 //!
 //! # What it is not
@@ -29,6 +29,7 @@ mod limits;
 mod message;
 mod outbound;
 mod recognise;
+mod scope;
 mod serving;
 mod session;
 
@@ -38,6 +39,7 @@ pub use crate::join::{
 };
 pub use crate::limits::{FRAME_BYTES_CEILING, FRAME_BYTES_MAX, IDLE_MS};
 pub use crate::message::{FrameError, Hello, Message, Mode};
+pub use crate::scope::{Branches, Scope};
 pub use crate::serving::Serving;
 pub use crate::session::{Event, Input, Me, Outcome, Output, Refused, Session, Stats};
 

@@ -96,18 +96,20 @@ pub enum Mode {
 pub struct Hello {
     /// Whom the sender acts for.
     pub agent: AgentId,
-    /// Branches with their heads, `meta` first.
+    /// The branches that the sender offers, with their heads, `meta` first.
     pub branches: Vec<(BranchName, Vec<CommitId>)>,
     /// The sender's own key log, or empty.
     pub events: Vec<ByteBuf>,
     /// How many key events of which agents the sender has.
     pub logs: Vec<(AgentId, u64)>,
-    /// Some ancestors of the heads.
+    /// Other commits that the sender has.
     pub samples: Vec<CommitId>,
     /// The space.
     pub space: SpaceId,
     /// The version of the protocol.
     pub version: u64,
+    /// The branches that the sender asks for; `None` for all.
+    pub wants: Option<Vec<BranchName>>,
 }
 
 /// Bytes are not a message. Blame: the peer.
@@ -251,6 +253,7 @@ impl Message {
                         .all(|(_, heads)| heads.len() <= allod_repo::HEADS_MAX)
                     && hello.logs.len() <= LOGS_MAX
                     && hello.samples.len() <= SAMPLES_MAX
+                    && hello.wants.iter().all(|names| names.len() <= allod_repo::BRANCHES_MAX)
                     // Rights come from meta, so it goes first.
                     && !hello.branches.iter().skip(1).any(|(name, _)| name.is_meta())
             }

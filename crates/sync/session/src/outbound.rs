@@ -13,6 +13,7 @@ use crate::limits::{
     OFFERED_MAX,
 };
 use crate::message::{Hello, Message, Mode};
+use crate::scope::Branches;
 use crate::session::{Fault, Stats};
 
 /// The sending half of a session.
@@ -33,7 +34,7 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// Plans what a peer that says `hello` lacks (SYNC-4).
+    /// Plans what a peer that says `hello` lacks and wants (SYNC-4, SYNC-16).
     pub(crate) fn plan(
         repo: &Repo,
         branches: &[(BranchName, Vec<CommitId>)],
@@ -48,7 +49,9 @@ impl Outbound {
         );
         let mut planned = BTreeSet::new();
         let mut plan = VecDeque::new();
-        for (index, (_, heads)) in (0u64..).zip(branches) {
+        let wants = Branches::from(hello.wants.clone());
+        let offered = (0u64..).zip(branches);
+        for (index, (_, heads)) in offered.filter(|(_, (branch, _))| wants.include(branch)) {
             for id in repo.missing(&heads.iter().copied().collect(), &known)? {
                 if planned.insert(id) {
                     plan.push_back((id, index));

@@ -13,6 +13,7 @@ use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
 use crate::outbound::Outbound;
 use crate::recognise::recognise;
+use crate::scope::{Branches, Scope};
 
 /// One side of a session about one space.
 ///
@@ -29,7 +30,7 @@ pub struct Session {
     repo: Repo,
     me: Me,
     peer: DeviceId,
-    /// What this side's hello named, once it was said.
+    /// What this side's hello offered, once it was said.
     said: Option<Vec<(BranchName, Vec<CommitId>)>>,
     flow: Option<Flow>,
     out: VecDeque<Output>,
@@ -48,13 +49,15 @@ struct Flow {
     outbound: Outbound,
     inbound: Inbound,
     peer_agent: AgentId,
-    /// The heads that its hello named.
-    theirs: BTreeSet<CommitId>,
+    /// What its hello offered.
+    theirs: Vec<(BranchName, Vec<CommitId>)>,
+    /// What of this side's branches it asked for.
+    wants: Branches,
     acked: bool,
 }
 
 /// Which side a session is on, and who it speaks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Me {
     /// Whom this node acts for.
     pub agent: AgentId,
@@ -62,6 +65,8 @@ pub struct Me {
     pub initiator: bool,
     /// Whether the hello carries this agent's key log: on first contact with a node.
     pub introduce: bool,
+    /// What is exchanged: by default everything, both ways.
+    pub scope: Scope,
 }
 
 /// What happens to a session.
@@ -103,7 +108,7 @@ pub enum Event {
 /// How a session ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// Both sides have all that the other had, but for what was refused.
+    /// Both sides have all that the other offered and they wanted, but for what was refused.
     Complete,
     /// This side ended it.
     Ended {
@@ -238,7 +243,6 @@ impl Session {
         Self {
             _in_use: repo.store().uses().hold(),
             repo,
-            me,
             peer,
             said: None,
             flow: None,
@@ -246,6 +250,7 @@ impl Session {
             stats: Stats::default(),
             heard_ms: now_ms,
             busy: me.initiator,
+            me,
             hold: false,
             closed: false,
         }
@@ -312,23 +317,35 @@ impl Session {
         &self.stats
     }
 
-    /// Commits that the peer has now that the session is complete: those it named, and, if it refused
-    /// none, those that this side named.
+    /// Heads that the peer has now that the session is complete: those it offered, and, if it refused
+    /// nothing, those that this side offered and it wanted.
     #[must_use]
     pub fn shared_heads(&self) -> BTreeSet<CommitId> {
         let mut heads = BTreeSet::new();
-        if let Some(flow) = &self.flow {
-            heads.extend(flow.theirs.iter().copied());
-        }
+        let Some(flow) = &self.flow else {
+            return heads;
+        };
+        heads.extend(flow.theirs.iter().flat_map(|(_, heads)| heads));
         if self.stats.refused_by_peer.is_empty() {
-            heads.extend(
-                self.said
-                    .iter()
-                    .flatten()
-                    .flat_map(|(_, heads)| heads.iter().copied()),
-            );
+            let given = self.said.iter().flatten();
+            let given = given.filter(|(branch, _)| flow.wants.include(branch));
+            heads.extend(given.flat_map(|(_, heads)| heads));
         }
         heads
+    }
+
+    /// Whether both sides offered and wanted all they have, as far as this side knows.
+    #[must_use]
+    pub fn was_about_all(&self) -> bool {
+        let wants = self.flow.as_ref().map(|flow| &flow.wants);
+        self.me.scope == Scope::default() && wants == Some(&Branches::All)
+    }
+
+    /// Whether the peer's hello offered a branch.
+    #[must_use]
+    pub fn was_offered(&self, branch: &BranchName) -> bool {
+        let mut offered = self.flow.iter().flat_map(|flow| &flow.theirs);
+        offered.any(|(name, _)| name == branch)
     }
 
     /// The peer's agent, once it was recognised.
@@ -420,13 +437,10 @@ impl Session {
         let to_send = outbound.remaining();
         self.flow = Some(Flow {
             outbound,
-            inbound: Inbound::new(hello.branches.clone()),
+            inbound: Inbound::new(hello.branches.clone(), self.me.scope.wants.clone()),
             peer_agent: hello.agent,
-            theirs: hello
-                .branches
-                .iter()
-                .flat_map(|(_, heads)| heads.iter().copied())
-                .collect(),
+            theirs: hello.branches.clone(),
+            wants: hello.wants.clone().into(),
             acked: false,
         });
         self.out.push_back(Output::Event(Event::Met {
@@ -446,12 +460,17 @@ impl Session {
     fn make_hello(&self) -> Result<Hello, RepoError> {
         let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
         let mut all = BTreeSet::new();
+        let mut samples = Vec::new();
         for (name, heads) in self.repo.branches()? {
             all.extend(heads.iter().copied());
-            branches.push((name, heads.into_iter().collect()));
+            if self.me.scope.gives.include(&name) {
+                branches.push((name, heads.into_iter().collect()));
+            } else {
+                samples.extend(heads);
+            }
         }
         branches.sort_by_key(|(name, _)| !name.is_meta());
-        let mut samples = self.repo.samples(&all)?;
+        samples.extend(self.repo.samples(&all)?);
         samples.truncate(SAMPLES_MAX);
         let mut logs = Vec::new();
         let mut agents = vec![self.repo.genesis().payload().owner];
@@ -479,6 +498,7 @@ impl Session {
             samples,
             space: self.repo.id(),
             version: VERSION,
+            wants: self.me.scope.wants.to_wants(),
         })
     }
 

@@ -127,6 +127,7 @@ fn exchange(
             agent: node.agent()?,
             initiator,
             introduce: true,
+            scope: allod_sync::Scope::default(),
         };
         Ok(Session::new(
             repo.clone(),

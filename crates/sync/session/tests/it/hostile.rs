@@ -299,7 +299,7 @@ fn frames_have_a_limit() {
     clippy::disallowed_methods,
     reason = "the size of a test run is no input of a session"
 )]
-fn scale() -> u32 {
+pub(crate) fn scale() -> u32 {
     std::env::var("ALLOD_TEST_SCALE")
         .ok()
         .and_then(|scale| scale.parse().ok())

@@ -11,5 +11,6 @@ mod fetching;
 mod hostile;
 mod join;
 mod pair;
+mod scopes;
 mod sessions;
 mod vectors;

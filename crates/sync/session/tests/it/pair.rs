@@ -6,7 +6,7 @@ use std::sync::Arc;
 use allod_blocks::MemoryStore;
 use allod_identity::SecretKey;
 use allod_repo::{Author, BranchName, CommitId, Content, Edit, Genesis, Repo, SpaceClass};
-use allod_sync::{Input, Me, Message, Outcome, Output, Session, Stats};
+use allod_sync::{Input, Me, Message, Outcome, Output, Scope, Session, Stats};
 use bytes::Bytes;
 
 pub(crate) const START: u64 = 1_700_000_000_000;
@@ -31,6 +31,7 @@ impl Person {
             agent: self.0.agent_id(),
             initiator,
             introduce: true,
+            scope: Scope::default(),
         }
     }
 }
@@ -115,10 +116,30 @@ pub(crate) fn run(
     cut: usize,
     bend: &mut dyn FnMut(bool, Bytes) -> Option<Bytes>,
 ) -> Run {
+    let scopes = [Scope::default(), Scope::default()];
+    run_about(scopes, left, right, cut, bend)
+}
+
+/// The same between two sides that may not exchange everything.
+pub(crate) fn run_about(
+    [left_scope, right_scope]: [Scope; 2],
+    left: (&Repo, &Person),
+    right: (&Repo, &Person),
+    cut: usize,
+    bend: &mut dyn FnMut(bool, Bytes) -> Option<Bytes>,
+) -> Run {
     let device = |person: &Person| person.0.device_id();
+    let me = |person: &Person, initiator, scope| Me {
+        scope,
+        ..person.me(initiator)
+    };
+    let (one, other) = (
+        me(left.1, true, left_scope),
+        me(right.1, false, right_scope),
+    );
     let mut sessions = [
-        Session::new(left.0.clone(), left.1.me(true), device(right.1), START),
-        Session::new(right.0.clone(), right.1.me(false), device(left.1), START),
+        Session::new(left.0.clone(), one, device(right.1), START),
+        Session::new(right.0.clone(), other, device(left.1), START),
     ];
     let mut outcomes = [None, None];
     let mut wires: [VecDeque<Bytes>; 2] = Default::default();

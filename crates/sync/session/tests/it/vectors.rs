@@ -74,6 +74,7 @@ fn view(message: &Message) -> Value {
                 "samples": texts(&hello.samples),
                 "space": hello.space.to_string(),
                 "version": hello.version,
+                "wants": hello.wants.as_ref().map(|names| texts(names)),
             })
         }
         Message::KeyEvents { agent, events } => json!({

@@ -1,0 +1,56 @@
+//! What can be said about remotes, and of pushing and pulling.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  allod remote add home did:key:z6Mk...@192.0.2.7:4040\n  allod remote add phone 7Qb2xLwT\n  \
+    allod push home\n\nThe node whose ticket one joined with is `origin`."
+)]
+pub(crate) struct RemoteArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RemoteCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteCommand {
+    /// List the remotes of the space
+    List,
+    /// Call a device a remote of the space
+    Add {
+        /// What to call it
+        name: String,
+        /// DEVICE@ADDRESS:PORT, a device, or a peer that is known: the end of a device, an agent, an address
+        peer: String,
+    },
+    /// Give a remote another name
+    Rename {
+        /// What it is called
+        name: String,
+        /// What to call it
+        to: String,
+    },
+    /// Take its name away; the device stays a peer of the space
+    Remove {
+        /// What it is called
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  allod push\n  allod push home main drafts\n  allod pull --all\n\n\
+    What is pulled joins the branch: what is here stays, and what both changed is under `allod conflicts`.\n\
+    What governs the space, the branch meta, comes along. A running node exchanges by itself, in both directions."
+)]
+pub(crate) struct Transfer {
+    /// A remote, or another peer as `allod sync` takes it [default: origin, or the only peer]
+    pub(crate) remote: Option<String>,
+    /// The branches [default: the current branch]
+    #[arg(value_name = "BRANCH", conflicts_with = "all")]
+    pub(crate) branches: Vec<String>,
+    /// All branches
+    #[arg(long)]
+    pub(crate) all: bool,
+}

@@ -1,0 +1,142 @@
+//! `remote`, `push` and `pull`.
+
+use std::net::SocketAddr;
+
+use allod::{Node, Peer};
+use allod_identity::DeviceId;
+use allod_repo::{BranchName, Repo};
+use allod_sync::{Branches, Stats};
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::cli::io::Io;
+use crate::cli::net::{end_of, print_report, show_progress};
+use crate::cli::remote_args::{RemoteArgs, RemoteCommand, Transfer};
+use crate::cli::{Usage, values, with_net};
+
+pub(crate) fn remote(
+    node: &Node,
+    space: Option<&str>,
+    options: &RemoteArgs,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    match &options.command {
+        None | Some(RemoteCommand::List) => list(node, &repo, io),
+        Some(RemoteCommand::Add { name, peer }) => {
+            let (device, addrs) = find(node, &repo, peer)?;
+            node.add_remote(&repo, name, device, &addrs)?;
+            let value = json!({ "remote": name, "device": device.to_string(), "addrs": addrs });
+            io.data(&value, || format!("{name}  {device}"))
+        }
+        Some(RemoteCommand::Rename { name, to }) => {
+            node.rename_remote(&repo, name, to)?;
+            io.data(&json!({ "remote": to, "was": name }), || to.clone())
+        }
+        Some(RemoteCommand::Remove { name }) => {
+            node.remove_remote(&repo, name)?;
+            io.data(&json!({ "removed": name }), || {
+                format!("{name} is no remote any more; `allod peers` still shows its device")
+            })
+        }
+    }
+}
+
+fn list(node: &Node, repo: &Repo, io: &mut Io<'_>) -> Result<()> {
+    for (name, device, Peer { addrs, .. }) in node.remotes(repo)? {
+        let value = json!({ "remote": name, "device": device.to_string(), "addrs": addrs });
+        io.data(&value, || {
+            let addr = addrs.first().map_or("no address", String::as_str);
+            format!("{name}  {}  {addr}", end_of(device))
+        })?;
+    }
+    Ok(())
+}
+
+/// A device and addresses of it, as they were given, or of a peer that is known.
+fn find(node: &Node, repo: &Repo, text: &str) -> Result<(DeviceId, Vec<String>)> {
+    let (device, addr) = match text.rsplit_once('@') {
+        Some((device, addr)) => (device, Some(addr)),
+        None => (text, None),
+    };
+    let addrs = match addr.map(str::parse::<SocketAddr>) {
+        None => Vec::new(),
+        Some(Ok(addr)) => vec![addr.to_string()],
+        Some(Err(_)) => {
+            let usage = "a remote is DEVICE@ADDRESS:PORT, as did:key:z6Mk...@192.0.2.7:4040";
+            return Err(Usage(format!("{text:?}: {usage}")).into());
+        }
+    };
+    match device.parse() {
+        Ok(device) => Ok((device, addrs)),
+        Err(_) => Ok((node.remote(repo, Some(device))?.0, addrs)),
+    }
+}
+
+/// Which way a transfer goes.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Way {
+    /// To the remote.
+    Push,
+    /// From it.
+    Pull,
+}
+
+pub(crate) fn transfer(
+    node: &Node,
+    space: Option<&str>,
+    (way, options): (Way, &Transfer),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let (device, peer) = node.remote(&repo, options.remote.as_deref())?;
+    let branches = branches(node, &repo, options)?;
+    with_net(node, io, |io, net| {
+        let report = {
+            let label = if way == Way::Push {
+                "sending commits"
+            } else {
+                "receiving entries"
+            };
+            let mut progress = io.progress(label);
+            let mut show = |stats: &Stats| match way {
+                Way::Push => progress.at(stats.commits_out, 0),
+                Way::Pull => show_progress(&mut progress, stats),
+            };
+            let to = (device, &peer);
+            match way {
+                Way::Push => {
+                    let push = node.push(&net.endpoint, &repo, to, branches, &mut show);
+                    net.handle.block_on(push)
+                }
+                Way::Pull => {
+                    let pull = node.pull(&net.endpoint, &repo, to, branches, &mut show);
+                    net.handle.block_on(pull)
+                }
+            }
+        };
+        let report = report?;
+        print_report(&report, io)?;
+        node.touch();
+        let refused = report.stats.refused.len() + report.stats.refused_by_peer.len();
+        if refused > 0 {
+            let who = if way == Way::Push { "there" } else { "here" };
+            bail!("{refused} commits were refused {who}; the rest went through");
+        }
+        Ok(())
+    })
+}
+
+fn branches(node: &Node, repo: &Repo, options: &Transfer) -> Result<Branches> {
+    if options.all {
+        return Ok(Branches::All);
+    }
+    if options.branches.is_empty() {
+        return Ok(Branches::Only(vec![values::branch(node, repo)?]));
+    }
+    let names = options.branches.iter().map(|name| {
+        let parsed = name.parse::<BranchName>();
+        parsed.map_err(|error| Usage(format!("{name:?}: {error}")))
+    });
+    Ok(Branches::Only(names.collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,168 @@
+//! Remotes: peers of a space that have a name here, and what goes to them or comes from them.
+
+use allod_identity::DeviceId;
+use allod_quic::Endpoint;
+use allod_repo::{BranchName, Repo};
+use allod_sync::{Branches, Scope, Stats};
+
+use crate::error::NodeError;
+use crate::net::SyncReport;
+use crate::node::Node;
+use crate::peers::Peer;
+
+/// What the node is called that let this one join.
+pub(crate) const ORIGIN: &str = "origin";
+
+/// The longest name of a remote, in bytes: it has its place in a column of a list.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Refuses what is no name of a remote: the name of a branch without `/`, of at most 64 bytes.
+fn check_name(name: &str) -> Result<(), NodeError> {
+    let is_branch = name.parse::<BranchName>().is_ok();
+    if is_branch && name.len() <= NAME_BYTES_MAX && !name.contains('/') {
+        Ok(())
+    } else {
+        Err(NodeError::RemoteName(name.to_owned()))
+    }
+}
+
+impl Node {
+    /// The remotes of a space, by name.
+    pub fn remotes(&self, repo: &Repo) -> Result<Vec<(String, DeviceId, Peer)>, NodeError> {
+        let peers = self.peers(repo)?.into_iter();
+        let named = peers.filter_map(|(device, peer)| Some((peer.name.clone()?, device, peer)));
+        let mut remotes: Vec<_> = named.collect();
+        remotes.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(remotes)
+    }
+
+    /// The remote of this name.
+    pub(crate) fn remote_named(
+        &self,
+        repo: &Repo,
+        name: &str,
+    ) -> Result<Option<(DeviceId, Peer)>, NodeError> {
+        let mut remotes = self.remotes(repo)?.into_iter();
+        let found = remotes.find(|(known, ..)| known == name);
+        Ok(found.map(|(_, device, peer)| (device, peer)))
+    }
+
+    /// Calls a device a remote of the space, to be reached at `addrs` besides where it was before.
+    /// A device has one name: what it was called before is free again.
+    ///
+    /// # Errors
+    /// [`NodeError::RemoteName`], [`NodeError::RemoteTaken`], [`NodeError::OwnDevice`].
+    pub fn add_remote(
+        &self,
+        repo: &Repo,
+        name: &str,
+        device: DeviceId,
+        addrs: &[String],
+    ) -> Result<(), NodeError> {
+        check_name(name)?;
+        if device == self.device()? {
+            return Err(NodeError::OwnDevice);
+        }
+        match self.remote_named(repo, name)? {
+            Some((known, _)) if known != device => {
+                return Err(NodeError::RemoteTaken(name.to_owned()));
+            }
+            _ => {}
+        }
+        self.note_peer(repo, device, |peer| {
+            peer.name = Some(name.to_owned());
+            peer.addrs.splice(0..0, addrs.iter().cloned());
+        })
+    }
+
+    /// Gives a remote another name.
+    ///
+    /// # Errors
+    /// [`NodeError::NoSuchRemote`], and those of [`add_remote`](Self::add_remote).
+    pub fn rename_remote(&self, repo: &Repo, name: &str, to: &str) -> Result<(), NodeError> {
+        let found = self.remote_named(repo, name)?;
+        let (device, _) = found.ok_or_else(|| NodeError::NoSuchRemote(name.to_owned()))?;
+        self.add_remote(repo, to, device, &[])
+    }
+
+    /// Takes the name of a remote away. The device stays a peer of the space.
+    ///
+    /// # Errors
+    /// [`NodeError::NoSuchRemote`].
+    pub fn remove_remote(&self, repo: &Repo, name: &str) -> Result<(), NodeError> {
+        let found = self.remote_named(repo, name)?;
+        let (device, _) = found.ok_or_else(|| NodeError::NoSuchRemote(name.to_owned()))?;
+        self.note_peer(repo, device, |peer| peer.name = None)
+    }
+
+    /// The one peer that `name` means; without a name the remote `origin`, or the only peer.
+    ///
+    /// # Errors
+    /// [`NodeError::NoSuchPeer`], [`NodeError::ManyPeers`], [`NodeError::NoPeer`].
+    pub fn remote(&self, repo: &Repo, name: Option<&str>) -> Result<(DeviceId, Peer), NodeError> {
+        if name.is_none()
+            && let Some(origin) = self.remote_named(repo, ORIGIN)?
+        {
+            return Ok(origin);
+        }
+        let mut peers = self.find_peers(repo, name)?;
+        match peers.len() {
+            0 => Err(NodeError::NoPeer),
+            1 => Ok(peers.remove(0)),
+            _ => Err(NodeError::ManyPeers(name.map(str::to_owned))),
+        }
+    }
+
+    /// Gives a remote what it lacks of some branches, and takes nothing.
+    ///
+    /// # Errors
+    /// Besides those of a session, that there is no such branch.
+    pub async fn push(
+        &self,
+        endpoint: &Endpoint,
+        repo: &Repo,
+        remote: (DeviceId, &Peer),
+        branches: Branches,
+        progress: &mut (dyn FnMut(&Stats) + Send),
+    ) -> Result<SyncReport, NodeError> {
+        for branch in named(&branches) {
+            if repo.heads(branch)?.is_empty() {
+                return Err(NodeError::NothingToPush(branch.clone()));
+            }
+        }
+        let scope = Scope::push(branches);
+        let session = self.session_with(endpoint, repo, remote, scope, progress);
+        Ok(session.await?.0)
+    }
+
+    /// Takes from a remote what this node lacks of some branches, and gives nothing. What came joins
+    /// the branches here (REPO-6): nothing of theirs is replaced.
+    ///
+    /// # Errors
+    /// Besides those of a session, that the remote has no such branch; the others have arrived.
+    pub async fn pull(
+        &self,
+        endpoint: &Endpoint,
+        repo: &Repo,
+        remote: (DeviceId, &Peer),
+        branches: Branches,
+        progress: &mut (dyn FnMut(&Stats) + Send),
+    ) -> Result<SyncReport, NodeError> {
+        let scope = Scope::pull(branches.clone());
+        let session = self.session_with(endpoint, repo, remote, scope, progress);
+        let (report, session) = session.await?;
+        match named(&branches).find(|branch| !session.was_offered(branch)) {
+            Some(absent) => Err(NodeError::NothingToPull(absent.clone())),
+            None => Ok(report),
+        }
+    }
+}
+
+/// The branches that were named.
+fn named(branches: &Branches) -> impl Iterator<Item = &BranchName> {
+    let names = match branches {
+        Branches::All => &[][..],
+        Branches::Only(names) => names,
+    };
+    names.iter()
+}

@@ -1,0 +1,69 @@
+//! Which branches a session is about, and in which direction.
+
+use allod_repo::BranchName;
+
+/// What one side of a session gives and asks for (SYNC-16).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Scope {
+    /// What it offers the peer.
+    pub gives: Branches,
+    /// What it takes from the peer.
+    pub wants: Branches,
+}
+
+/// Some of the branches of a space.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Branches {
+    /// All there are.
+    #[default]
+    All,
+    /// These, and `meta` with them unless there are none.
+    Only(Vec<BranchName>),
+}
+
+impl Scope {
+    /// Gives these branches and takes nothing.
+    #[must_use]
+    pub const fn push(gives: Branches) -> Self {
+        let wants = Branches::none();
+        Self { gives, wants }
+    }
+
+    /// Takes these branches and gives nothing.
+    #[must_use]
+    pub const fn pull(wants: Branches) -> Self {
+        let gives = Branches::none();
+        Self { gives, wants }
+    }
+}
+
+impl Branches {
+    /// None of them.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self::Only(Vec::new())
+    }
+
+    /// Whether `branch` is one of them.
+    #[must_use]
+    pub fn include(&self, branch: &BranchName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(branch) || branch.is_meta() && !names.is_empty(),
+        }
+    }
+
+    /// What a hello says for them.
+    pub(crate) fn to_wants(&self) -> Option<Vec<BranchName>> {
+        match self {
+            Self::All => None,
+            Self::Only(names) => Some(names.clone()),
+        }
+    }
+}
+
+impl From<Option<Vec<BranchName>>> for Branches {
+    fn from(wants: Option<Vec<BranchName>>) -> Self {
+        wants.map_or(Self::All, Self::Only)
+    }
+}
