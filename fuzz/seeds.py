@@ -47,8 +47,12 @@ def pick(path):
         data = content(case["input"])
         if data and len(data) <= BYTES_MAX:
             (accepts if "ok" in case["expect"] else rejects).append((case["id"], data))
-    step = max(1, len(rejects) // REJECTS)
-    return accepts[:ACCEPTS] + rejects[::step][:REJECTS]
+    return spread(accepts, ACCEPTS) + spread(rejects, REJECTS)
+
+
+def spread(cases, count):
+    """Some of them, from the first to nearly the last."""
+    return cases[:: max(1, len(cases) // count)][:count]
 
 
 def main():

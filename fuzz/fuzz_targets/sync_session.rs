@@ -8,7 +8,9 @@ use std::sync::{Arc, OnceLock};
 use allod_blocks::{Cid, MemoryStore};
 use allod_identity::SecretKey;
 use allod_repo::{Author, BranchName, CommitId, Edit, Genesis, Repo, SpaceClass};
-use allod_sync::{FRAME_BYTES_CEILING, Hello, Input, Me, Message, Mode, Output, Session};
+use allod_sync::{
+    Branches, FRAME_BYTES_CEILING, Hello, Input, Me, Message, Mode, Output, Scope, Session,
+};
 use bytes::Bytes;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -36,12 +38,12 @@ fn author(key: &SecretKey) -> Author<'_> {
     }
 }
 
-fn me(initiator: bool) -> Me {
+fn me(initiator: bool, scope: Scope) -> Me {
     Me {
         agent: owner().agent_id(),
         initiator,
         introduce: true,
-        scope: allod_sync::Scope::default(),
+        scope,
     }
 }
 
@@ -105,8 +107,8 @@ fn record(repo: &Repo) -> Vec<Message> {
     let peer = owner().device_id();
     let empty = replica(repo.genesis().bytes());
     let mut sides = [
-        Session::new(repo.clone(), me(true), peer, NOW),
-        Session::new(empty, me(false), peer, NOW),
+        Session::new(repo.clone(), me(true, Scope::default()), peer, NOW),
+        Session::new(empty, me(false, Scope::default()), peer, NOW),
     ];
     let mut said = Vec::new();
     for _ in 0..100 {
@@ -324,12 +326,27 @@ fn play(session: &mut Session, input: &mut Unstructured<'_>, parts: &Parts) -> R
     Ok(())
 }
 
+/// What a side gives or takes; everything unless the input says otherwise.
+fn branches(input: &mut Unstructured<'_>) -> Branches {
+    match input.int_in_range(0..=3u8).unwrap_or(0) {
+        0 => Branches::All,
+        1 => Branches::none(),
+        2 => Branches::Only(vec![BranchName::main()]),
+        _ => Branches::Only(vec![BranchName::meta()]),
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let parts = parts();
     let repo = replica(&parts.genesis);
     let mut input = Unstructured::new(data);
     let initiator = input.arbitrary().unwrap_or(false);
-    let mut session = Session::new(repo.clone(), me(initiator), owner().device_id(), NOW);
+    let scope = Scope {
+        gives: branches(&mut input),
+        wants: branches(&mut input),
+    };
+    let me = me(initiator, scope);
+    let mut session = Session::new(repo.clone(), me, owner().device_id(), NOW);
     settle(&mut session, parts);
     // When the input is used up, the session stays as it is: as if the stream were cut.
     play(&mut session, &mut input, parts).ok();

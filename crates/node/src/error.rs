@@ -102,9 +102,6 @@ pub enum NodeError {
     /// A branch that was to be pushed has no commits here.
     #[error("there is no branch {0} here with a commit to push")]
     NothingToPush(BranchName),
-    /// A branch that was to be pulled is not at the remote.
-    #[error("the remote has no branch {0}")]
-    NothingToPull(BranchName),
     /// A ticket is unreadable.
     #[error(transparent)]
     Ticket(#[from] TicketError),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use allod_identity::DeviceId;
 use allod_quic::{CloseCode, Config, Connection, Endpoint, Limits, QuicError, Stream, StreamKind};
-use allod_repo::{Repo, SpaceId};
+use allod_repo::{BranchName, Repo, SpaceId};
 use allod_sync::{
     JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
 };
@@ -41,6 +41,8 @@ pub struct SyncReport {
     pub peer: DeviceId,
     /// Figures.
     pub stats: Stats,
+    /// Branches that were to be pulled and are not there.
+    pub absent: Vec<BranchName>,
     /// How long it took, handshake included.
     pub elapsed: Duration,
 }
@@ -190,6 +192,7 @@ impl Node {
                 let report = SyncReport {
                     peer: device,
                     stats: session.stats().clone(),
+                    absent: Vec::new(),
                     elapsed: started.elapsed(),
                 };
                 Ok((report, session))
@@ -223,7 +226,8 @@ impl Node {
         self.note_peer(repo, device, |peer| {
             peer.agent = session.peer_agent().map(|agent| agent.to_string());
             peer.synced_ms = Some(now_ms());
-            peer.note_has(session.shared_heads(), session.was_about_all());
+            peer.note_has(session.shared_heads());
+            peer.partial = !session.was_about_all();
             peer.note_addr(connection.remote_addr().to_string(), dialled);
         })?;
         if session.stats().commits_in > 0 {

@@ -29,6 +29,9 @@ pub struct Peer {
     pub name: Option<String>,
     /// When a session with it was last complete, in milliseconds since 1970.
     pub synced_ms: Option<u64>,
+    /// Whether the last such session left something out that one side may have and the other not.
+    #[serde(default)]
+    pub partial: bool,
     /// Whether it was sent a commit, in a session that need not have come to its end.
     #[serde(default)]
     pub was_sent: bool,
@@ -37,27 +40,24 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Notes heads that it has: all of them, or some in addition to those that are noted.
-    pub(crate) fn note_has(&mut self, heads: impl IntoIterator<Item = CommitId>, all: bool) {
-        let heads = heads.into_iter().map(mark);
-        if all {
-            self.has = heads.collect();
-        } else {
-            let mut has: Vec<String> = heads.collect();
-            let known = std::mem::take(&mut self.has).into_iter();
-            has.extend(known.filter(|mark| !has.contains(mark)).collect::<Vec<_>>());
-            self.has = has;
-        }
-        self.has.truncate(HAS_MAX);
+    /// Notes the heads that it has.
+    pub(crate) fn note_has(&mut self, heads: impl IntoIterator<Item = CommitId>) {
+        self.has = heads.into_iter().take(HAS_MAX).map(mark).collect();
     }
 
-    /// Whether it is known to have all of the space that is here, every branch of it.
+    /// Whether it is known to have all of the space that is here, every branch of it, and to have been
+    /// asked for all that it has.
     pub fn is_current(&self, repo: &Repo) -> Result<bool, NodeError> {
-        if self.synced_ms.is_none() {
+        if self.synced_ms.is_none() || self.partial {
             return Ok(false);
         }
         let mut heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
         Ok(heads.all(|head| self.has.contains(&mark(head))))
+    }
+
+    /// Whether nothing ever passed between it and this node.
+    pub(crate) const fn is_stranger(&self) -> bool {
+        self.synced_ms.is_none() && !self.was_sent && self.agent.is_none()
     }
 
     /// Whether `name` means it: what it is called here, its device, the end of that, its agent or an
@@ -96,6 +96,10 @@ fn prefix(space: SpaceId) -> Vec<u8> {
     [b"node/peer/", &space.cid().to_bytes()[..], b"/"].concat()
 }
 
+fn peer_ref(space: SpaceId, device: DeviceId) -> Vec<u8> {
+    [&prefix(space)[..], device.to_string().as_bytes()].concat()
+}
+
 impl Node {
     /// The peers of a space.
     pub fn peers(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
@@ -129,13 +133,22 @@ impl Node {
         Ok(())
     }
 
+    /// Forgets what was noted of a device.
+    pub(crate) fn forget_peer(&self, repo: &Repo, device: DeviceId) -> Result<(), NodeError> {
+        let mut batch = Batch::new();
+        batch.set_ref(peer_ref(repo.id(), device), Expect::Any, None::<Vec<u8>>);
+        // Without an expectation nothing can have moved.
+        drop(self.store().commit(batch)?);
+        Ok(())
+    }
+
     fn try_note_peer(
         &self,
         repo: &Repo,
         device: DeviceId,
         change: &impl Fn(&mut Peer),
     ) -> Result<bool, NodeError> {
-        let name = [&prefix(repo.id())[..], device.to_string().as_bytes()].concat();
+        let name = peer_ref(repo.id(), device);
         let known = self.store().get_ref(&name)?;
         let mut peer: Peer = known
             .as_ref()

@@ -85,13 +85,17 @@ impl Node {
         self.add_remote(repo, to, device, &[])
     }
 
-    /// Takes the name of a remote away. The device stays a peer of the space.
+    /// Takes the name of a remote away. The device stays a peer of the space if it ever was one: if
+    /// there was a session with it, or it was sent something.
     ///
     /// # Errors
     /// [`NodeError::NoSuchRemote`].
     pub fn remove_remote(&self, repo: &Repo, name: &str) -> Result<(), NodeError> {
         let found = self.remote_named(repo, name)?;
-        let (device, _) = found.ok_or_else(|| NodeError::NoSuchRemote(name.to_owned()))?;
+        let (device, peer) = found.ok_or_else(|| NodeError::NoSuchRemote(name.to_owned()))?;
+        if peer.is_stranger() {
+            return self.forget_peer(repo, device);
+        }
         self.note_peer(repo, device, |peer| peer.name = None)
     }
 
@@ -136,10 +140,8 @@ impl Node {
     }
 
     /// Takes from a remote what this node lacks of some branches, and gives nothing. What came joins
-    /// the branches here (REPO-6): nothing of theirs is replaced.
-    ///
-    /// # Errors
-    /// Besides those of a session, that the remote has no such branch; the others have arrived.
+    /// the branches here (REPO-6): nothing of theirs is replaced. The report names branches that the
+    /// remote does not have.
     pub async fn pull(
         &self,
         endpoint: &Endpoint,
@@ -150,11 +152,10 @@ impl Node {
     ) -> Result<SyncReport, NodeError> {
         let scope = Scope::pull(branches.clone());
         let session = self.session_with(endpoint, repo, remote, scope, progress);
-        let (report, session) = session.await?;
-        match named(&branches).find(|branch| !session.was_offered(branch)) {
-            Some(absent) => Err(NodeError::NothingToPull(absent.clone())),
-            None => Ok(report),
-        }
+        let (mut report, session) = session.await?;
+        let absent = named(&branches).filter(|branch| !session.was_offered(branch));
+        report.absent = absent.cloned().collect();
+        Ok(report)
     }
 }
 

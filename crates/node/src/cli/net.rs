@@ -139,7 +139,7 @@ fn one(
 }
 
 /// Asks the peer for what is known to be lost here (SYNC-36).
-fn heal(
+pub(crate) fn heal(
     node: &Node,
     repo: &Repo,
     (device, peer): (DeviceId, &Peer),

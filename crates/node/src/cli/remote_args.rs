@@ -17,7 +17,7 @@ pub(crate) struct RemoteArgs {
 pub(crate) enum RemoteCommand {
     /// List the remotes of the space
     List,
-    /// Call a device a remote of the space
+    /// Call a device a remote of the space, in place of the name that it had
     Add {
         /// What to call it
         name: String,
@@ -31,7 +31,7 @@ pub(crate) enum RemoteCommand {
         /// What to call it
         to: String,
     },
-    /// Take its name away; the device stays a peer of the space
+    /// Take its name away; a device that there was a session with stays a peer of the space
     Remove {
         /// What it is called
         name: String,

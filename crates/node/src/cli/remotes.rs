@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cli::io::Io;
-use crate::cli::net::{end_of, print_report, show_progress};
+use crate::cli::net::{end_of, heal, print_report, show_progress};
 use crate::cli::remote_args::{RemoteArgs, RemoteCommand, Transfer};
 use crate::cli::{Usage, values, with_net};
 
@@ -36,7 +36,7 @@ pub(crate) fn remote(
         Some(RemoteCommand::Remove { name }) => {
             node.remove_remote(&repo, name)?;
             io.data(&json!({ "removed": name }), || {
-                format!("{name} is no remote any more; `allod peers` still shows its device")
+                format!("{name} is no remote any more")
             })
         }
     }
@@ -89,9 +89,11 @@ pub(crate) fn transfer(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
-    let (device, peer) = node.remote(&repo, options.remote.as_deref())?;
+    let (device, peer) = one_remote(node, &repo, way, options)?;
     let branches = branches(node, &repo, options)?;
     with_net(node, io, |io, net| {
+        // First, as a session may stumble over what is lost.
+        heal(node, &repo, (device, &peer), net, io)?;
         let report = {
             let label = if way == Way::Push {
                 "sending commits"
@@ -123,7 +125,32 @@ pub(crate) fn transfer(
             let who = if way == Way::Push { "there" } else { "here" };
             bail!("{refused} commits were refused {who}; the rest went through");
         }
+        if !report.absent.is_empty() {
+            let absent: Vec<&str> = report.absent.iter().map(BranchName::as_str).collect();
+            bail!(
+                "the remote has no branch {}",
+                absent.join(" and no branch ")
+            );
+        }
         Ok(())
+    })
+}
+
+/// Which peer is meant. Who gives a branch where the remote belongs is told how to say it.
+fn one_remote(node: &Node, repo: &Repo, way: Way, options: &Transfer) -> Result<(DeviceId, Peer)> {
+    let name = options.remote.as_deref();
+    node.remote(repo, name).map_err(|error| {
+        let branch = name.and_then(|name| name.parse::<BranchName>().ok());
+        match branch {
+            Some(branch) if repo.heads(&branch).is_ok_and(|heads| !heads.is_empty()) => {
+                let verb = if way == Way::Push { "push" } else { "pull" };
+                Usage(format!(
+                    "{error}; the branch is `allod {verb} origin {branch}`"
+                ))
+                .into()
+            }
+            _ => error.into(),
+        }
     })
 }
 

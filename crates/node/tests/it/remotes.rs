@@ -1,5 +1,7 @@
 //! Remotes, and what is pushed to them and pulled from them.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::home::Home;
@@ -48,10 +50,35 @@ fn branches_are_pushed_and_pulled_by_name() {
     let all = bob.json(&["push", "--all"]);
     assert_eq!(all["commits_in"], 0);
     assert_eq!(ada.run(&["get", "from"]).ok(), "bob\n");
-    let peers = bob.run(&["peers", "--json"]).rows();
-    assert_eq!(peers[0]["remote"], "origin");
-    assert_eq!(peers[0]["current"], true);
-    // From a running node as well, whose only peer needs no name.
+    let is_current = || {
+        let peers = bob.run(&["peers", "--json"]).rows();
+        assert_eq!(peers[0]["remote"], "origin");
+        peers[0]["current"].as_bool().unwrap()
+    };
+    assert!(!is_current(), "what it has was not asked for");
+    bob.run(&["sync"]).ok();
+    assert!(is_current());
+    // A branch that has the same head as one that was pushed is still to be exchanged: a running
+    // node does it.
+    bob.run(&["switch", "main"]).ok();
+    bob.commit("shown", "later");
+    bob.run(&["branch", "copy"]).ok();
+    ada.run(&["branch", "only", "main"]).ok();
+    bob.run(&["push", "origin", "copy"]).ok();
+    assert!(!is_current());
+    ada.run(&["get", "shown"]).fails(1, &["shown"]);
+    let there = bob.up();
+    let started = Instant::now();
+    while ada.run(&["get", "shown"]).code != Some(0) || bob.run(&["log", "only"]).code != Some(0) {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "nothing arrived"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(there.stop(), Some(0));
+    bob.run(&["switch", "draft"]).ok();
+    // From a running node as well.
     bob.commit("late", "x");
     let there = bob.up();
     ada.run(&[
@@ -129,12 +156,18 @@ fn remotes_are_named_renamed_and_refused() {
     ada.run(&["remote", "remove", "home"]).ok();
     ada.run(&["remote", "remove", "home"])
         .fails(1, &["no remote named"]);
-    assert_eq!(ada.run(&["peers"]).ok().lines().count(), 2);
+    // There never was a session with it: nothing is left.
+    assert_eq!(ada.run(&["peers"]).ok().lines().count(), 1);
     // A branch that the remote does not have.
     let up = ada.up();
     let ticket = ada.run(&["space", "ticket"]).ok();
     bob.run(&["space", "join", ticket.trim()]).ok();
-    bob.run(&["pull", "origin", "main", "nothing"])
-        .fails(1, &["no branch nothing"]);
+    ada.commit("k", "w");
+    let pulled = bob.run(&["pull", "origin", "main", "nothing", "--json"]);
+    assert_eq!(pulled.code, Some(1));
+    assert!(pulled.err.contains("no branch nothing"), "{}", pulled.err);
+    assert!(pulled.out.contains("\"commits_in\":1"), "{}", pulled.out);
+    bob.run(&["push", "main"])
+        .fails(2, &["allod push origin main"]);
     assert_eq!(up.stop(), Some(0));
 }

@@ -379,9 +379,12 @@ impl Session {
             | Message::Changes { .. }
             | Message::Done => {
                 let charged = if message.is_charged() { frame.len() } else { 0 };
-                flow.inbound
-                    .enqueue(message, charged)
-                    .map_err(|code| Stop(code, "out of order or over the credit".to_owned()))?;
+                flow.inbound.enqueue(message, charged).map_err(|code| {
+                    Stop(
+                        code,
+                        "out of order, not wanted, or over the credit".to_owned(),
+                    )
+                })?;
             }
             Message::Want { opened, names } => {
                 if !flow.outbound.ask(&self.repo, &opened, names)? {
@@ -461,9 +464,15 @@ impl Session {
         let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
         let mut all = BTreeSet::new();
         let mut samples = Vec::new();
+        let Scope { gives, wants } = &self.me.scope;
         for (name, heads) in self.repo.branches()? {
+            let is_offered = gives.include(&name);
+            // What is neither given nor taken is nobody's business.
+            if !is_offered && !wants.include(&name) {
+                continue;
+            }
             all.extend(heads.iter().copied());
-            if self.me.scope.gives.include(&name) {
+            if is_offered {
                 branches.push((name, heads.into_iter().collect()));
             } else {
                 samples.extend(heads);

@@ -63,6 +63,50 @@ fn a_push_gives_one_branch_and_takes_nothing() {
     assert_eq!(all_heads(&left), before, "nothing was given");
 }
 
+/// A hello tells nothing of branches that are neither given nor taken, so that nobody can show them
+/// under another name.
+#[test]
+fn a_pull_does_not_tell_of_drafts() {
+    let ada = Person::new(1);
+    let left = space(&ada, &[]);
+    let (main, draft) = (BranchName::main(), branch("draft"));
+    commit(&left, &ada, &main, 1);
+    let right = replica(&left);
+    assert!(talk((&left, &ada), (&right, &ada)).is_complete());
+    left.create_branch(&draft, &left.heads(&main).unwrap())
+        .unwrap();
+    commit(&left, &ada, &draft, 2);
+    let secret = left.heads(&draft).unwrap();
+    for scope in [
+        Scope::pull(Branches::Only(vec![main.clone()])),
+        Scope::push(Branches::Only(vec![main.clone()])),
+    ] {
+        let scopes = [scope, Scope::default()];
+        let mut told = false;
+        let mut look = |_, frame: bytes::Bytes| {
+            let text = format!("{:?}", Message::decode(&frame).unwrap());
+            told |= secret
+                .iter()
+                .any(|head| text.contains(&format!("{head:?}")));
+            Some(frame)
+        };
+        let sides = ((&left, &ada), (&right, &ada));
+        assert!(run_about(scopes, sides.0, sides.1, usize::MAX, &mut look).is_complete());
+        assert!(!told);
+    }
+    let mut told = false;
+    let mut look = |_, frame: bytes::Bytes| {
+        let text = format!("{:?}", Message::decode(&frame).unwrap());
+        told |= secret
+            .iter()
+            .any(|head| text.contains(&format!("{head:?}")));
+        Some(frame)
+    };
+    let scopes = [Scope::default(), Scope::default()];
+    run_about(scopes, (&left, &ada), (&right, &ada), usize::MAX, &mut look);
+    assert!(told, "and it would have been seen");
+}
+
 #[test]
 fn a_commit_of_a_branch_that_was_not_wanted_ends_the_session() {
     let ada = Person::new(1);
@@ -130,6 +174,11 @@ proptest! {
                     repo.create_branch(on, &start).unwrap();
                 }
                 commit(repo, &ada, on, now);
+            }
+            // What governs the space changes as well, on both sides.
+            for (repo, member) in [(&left, 2), (&right, 3)] {
+                let member = Person::new(2 * part as u8 + member).author().agent;
+                repo.add_member(&member, ada.author(), START + now).unwrap();
             }
             if part == 0 {
                 assert!(talk((&left, &ada), (&right, &ada)).is_complete());
