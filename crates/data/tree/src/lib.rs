@@ -63,7 +63,7 @@ mod walk;
 mod tests;
 
 // The public interface, all of it:
-pub use crate::cursor::{Cursor, Entry, Range};
+pub use crate::cursor::{Cursor, Entry, Leaf, Range};
 pub use crate::diff::{Change, ChangeRef, Diff};
 pub use crate::error::{LinkFault, NodeError, TreeError};
 pub use crate::join::{Resolve, Resolver};

@@ -337,6 +337,15 @@ impl Node {
         })
     }
 
+    /// Writes the key of the `index`th entry of a leaf in place of what `key` had, and lends its value.
+    pub fn entry<'a>(&'a self, index: usize, key: &mut Vec<u8>) -> Option<&'a [u8]> {
+        if !self.is_leaf() || index >= self.len() {
+            return None;
+        }
+        self.key_ref(index).write(key);
+        Some(self.value_ref(index))
+    }
+
     /// The name of the `index`th child of an inner node.
     #[must_use]
     pub fn link(&self, index: usize) -> Option<Cid> {
@@ -514,8 +523,9 @@ impl Node {
     }
 
     /// The first entry whose key is not less than `key`.
+    #[must_use]
     #[inline]
-    pub(crate) fn lower_bound(&self, key: &[u8]) -> usize {
+    pub fn lower_bound(&self, key: &[u8]) -> usize {
         match self.search(key) {
             Ok(index) | Err(index) => index,
         }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use allod_blocks::{Block, MemoryStore, StoreError};
+use allod_blocks::{Block, Codec, MemoryStore, StoreError};
 use cid::Cid;
 
 use super::twin::{Map, Rng, build, content, put, scaled, stored};
@@ -151,6 +151,20 @@ fn a_cursor_moves_both_ways() {
                     let expected = entries.get(place).map(|(k, v)| (&k[..], &v[..]));
                     assert_eq!(cursor.next().unwrap(), expected, "seed {seed}");
                     place += usize::from(expected.is_some());
+                }
+                12 => {
+                    let leaf = cursor.next_leaf_whole().unwrap();
+                    assert_eq!(leaf.is_none(), place == entries.len(), "seed {seed}");
+                    let Some(leaf) = leaf else { continue };
+                    let named = allod_blocks::sha256_cid(Codec::DagCbor, leaf.node.bytes());
+                    assert_eq!(leaf.cid, named, "seed {seed}");
+                    let mut key = Vec::new();
+                    for index in leaf.from..leaf.node.len() {
+                        let value = leaf.node.entry(index, &mut key).unwrap();
+                        let expected = (&entries[place].0[..], &entries[place].1[..]);
+                        assert_eq!((&key[..], value), expected, "seed {seed}");
+                        place += 1;
+                    }
                 }
                 _ => {
                     let before = place.checked_sub(1);
