@@ -23,6 +23,7 @@ SOURCES = {
     "packed": ["blocks/stored.json"],
     "unixfs": ["blocks/unixfs.json"],
     "index_key": ["views/key.json", "views/number.json"],
+    "expr": ["views/expr.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],
 }

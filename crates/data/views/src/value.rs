@@ -30,6 +30,55 @@ impl Value {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
+
+    /// Which kind of value it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Null => Kind::Null,
+            Self::Boolean(_) => Kind::Boolean,
+            Self::Number(_) => Kind::Number,
+            Self::Float(_) => Kind::Float,
+            Self::Timestamp(_) => Kind::Timestamp,
+            Self::Text(_) => Kind::Text,
+            Self::Bytes(_) => Kind::Bytes,
+        }
+    }
+}
+
+/// The kinds of values.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Kind {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Boolean,
+    /// An exact number.
+    Number,
+    /// A binary64.
+    Float,
+    /// A point in time.
+    Timestamp,
+    /// A text.
+    Text,
+    /// Bytes.
+    Bytes,
+}
+
+impl Kind {
+    /// Its name, which is what `typeof` gives (VIEW-17).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::Float => "float",
+            Self::Timestamp => "timestamp",
+            Self::Text => "text",
+            Self::Bytes => "bytes",
+        }
+    }
 }
 
 /// A binary64 that has a place in the order: no NaN, and -0 is 0.
