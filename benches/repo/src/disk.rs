@@ -177,9 +177,21 @@ pub fn run(quick: bool) {
                 // Places that no other round had, so that each finds its nodes as cold as the others.
                 let from = |step: usize, turn: usize| (4 * (round * run + turn) + step) * 7919;
                 let turns = 0..run;
-                figures[0].extend(turns.clone().map(|turn| ours.one_step(from(0, turn), count)));
-                figures[1].extend(turns.clone().map(|turn| peer.ask("one", from(1, turn), count)));
-                figures[2].extend(turns.clone().map(|turn| ours.two_steps(from(2, turn), count)));
+                figures[0].extend(
+                    turns
+                        .clone()
+                        .map(|turn| ours.one_step(from(0, turn), count)),
+                );
+                figures[1].extend(
+                    turns
+                        .clone()
+                        .map(|turn| peer.ask("one", from(1, turn), count)),
+                );
+                figures[2].extend(
+                    turns
+                        .clone()
+                        .map(|turn| ours.two_steps(from(2, turn), count)),
+                );
                 figures[3].extend(turns.map(|turn| peer.ask("two", from(3, turn), count)));
             }
             let [ours_one, peer_one, ours_two, peer_two] = figures.map(median);

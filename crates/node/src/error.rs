@@ -141,6 +141,9 @@ pub enum NodeError {
     /// A key log is not as it should be.
     #[error("the key log is refused: {0}")]
     KeyLog(#[from] KeyLogError),
+    /// A type or projection could not be defined, computed or read.
+    #[error(transparent)]
+    View(#[from] allod_views::ViewError),
     /// A file could not be added or read.
     #[error(transparent)]
     Blob(#[from] FileError),

@@ -187,22 +187,24 @@ impl Hooks {
                 name: name.as_deref(),
                 branch: proposal.branch,
             };
-            let outcome = self.run(&file, &about, &mut |out| {
+            self.run(&file, &about, &mut |out| {
                 writeln!(out, "{}", header(proposal))?;
                 proposal.write_patch(out).map(|_| ())
-            });
-            if let Err(words) = &outcome
-                && proposal.act == Act::Receive
-            {
-                let mut kept = lock(&self.words);
-                if kept.len() == WORDS_MAX {
-                    kept.pop_front();
-                }
-                kept.push_back(words.clone());
-            }
-            outcome?;
+            })?;
         }
         Ok(())
+    }
+
+    /// Remembers why something received was refused: whoever sent it is not told (HOOK-3).
+    pub(crate) fn note_refusal(&self, act: Act, words: &str) {
+        if act != Act::Receive {
+            return;
+        }
+        let mut kept = lock(&self.words);
+        if kept.len() == WORDS_MAX {
+            kept.pop_front();
+        }
+        kept.push_back(words.to_owned());
     }
 
     /// What a space is called here.

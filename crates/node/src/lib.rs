@@ -30,6 +30,7 @@ mod peers;
 mod places;
 mod program;
 mod remotes;
+mod views;
 
 pub use crate::clock::{now_ms, utc};
 pub use crate::error::NodeError;

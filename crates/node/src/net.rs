@@ -32,7 +32,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 
 /// How often a serving node tries the peers that it could not reach.
-const RETRY_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const RETRY_EVERY: Duration = Duration::from_secs(30);
 
 /// What a session did.
 #[derive(Clone, Debug)]
@@ -244,6 +244,8 @@ impl Node {
         tasks.spawn(async move { node.keep_in_touch(&own).await });
         let node = self.clone();
         tasks.spawn(async move { node.keep_telling().await });
+        let (node, stopped) = (self.clone(), stop.clone());
+        tasks.spawn(async move { node.keep_computing(stopped).await });
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,

@@ -18,6 +18,7 @@ use crate::clock::{self, now_ms};
 use crate::error::NodeError;
 use crate::home::{Home, HomeConfig, HomeLock, random};
 use crate::hooks::Hooks;
+use crate::views::AllViews;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
 pub const TICKET_MS_DEFAULT: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -38,6 +39,7 @@ struct Inner {
     metrics: Metrics,
     timings: Timings,
     hooks: Arc<Hooks>,
+    views: Arc<AllViews>,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -88,6 +90,7 @@ impl Node {
             metrics,
             timings,
             hooks: Arc::new(Hooks::new(home.path(), store.clone())),
+            views: Arc::default(),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -288,11 +291,20 @@ impl Node {
         Ok(())
     }
 
-    /// A handle that is timed, and whose commits are put to the hooks of the home.
+    /// A handle that is timed, and whose commits are judged by the types of the space and put to the
+    /// hooks of the home.
     fn attended(&self, repo: Repo) -> Repo {
         let hooks = Arc::clone(&self.inner.hooks);
+        let views = Arc::clone(&self.inner.views);
         repo.timed(self.inner.timings.clone())
-            .hooked(Arc::new(move |proposal| hooks.propose(proposal)))
+            .hooked(Arc::new(move |proposal| {
+                let judged = views.judge(proposal).and_then(|()| hooks.propose(proposal));
+                judged.inspect_err(|words| hooks.note_refusal(proposal.act, words))
+            }))
+    }
+
+    pub(crate) fn all_views(&self) -> &AllViews {
+        &self.inner.views
     }
 
     pub(crate) fn hooks_of(&self) -> &Hooks {

@@ -278,6 +278,7 @@ impl Repo {
                 branch,
                 author: Some(said.author),
                 message: &said.message,
+                policy: said.policy,
                 parents: &parents,
                 before,
                 after: complete.tree.clone(),

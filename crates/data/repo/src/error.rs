@@ -161,7 +161,7 @@ pub enum RepoError {
     #[error(transparent)]
     Strategy(#[from] BadStrategy),
     /// A hook refused (HOOK-3); its words. Blame: nobody, the owner of the hook chose so.
-    #[error("the pre-commit hook refused: {0}")]
+    #[error("not committed: {0}")]
     Hook(String),
     /// An own commit would be refused by others. Blame: the caller.
     #[error(transparent)]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::diff::Differences;
 use crate::entry::State;
 use crate::error::RepoError;
-use crate::ids::BranchName;
+use crate::ids::{BranchName, CommitId};
 use crate::patch::{PatchError, write_changes};
 use crate::repo::{Heads, Repo};
 use crate::view::{Content, Span, View};
@@ -65,6 +65,8 @@ pub struct Proposal<'a> {
     pub author: Option<AgentId>,
     /// The message of the commit; empty for a move.
     pub message: &'a str,
+    /// Of a commit that somebody else made, the head of `meta` in force when it was made.
+    pub policy: Option<CommitId>,
     /// The parents of the commit; the heads that a move leads to.
     pub parents: &'a Heads,
     pub(crate) before: Tree,
@@ -175,6 +177,7 @@ impl Repo {
                 branch,
                 author: None,
                 message: "",
+                policy: None,
                 parents: next,
                 before,
                 after: self.joined(next)?.0,

@@ -384,8 +384,14 @@ impl Repo {
         Ok(tree)
     }
 
+    /// A state by its tree alone, without commits.
+    #[must_use]
+    pub fn view(&self, tree: Tree) -> View {
+        View::new(self.clone(), Heads::new(), tree)
+    }
+
     /// Keeps at hand a tree whose blocks have just been stored.
-    pub(crate) fn keep_tree(&self, tree: &Tree) {
+    pub fn keep_tree(&self, tree: &Tree) {
         let settled = self.inner.forest.settle(tree);
         keep(&mut lock(&self.inner.trees), &settled);
     }

@@ -160,6 +160,7 @@ impl Repo {
                 branch: draft.branch,
                 author: Some(draft.author.agent),
                 message: draft.message,
+                policy: None,
                 parents,
                 before,
                 after: after.clone(),

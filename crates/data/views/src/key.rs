@@ -120,7 +120,7 @@ pub fn decode_key(mut key: &[u8]) -> Result<Vec<Value>, BadKey> {
 }
 
 /// The value that a key begins with, and the rest.
-fn take(key: &[u8]) -> Option<(Value, &[u8])> {
+pub(crate) fn take(key: &[u8]) -> Option<(Value, &[u8])> {
     let (&kind, rest) = key.split_first()?;
     Some(match kind {
         NULL => (Value::Null, rest),

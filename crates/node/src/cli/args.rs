@@ -14,6 +14,7 @@ use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{RemoteArgs, Transfer};
+use crate::cli::view_args::{ProjectionCommand, TypeCommand};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
 /// A sovereign node: your data, on your device, versioned, signed, shared with whom you choose.
@@ -202,6 +203,16 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// List the peers of the space
     Peers,
+    /// Say what records have, and check them
+    Type {
+        #[command(subcommand)]
+        command: TypeCommand,
+    },
+    /// Indexes, totals, joins and words, of any branch or commit
+    Projection {
+        #[command(subcommand)]
+        command: ProjectionCommand,
+    },
     /// Verify every block here, and every commit, node, entry and file of the space
     Check {
         /// Put damaged blocks aside, so that what --heal brings can take their place; remove nothing
@@ -270,6 +281,13 @@ impl Command {
                 heal: Some(from), ..
             } => !Path::new(from).exists(),
             Self::Tag(options) => options.name.is_some(),
+            Self::Type { command } => {
+                matches!(command, TypeCommand::Define(_) | TypeCommand::Drop { .. })
+            }
+            Self::Projection { command } => matches!(
+                command,
+                ProjectionCommand::Create(_) | ProjectionCommand::Drop { .. }
+            ),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
             Self::Space { command } => {

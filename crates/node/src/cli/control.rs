@@ -124,10 +124,10 @@ pub(crate) fn listen(node: &Node, net: Net, stop: watch::Receiver<bool>) -> Resu
         while !*stop.borrow() {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    let (node, net) = (node.clone(), net.clone());
+                    let (node, net, stop) = (node.clone(), net.clone(), stop.clone());
                     running.push(std::thread::spawn(move || {
                         // The asker is gone if it cannot be told; there is nobody else to tell.
-                        drop(answer(&node, net, stream));
+                        drop(answer(&node, (net, stop), stream));
                     }));
                 }
                 Err(_) => std::thread::sleep(STOP_POLL),
@@ -142,7 +142,11 @@ pub(crate) fn listen(node: &Node, net: Net, stop: watch::Receiver<bool>) -> Resu
     }))
 }
 
-fn answer(node: &Node, net: Net, mut stream: UnixStream) -> Result<()> {
+fn answer(
+    node: &Node,
+    (net, stop): (Net, watch::Receiver<bool>),
+    mut stream: UnixStream,
+) -> Result<()> {
     stream.set_nonblocking(false)?;
     let (kind, bytes) = read_frame(&mut stream, ARGS_BYTES_MAX)?;
     if kind != ARGS {
@@ -179,6 +183,7 @@ fn answer(node: &Node, net: Net, mut stream: UnixStream) -> Result<()> {
                 live: request.live,
                 dir: request.dir,
                 net: Some(net),
+                stop: Some(stop),
             };
             match crate::cli::run(&cli, node, &mut io) {
                 Ok(()) => 0,
@@ -208,8 +213,9 @@ impl Write for Sender {
         Ok(part.len())
     }
 
+    /// Sends nothing, and so finds out whether the asker is there.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.write(&[]).map(drop)
     }
 }
 

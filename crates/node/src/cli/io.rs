@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use allod_quic::Endpoint;
 use anyhow::Result;
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// How often a progress line is drawn again.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ pub(crate) struct Io<'a> {
     pub(crate) dir: PathBuf,
     /// The network of the node that the command runs in.
     pub(crate) net: Option<Net>,
+    /// Becomes true when that node stops.
+    pub(crate) stop: Option<watch::Receiver<bool>>,
 }
 
 /// An endpoint and the runtime it lives in.
@@ -38,6 +41,11 @@ pub(crate) struct Net {
 }
 
 impl Io<'_> {
+    /// Whether the node that the command runs in stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| *stop.borrow())
+    }
+
     /// Prints data for people.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> Result<()> {
         Ok(writeln!(self.out, "{}", text.as_ref())?)

@@ -24,14 +24,17 @@ mod net;
 mod patch_args;
 mod patching;
 mod pictures;
+mod projections;
 mod remote_args;
 mod remotes;
 mod space;
 mod svg;
 mod svg_tree;
 mod tags;
+mod types;
 mod undo;
 mod values;
+mod view_args;
 mod work_args;
 mod working;
 
@@ -145,6 +148,7 @@ fn with_io(cli: &Cli, run: impl FnOnce(&mut Io<'_>) -> Result<()>) -> Result<u8>
         live: stderr().is_terminal() && !cli.quiet,
         dir: std::env::current_dir()?,
         net: None,
+        stop: None,
     };
     let result = run(&mut io);
     let flushed = io.out.flush();
@@ -220,6 +224,8 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Pull(options) => remotes::transfer(node, space, (Way::Pull, options), io),
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
+        Command::Type { command } => types::types(node, space, command, io),
+        Command::Projection { command } => projections::projections(node, space, command, io),
         Command::Stats(options) => inspect::stats(node, space, options, io),
         Command::Inspect { command } => inspect::inspect(node, space, command, io),
         Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),

@@ -21,4 +21,5 @@ mod positions;
 mod remotes;
 mod running;
 mod tour;
+mod views;
 mod working;

@@ -1,0 +1,208 @@
+//! The tree of a projection: from the source, or from the tree of another state and what differs
+//! (PROJ-3, PROJ-12).
+
+use std::ops::ControlFlow;
+
+use allod_blocks::Block;
+use allod_identity::canonical;
+use allod_repo::{Content, RepoError, Span, State, View};
+use allod_tree::Tree;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::definition::{Function, Projection, Shape};
+use crate::entries::{Changes, GroupChange, Side, group_key};
+use crate::error::ViewError;
+use crate::expr::Expr;
+use crate::sum::Sum;
+use crate::types::Type;
+
+/// Entries gathered before they are put into the tree: about 64 MiB of them.
+const GATHERED_MAX: usize = 1 << 18;
+
+/// Records looked at between two looks at whether to go on.
+const LOOK_EVERY: u64 = 1024;
+
+/// A projection with the types of its sources.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved<'a> {
+    pub(crate) projection: &'a Projection,
+    pub(crate) own: Option<&'a Type>,
+    pub(crate) other: Option<&'a Type>,
+}
+
+/// Told how many records were looked at; says whether to go on.
+pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
+
+/// A record as its bytes; `None` for what is a file and no record, and where there is nothing.
+pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<bytes::Bytes>, RepoError> {
+    let entry = match state {
+        State::Value(bytes) => return Ok(Some(bytes.clone())),
+        State::Tombstone => return Ok(None),
+        State::Link(_) => allod_repo::Entry {
+            stamp: allod_repo::Stamp::default(),
+            state: state.clone(),
+        },
+    };
+    Ok(match view.content(&entry)? {
+        Some(Content::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    })
+}
+
+impl Resolved<'_> {
+    /// The sides of the projection: a prefix of keys, and their type.
+    fn sides(&self) -> Vec<(Side, &[u8], Option<&Type>)> {
+        let own = (Side::Own, &self.projection.source.prefix[..], self.own);
+        match &self.projection.shape {
+            Shape::Join { other, .. } => vec![own, (Side::Other, &other.prefix[..], self.other)],
+            _ => vec![own],
+        }
+    }
+
+    /// Computes the tree from all records of a state.
+    pub(crate) fn build(
+        &self,
+        view: &View,
+        progress: Progress<'_>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Tree, ViewError> {
+        let mut tree = Tree::empty();
+        let mut changes = Changes::default();
+        let mut seen = 0;
+        for (side, prefix, kind) in self.sides() {
+            for item in view.range(&Span::prefix(prefix), false) {
+                let (key, entry) = item?;
+                if let Some(bytes) = bytes_of(view, &entry.state)? {
+                    changes.record(self.projection, side, (&key, &bytes), kind, 1);
+                }
+                seen += 1;
+                if seen % LOOK_EVERY == 0 && progress(seen).is_break() {
+                    return Err(ViewError::Cancelled);
+                }
+                if changes.entries.len() + changes.groups.len() > GATHERED_MAX {
+                    tree = self.apply(&tree, std::mem::take(&mut changes), out)?;
+                }
+            }
+        }
+        self.apply(&tree, changes, out)
+    }
+
+    /// Computes the tree of `to` from `tree`, that of `from`.
+    pub(crate) fn derive(
+        &self,
+        tree: &Tree,
+        (from, to): (&View, &View),
+        progress: Progress<'_>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Tree, ViewError> {
+        let mut tree = tree.clone();
+        let mut changes = Changes::default();
+        let mut seen = 0;
+        for difference in from.diff(to, &Span::all()) {
+            let difference = difference?;
+            for (side, prefix, kind) in self.sides() {
+                if !difference.key.starts_with(prefix) {
+                    continue;
+                }
+                let states = [(from, &difference.before, -1), (to, &difference.after, 1)];
+                for (view, state, times) in states {
+                    if let Some(bytes) = bytes_of(view, state)? {
+                        let record = (&difference.key[..], &bytes[..]);
+                        changes.record(self.projection, side, record, kind, times);
+                    }
+                }
+            }
+            seen += 1;
+            if seen % LOOK_EVERY == 0 && progress(seen).is_break() {
+                return Err(ViewError::Cancelled);
+            }
+            if changes.entries.len() + changes.groups.len() > GATHERED_MAX {
+                tree = self.apply(&tree, std::mem::take(&mut changes), out)?;
+            }
+        }
+        self.apply(&tree, changes, out)
+    }
+
+    fn apply(
+        &self,
+        tree: &Tree,
+        mut changes: Changes,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Tree, ViewError> {
+        if let Shape::Group { totals, .. } = &self.projection.shape {
+            for (group, change) in std::mem::take(&mut changes.groups) {
+                let put = &mut |key, value| {
+                    changes.entries.insert(key, value);
+                };
+                regroup(tree, totals, (group_key(&group), &change), put)?;
+            }
+        }
+        Ok(tree.edit(changes.entries, out)?)
+    }
+}
+
+/// Changes what is kept of a group: how many records, and its totals.
+fn regroup(
+    tree: &Tree,
+    totals: &[(Function, Option<Expr>)],
+    (key, change): (Vec<u8>, &GroupChange),
+    put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>),
+) -> Result<(), ViewError> {
+    let count = |key: &[u8]| -> Result<u64, ViewError> { Ok(kept(tree, key)?.unwrap_or_default()) };
+    for (place, ((function, of), change)) in (0u8..).zip(totals.iter().zip(&change.totals)) {
+        let key = [&key[..], &[place]].concat();
+        match function {
+            Function::Count if of.is_some() => {
+                let after = count(&key)?.saturating_add_signed(change.count);
+                put(key, (after > 0).then(|| encode(&after)));
+            }
+            Function::Sum | Function::Avg => {
+                let mut sum =
+                    kept::<KeptSum>(tree, &key)?.map_or_else(Sum::default, |kept| kept.sum());
+                sum.absorb(change);
+                put(key, (sum.count > 0).then(|| encode(&KeptSum::of(&sum))));
+            }
+            _ => {}
+        }
+    }
+    let after = count(&key)?.saturating_add_signed(change.count);
+    put(key, (after > 0).then(|| encode(&after)));
+    Ok(())
+}
+
+/// A sum as it is kept: how many, digits, power.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KeptSum(u64, ByteBuf, i32);
+
+impl KeptSum {
+    fn of(sum: &Sum) -> Self {
+        let (digits, power) = sum.parts();
+        let count = u64::try_from(sum.count).unwrap_or_default();
+        Self(count, digits.into(), power)
+    }
+
+    pub(crate) fn sum(&self) -> Sum {
+        let count = i64::try_from(self.0).unwrap_or(i64::MAX);
+        Sum::from_parts(count, &self.1, self.2)
+    }
+}
+
+/// The longest value that is kept, in bytes: that of a tree.
+const KEPT_BYTES_MAX: usize = allod_tree::VALUE_BYTES_MAX;
+
+/// What a tree keeps under a key.
+fn kept<T: Serialize + DeserializeOwned>(tree: &Tree, key: &[u8]) -> Result<Option<T>, ViewError> {
+    tree.get(key)?.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// What was kept as these bytes.
+pub(crate) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, ViewError> {
+    canonical::decode(bytes, KEPT_BYTES_MAX).map_err(|_error| ViewError::Damaged)
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // Integers and bytes always encode.
+    canonical::encode(value).unwrap_or_default()
+}

@@ -1,0 +1,322 @@
+//! Reading the fields of a record (TYPE-4 to TYPE-6).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use multibase::Base;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::expr::{FieldPath, Fields};
+use crate::number::{BadNumber, Number};
+use crate::rfc3339::parse_timestamp;
+use crate::types::{Field, Name, Type};
+use crate::value::{Float, Value};
+
+/// The longest record, in bytes: one block (TYPE-5).
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a field is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FieldKind {
+    /// A text.
+    String,
+    /// An exact number.
+    Number,
+    /// An exact number without a fraction.
+    Integer,
+    /// A binary64.
+    Float,
+    /// True or false.
+    Boolean,
+    /// A moment.
+    Timestamp,
+    /// Bytes.
+    Bytes,
+    /// The ID of a record of this type.
+    Ref(Name),
+}
+
+/// A text is no kind. Blame: whoever wrote it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "{0:?} is no kind; there are string, number, integer, float, boolean, timestamp, bytes and ref:TYPE"
+)]
+pub struct BadKind(String);
+
+impl FromStr for FieldKind {
+    type Err = BadKind;
+
+    fn from_str(text: &str) -> Result<Self, BadKind> {
+        let of = text.strip_prefix("ref:").map(str::parse);
+        Ok(match (text, of) {
+            ("string", _) => Self::String,
+            ("number", _) => Self::Number,
+            ("integer", _) => Self::Integer,
+            ("float", _) => Self::Float,
+            ("boolean", _) => Self::Boolean,
+            ("timestamp", _) => Self::Timestamp,
+            ("bytes", _) => Self::Bytes,
+            (_, Some(Ok(name))) => Self::Ref(name),
+            _ => return Err(BadKind(text.to_owned())),
+        })
+    }
+}
+
+impl fmt::Display for FieldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Float => "float",
+            Self::Boolean => "boolean",
+            Self::Timestamp => "timestamp",
+            Self::Bytes => "bytes",
+            Self::Ref(name) => return write!(f, "ref:{name}"),
+        })
+    }
+}
+
+impl Serialize for FieldKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// What a field of a record has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Datum {
+    /// A value.
+    One(Value),
+    /// The elements of a list, and its text.
+    Many(Vec<Value>, String),
+}
+
+impl Default for Datum {
+    fn default() -> Self {
+        Self::One(Value::Null)
+    }
+}
+
+impl Datum {
+    /// It as one value: of a list, its text.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        match self {
+            Self::One(value) => value,
+            Self::Many(_, text) => Value::Text(text),
+        }
+    }
+}
+
+/// A field is not what its definition says.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct BadField {
+    /// What it should be.
+    pub expected: String,
+    /// What it is, cut short.
+    pub found: String,
+}
+
+/// A record cannot be read at all (TYPE-5).
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no object of JSON: {0}")]
+pub struct Malformed(pub String);
+
+/// The fields of a record where they stand in its bytes.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    kind: Option<&'a Type>,
+}
+
+impl<'a> Record<'a> {
+    /// Finds the fields of a record, to be read under a definition if there is one (TYPE-5).
+    pub fn parse(bytes: &'a [u8], kind: Option<&'a Type>) -> Result<Self, Malformed> {
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(Malformed(format!("more than {RECORD_BYTES_MAX} bytes")));
+        }
+        let Object(fields) =
+            serde_json::from_slice(bytes).map_err(|error| Malformed(error.to_string()))?;
+        Ok(Self { fields, kind })
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let mut fields = self.fields.iter();
+        fields.find(|(known, _)| known == name).map(|(_, raw)| *raw)
+    }
+
+    /// The names of its fields, as they stand.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| &**name)
+    }
+
+    /// A field of its definition (TYPE-4).
+    pub(crate) fn read(&self, field: &Field) -> Result<Datum, BadField> {
+        let names = std::iter::once(&field.name).chain(&field.was);
+        match names.into_iter().find_map(|name| self.raw(name)) {
+            Some(raw) => read_field(raw.get(), &field.kind, field.list),
+            None => Ok(field.default.clone()),
+        }
+    }
+
+    /// What a path leads to: a field, or a part of an object in one. Null where there is nothing, or
+    /// what is there cannot be read.
+    #[must_use]
+    pub fn get(&self, path: &FieldPath) -> Datum {
+        let Some((first, rest)) = path.names().split_first() else {
+            return Datum::default();
+        };
+        let field = self.kind.and_then(|kind| kind.field(first));
+        if let ([], Some((_, field))) = (rest, field) {
+            return self.read(field).unwrap_or_default();
+        }
+        let mut raw = self.raw(first);
+        for name in rest {
+            let inner = raw.and_then(|raw| serde_json::from_str::<Object<'_>>(raw.get()).ok());
+            raw = inner.and_then(|Object(fields)| {
+                let found = fields.into_iter().find(|(known, _)| known == name);
+                found.map(|(_, raw)| raw)
+            });
+        }
+        raw.map_or_else(Datum::default, |raw| Datum::One(read_untyped(raw.get())))
+    }
+}
+
+impl Fields for Record<'_> {
+    fn field(&self, path: &FieldPath) -> Value {
+        self.get(path).into_value()
+    }
+}
+
+/// Reads JSON as a value of a kind, or a list of them.
+pub(crate) fn read_field(text: &str, kind: &FieldKind, list: bool) -> Result<Datum, BadField> {
+    if text.trim() == "null" {
+        return Ok(Datum::default());
+    }
+    if !list {
+        return read_value(text, kind).map(Datum::One);
+    }
+    let items: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|_error| bad(text, &format!("an array of {kind}")))?;
+    let values = items.iter().map(|item| read_value(item.get(), kind));
+    Ok(Datum::Many(
+        values.collect::<Result<_, _>>()?,
+        text.to_owned(),
+    ))
+}
+
+fn read_value(text: &str, kind: &FieldKind) -> Result<Value, BadField> {
+    let expected = || bad(text, &kind.to_string());
+    let string = || serde_json::from_str::<String>(text).map_err(|_error| expected());
+    Ok(match kind {
+        FieldKind::String | FieldKind::Ref(_) => Value::Text(string()?),
+        FieldKind::Number => Value::Number(read_number(text)?),
+        FieldKind::Integer => {
+            let number = read_number(text)?;
+            if number.power() < 0 {
+                return Err(expected());
+            }
+            Value::Number(number)
+        }
+        FieldKind::Float => {
+            // What JSON is that Rust reads as a float is a number of JSON.
+            let float = text.parse::<f64>().ok().filter(|float| float.is_finite());
+            let float = float.and_then(|float| Float::new(float).ok());
+            Value::Float(float.ok_or_else(expected)?)
+        }
+        FieldKind::Boolean => {
+            Value::Boolean(serde_json::from_str(text).map_err(|_error| expected())?)
+        }
+        FieldKind::Timestamp => {
+            let micros = parse_timestamp(&string()?)
+                .ok_or_else(|| bad(text, "a timestamp like \"2026-11-26T08:00:00Z\""))?;
+            Value::Timestamp(micros)
+        }
+        FieldKind::Bytes => {
+            let decoded = Base::Base64Pad.decode(string()?);
+            Value::Bytes(decoded.map_err(|_error| bad(text, "base64 with padding"))?)
+        }
+    })
+}
+
+fn read_number(text: &str) -> Result<Number, BadField> {
+    text.parse::<Number>().map_err(|error| match error {
+        BadNumber::Syntax => bad(text, "a number"),
+        BadNumber::Range => bad(text, &error.to_string()),
+    })
+}
+
+/// What JSON is without a definition (TYPE-6). A number that cannot be kept exactly is its text.
+fn read_untyped(text: &str) -> Value {
+    match text.as_bytes().first() {
+        Some(b'n') => Value::Null,
+        Some(b't') => Value::Boolean(true),
+        Some(b'f') => Value::Boolean(false),
+        Some(b'"') => serde_json::from_str(text).map_or(Value::Null, Value::Text),
+        Some(b'{' | b'[') => Value::text(text),
+        _ => text
+            .parse()
+            .map_or_else(|_error| Value::text(text), Value::Number),
+    }
+}
+
+fn bad(text: &str, expected: &str) -> BadField {
+    /// What is shown of a value that is wrong, in characters: enough to know it by.
+    const SHOWN: usize = 40;
+    let mut found: String = text.chars().take(SHOWN).collect();
+    if found.len() < text.len() {
+        found += "...";
+    }
+    BadField {
+        expected: expected.to_owned(),
+        found,
+    }
+}
+
+/// The fields of an object; a repeated name is an error.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A name, borrowed unless it has escapes.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((Borrowed(name), raw)) = map.next_entry()? {
+                    fields.push((name, raw));
+                }
+                let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+                names.sort_unstable();
+                match names.windows(2).find(|pair| pair[0] == pair[1]) {
+                    Some(pair) => Err(A::Error::custom(format!("{:?} is there twice", pair[0]))),
+                    None => Ok(Object(fields)),
+                }
+            }
+        }
+
+        deserializer.deserialize_map(Names)
+    }
+}

@@ -1,0 +1,448 @@
+//! The projections of a space: looked up, or computed once and kept (PROJ-10 to PROJ-12).
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use allod_blocks::{Block, Cid, StoreErrorKind};
+use allod_repo::{BranchName, CommitId, Repo, RepoError, View};
+use allod_tree::{Tree, TreeError};
+
+use crate::definition::Projection;
+use crate::definitions::Definitions;
+use crate::error::ViewError;
+use crate::memo::{Memo, Place};
+use crate::types::Name;
+
+/// Ancestors of a state that are looked at for one whose projection is kept.
+const ANCESTORS_MAX: usize = 32;
+
+/// States of `meta` whose definitions are kept at hand.
+const DEFINITIONS_KEPT: usize = 8;
+
+/// The projections of a space.
+///
+/// Clones share what is kept. Only one of a space, with its clones, may be open at a time.
+#[derive(Clone, Debug)]
+pub struct Views {
+    repo: Repo,
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) memo: Mutex<Memo>,
+    /// Places that somebody is computing the tree of.
+    computing: Mutex<BTreeSet<Place>>,
+    computed: Condvar,
+    /// By the root of the tree of `meta`, the latest used last.
+    definitions: Mutex<Vec<(Cid, Arc<Definitions>)>>,
+}
+
+/// A state with the types that are in force there, and the projections that are defined now.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    views: Views,
+    view: View,
+    in_force: Arc<Definitions>,
+    now: Arc<Definitions>,
+}
+
+/// A projection of one state.
+#[derive(Clone, Debug)]
+pub struct Projected {
+    /// Its definition.
+    pub projection: Arc<Projection>,
+    /// Its tree.
+    pub tree: Tree,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// What to do if a projection was not computed yet.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnStale {
+    /// Compute it.
+    #[default]
+    Block,
+    /// Fail with [`ViewError::Stale`].
+    Error,
+}
+
+/// Whether to go on, asked now and then with how many records were looked at.
+pub type GoOn<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Views {
+    /// The projections of a space, with what its store keeps of them.
+    pub fn open(repo: &Repo) -> Result<Self, ViewError> {
+        let inner = Inner {
+            memo: Mutex::new(Memo::open(&**repo.store(), repo.id().cid())?),
+            computing: Mutex::default(),
+            computed: Condvar::new(),
+            definitions: Mutex::default(),
+        };
+        Ok(Self {
+            repo: repo.clone(),
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The space.
+    #[must_use]
+    pub const fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// What is defined now.
+    pub fn definitions(&self) -> Result<Arc<Definitions>, ViewError> {
+        self.definitions_of(&self.repo.state(&BranchName::meta())?)
+    }
+
+    /// What a commit of `meta` defines.
+    pub(crate) fn definitions_at(&self, policy: CommitId) -> Result<Arc<Definitions>, ViewError> {
+        self.definitions_of(&self.repo.at(policy)?)
+    }
+
+    /// A state with these types.
+    pub(crate) fn snapshot_under(
+        &self,
+        view: View,
+        types: &Arc<Definitions>,
+    ) -> Result<Snapshot, ViewError> {
+        let now = self.definitions()?;
+        Ok(Snapshot {
+            views: self.clone(),
+            view,
+            in_force: Arc::clone(types),
+            now,
+        })
+    }
+
+    fn definitions_of(&self, meta: &View) -> Result<Arc<Definitions>, ViewError> {
+        let root = meta.tree().root();
+        let mut kept = lock(&self.inner.definitions);
+        let found = match kept.iter().position(|(known, _)| *known == root) {
+            Some(at) => kept.remove(at).1,
+            None => Arc::new(Definitions::read(meta)?),
+        };
+        if kept.len() >= DEFINITIONS_KEPT {
+            kept.remove(0);
+        }
+        kept.push((root, Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// A branch as it is, with the types of now.
+    pub fn branch(&self, branch: &BranchName) -> Result<Snapshot, ViewError> {
+        self.snapshot(self.repo.state(branch)?)
+    }
+
+    /// A state, with the types of now.
+    pub fn snapshot(&self, view: View) -> Result<Snapshot, ViewError> {
+        let now = self.definitions()?;
+        Ok(Snapshot {
+            views: self.clone(),
+            view,
+            in_force: Arc::clone(&now),
+            now,
+        })
+    }
+
+    /// A commit, with the types that were in force when it was made.
+    pub fn commit(&self, id: CommitId) -> Result<Snapshot, ViewError> {
+        let policy = self.repo.commit(id)?.payload().policy;
+        let in_force = match policy {
+            Some(policy) => self.definitions_at(policy)?,
+            None => Arc::default(),
+        };
+        Ok(Snapshot {
+            views: self.clone(),
+            view: self.repo.at(id)?,
+            in_force,
+            now: self.definitions()?,
+        })
+    }
+
+    /// Forgets everything that was computed: it is computed again when it is asked for. Returns how many
+    /// trees that were.
+    pub fn forget_all(&self) -> Result<usize, ViewError> {
+        Ok(lock(&self.inner.memo).forget(&**self.repo.store(), None)?)
+    }
+
+    /// Forgets what was computed under this name of a resolved definition.
+    pub(crate) fn forget(&self, place: Place) -> Result<usize, ViewError> {
+        Ok(lock(&self.inner.memo).forget(&**self.repo.store(), Some(place.name))?)
+    }
+
+    /// Whether so much is kept that nothing should be computed without anybody asking: it would push out
+    /// what somebody asked for.
+    pub(crate) fn is_half_full(&self) -> bool {
+        lock(&self.inner.memo).is_half_full()
+    }
+
+    /// Whether somebody computes one of these just now.
+    pub(crate) fn is_computing(&self, names: &BTreeSet<[u8; 32]>) -> bool {
+        let computing = lock(&self.inner.computing);
+        computing.iter().any(|place| names.contains(&place.name))
+    }
+}
+
+impl Snapshot {
+    /// The state.
+    #[must_use]
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The types in force.
+    #[must_use]
+    pub fn types(&self) -> &Definitions {
+        &self.in_force
+    }
+
+    /// The projections that are defined.
+    #[must_use]
+    pub fn projections(&self) -> &Definitions {
+        &self.now
+    }
+
+    pub(crate) fn repo(&self) -> &Repo {
+        &self.views.repo
+    }
+
+    fn definition(&self, name: &Name) -> Result<Arc<Projection>, ViewError> {
+        let found = self.now.projection(name);
+        found
+            .cloned()
+            .ok_or_else(|| ViewError::NoProjection(name.clone()))
+    }
+
+    /// Where the tree of a projection is kept.
+    pub(crate) fn place_of(&self, name: &Name) -> Result<Place, ViewError> {
+        Ok(self.place(&*self.definition(name)?))
+    }
+
+    fn place(&self, projection: &Projection) -> Place {
+        let name = self.in_force.resolve(projection).name();
+        Place::new(&name, &self.view.tree().root())
+    }
+
+    /// Whether a projection of this state is at hand.
+    pub fn is_fresh(&self, name: &Name) -> Result<bool, ViewError> {
+        let place = self.place_of(name)?;
+        Ok(lock(&self.views.inner.memo).get(&place).is_some())
+    }
+
+    /// A projection of this state; what is staged is not in it.
+    ///
+    /// # Errors
+    /// [`ViewError::NoProjection`], [`ViewError::Stale`], and [`ViewError::Cancelled`] if `go_on` said
+    /// to stop.
+    pub fn projection(
+        &self,
+        name: &Name,
+        on_stale: OnStale,
+        go_on: GoOn<'_>,
+    ) -> Result<Projected, ViewError> {
+        let projection = self.definition(name)?;
+        let place = self.place(&projection);
+        let tree = match on_stale {
+            OnStale::Block => self.tree_of(&projection, go_on)?,
+            OnStale::Error => {
+                let kept = self.kept(&place)?;
+                kept.ok_or_else(|| ViewError::Stale(name.clone()))?
+            }
+        };
+        Ok(Projected {
+            projection,
+            tree,
+            snapshot: self.clone(),
+        })
+    }
+
+    /// The tree of a projection, which need not be defined.
+    pub(crate) fn tree_of(
+        &self,
+        projection: &Projection,
+        go_on: GoOn<'_>,
+    ) -> Result<Tree, ViewError> {
+        let place = self.place(projection);
+        loop {
+            if let Some(tree) = self.kept(&place)? {
+                return Ok(tree);
+            }
+            // One computes, whoever else wants it waits.
+            if let Some(_turn) = Turn::take(&self.views.inner, place) {
+                return self.compute(projection, place, go_on);
+            }
+        }
+    }
+
+    /// The tree that is kept of a place. One whose blocks are lost is forgotten.
+    fn kept(&self, place: &Place) -> Result<Option<Tree>, ViewError> {
+        let memo = lock(&self.views.inner.memo).get(place);
+        memo.map_or(Ok(None), |root| self.open(root))
+    }
+
+    /// A tree by its root; none if its blocks are lost.
+    fn open(&self, root: Cid) -> Result<Option<Tree>, ViewError> {
+        let empty = Tree::empty();
+        // Nobody stores the node of an empty tree.
+        if root == empty.root() {
+            return Ok(Some(empty));
+        }
+        match self.repo().tree(root) {
+            Ok(tree) => Ok(Some(tree)),
+            Err(error) if is_lost(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn compute(
+        &self,
+        projection: &Projection,
+        place: Place,
+        go_on: GoOn<'_>,
+    ) -> Result<Tree, ViewError> {
+        // Blocks found here may be garbage until the reference names them.
+        let _in_use = self.repo().store().uses().hold();
+        let (tree, blocks) = self.derived(projection, place, go_on)?;
+        let kept = [(place, tree.root())];
+        lock(&self.views.inner.memo).keep(&**self.repo().store(), &kept, blocks)?;
+        self.repo().keep_tree(&tree);
+        Ok(tree)
+    }
+
+    /// Computes all projections that are not kept, and keeps them in one batch. Returns how many.
+    pub fn refresh(&self, go_on: GoOn<'_>) -> Result<usize, ViewError> {
+        let _in_use = self.repo().store().uses().hold();
+        let (mut trees, mut blocks, mut turns) = (Vec::new(), Vec::new(), Vec::new());
+        for (_, projection) in self.now.projections() {
+            let place = self.place(projection);
+            if self.kept(&place)?.is_some() {
+                continue;
+            }
+            // Somebody else computes it.
+            let Some(turn) = Turn::try_take(&self.views.inner, place) else {
+                continue;
+            };
+            let (tree, made) = self.derived(projection, place, go_on)?;
+            trees.push((place, tree));
+            blocks.extend(made);
+            turns.push(turn);
+        }
+        let kept: Vec<(Place, Cid)> = trees
+            .iter()
+            .map(|(place, tree)| (*place, tree.root()))
+            .collect();
+        if !kept.is_empty() {
+            lock(&self.views.inner.memo).keep(&**self.repo().store(), &kept, blocks)?;
+        }
+        for (_, tree) in &trees {
+            self.repo().keep_tree(tree);
+        }
+        Ok(kept.len())
+    }
+
+    /// The tree and the blocks that are new, from the nearest state that is kept, or from the source.
+    fn derived(
+        &self,
+        projection: &Projection,
+        place: Place,
+        go_on: GoOn<'_>,
+    ) -> Result<(Tree, Vec<Block>), ViewError> {
+        let resolved = self.in_force.resolve(projection);
+        let view = self.repo().view(self.view.tree().clone());
+        let mut blocks = Vec::new();
+        if let Some((from, tree)) = self.nearest(place)? {
+            let states = (&from, &view);
+            match resolved.derive(&tree, states, go_on, &mut |block| blocks.push(block)) {
+                // Its state may be collected, or damaged: then from the source.
+                Err(ViewError::Repo(error)) if is_lost(&error) => blocks.clear(),
+                other => return Ok((other?, blocks)),
+            }
+        }
+        let tree = resolved.build(&view, go_on, &mut |block| blocks.push(block))?;
+        Ok((tree, blocks))
+    }
+
+    /// A state of which the projection is kept: an ancestor if there is one near, else the one that
+    /// was computed last.
+    fn nearest(&self, place: Place) -> Result<Option<(View, Tree)>, ViewError> {
+        let mut open: Vec<CommitId> = self.view.heads().iter().copied().collect();
+        let mut seen = 0;
+        while let Some(id) = open.pop().filter(|_| seen < ANCESTORS_MAX) {
+            seen += 1;
+            let commit = self.repo().commit(id)?;
+            let said = commit.payload();
+            if let Some(tree) = self.kept(&place.at(&said.tree))? {
+                return Ok(self.source(said.tree)?.map(|source| (source, tree)));
+            }
+            open.splice(0..0, said.parents.iter().copied());
+        }
+        let latest = lock(&self.views.inner.memo).latest(place.name);
+        let Some((latest, _)) = latest else {
+            return Ok(None);
+        };
+        let root = latest.root();
+        let tree = self.kept(&latest)?;
+        Ok(self.source(root)?.zip(tree))
+    }
+
+    /// A state by the root of its tree, if it is still here.
+    fn source(&self, root: Cid) -> Result<Option<View>, ViewError> {
+        Ok(self.open(root)?.map(|tree| self.repo().view(tree)))
+    }
+}
+
+/// The right to compute the tree of a place, until it is dropped.
+struct Turn<'a> {
+    inner: &'a Inner,
+    place: Place,
+}
+
+impl<'a> Turn<'a> {
+    fn try_take(inner: &'a Inner, place: Place) -> Option<Self> {
+        let is_free = lock(&inner.computing).insert(place);
+        is_free.then_some(Self { inner, place })
+    }
+
+    /// The right if nobody has it; else waits until whoever has it is done.
+    fn take(inner: &'a Inner, place: Place) -> Option<Self> {
+        let turn = Self::try_take(inner, place);
+        if turn.is_none() {
+            let mut computing = lock(&inner.computing);
+            while computing.contains(&place) {
+                computing = inner
+                    .computed
+                    .wait(computing)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        turn
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.inner.computing).remove(&self.place);
+        self.inner.computed.notify_all();
+    }
+}
+
+/// Whether blocks are missing or damaged, so that what they hold is to be had another way.
+fn is_lost(error: &RepoError) -> bool {
+    match error {
+        RepoError::Missing(_) | RepoError::Damaged(_) => true,
+        RepoError::Store(error) => error.kind() == StoreErrorKind::Corrupt,
+        RepoError::Tree(error) => match error {
+            TreeError::Store(error) => error.kind() == StoreErrorKind::Corrupt,
+            TreeError::Missing { .. } | TreeError::Node { .. } | TreeError::Link { .. } => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,94 @@
+//! The types and projections of the spaces of a node.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use allod_repo::{BranchName, Proposal, Repo, SpaceId};
+use allod_views::{ViewError, Views};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::error::NodeError;
+use crate::hooks::lock;
+use crate::net::RETRY_EVERY;
+use crate::node::{Node, Position};
+
+/// The projections of each space, opened when they are first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct AllViews(Mutex<BTreeMap<SpaceId, Views>>);
+
+impl AllViews {
+    pub(crate) fn of(&self, repo: &Repo) -> Result<Views, NodeError> {
+        let mut all = lock(&self.0);
+        if let Some(views) = all.get(&repo.id()) {
+            return Ok(views.clone());
+        }
+        let views = Views::open(&repo.unhooked())?;
+        all.insert(repo.id(), views.clone());
+        Ok(views)
+    }
+
+    /// Says in words why a proposal must not happen, if it breaks a type.
+    pub(crate) fn judge(&self, proposal: &Proposal<'_>) -> Result<(), String> {
+        let views = self
+            .of(&proposal.space())
+            .map_err(|error| error.to_string())?;
+        let broken = views.judge(proposal).map_err(|error| error.to_string())?;
+        match broken.count {
+            0 => Ok(()),
+            _ => Err(broken.to_string()),
+        }
+    }
+}
+
+impl Node {
+    /// Computes the projections that are not at hand, in the order of their priorities, after each
+    /// change and every half minute.
+    pub(crate) async fn keep_computing(&self, stop: watch::Receiver<bool>) {
+        let mut changes = self.watch();
+        let mut retry = tokio::time::interval(RETRY_EVERY);
+        loop {
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                _ = retry.tick() => {}
+            }
+            let (node, stop) = (self.clone(), stop.clone());
+            // What cannot be computed now is tried again, and told to whoever asks for it.
+            drop(spawn_blocking(move || node.compute_all(&stop)).await);
+        }
+    }
+
+    fn compute_all(&self, stop: &watch::Receiver<bool>) -> Result<(), NodeError> {
+        for (_, id) in self.spaces()? {
+            let repo = self.repo(id)?;
+            let views = self.views(&repo)?;
+            let current = match self.position(&repo)? {
+                Position::Branch(branch) => branch,
+                Position::Detached(_) => BranchName::main(),
+            };
+            while !*stop.borrow()
+                && let Some(job) = views.next_job(&current)?
+            {
+                let go_on = &mut |_| {
+                    let is_over = *stop.borrow() || views.is_waiting(&job.name).unwrap_or(true);
+                    if is_over {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                };
+                match job.run(go_on) {
+                    Ok(()) | Err(ViewError::Cancelled) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The types and projections of a space.
+    pub fn views(&self, repo: &Repo) -> Result<Views, NodeError> {
+        self.all_views().of(repo)
+    }
+}
