@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 14] = [
+const PAGES: [(&str, &str); 15] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -29,6 +29,7 @@ const PAGES: [(&str, &str); 14] = [
     ("PATCH", "26-patch.md"),
     ("HOOK", "27-hooks.md"),
     ("VIEW", "28-views.md"),
+    ("SQL", "29-sql.md"),
     ("SYNC", "30-sync.md"),
     ("TRANS", "40-transport.md"),
 ];
