@@ -84,6 +84,20 @@ def main():
     # The first byte chooses the side.
     for side, name in ((1, "serving"), (0, "asking")):
         (folder / name).write_bytes(bytes([side]) + bytes(n * 37 % 251 for n in range(300)))
+    folder = HERE / "seeds" / "sql_pass"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, text in (
+        ("as-of", "SELECT t.state, u.state FROM t JOIN t AS OF 'x' ON BRANCH 'y' u ON t.state <> u.state"),
+        ("branch", "WITH c AS (SELECT * FROM \"t\" ON BRANCH 'b') SELECT * FROM c, [t] AS OF 'x' NOT INDEXED"),
+        ("diff", "EXPLAIN DIFF 'a' 'b' ON t WHERE state IN (SELECT state FROM `t` AS OF 'x') LIMIT 1;"),
+        ("function", "SELECT * FROM allod_diff('t', 'a', 'b') d, json_each('[1]') -- AS OF 'x'"),
+        ("write", "INSERT INTO t AS OF 'x' (state) SELECT state FROM t WHERE 1 IN t AS OF 'y'"),
+        ("parameter", "SELECT * FROM t AS OF ?1"),
+        ("subquery", "SELECT * FROM (SELECT 'AS OF ''x''') AS OF 'x' /* */"),
+        ("alias", "SELECT a AS of FROM t AS of JOIN t u ON branch = x'00' OR 1e5 > $a::b(c)"),
+    ):
+        (folder / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def registry():
             pages.setdefault(code, set()).add(name)
     for code, names in sorted(pages.items()):
         row = re.search(rf"^\| `{code}` \|.*$", text, re.MULTILINE)
-        stated = set(re.findall(r"\b[A-Z]{4,}\b", row.group(0).rsplit("|", 2)[1])) if row else set()
+        stated = set(re.findall(r"\b[A-Z]{3,}\b", row.group(0).rsplit("|", 2)[1])) if row else set()
         if row and not names <= stated:
             failures.append(f"registry.md: {code} is on {', '.join(sorted(names))}")
     used = {}

@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 17] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -31,6 +31,7 @@ const PAGES: [(&str, &str); 16] = [
     ("VIEW", "28-views.md"),
     ("TYPE", "28-types.md"),
     ("PROJ", "28-projections.md"),
+    ("SQL", "29-sql.md"),
     ("SYNC", "30-sync.md"),
     ("TRANS", "40-transport.md"),
 ];
