@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -32,6 +32,7 @@ const PAGES: [(&str, &str); 17] = [
     ("TYPE", "28-types.md"),
     ("PROJ", "28-projections.md"),
     ("SQL", "29-sql.md"),
+    ("TAB", "29-tables.md"),
     ("SYNC", "30-sync.md"),
     ("TRANS", "40-transport.md"),
 ];

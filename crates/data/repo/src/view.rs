@@ -111,6 +111,13 @@ impl View {
         &self.heads
     }
 
+    /// Whether anything is staged over the tree.
+    #[must_use]
+    pub fn has_staged(&self) -> bool {
+        let staged = self.staged.as_ref();
+        staged.is_some_and(|staged| !staged.is_empty())
+    }
+
     /// The tree below the staged edits.
     #[must_use]
     pub const fn tree(&self) -> &Tree {
@@ -238,8 +245,8 @@ impl View {
 }
 
 impl Repo {
-    /// What an entry holds.
-    pub(crate) fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
+    /// What an entry holds; `None` for a tombstone.
+    pub fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
         match &entry.state {
             State::Tombstone => Ok(None),
             State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),

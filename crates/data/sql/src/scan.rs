@@ -54,6 +54,25 @@ impl Lists {
         .collect()
     }
 
+    /// Whether a row has the values at hand. A table may give more rows than were asked for, and another of
+    /// the values would give the same row again.
+    fn has(&self, rows: &dyn Rows) -> Result<bool, TableError> {
+        for (taken, (values, at)) in self
+            .chosen
+            .takes
+            .iter()
+            .zip(self.values.iter().zip(&self.at))
+        {
+            if let (true, Some(column), Some(value)) =
+                (taken.is_list, taken.column, values.get(*at))
+                && rows.column(column)?.compare(value.borrow()).is_ne()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Goes to the next values; false behind the last.
     fn next(&mut self) -> bool {
         for (at, values) in self.at.iter_mut().zip(&self.values).rev() {
@@ -179,11 +198,13 @@ impl Scan {
     }
 
     fn open(&self, chosen: &Chosen, args: &[Arg<'_>]) -> Result<Box<dyn Rows>, TableError> {
+        let lists = chosen.takes.iter().filter(|taken| taken.is_list);
+        let compared = lists.filter_map(|taken| taken.column);
         self.bound.table.open(&Open {
             plan: &chosen.plan,
             args,
             order_by: &chosen.order_by,
-            used: chosen.used,
+            used: compared.fold(chosen.used, crate::table::ColumnSet::with),
         })
     }
 
@@ -215,6 +236,11 @@ impl Scan {
     pub(crate) fn next(&mut self) -> Result<(), TableError> {
         while let Some(rows) = &mut self.rows {
             if rows.next()? {
+                if let Some(lists) = &self.lists
+                    && !lists.has(&**rows)?
+                {
+                    continue;
+                }
                 self.count = self.count.wrapping_add(1);
                 return Ok(());
             }

@@ -245,7 +245,8 @@ impl ColumnSet {
     }
 
     /// With a column more.
-    pub(crate) const fn with(self, column: usize) -> Self {
+    #[must_use]
+    pub const fn with(self, column: usize) -> Self {
         let bit = if column < LAST_BIT { column } else { LAST_BIT };
         Self(self.0 | 1 << bit)
     }

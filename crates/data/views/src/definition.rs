@@ -189,6 +189,15 @@ impl Projection {
         }
     }
 
+    /// Of an index, the names of the fields that it is in the order of; none for another expression.
+    #[must_use]
+    pub fn index_fields(&self) -> Option<Vec<Option<&str>>> {
+        let Shape::Index { by, .. } = &self.shape else {
+            return None;
+        };
+        Some(by.iter().map(plain_field).collect())
+    }
+
     /// The names of the columns that its rows have, the key of a record not among them.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
@@ -204,6 +213,14 @@ impl Projection {
             ShapeDefinition::Join { left, right, .. } => [names(left), names(right)].concat(),
             ShapeDefinition::Words { .. } => vec!["word".to_owned(), "times".to_owned()],
         }
+    }
+}
+
+/// The field that an expression is, if it is one of the record itself.
+fn plain_field(expr: &Expr) -> Option<&str> {
+    match expr.as_field()?.names() {
+        [name] => Some(name),
+        _ => None,
     }
 }
 

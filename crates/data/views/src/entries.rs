@@ -30,7 +30,7 @@ pub(crate) const RECORD_KEY_BYTES_MAX: usize = 1024;
 /// What a text or bytes of a field key has at most, in bytes, and what is left of a longer one besides
 /// its digest (PROJ-4).
 const SHORT_BYTES_MAX: usize = 128;
-const BEGINNING_BYTES: usize = 64;
+pub(crate) const BEGINNING_BYTES: usize = 64;
 
 /// The longest values kept beside a key, in bytes: with the key they fit a leaf. Longer ones are
 /// computed from the record.

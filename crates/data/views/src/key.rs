@@ -157,6 +157,34 @@ pub(crate) fn take(key: &[u8]) -> Option<(Value, &[u8])> {
     })
 }
 
+/// What is behind the value that a key begins with. The value is not checked beyond where it ends.
+pub(crate) fn skip(key: &[u8]) -> Option<&[u8]> {
+    let (&kind, rest) = key.split_first()?;
+    match kind {
+        NULL | FALSE | TRUE | ZERO => Some(rest),
+        NEGATIVE | POSITIVE => {
+            // The last pair of digits has another lowest bit than those before it.
+            let last = u8::from(kind == NEGATIVE);
+            let digits = rest.get(2..)?;
+            let end = digits.iter().position(|byte| byte % 2 == last)?;
+            digits.get(end + 1..)
+        }
+        FLOAT | TIMESTAMP => rest.get(8..),
+        TEXT | BYTES => {
+            let mut rest = rest;
+            loop {
+                let end = rest.iter().position(|byte| *byte == 0)?;
+                rest = rest.get(end + 1..)?;
+                match rest.split_first() {
+                    Some((&ESCAPED, after)) => rest = after,
+                    _ => return Some(rest),
+                }
+            }
+        }
+        _ => None,
+    }
+}
+
 fn take_u64(key: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = key.split_first_chunk()?;
     Some((u64::from_be_bytes(*number), rest))

@@ -40,6 +40,7 @@ mod query;
 mod record;
 mod rfc3339;
 mod schema;
+mod seek;
 mod sum;
 mod timestamp;
 mod types;
@@ -66,8 +67,11 @@ pub use crate::key::{BadKey, decode_key, encode_key, push_key};
 pub use crate::maintain::{Job, Priority, Status};
 pub use crate::number::{BadNumber, NUMBER_DIGITS_MAX, NUMBER_POWER_MAX, Number};
 pub use crate::query::{Page, Row, Rows};
-pub use crate::record::{BadField, BadKind, Datum, FieldKind, Malformed, RECORD_BYTES_MAX, Record};
+pub use crate::record::{
+    BadField, BadKind, Datum, FieldKind, Malformed, RECORD_BYTES_MAX, Record, fields_of,
+};
 pub use crate::rfc3339::{format_timestamp, parse_timestamp};
+pub use crate::seek::{IndexEntry, IndexScan, Lookup};
 pub use crate::types::{
     BadName, BadType, DEFINITION_BYTES_MAX, FIELDS_MAX, FieldDefinition, Name, Received, Type,
     TypeDefinition,

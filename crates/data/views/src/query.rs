@@ -191,14 +191,12 @@ impl Projected {
         side: Side,
         read: impl FnOnce(&Record<'_>) -> T,
     ) -> Result<T, ViewError> {
-        let resolved = self.snapshot.types().resolve(&self.projection);
+        let resolved = self.types.resolve(&self.projection);
         let kind = match side {
             Side::Own => resolved.own,
             Side::Other => resolved.other,
         };
-        let tree = self.snapshot.view().tree().clone();
-        let content = self.snapshot.repo().view(tree).get(key)?;
-        let Some(Content::Bytes(bytes)) = content else {
+        let Some(Content::Bytes(bytes)) = self.source.get(key)? else {
             return Err(ViewError::Damaged);
         };
         let record = Record::parse(&bytes, kind).map_err(|_malformed| ViewError::Damaged)?;

@@ -171,6 +171,14 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The field of its definition at a place. Null where it cannot be read; none without a definition, or
+    /// such a field.
+    #[must_use]
+    pub fn field_at(&self, place: usize) -> Option<Datum> {
+        let field = self.kind?.fields().get(place)?;
+        Some(self.read(field).unwrap_or_default())
+    }
+
     /// What a path leads to: a field, or a part of an object in one. Null where there is nothing, or
     /// what is there cannot be read.
     #[must_use]
@@ -198,6 +206,16 @@ impl Fields for Record<'_> {
     fn field(&self, path: &FieldPath) -> Value {
         self.get(path).into_value()
     }
+}
+
+/// The fields of an object of JSON in their order, with their text. A repeated name is an error
+/// (TYPE-5).
+pub fn fields_of(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Malformed> {
+    let record = Record::parse(bytes, None)?;
+    let fields = record.fields.into_iter();
+    Ok(fields
+        .map(|(name, raw)| (name.into_owned(), raw.to_owned()))
+        .collect())
 }
 
 /// Reads JSON as a value of a kind, or a list of them.

@@ -67,7 +67,8 @@ impl Type {
 
     /// Whether a record is left out of projections and tables, because it is not what it should be
     /// (TYPE-8).
-    pub(crate) fn leaves_out(&self, record: &Record<'_>) -> bool {
+    #[must_use]
+    pub fn leaves_out(&self, record: &Record<'_>) -> bool {
         if self.definition().received != Received::Quarantine {
             return false;
         }

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use allod_blocks::{Block, Cid, StoreErrorKind};
-use allod_repo::{BranchName, CommitId, Repo, RepoError, View};
+use allod_repo::{BranchName, CommitId, Repo, RepoError, State, View};
 use allod_tree::{Tree, TreeError};
+use bytes::Bytes;
 
 use crate::definition::Projection;
 use crate::definitions::Definitions;
+use crate::derive::bytes_of;
 use crate::error::ViewError;
 use crate::memo::{Memo, Place};
 use crate::types::Name;
@@ -55,7 +57,9 @@ pub struct Projected {
     pub projection: Arc<Projection>,
     /// Its tree.
     pub tree: Tree,
-    pub(crate) snapshot: Snapshot,
+    /// The state that it is of.
+    pub(crate) source: View,
+    pub(crate) types: Arc<Definitions>,
 }
 
 /// What to do if a projection was not computed yet.
@@ -209,7 +213,14 @@ impl Snapshot {
         &self.now
     }
 
-    pub(crate) fn repo(&self) -> &Repo {
+    /// A record as its bytes; `None` for what is a file, and where there is nothing.
+    pub fn bytes_of(&self, state: &State) -> Result<Option<Bytes>, ViewError> {
+        Ok(bytes_of(&self.view, state)?)
+    }
+
+    /// The space.
+    #[must_use]
+    pub fn repo(&self) -> &Repo {
         &self.views.repo
     }
 
@@ -259,8 +270,29 @@ impl Snapshot {
         Ok(Projected {
             projection,
             tree,
-            snapshot: self.clone(),
+            source: self.repo().view(self.view.tree().clone()),
+            types: Arc::clone(&self.in_force),
         })
+    }
+
+    /// A projection of this state with what is staged: derived from that of the tree below, and not
+    /// kept.
+    ///
+    /// # Errors
+    /// Those of [`projection`](Self::projection).
+    pub fn working_projection(&self, name: &Name, go_on: GoOn<'_>) -> Result<Projected, ViewError> {
+        let mut projected = self.projection(name, OnStale::Block, go_on)?;
+        let resolved = self.in_force.resolve(&projected.projection);
+        let states = (&projected.source, &self.view);
+        projected.tree = resolved.derive(&projected.tree, states, go_on, &mut |_| {})?;
+        projected.source = self.view.clone();
+        Ok(projected)
+    }
+
+    /// Whether a projection was ever computed under the types of this state, so that it can be derived.
+    pub fn is_derivable(&self, name: &Name) -> Result<bool, ViewError> {
+        let place = self.place_of(name)?;
+        Ok(lock(&self.views.inner.memo).latest(place.name).is_some())
     }
 
     /// The tree of a projection, which need not be defined.

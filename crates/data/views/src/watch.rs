@@ -113,7 +113,7 @@ impl Projected {
         let Shape::Index { by, .. } = &self.projection.shape else {
             return false;
         };
-        let resolved = self.snapshot.types().resolve(&self.projection);
+        let resolved = self.types.resolve(&self.projection);
         let is_list = |name: &String| {
             let field = resolved.own.and_then(|kind| kind.field(name));
             field.is_some_and(|(_, field)| field.list)

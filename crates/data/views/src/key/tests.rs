@@ -51,7 +51,11 @@ proptest! {
             key[at] = byte;
         }
         if let Ok(values) = decode_key(&key) {
-            prop_assert_eq!(encode_key(&values), key);
+            prop_assert_eq!(&encode_key(&values), &key);
+        }
+        // What is skipped is what is taken, where that can be read at all.
+        if let Some((_, rest)) = take(&key) {
+            prop_assert_eq!(skip(&key), Some(rest));
         }
     }
 
