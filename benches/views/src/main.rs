@@ -3,6 +3,7 @@
 //! Prints a line of JSON per row. `--quick` leaves the spaces of a million records out.
 
 mod people;
+mod queries;
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -151,6 +152,7 @@ fn main() {
     sizes.extend((!quick).then_some(1_000_000));
     for size in sizes {
         let mut people = People::new(size);
+        queries::run(&people, size);
         build(&people, size);
         commits(&mut people, size);
     }

@@ -177,9 +177,22 @@ impl People {
         self.repo.create_branch(name, &heads).unwrap();
     }
 
+    /// The same with an index of each field that the space has one of.
+    pub(crate) fn sqlite_indexed(&self) -> rusqlite::Connection {
+        let sqlite = self.sqlite_as("indexed.db");
+        sqlite
+            .execute_batch("CREATE INDEX by_city ON user (city); ANALYZE")
+            .unwrap();
+        sqlite
+    }
+
     /// The same rows as a table of SQLite, in a file.
     pub(crate) fn sqlite(&self) -> rusqlite::Connection {
-        let mut sqlite = rusqlite::Connection::open(self.dir.path().join("peer.db")).unwrap();
+        self.sqlite_as("peer.db")
+    }
+
+    fn sqlite_as(&self, file: &str) -> rusqlite::Connection {
+        let mut sqlite = rusqlite::Connection::open(self.dir.path().join(file)).unwrap();
         sqlite
             .execute_batch("CREATE TABLE user (id TEXT PRIMARY KEY, role TEXT, age INTEGER, city TEXT, mail TEXT, note TEXT) WITHOUT ROWID")
             .unwrap();

@@ -1,0 +1,161 @@
+//! Queries over a type beside tables of SQLite with the same rows.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use allod_repo::BranchName;
+use allod_sql::{Limits, Scalar, Session};
+use allod_tables::{Kept, Own, SpaceCatalog};
+use allod_views::Views;
+
+use crate::people::People;
+use crate::{median, ms, row};
+
+/// Statements that give one row or a few, run so often for a figure.
+const LOOK_UPS: usize = 20_000;
+const RANGES: usize = 200;
+
+fn session(views: &Views, own: Own, kept: &Kept) -> Session {
+    let catalog = SpaceCatalog::new(views, own).unwrap().with_kept(kept);
+    Session::new(Arc::new(catalog), Limits::default(), || 0).unwrap()
+}
+
+/// Milliseconds of a statement, once.
+fn once(session: &mut Session, sql: &str) -> f64 {
+    let mut statement = session.prepare(sql).unwrap();
+    let started = Instant::now();
+    statement.rows(&[]).unwrap();
+    ms(started)
+}
+
+fn peer_once(sqlite: &rusqlite::Connection, sql: &str) -> f64 {
+    let mut statement = sqlite.prepare(sql).unwrap();
+    let started = Instant::now();
+    let mut rows = statement.query([]).unwrap();
+    while rows.next().unwrap().is_some() {}
+    ms(started)
+}
+
+/// Microseconds of a statement with one parameter, run for many of them.
+fn each(session: &mut Session, sql: &str, parameters: &[String]) -> f64 {
+    let mut statement = session.prepare(sql).unwrap();
+    let started = Instant::now();
+    for parameter in parameters {
+        statement.rows(&[Scalar::Text(parameter.clone())]).unwrap();
+    }
+    ms(started) * 1000.0 / parameters.len() as f64
+}
+
+fn peer_each(sqlite: &rusqlite::Connection, sql: &str, parameters: &[String]) -> f64 {
+    let mut statement = sqlite.prepare(sql).unwrap();
+    let started = Instant::now();
+    for parameter in parameters {
+        let mut rows = statement.query([parameter]).unwrap();
+        let width = rows.as_ref().unwrap().column_count();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..width {
+                // As ours: owned.
+                let _value: rusqlite::types::Value = row.get(column).unwrap();
+            }
+        }
+    }
+    ms(started) * 1000.0 / parameters.len() as f64
+}
+
+const SCANS: [(&str, &str); 5] = [
+    (
+        "count with a filter",
+        "SELECT count(*) FROM user WHERE age > 45",
+    ),
+    (
+        "sums by group",
+        "SELECT role, count(*), sum(age) FROM user GROUP BY role",
+    ),
+    ("LIKE", "SELECT count(*) FROM user WHERE city LIKE '%99'"),
+    ("sum of all", "SELECT sum(age) FROM user"),
+    (
+        "a few of all, sorted",
+        "SELECT id, mail FROM user WHERE age = 33 AND role = 'admin' ORDER BY mail LIMIT 10",
+    ),
+];
+
+pub(crate) fn run(people: &People, size: usize) {
+    let sqlite = people.sqlite_indexed();
+    let views = Views::open(&people.repo).unwrap();
+    let main = BranchName::main();
+    let kept = Kept::default();
+    let own = || Own::Working(main.clone());
+    views
+        .branch(&main)
+        .unwrap()
+        .refresh(&mut |_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
+    let keys: Vec<String> = (0..LOOK_UPS)
+        .map(|n| format!("{:08}", n * 7919 % size))
+        .collect();
+    let cities: Vec<String> = (0..RANGES)
+        .map(|n| format!("city {}", n * 13 % 1000))
+        .collect();
+    let mut looking = session(&views, own(), &kept);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        ours.push(each(
+            &mut looking,
+            "SELECT * FROM user WHERE _id = ?",
+            &keys,
+        ));
+        theirs.push(peer_each(&sqlite, "SELECT * FROM user WHERE id = ?", &keys));
+    }
+    let case = |what: &str| format!("{what}, {size} records");
+    row(
+        &case("point look-up"),
+        "us",
+        median(ours),
+        Some(("SQLite", median(theirs))),
+        "<= 1x",
+    );
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        ours.push(each(
+            &mut looking,
+            "SELECT id, mail FROM user WHERE city = ?",
+            &cities,
+        ));
+        theirs.push(peer_each(
+            &sqlite,
+            "SELECT id, mail FROM user WHERE city = ?",
+            &cities,
+        ));
+    }
+    row(
+        &case("index look-up of a thousandth"),
+        "us",
+        median(ours),
+        Some(("SQLite", median(theirs))),
+        "<= 1.5x",
+    );
+    for (what, sql) in SCANS {
+        let (mut cold, mut warm, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let fresh = Kept::default();
+            cold.push(once(&mut session(&views, own(), &fresh), sql));
+            warm.push(once(&mut session(&views, own(), &fresh), sql));
+            theirs.push(peer_once(&sqlite, sql));
+        }
+        let peer = median(theirs);
+        row(
+            &case(&format!("{what}, cold")),
+            "ms",
+            median(cold),
+            Some(("SQLite", peer)),
+            "<= 2x",
+        );
+        row(
+            &case(&format!("{what}, leaves decoded")),
+            "ms",
+            median(warm),
+            Some(("SQLite", peer)),
+            "< 1x",
+        );
+    }
+}
