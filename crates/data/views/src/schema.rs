@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::expr::Expr;
 use crate::record::FieldKind;
 use crate::types::{BadType, FieldDefinition, Received, Type, TypeDefinition};
 
@@ -9,7 +10,7 @@ use crate::types::{BadType, FieldDefinition, Received, Type, TypeDefinition};
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What says nothing of records.
-const ANNOTATIONS: [&str; 8] = [
+const ANNOTATIONS: [&str; 7] = [
     "$schema",
     "$id",
     "$comment",
@@ -17,7 +18,6 @@ const ANNOTATIONS: [&str; 8] = [
     "description",
     "examples",
     "deprecated",
-    "readOnly",
 ];
 
 impl Type {
@@ -109,7 +109,7 @@ impl TypeDefinition {
                 }
                 "required" => required = texts(value, "required")?,
                 "additionalProperties" if value.is_boolean() => made.closed = value == false,
-                "x-allod-check" => made.check = Some(text(value, name)?),
+                "x-allod-check" => made.check = Some(spelled(&text(value, name)?)?),
                 "x-allod-received" => {
                     made.received = serde_json::from_value(value.clone())
                         .map_err(|_error| refused(name, value))?;
@@ -135,8 +135,6 @@ fn field(name: &str, property: &Json) -> Result<FieldDefinition, BadType> {
     let is_list = property.get("type").is_some_and(|kind| kind == "array");
     let mut made = FieldDefinition::new(name, FieldKind::String);
     made.list = is_list;
-    let mut checks = Vec::new();
-    let quoted = format!("\"{name}\"");
     if is_list {
         let items = property.get("items");
         let items = items.ok_or_else(|| within(BadType::broken("an array without items")))?;
@@ -151,49 +149,93 @@ fn field(name: &str, property: &Json) -> Result<FieldDefinition, BadType> {
         made.kind = kind(property).map_err(within)?;
     }
     for (word, value) in property {
-        let number = || literal(value).filter(|_| value.is_number());
-        let bound = |operator: &str| number().map(|number| format!("{quoted} {operator} {number}"));
-        let length = |operator: &str| {
-            let whole = value.as_u64();
-            whole.map(|whole| format!("length({quoted}) {operator} {whole}"))
-        };
-        let check = match word.as_str() {
-            "minimum" => bound(">="),
-            "maximum" => bound("<="),
-            "exclusiveMinimum" => bound(">"),
-            "exclusiveMaximum" => bound("<"),
-            "minLength" => length(">="),
-            "maxLength" => length("<="),
-            "const" => literal(value).map(|literal| format!("{quoted} = {literal}")),
-            "enum" => value.as_array().and_then(|list| {
-                let list: Option<Vec<String>> = list.iter().map(literal).collect();
-                list.map(|list| format!("{quoted} IN ({})", list.join(", ")))
-            }),
-            "x-allod-check" => Some(text(value, word)?),
-            "default" => {
-                made.default = Some(value.to_string());
-                continue;
-            }
-            "x-allod-unique" if value.is_boolean() => {
-                made.unique = value == true;
-                continue;
-            }
-            "x-allod-was" => {
-                made.was = texts(value, word)?;
-                continue;
-            }
-            "items" if is_list => continue,
-            _ if is_of_kind(word) || ANNOTATIONS.contains(&word.as_str()) => continue,
-            _ => None,
-        };
-        checks.push(check.ok_or_else(|| within(refused(word, value)))?);
+        match word.as_str() {
+            "default" => made.default = Some(value.to_string()),
+            "x-allod-unique" if value.is_boolean() => made.unique = value == true,
+            "x-allod-was" => made.was = texts(value, word)?,
+            "type" | "x-allod-check" => {}
+            "items" if is_list => {}
+            word if !is_list && (is_of_kind(word) || CONSTRAINTS.contains(&word)) => {}
+            word if ANNOTATIONS.contains(&word) => {}
+            _ => return Err(within(refused(word, value))),
+        }
     }
-    made.check = match &checks[..] {
-        [] => None,
-        [one] => Some(one.clone()),
-        _ => Some(format!("({})", checks.join(") AND ("))),
-    };
+    made.check = check(name, &made.kind, property).map_err(within)?;
     Ok(made)
+}
+
+/// One check of all constraints of a field.
+fn check(
+    name: &str,
+    kind: &FieldKind,
+    property: &Map<String, Json>,
+) -> Result<Option<String>, BadType> {
+    let mut checks = Vec::new();
+    for word in CONSTRAINTS {
+        if let Some(value) = property.get(word) {
+            let check = constraint(word, &format!("\"{name}\""), kind, value);
+            checks.push(check.ok_or_else(|| refused(word, value))?);
+        }
+    }
+    if let Some(value) = property.get("x-allod-check") {
+        // Read by itself: it could close a bracket of others.
+        checks.push(spelled(&text(value, "x-allod-check")?)?);
+    }
+    if checks.is_empty() {
+        return Ok(None);
+    }
+    spelled(&format!("({})", checks.join(") AND ("))).map(Some)
+}
+
+/// A check as it is written (VIEW-11).
+fn spelled(text: &str) -> Result<String, BadType> {
+    let check = text.parse::<Expr>();
+    let check = check.map_err(|error| BadType::broken(format!("the check {text:?}: {error}")))?;
+    Ok(check.to_string())
+}
+
+/// What becomes checks, in their order.
+const CONSTRAINTS: [&str; 8] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "enum",
+    "const",
+];
+
+/// The check of one constraint; none if it says nothing of such a field, or no check can.
+fn constraint(word: &str, field: &str, kind: &FieldKind, value: &Json) -> Option<String> {
+    let is_number = matches!(
+        kind,
+        FieldKind::Number | FieldKind::Integer | FieldKind::Float
+    );
+    let bound = |operator: &str| {
+        let literal = literal(value, kind).filter(|_| is_number);
+        literal.map(|literal| format!("{field} {operator} {literal}"))
+    };
+    let length = |operator: &str| {
+        let is_text = matches!(kind, FieldKind::String | FieldKind::Ref(_));
+        let whole = value.as_u64().filter(|_| is_text);
+        whole.map(|whole| format!("length({field}) {operator} {whole}"))
+    };
+    match word {
+        "minimum" => bound(">="),
+        "maximum" => bound("<="),
+        "exclusiveMinimum" => bound(">"),
+        "exclusiveMaximum" => bound("<"),
+        "minLength" => length(">="),
+        "maxLength" => length("<="),
+        "const" => literal(value, kind).map(|literal| format!("{field} = {literal}")),
+        "enum" => {
+            let list = value.as_array()?.iter().map(|item| literal(item, kind));
+            let list: Vec<String> = list.collect::<Option<_>>()?;
+            Some(format!("{field} IN ({})", list.join(", ")))
+        }
+        _ => None,
+    }
 }
 
 /// The words by which a schema says the kind of a value.
@@ -245,15 +287,18 @@ fn kind(property: &Map<String, Json>) -> Result<FieldKind, BadType> {
     })
 }
 
-/// A value as an expression has it; none for arrays and objects.
-fn literal(value: &Json) -> Option<String> {
-    Some(match value {
-        Json::Null => "NULL".to_owned(),
-        Json::Bool(bool) => bool.to_string().to_uppercase(),
-        Json::Number(number) => number.to_string(),
-        Json::String(text) => format!("'{}'", text.replace('\'', "''")),
-        Json::Array(_) | Json::Object(_) => return None,
-    })
+/// A value of a field as an expression has it, to be compared with it; none if a field of the kind has
+/// no such value, and for null, as a comparison with that is never false.
+fn literal(value: &Json, kind: &FieldKind) -> Option<String> {
+    match (kind, value) {
+        (FieldKind::Boolean, Json::Bool(bool)) => Some(bool.to_string()),
+        (FieldKind::Number | FieldKind::Integer, Json::Number(number)) => Some(number.to_string()),
+        (FieldKind::Float, Json::Number(number)) => Some(format!("CAST({number} AS float)")),
+        (FieldKind::String | FieldKind::Ref(_), Json::String(text)) => {
+            Some(format!("'{}'", text.replace('\'', "''")))
+        }
+        _ => None,
+    }
 }
 
 fn refused(word: &str, value: &Json) -> BadType {

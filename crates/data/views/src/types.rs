@@ -1,10 +1,12 @@
 //! What a space says of the records of a kind (TYPE-1 to TYPE-4).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use allod_identity::canonical;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::expr::Expr;
 use crate::record::{Datum, FieldKind, read_field};
@@ -180,7 +182,7 @@ impl Type {
                 "a type has 1 to {FIELDS_MAX} fields, not {count}"
             )));
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for field in &definition.fields {
             for name in field.was.iter().chain([&field.name]) {
                 check_field_name(name)?;
@@ -243,31 +245,38 @@ impl Type {
 
     /// Whether `next` may take its place (TYPE-9); with `drop`, also if fields go.
     pub fn may_become(&self, next: &Self, drop: bool) -> Result<(), BadType> {
+        let mut taken = BTreeSet::new();
         for field in &self.fields {
             let name = &field.name;
             let narrowed = |what: String| Err(BadType::Narrowed(format!("{name}: {what}")));
             let mut successors = next.fields.iter();
-            let Some(after) =
-                successors.find(|after| after.name == *name || after.was.contains(name))
-            else {
+            let Some(after) = successors.find(|after| after.is_called(name)) else {
                 if drop {
                     continue;
                 }
                 return narrowed("the field goes; say so, or rename it".to_owned());
             };
+            if !drop && !taken.insert(&after.name) {
+                let text = format!("two fields become {}; say that one goes", after.name);
+                return narrowed(text);
+            }
+            if !drop && let Some(was) = field.was.iter().find(|was| !after.is_called(was)) {
+                let text = format!("records that have it as {was} are not read; say so");
+                return narrowed(text);
+            }
             let widens = (&field.kind, &after.kind) == (&FieldKind::Integer, &FieldKind::Number);
             if field.list != after.list || (field.kind != after.kind && !widens) {
                 let (before, after) = (shown(field), shown(after));
                 return narrowed(format!("{before} does not become {after}"));
             }
-            if after.required && !field.required && after.default == Datum::default() {
+            if after.must_be_there() && !field.must_be_there() {
                 return narrowed("it becomes required without a default".to_owned());
             }
         }
         for after in &next.fields {
             let is_new = |name: &String| self.field(name).is_none();
             let is_new = is_new(&after.name) && after.was.iter().all(is_new);
-            if is_new && after.required && after.default == Datum::default() {
+            if is_new && after.must_be_there() {
                 let text = format!("{}: a new field is required without a default", after.name);
                 return Err(BadType::Narrowed(text));
             }
@@ -277,6 +286,18 @@ impl Type {
             return Err(BadType::Narrowed(text));
         }
         Ok(())
+    }
+}
+
+impl Field {
+    /// Whether this is its name, or was.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.was.iter().any(|was| was == name)
+    }
+
+    /// Whether a record that does not have it breaks its type.
+    fn must_be_there(&self) -> bool {
+        self.required && self.default == Datum::default()
     }
 }
 
@@ -304,9 +325,11 @@ fn field_of(field: &FieldDefinition, all: &TypeDefinition) -> Result<Field, BadT
     let default = match &field.default {
         None => Datum::default(),
         Some(text) => {
-            let read = read_field(text, &field.kind, field.list);
-            let read =
-                read.map_err(|error| BadType::Broken(format!("{name}: its default: {error}")))?;
+            let broken =
+                |error: &dyn fmt::Display| BadType::Broken(format!("{name}: its default: {error}"));
+            let json: &RawValue = serde_json::from_str(text).map_err(|error| broken(&error))?;
+            let read = read_field(json.get(), &field.kind, field.list);
+            let read = read.map_err(|error| broken(&error))?;
             if field.required && read == Datum::default() {
                 return Err(BadType::Broken(format!(
                     "{name}: required, and null by default"

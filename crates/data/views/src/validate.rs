@@ -98,10 +98,7 @@ impl Type {
             }
         }
         if self.definition().closed {
-            let is_known = |name: &str| {
-                let mut fields = self.fields().iter();
-                fields.any(|field| field.name == name || field.was.iter().any(|was| was == name))
-            };
+            let is_known = |name: &str| self.fields().iter().any(|field| field.is_called(name));
             for name in record.names().filter(|name| !is_known(name)) {
                 add(Some(name), "the type has no such field".to_owned());
             }

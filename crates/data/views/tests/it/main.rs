@@ -14,4 +14,5 @@ mod maintain;
 mod naive;
 mod projections;
 mod types;
+mod vectors;
 mod world;
