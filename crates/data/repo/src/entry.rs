@@ -36,9 +36,12 @@ pub enum State {
 
 /// A [`State`] where it stands in an encoded entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum StateRef<'a> {
+pub enum StateRef<'a> {
+    /// The value itself.
     Value(&'a [u8]),
+    /// The value is the content of this block or file.
     Link(Cid),
+    /// The key was deleted.
     Tombstone,
 }
 
@@ -110,7 +113,7 @@ impl Entry {
 
 impl<'a> StateRef<'a> {
     /// Reads an entry; only its canonical encoding is one.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<(Stamp, Self), EntryError> {
         let (&first, mut rest) = bytes.split_first().ok_or(EntryError::Truncated)?;
         if first != 0x82 {
             return Err(EntryError::NotCanonical);

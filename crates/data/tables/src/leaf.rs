@@ -1,12 +1,12 @@
 //! The records of a leaf, decoded column by column (TAB-8).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use allod_repo::{Entry, Repo, State};
+use allod_repo::{Content, Entry, Repo, RepoError, State, StateRef};
 use allod_sql::{ColumnSet, Scalar, ScalarRef, TableError};
 use allod_tree::Leaf;
-use allod_views::{Record, Type};
-use bytes::Bytes;
+use allod_views::{FieldKind, Record, Type, plain_text};
 
 use crate::columns::{FIELDS, ID, KEY};
 use crate::convert::datum_scalar;
@@ -82,7 +82,9 @@ pub(crate) struct Reading<'a> {
 pub(crate) struct LeafRows {
     /// Of each record, which entry of the leaf it is.
     places: Vec<u16>,
-    keys: Vec<Bytes>,
+    /// Keys, one behind the other, and where each ends.
+    keys: Vec<u8>,
+    ends: Vec<u32>,
     /// By column; the key and the ID are made of the keys.
     columns: Vec<Option<Arc<Cells>>>,
     bytes: usize,
@@ -104,17 +106,17 @@ impl LeafRows {
         let mut wanted = Vec::new();
         for (index, column) in columns.iter_mut().enumerate() {
             *column = before.and_then(|before| before.columns.get(index)?.clone());
-            if column.is_none() && (used.contains(index) || index == KEY || index == ID) {
+            if column.is_none() && used.contains(index) {
                 wanted.push((index, Cells::default()));
             }
         }
         let mut made = Self {
             places: Vec::new(),
             keys: Vec::new(),
+            ends: Vec::new(),
             columns,
             bytes: OVERHEAD,
         };
-        let has_fields = wanted.iter().any(|(index, _)| *index >= FIELDS);
         let mut key = Vec::new();
         for index in 0..leaf.node.len() {
             let Some(entry) = leaf.node.entry(index, &mut key) else {
@@ -123,20 +125,21 @@ impl LeafRows {
             if !key.starts_with(reading.prefix) {
                 continue;
             }
-            let Some(bytes) = record_bytes(reading.repo, &Bytes::copy_from_slice(entry))? else {
+            let Some(bytes) = record_bytes(reading.repo, entry)? else {
                 continue;
             };
             let Some(record) = readable(&bytes, reading.kind) else {
                 continue;
             };
             made.places.push(u16::try_from(index).unwrap_or(u16::MAX));
-            made.keys.push(Bytes::copy_from_slice(&key));
+            made.keys.extend_from_slice(&key);
+            made.ends
+                .push(u32::try_from(made.keys.len()).unwrap_or(u32::MAX));
             for (column, cells) in &mut wanted {
                 match *column {
                     KEY => cells.push(ScalarRef::Text(&key_text(&key))),
                     ID => cells.push(ScalarRef::Text(&key_text(&key[reading.prefix.len()..]))),
-                    _ if has_fields => cells.push(field(&record, *column).borrow()),
-                    _ => {}
+                    column => push_field(cells, &record, column),
                 }
             }
         }
@@ -144,14 +147,8 @@ impl LeafRows {
             made.columns[index] = Some(Arc::new(cells));
         }
         let sizes = made.columns.iter().flatten();
-        made.bytes += sizes
-            .map(|cells| cells.bytes.len() + cells.cells.len() * size_of::<Cell>())
-            .sum::<usize>();
-        made.bytes += made
-            .keys
-            .iter()
-            .map(|key| key.len() + size_of::<Bytes>())
-            .sum::<usize>();
+        let sizes = sizes.map(|cells| cells.bytes.len() + cells.cells.len() * size_of::<Cell>());
+        made.bytes += sizes.sum::<usize>() + made.keys.len() + made.ends.len() * 8;
         Ok(made)
     }
 
@@ -166,7 +163,9 @@ impl LeafRows {
     }
 
     pub(crate) fn key(&self, row: usize) -> &[u8] {
-        self.keys.get(row).map(|key| &key[..]).unwrap_or_default()
+        let end = |row: usize| self.ends.get(row).map_or(0, |end| *end as usize);
+        let start = row.checked_sub(1).map_or(0, end);
+        self.keys.get(start..end(row)).unwrap_or_default()
     }
 
     /// The first row that is this entry of the leaf or one behind it.
@@ -195,19 +194,46 @@ pub(crate) fn field(record: &Record<'_>, column: usize) -> Scalar {
     datum.map_or(Scalar::Null, |datum| datum_scalar(&datum))
 }
 
+/// Adds a field to its column, without a copy in between where it stands as it is shown.
+fn push_field(cells: &mut Cells, record: &Record<'_>, column: usize) {
+    let plain = record
+        .raw_at(column - FIELDS)
+        .and_then(|(raw, kind)| match kind {
+            FieldKind::String | FieldKind::Ref(_) => plain_text(raw).map(ScalarRef::Text),
+            FieldKind::Integer | FieldKind::Number => whole(raw).map(ScalarRef::Integer),
+            FieldKind::Boolean => match raw {
+                "true" => Some(ScalarRef::Integer(1)),
+                "false" => Some(ScalarRef::Integer(0)),
+                _ => None,
+            },
+            _ => None,
+        });
+    match plain {
+        Some(value) => cells.push(value),
+        None => cells.push(field(record, column).borrow()),
+    }
+}
+
+/// A whole number of JSON that is as long as any of 64 bits, or shorter.
+fn whole(raw: &str) -> Option<i64> {
+    let digits = raw.strip_prefix('-').unwrap_or(raw);
+    let is_whole = digits.len() < 19 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| raw.parse().ok())?
+}
+
 /// What an encoded entry holds; none for a tombstone or a file.
-pub(crate) fn record_bytes(repo: &Repo, entry: &Bytes) -> Result<Option<Bytes>, TableError> {
-    let entry = Entry::decode(entry).map_err(|_error| {
-        fault(allod_repo::RepoError::Damaged(
-            "a stored entry does not decode",
-        ))
-    })?;
-    match &entry.state {
-        State::Value(bytes) => Ok(Some(bytes.clone())),
-        State::Tombstone => Ok(None),
-        State::Link(_) => match repo.content(&entry).map_err(fault)? {
-            Some(allod_repo::Content::Bytes(bytes)) => Ok(Some(bytes)),
-            _ => Ok(None),
-        },
+fn record_bytes<'a>(repo: &Repo, entry: &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, TableError> {
+    let (stamp, state) = StateRef::decode(entry)
+        .map_err(|_error| fault(RepoError::Damaged("a stored entry does not decode")))?;
+    match state {
+        StateRef::Value(bytes) => Ok(Some(Cow::Borrowed(bytes))),
+        StateRef::Tombstone => Ok(None),
+        StateRef::Link(cid) => {
+            let state = State::Link(cid);
+            match repo.content(&Entry { stamp, state }).map_err(fault)? {
+                Some(Content::Bytes(bytes)) => Ok(Some(Cow::Owned(bytes.to_vec()))),
+                _ => Ok(None),
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use allod_blocks::Block;
 use allod_identity::canonical;
-use allod_repo::{Content, RepoError, Span, State, View};
+use allod_repo::{Content, RepoError, Span, State, StateRef, View};
 use allod_tree::Tree;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,8 @@ use crate::expr::Expr;
 use crate::sum::Sum;
 use crate::types::Type;
 
-/// Entries gathered before they are put into the tree: about 64 MiB of them.
-const GATHERED_MAX: usize = 1 << 18;
+/// Entries gathered before they are put into the tree: some 130 MiB of them.
+const GATHERED_MAX: usize = 1 << 20;
 
 /// Records looked at between two looks at whether to go on.
 const LOOK_EVERY: u64 = 1024;
@@ -51,6 +51,38 @@ pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<bytes::Bytes
     })
 }
 
+/// Every record below a prefix, with its bytes.
+fn each_record(
+    view: &View,
+    prefix: &[u8],
+    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), ViewError>,
+) -> Result<(), ViewError> {
+    if view.has_staged() {
+        for item in view.range(&Span::prefix(prefix), false) {
+            let (key, entry) = item?;
+            if let Some(bytes) = bytes_of(view, &entry.state)? {
+                each(&key, &bytes)?;
+            }
+        }
+        return Ok(());
+    }
+    let mut cursor = view.tree().cursor();
+    cursor.seek(prefix)?;
+    while let Some((key, entry)) = cursor.next()?.filter(|(key, _)| key.starts_with(prefix)) {
+        let damaged = |_error| RepoError::Damaged("a stored entry does not decode");
+        match StateRef::decode(entry).map_err(damaged)?.1 {
+            StateRef::Value(bytes) => each(key, bytes)?,
+            StateRef::Tombstone => {}
+            StateRef::Link(cid) => {
+                if let Some(bytes) = bytes_of(view, &State::Link(cid))? {
+                    each(key, &bytes)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Resolved<'_> {
     /// The sides of the projection: a prefix of keys, and their type.
     fn sides(&self) -> Vec<(Side, &[u8], Option<&Type>)> {
@@ -72,11 +104,8 @@ impl Resolved<'_> {
         let mut changes = Changes::default();
         let mut seen = 0;
         for (side, prefix, kind) in self.sides() {
-            for item in view.range(&Span::prefix(prefix), false) {
-                let (key, entry) = item?;
-                if let Some(bytes) = bytes_of(view, &entry.state)? {
-                    changes.record(self.projection, side, (&key, &bytes), kind, 1);
-                }
+            each_record(view, prefix, &mut |key, bytes| {
+                changes.record(self.projection, side, (key, bytes), kind, 1);
                 seen += 1;
                 if seen % LOOK_EVERY == 0 && progress(seen).is_break() {
                     return Err(ViewError::Cancelled);
@@ -84,7 +113,8 @@ impl Resolved<'_> {
                 if changes.entries.len() + changes.groups.len() > GATHERED_MAX {
                     tree = self.apply(&tree, std::mem::take(&mut changes), out)?;
                 }
-            }
+                Ok(())
+            })?;
         }
         self.apply(&tree, changes, out)
     }
@@ -133,13 +163,23 @@ impl Resolved<'_> {
     ) -> Result<Tree, ViewError> {
         if let Shape::Group { totals, .. } = &self.projection.shape {
             for (group, change) in std::mem::take(&mut changes.groups) {
-                let put = &mut |key, value| {
-                    changes.entries.insert(key, value);
-                };
+                let put = &mut |key, value| changes.entries.push((key, value));
                 regroup(tree, totals, (group_key(&group), &change), put)?;
             }
         }
-        Ok(tree.edit(changes.entries, out)?)
+        let mut entries = changes.entries;
+        if tree.is_empty() && entries.iter().all(|(_, value)| value.is_some()) {
+            let entries: Vec<(Vec<u8>, Vec<u8>)> = entries
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)))
+                .collect();
+            return Ok(Tree::build_unsorted(&entries, out)?);
+        }
+        // The last of a key first, so that the others go.
+        entries.reverse();
+        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        entries.dedup_by(|later, first| later.0 == first.0);
+        Ok(tree.edit(entries, out)?)
     }
 }
 

@@ -57,8 +57,8 @@ pub(crate) enum Side {
 /// What changes in a projection.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Entries that come or go.
-    pub(crate) entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Entries that come or go; of several with one key the last counts.
+    pub(crate) entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// What is added to groups, by their keys.
     pub(crate) groups: BTreeMap<Vec<u8>, GroupChange>,
 }
@@ -137,7 +137,7 @@ impl Changes {
 
     fn put(&mut self, key: Vec<u8>, value: &[u8], times: i64) {
         let value = (times > 0).then(|| value.to_vec());
-        self.entries.insert(key, value);
+        self.entries.push((key, value));
     }
 
     fn group(

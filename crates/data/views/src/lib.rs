@@ -32,6 +32,7 @@ mod entries;
 mod error;
 mod expr;
 mod guard;
+mod json;
 mod key;
 mod maintain;
 mod memo;
@@ -68,7 +69,7 @@ pub use crate::maintain::{Job, Priority, Status};
 pub use crate::number::{BadNumber, NUMBER_DIGITS_MAX, NUMBER_POWER_MAX, Number};
 pub use crate::query::{Page, Row, Rows};
 pub use crate::record::{
-    BadField, BadKind, Datum, FieldKind, Malformed, RECORD_BYTES_MAX, Record, fields_of,
+    BadField, BadKind, Datum, FieldKind, Malformed, RECORD_BYTES_MAX, Record, fields_of, plain_text,
 };
 pub use crate::rfc3339::{format_timestamp, parse_timestamp};
 pub use crate::seek::{IndexEntry, IndexScan, Lookup};

@@ -1,15 +1,15 @@
 //! Reading the fields of a record (TYPE-4 to TYPE-6).
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use multibase::Base;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::expr::{FieldPath, Fields};
+use crate::json::{RawField, object};
 use crate::number::{BadNumber, Number};
 use crate::rfc3339::parse_timestamp;
 use crate::types::{Field, Name, Type};
@@ -137,7 +137,7 @@ pub struct Malformed(pub String);
 /// The fields of a record where they stand in its bytes.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    fields: Vec<RawField<'a>>,
     kind: Option<&'a Type>,
 }
 
@@ -147,12 +147,12 @@ impl<'a> Record<'a> {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(Malformed(format!("more than {RECORD_BYTES_MAX} bytes")));
         }
-        let Object(fields) =
-            serde_json::from_slice(bytes).map_err(|error| Malformed(error.to_string()))?;
+        let text = std::str::from_utf8(bytes).map_err(|_error| Malformed("no text".to_owned()))?;
+        let fields = object(text).map_err(|error| Malformed(error.to_string()))?;
         Ok(Self { fields, kind })
     }
 
-    fn raw(&self, name: &str) -> Option<&'a RawValue> {
+    fn raw(&self, name: &str) -> Option<&'a str> {
         let mut fields = self.fields.iter();
         fields.find(|(known, _)| known == name).map(|(_, raw)| *raw)
     }
@@ -166,9 +166,19 @@ impl<'a> Record<'a> {
     pub(crate) fn read(&self, field: &Field) -> Result<Datum, BadField> {
         let names = std::iter::once(&field.name).chain(&field.was);
         match names.into_iter().find_map(|name| self.raw(name)) {
-            Some(raw) => read_field(raw.get(), &field.kind, field.list),
+            Some(raw) => read_field(raw, &field.kind, field.list),
             None => Ok(field.default.clone()),
         }
+    }
+
+    /// The JSON of the field of its definition at a place, and what the field is; none where the record does
+    /// not have it, under any of its names, or the field is a list.
+    #[must_use]
+    pub fn raw_at(&self, place: usize) -> Option<(&'a str, &'a FieldKind)> {
+        let field = self.kind?.fields().get(place)?;
+        let names = std::iter::once(&field.name).chain(&field.was);
+        let raw = names.into_iter().find_map(|name| self.raw(name))?;
+        (!field.list).then_some((raw, &field.kind))
     }
 
     /// The field of its definition at a place. Null where it cannot be read; none without a definition, or
@@ -192,13 +202,13 @@ impl<'a> Record<'a> {
         }
         let mut raw = self.raw(first);
         for name in rest {
-            let inner = raw.and_then(|raw| serde_json::from_str::<Object<'_>>(raw.get()).ok());
-            raw = inner.and_then(|Object(fields)| {
+            let inner = raw.and_then(|raw| object(raw).ok());
+            raw = inner.and_then(|fields| {
                 let found = fields.into_iter().find(|(known, _)| known == name);
                 found.map(|(_, raw)| raw)
             });
         }
-        raw.map_or_else(Datum::default, |raw| Datum::One(read_untyped(raw.get())))
+        raw.map_or_else(Datum::default, |raw| Datum::One(read_untyped(raw)))
     }
 }
 
@@ -212,10 +222,12 @@ impl Fields for Record<'_> {
 /// (TYPE-5).
 pub fn fields_of(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Malformed> {
     let record = Record::parse(bytes, None)?;
-    let fields = record.fields.into_iter();
-    Ok(fields
-        .map(|(name, raw)| (name.into_owned(), raw.to_owned()))
-        .collect())
+    let owned = |(name, raw): RawField<'_>| {
+        let raw = RawValue::from_string(raw.to_owned());
+        let raw = raw.map_err(|error| Malformed(error.to_string()))?;
+        Ok((name.into_owned(), raw))
+    };
+    record.fields.into_iter().map(owned).collect()
 }
 
 /// Reads JSON, without space around it, as a value of a kind, or a list of them.
@@ -237,7 +249,7 @@ pub(crate) fn read_field(text: &str, kind: &FieldKind, list: bool) -> Result<Dat
 
 fn read_value(text: &str, kind: &FieldKind) -> Result<Value, BadField> {
     let expected = || bad(text, &kind.to_string());
-    let string = || serde_json::from_str::<String>(text).map_err(|_error| expected());
+    let string = || string(text).ok_or_else(expected);
     Ok(match kind {
         FieldKind::String | FieldKind::Ref(_) => Value::Text(string()?),
         FieldKind::Number => Value::Number(read_number(text)?),
@@ -272,6 +284,21 @@ fn read_value(text: &str, kind: &FieldKind) -> Result<Value, BadField> {
     })
 }
 
+/// The text that JSON is, if it is one.
+fn string(json: &str) -> Option<String> {
+    match plain_text(json) {
+        Some(plain) => Some(plain.to_owned()),
+        None => serde_json::from_str(json).ok(),
+    }
+}
+
+/// The text that a text of JSON without escapes is.
+#[must_use]
+pub fn plain_text(json: &str) -> Option<&str> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    (!inner.contains('\\')).then_some(inner)
+}
+
 fn read_number(text: &str) -> Result<Number, BadField> {
     text.parse::<Number>().map_err(|error| match error {
         BadNumber::Syntax => bad(text, "a number"),
@@ -285,7 +312,7 @@ fn read_untyped(text: &str) -> Value {
         Some(b'n') => Value::Null,
         Some(b't') => Value::Boolean(true),
         Some(b'f') => Value::Boolean(false),
-        Some(b'"') => serde_json::from_str(text).map_or(Value::Null, Value::Text),
+        Some(b'"') => string(text).map_or(Value::Null, Value::Text),
         Some(b'{' | b'[') => Value::text(text),
         _ => text
             .parse()
@@ -303,41 +330,5 @@ fn bad(text: &str, expected: &str) -> BadField {
     BadField {
         expected: expected.to_owned(),
         found,
-    }
-}
-
-/// The fields of an object; a repeated name is an error.
-struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A name, borrowed unless it has escapes.
-#[derive(Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-
-        impl<'de> Visitor<'de> for Names {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some((Borrowed(name), raw)) = map.next_entry()? {
-                    fields.push((name, raw));
-                }
-                let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
-                names.sort_unstable();
-                match names.windows(2).find(|pair| pair[0] == pair[1]) {
-                    Some(pair) => Err(A::Error::custom(format!("{:?} is there twice", pair[0]))),
-                    None => Ok(Object(fields)),
-                }
-            }
-        }
-
-        deserializer.deserialize_map(Names)
     }
 }
