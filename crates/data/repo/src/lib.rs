@@ -79,8 +79,8 @@ pub use crate::check::{Problem, ProblemKind, Report};
 pub use crate::copy::{Copied, copy_store};
 pub use crate::diff::{Difference, Differences};
 pub use crate::entry::{
-    Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
-    left_wins,
+    Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
+    VALUE_INLINE_BYTES_MAX, left_wins,
 };
 pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};

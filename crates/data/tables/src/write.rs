@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use allod_repo::{BranchName, Content, Edit, Repo, View};
 use allod_sql::{OnConflict, ScalarRef, TableError};
-use allod_views::{FieldDefinition, FieldKind, Type};
+use allod_views::{FieldDefinition, FieldKind, Type, object_of};
 use bytes::Bytes;
 use multibase::Base;
 use serde_json::value::RawValue;
@@ -121,7 +121,7 @@ impl Writes {
         let Some(bytes) = self.current(target, &old)? else {
             return Ok(());
         };
-        let mut object = object_of(&bytes)?;
+        let mut object = fields_in(&bytes)?;
         let change = |column: usize| row.get(column).copied().flatten();
         for (place, field) in target.kind.definition().fields.iter().enumerate() {
             if let Some(value) = change(place + FIELDS) {
@@ -193,24 +193,16 @@ impl Target<'_> {
     }
 }
 
-fn object_of(bytes: &[u8]) -> Result<Object, TableError> {
+fn fields_in(bytes: &[u8]) -> Result<Object, TableError> {
     let fields = allod_views::fields_of(bytes);
     fields.map_err(|malformed| constraint(malformed.to_string()))
 }
 
 fn json_of(object: &Object) -> Bytes {
-    let mut out = String::from("{");
-    for (index, (name, value)) in object.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        // A text always has JSON.
-        out.push_str(&serde_json::to_string(name).unwrap_or_default());
-        out.push(':');
-        out.push_str(value.get());
-    }
-    out.push('}');
-    out.into()
+    let fields = object
+        .iter()
+        .map(|(name, raw)| (name.clone(), raw.get().to_owned()));
+    object_of(&fields.collect::<Vec<_>>())
 }
 
 /// Sets a field; null takes it away. What it was called before goes.

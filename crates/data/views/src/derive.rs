@@ -51,12 +51,11 @@ pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<bytes::Bytes
     })
 }
 
-/// Every record below a prefix, with its bytes.
-fn each_record(
-    view: &View,
-    prefix: &[u8],
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), ViewError>,
-) -> Result<(), ViewError> {
+/// Told the key and the bytes of each record.
+type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), ViewError>;
+
+/// Every record below a prefix.
+fn each_record(view: &View, prefix: &[u8], each: Each<'_>) -> Result<(), ViewError> {
     if view.has_staged() {
         for item in view.range(&Span::prefix(prefix), false) {
             let (key, entry) = item?;

@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
 
 /// How many bytes there are before a quote, a backslash, or one below space: eight at a time.
 fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
     // In each byte that is zero, the highest bit; above the first of them perhaps others.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;

@@ -36,6 +36,7 @@ mod json;
 mod key;
 mod maintain;
 mod memo;
+mod migrate;
 mod number;
 mod query;
 mod record;
@@ -66,6 +67,7 @@ pub use crate::expr::{
 pub use crate::guard::Broken;
 pub use crate::key::{BadKey, decode_key, encode_key, push_key};
 pub use crate::maintain::{Job, Priority, Status};
+pub use crate::migrate::{Migration, MigrationError, object_of};
 pub use crate::number::{BadNumber, NUMBER_DIGITS_MAX, NUMBER_POWER_MAX, Number};
 pub use crate::query::{Page, Row, Rows};
 pub use crate::record::{

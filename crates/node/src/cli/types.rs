@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use allod::Node;
-use allod_repo::{Content, Repo, Span};
+use allod_repo::{Content, Edit, Repo, Span};
 use allod_views::{
-    FieldDefinition, Name, Received, Snapshot, Type, TypeDefinition, Views, define_type, drop_type,
+    Expr, FieldDefinition, Migration, Name, Received, Snapshot, Type, TypeDefinition, Views,
+    define_type, drop_type,
 };
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::cli::Usage;
 use crate::cli::history::one_commit;
 use crate::cli::io::{Io, count};
 use crate::cli::values;
-use crate::cli::view_args::{DefineType, TypeCommand};
+use crate::cli::view_args::{DefineType, MigrateType, TypeCommand};
 
 pub(crate) fn types(
     node: &Node,
@@ -44,6 +45,7 @@ pub(crate) fn types(
                 format!("{name} is no type any more; its records stay")
             })
         }
+        TypeCommand::Migrate(options) => migrate(node, &repo, &views, options, io),
         TypeCommand::Check { name, at, limit } => {
             let name = name.as_deref().map(parse_name).transpose()?;
             let snapshot = snapshot(node, &repo, &views, at.as_deref())?;
@@ -214,6 +216,66 @@ fn show((name, kind): (&Name, &Type), schema: bool, io: &mut Io<'_>) -> Result<(
         Received::Quarantine => io.line("  received records that break this are left out"),
         Received::Refuse => io.line("  received commits that break this are refused"),
     }
+}
+
+/// Records that a dry run shows.
+const SHOWN_MAX: usize = 20;
+
+fn migrate(
+    node: &Node,
+    repo: &Repo,
+    views: &Views,
+    options: &MigrateType,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let name = parse_name(&options.name)?;
+    let branch = values::branch(node, repo)?;
+    let expr = |text: &str| -> Result<Expr> {
+        Ok(text
+            .parse()
+            .map_err(|error| Usage(format!("{text:?}: {error}")))?)
+    };
+    let set = options.set.iter().map(|text| {
+        let (field, of) = pair(text, "FIELD=EXPRESSION")?;
+        Ok((field.to_owned(), expr(of)?))
+    });
+    let migration = Migration {
+        set: set.collect::<Result<_>>()?,
+        unset: options.unset.clone(),
+        filter: options.filter.as_deref().map(expr).transpose()?,
+    };
+    let snapshot = snapshot(node, repo, views, None)?;
+    let kind = snapshot.types().kind(&name);
+    let kind =
+        kind.with_context(|| format!("no type named {name}; `allod type list` shows them"))?;
+    let mut edits = Vec::new();
+    for item in snapshot
+        .view()
+        .range(&Span::prefix(format!("{name}:").as_bytes()), false)
+    {
+        let (key, entry) = item?;
+        let Some(Content::Bytes(bytes)) = snapshot.view().content(&entry)? else {
+            continue;
+        };
+        let shown = String::from_utf8_lossy(&key).into_owned();
+        let migrated = migration.apply(&bytes, Some(kind)).context(shown)?;
+        let Some(migrated) = migrated else { continue };
+        kind.check_record(&key, &migrated)?;
+        if options.dry_run && edits.len() < SHOWN_MAX {
+            let record = String::from_utf8_lossy(&migrated);
+            let key = String::from_utf8_lossy(&key);
+            io.data(&json!({ "key": key, "record": record }), || {
+                format!("{key}  {record}")
+            })?;
+        }
+        edits.push((key, Edit::Put(migrated)));
+    }
+    let changed = count(edits.len() as u64);
+    if options.dry_run {
+        return io.say(format!("{changed} records would be staged"));
+    }
+    repo.stage(&branch, edits, allod::now_ms())?;
+    io.say(format!("{changed} records staged on {branch}"))
 }
 
 fn check(snapshot: &Snapshot, only: Option<&Name>, limit: usize, io: &mut Io<'_>) -> Result<()> {

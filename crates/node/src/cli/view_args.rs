@@ -36,6 +36,12 @@ pub(crate) enum TypeCommand {
         /// Its name
         name: String,
     },
+    /// Stage every record of a type rewritten: fields computed anew, or taken away
+    #[command(
+        after_help = "Examples:\n  allod type migrate user --set \"name=first || ' ' || last\" --unset first --unset last\n  \
+        allod type migrate item --set 'price=price / 100' --where \"currency = 'ct'\" --dry-run\n\nAll records are staged, or none. Then: allod commit -m '...'"
+    )]
+    Migrate(MigrateType),
     /// Tell which records are not what their type says
     Check {
         /// Of this type only
@@ -81,6 +87,25 @@ pub(crate) struct DefineType {
     /// Fields that the former definition had may go
     #[arg(long)]
     pub(crate) drop_fields: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").args(["set", "unset"]).required(true).multiple(true)))]
+pub(crate) struct MigrateType {
+    /// Its name
+    pub(crate) name: String,
+    /// A field, and what it is computed as; null takes it away
+    #[arg(long, value_name = "FIELD=EXPRESSION")]
+    pub(crate) set: Vec<String>,
+    /// A field that goes
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) unset: Vec<String>,
+    /// Only records for which this is true
+    #[arg(long = "where", value_name = "EXPRESSION")]
+    pub(crate) filter: Option<String>,
+    /// Show what would be staged, and stage nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

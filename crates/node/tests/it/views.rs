@@ -181,6 +181,42 @@ fn types_are_exchanged_and_refused() {
     run(&home, &format!("type define x --from {none}")).fails(1, &["an object is expected"]);
 }
 
+#[test]
+fn records_are_migrated() {
+    let home = with_users();
+    put(&home, "1", "admin", 30);
+    put(&home, "2", "user", 20);
+    run(&home, "commit -m two").ok();
+    let shown = run(
+        &home,
+        "type migrate user --set age=age+1 --where role='user' --dry-run",
+    )
+    .ok();
+    assert_eq!(
+        shown,
+        "user:2  {\"age\":21,\"id\":\"2\",\"role\":\"user\"}\n"
+    );
+    assert_eq!(home.staged(), 0);
+    run(
+        &home,
+        "type migrate user --set age=age+1 --set tag=upper(role) --unset role",
+    )
+    .ok();
+    assert_eq!(home.staged(), 2);
+    assert_eq!(
+        run(&home, "get user:1").ok(),
+        "{\"age\":31,\"id\":\"1\",\"tag\":\"ADMIN\"}\n"
+    );
+    run(&home, "unstage --all").ok();
+    run(&home, "type migrate user --unset id")
+        .fails(1, &["user:1", "expected string, found nothing"]);
+    run(&home, "type migrate user --set age=role+1").fails(1, &["user:1", "age"]);
+    run(&home, "type migrate user --set age=age+").fails(2, &["age+"]);
+    run(&home, "type migrate user").fails(2, &["--set"]);
+    run(&home, "type migrate order --unset a").fails(1, &["no type named order"]);
+    assert_eq!(home.staged(), 0);
+}
+
 /// One projection of each shape, and what they are of.
 fn with_projections() -> Home {
     let home = with_users();

@@ -30,7 +30,7 @@ fn compare(text: &str) {
             assert_eq!(own, peer, "{text:?}");
         }
         (Err(BadObject::Repeated(name)), Some(peer)) => {
-            assert!(peer.contains_key(&name), "{text:?}")
+            assert!(peer.contains_key(&name), "{text:?}");
         }
         (Err(BadObject::NoObject(at)), None) => assert!(at <= text.len(), "{text:?}"),
         (own, peer) => panic!("{text:?}: {own:?}, and {peer:?}"),

@@ -373,3 +373,39 @@ fn constraints_of_a_schema_become_checks_or_are_refused() {
         assert!(error.to_string().contains(words), "{schema}: {error}");
     }
 }
+
+#[test]
+fn records_are_migrated_field_by_field() {
+    let kind = made(&["first:string", "last:string", "age:integer"]);
+    let expr = |text: &str| text.parse::<allod_views::Expr>().unwrap();
+    let migration = allod_views::Migration {
+        set: vec![
+            ("name".to_owned(), expr("first || ' ' || last")),
+            ("age".to_owned(), expr("age + 1")),
+        ],
+        unset: vec!["first".to_owned(), "last".to_owned()],
+        filter: Some(expr("age > 1")),
+    };
+    let apply = |record: &str| {
+        let migrated = migration.apply(record.as_bytes(), Some(&kind)).unwrap();
+        migrated.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+    };
+    let before = r#"{"age": 30,"first":"A\u0064a","x":{"y": 1.50},"last":"L"}"#;
+    let after = r#"{"age":31,"x":{"y": 1.50},"name":"Ada L"}"#;
+    assert_eq!(apply(before).as_deref(), Some(after));
+    assert_eq!(apply(r#"{"age":1}"#), None, "none of those");
+    // What is null goes.
+    assert_eq!(
+        apply(r#"{"age":2,"name":"x"}"#).as_deref(),
+        Some(r#"{"age":3}"#)
+    );
+    let nothing = allod_views::Migration::default();
+    assert_eq!(nothing.apply(before.as_bytes(), None), Ok(None));
+    let wrong = allod_views::Migration {
+        set: vec![("age".to_owned(), expr("first + 1"))],
+        ..allod_views::Migration::default()
+    };
+    let told = wrong.apply(before.as_bytes(), Some(&kind)).unwrap_err();
+    assert!(told.to_string().starts_with("age: "), "{told}");
+    assert!(wrong.apply(b"[]", Some(&kind)).is_err());
+}
