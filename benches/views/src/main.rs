@@ -62,18 +62,22 @@ fn commits(people: &mut People, size: usize) {
     let main = BranchName::main();
     let views = Views::open(&people.repo).unwrap();
     views.branch(&main).unwrap().refresh(go_on).unwrap();
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let (mut with, mut without, mut stored) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..COMMITS {
         people.stage(size, CHANGES, round);
         let started = Instant::now();
         people.commit();
         without.push(ms(started));
         views.branch(&main).unwrap().refresh(go_on).unwrap();
+        views.save().unwrap();
         people.stage(size, CHANGES, round + 1000);
         let started = Instant::now();
         people.commit();
         views.branch(&main).unwrap().refresh(go_on).unwrap();
         with.push(ms(started));
+        let started = Instant::now();
+        views.save().unwrap();
+        stored.push(ms(started));
     }
     row(
         &format!("commit of {CHANGES} changes with 5 indexes fresh, {size} records"),
@@ -81,6 +85,13 @@ fn commits(people: &mut People, size: usize) {
         median(with),
         Some(("the same without projections", median(without))),
         "<= 3x, whatever the size",
+    );
+    row(
+        &format!("storing what these 5 indexes have new, {size} records"),
+        "ms",
+        median(stored),
+        None,
+        "stated",
     );
     // A branch that differs, and back: all is kept.
     let side: BranchName = "side".parse().unwrap();

@@ -67,6 +67,15 @@ impl Node {
                 Position::Branch(branch) => branch,
                 Position::Detached(_) => BranchName::main(),
             };
+            // What is looked at most, in one go.
+            let go_on = &mut |_| match *stop.borrow() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            match views.branch(&current)?.refresh(go_on) {
+                Ok(_) | Err(ViewError::Cancelled) => views.save()?,
+                Err(error) => return Err(error.into()),
+            }
             while !*stop.borrow()
                 && let Some(job) = views.next_job(&current)?
             {

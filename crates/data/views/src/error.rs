@@ -49,7 +49,7 @@ pub enum ViewError {
     #[error("{0}")]
     Query(String),
     /// A projection that was kept does not read: the store is damaged.
-    #[error("a projection that is kept here is damaged; `allod check` tells more")]
+    #[error("a projection that is kept here is damaged; `allod projection check` puts it right")]
     Damaged,
     /// The space could not be read or written.
     #[error(transparent)]

@@ -81,7 +81,7 @@ pub use crate::types::{
 };
 pub use crate::validate::{BadRecord, Fault};
 pub use crate::value::{Float, Kind, NotANumber, Value};
-pub use crate::views::{GoOn, OnStale, Projected, Snapshot, Views};
+pub use crate::views::{Checked, GoOn, OnStale, Projected, Snapshot, Views};
 pub use crate::watch::RowChange;
 
 #[doc = include_str!("../README.md")]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use allod_blocks::{Batch, Block, Cid, Codec, Expect, Store, StoreError};
+use allod_blocks::{Batch, Block, Cid, Codec, Expect, Hold, Store, StoreError};
 use allod_identity::canonical;
+use allod_tree::Tree;
 use multihash::Multihash;
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +39,27 @@ struct Kept(u64, Cid);
 pub(crate) struct Memo {
     /// What the names of references begin with.
     prefix: Vec<u8>,
-    trees: BTreeMap<Place, (u64, Cid)>,
+    trees: BTreeMap<Place, (u64, Held)>,
     /// The oldest first.
     order: BTreeMap<u64, Place>,
+    /// Blocks of trees that are held in memory alone.
+    unsaved: Vec<Block>,
+    unsaved_bytes: usize,
+    /// What those trees share with stored ones stays until they are stored.
+    in_use: Option<Hold>,
 }
+
+/// Where a tree is.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// In the store, under this name.
+    Saved(Cid),
+    /// In memory alone. It follows from what is stored, so a crash loses nothing but the work.
+    Unsaved(Tree),
+}
+
+/// Bytes of blocks that are held in memory alone; more are stored.
+const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Place {
     pub(crate) fn new(name: &Cid, state: &Cid) -> Self {
@@ -90,6 +108,9 @@ impl Memo {
             prefix: [PREFIX, &digest(space)].concat(),
             trees: BTreeMap::new(),
             order: BTreeMap::new(),
+            unsaved: Vec::new(),
+            unsaved_bytes: 0,
+            in_use: None,
         };
         let mut after = None;
         loop {
@@ -103,13 +124,13 @@ impl Memo {
                 if let Some((place, Kept(number, tree))) =
                     Place::read(reference, &memo.prefix).zip(kept)
                 {
-                    memo.insert(place, number, tree);
+                    memo.insert(place, number, Held::Saved(tree));
                 }
             }
         }
     }
 
-    fn insert(&mut self, place: Place, number: u64, tree: Cid) {
+    fn insert(&mut self, place: Place, number: u64, tree: Held) {
         if let Some((before, _)) = self.trees.insert(place, (number, tree)) {
             self.order.remove(&before);
         }
@@ -121,61 +142,85 @@ impl Memo {
     }
 
     /// The tree that belongs to a place.
-    pub(crate) fn get(&self, place: &Place) -> Option<Cid> {
-        self.trees.get(place).map(|(_, tree)| *tree)
+    pub(crate) fn get(&self, place: &Place) -> Option<Held> {
+        self.trees.get(place).map(|(_, tree)| tree.clone())
     }
 
     /// The place of the same name whose tree was computed last.
-    pub(crate) fn latest(&self, name: [u8; 32]) -> Option<(Place, Cid)> {
+    pub(crate) fn latest(&self, name: [u8; 32]) -> Option<Place> {
         let [from, to] = [[0; 32], [0xff; 32]].map(|state| Place { name, state });
         let found = self
             .trees
             .range(from..=to)
             .max_by_key(|(_, (number, _))| *number);
-        found.map(|(place, (_, tree))| (*place, *tree))
+        found.map(|(place, _)| *place)
     }
 
-    /// Keeps trees, whose blocks are durable with them, and lets the oldest go.
-    pub(crate) fn keep(
+    /// Holds trees in memory, with the blocks that are new in them. Whether they should be stored now.
+    pub(crate) fn hold(
         &mut self,
-        store: &dyn Store,
-        trees: &[(Place, Cid)],
+        trees: Vec<(Place, Tree)>,
         blocks: Vec<Block>,
-    ) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        for block in blocks {
-            batch.put(block);
-        }
+        in_use: Hold,
+    ) -> bool {
+        self.unsaved_bytes += blocks
+            .iter()
+            .map(|block| block.bytes().len())
+            .sum::<usize>();
+        self.unsaved.extend(blocks);
+        self.in_use.get_or_insert(in_use);
         let first = self
             .order
             .last_key_value()
             .map_or(0, |(number, _)| number + 1);
-        let numbered = || (first..).zip(trees);
-        for (number, (place, tree)) in numbered() {
+        for (number, (place, tree)) in (first..).zip(trees) {
+            self.insert(place, number, Held::Unsaved(tree));
+        }
+        self.unsaved_bytes > UNSAVED_BYTES_MAX
+    }
+
+    /// Stores what is held in memory alone, with its blocks, and lets the oldest go. Returns what was
+    /// stored.
+    pub(crate) fn save(&mut self, store: &dyn Store) -> Result<Vec<Tree>, StoreError> {
+        let unsaved = self
+            .trees
+            .iter()
+            .filter_map(|(place, (number, tree))| match tree {
+                Held::Unsaved(tree) => Some((*place, *number, tree.clone())),
+                Held::Saved(_) => None,
+            });
+        let unsaved: Vec<(Place, u64, Tree)> = unsaved.collect();
+        if unsaved.is_empty() && self.unsaved.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut batch = Batch::new();
+        for block in &self.unsaved {
+            batch.put(block.clone());
+        }
+        for (place, number, tree) in &unsaved {
             // A number and a link always encode.
-            let value = canonical::encode(&Kept(number, *tree)).unwrap_or_default();
+            let value = canonical::encode(&Kept(*number, tree.root())).unwrap_or_default();
             batch.set_ref(place.reference(&self.prefix), Expect::Any, Some(value));
         }
-        let surplus = (self.trees.len() + trees.len()).saturating_sub(KEPT_MAX);
-        let old: Vec<(u64, Place)> = self
-            .order
-            .iter()
-            .take(surplus)
-            .map(|(number, place)| (*number, *place))
-            .collect();
+        let surplus = self.trees.len().saturating_sub(KEPT_MAX);
+        let old = self.order.iter().take(surplus);
+        let old: Vec<(u64, Place)> = old.map(|(number, place)| (*number, *place)).collect();
         for (_, place) in &old {
             batch.set_ref(place.reference(&self.prefix), Expect::Any, None::<Vec<u8>>);
         }
         // Without an expectation nothing can have moved.
         drop(store.commit(batch)?);
+        self.unsaved = Vec::new();
+        self.unsaved_bytes = 0;
+        self.in_use = None;
+        for (place, number, tree) in &unsaved {
+            self.insert(*place, *number, Held::Saved(tree.root()));
+        }
         for (number, place) in old {
             self.order.remove(&number);
             self.trees.remove(&place);
         }
-        for (number, (place, tree)) in numbered() {
-            self.insert(*place, number, *tree);
-        }
-        Ok(())
+        Ok(unsaved.into_iter().map(|(_, _, tree)| tree).collect())
     }
 
     /// Forgets all trees of a name, or all.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use allod_blocks::{Block, Cid, StoreErrorKind};
+use allod_blocks::{Block, Cid, Hold, StoreErrorKind};
 use allod_repo::{BranchName, CommitId, Repo, RepoError, State, View};
 use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::definition::Projection;
 use crate::definitions::Definitions;
 use crate::derive::bytes_of;
 use crate::error::ViewError;
-use crate::memo::{Memo, Place};
+use crate::memo::{Held, Memo, Place};
 use crate::types::Name;
 
 /// Ancestors of a state that are looked at for one whose projection is kept.
@@ -70,6 +70,17 @@ pub enum OnStale {
     Block,
     /// Fail with [`ViewError::Stale`].
     Error,
+}
+
+/// What a check of a projection found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Checked {
+    /// It is not kept for this state, and will be computed when it is asked for.
+    NotKept,
+    /// It is what its records make of it.
+    Right,
+    /// It was not, or blocks of it were lost; now it is.
+    PutRight,
 }
 
 /// Whether to go on, asked now and then with how many records were looked at.
@@ -168,6 +179,20 @@ impl Views {
             in_force,
             now: self.definitions()?,
         })
+    }
+
+    /// Holds trees in memory; whether they should be stored now.
+    fn hold(&self, trees: Vec<(Place, Tree)>, blocks: Vec<Block>, in_use: Hold) -> bool {
+        lock(&self.inner.memo).hold(trees, blocks, in_use)
+    }
+
+    /// Stores what was computed and is held in memory alone. Without that it is computed again.
+    pub fn save(&self) -> Result<(), ViewError> {
+        let saved = lock(&self.inner.memo).save(&**self.repo.store())?;
+        for tree in &saved {
+            self.repo.keep_tree(tree);
+        }
+        Ok(())
     }
 
     /// Forgets everything that was computed: it is computed again when it is asked for. Returns how many
@@ -316,7 +341,11 @@ impl Snapshot {
     /// The tree that is kept of a place. One whose blocks are lost is forgotten.
     fn kept(&self, place: &Place) -> Result<Option<Tree>, ViewError> {
         let memo = lock(&self.views.inner.memo).get(place);
-        memo.map_or(Ok(None), |root| self.open(root))
+        match memo {
+            None => Ok(None),
+            Some(Held::Unsaved(tree)) => Ok(Some(tree)),
+            Some(Held::Saved(root)) => self.open(root),
+        }
     }
 
     /// A tree by its root; none if its blocks are lost.
@@ -333,6 +362,42 @@ impl Snapshot {
         }
     }
 
+    /// Checks what is kept of a projection of this state against its records, and puts right what is wrong.
+    /// Nothing is kept that was not.
+    pub fn check(&self, name: &Name, go_on: GoOn<'_>) -> Result<Checked, ViewError> {
+        let projection = self.definition(name)?;
+        let place = self.place(&projection);
+        let Some(held) = lock(&self.views.inner.memo).get(&place) else {
+            return Ok(Checked::NotKept);
+        };
+        let in_use = self.repo().store().uses().hold();
+        let mut blocks = Vec::new();
+        let resolved = self.in_force.resolve(&projection);
+        let source = self.repo().view(self.view.tree().clone());
+        let tree = resolved.build(&source, go_on, &mut |block| blocks.push(block))?;
+        // The blocks that are kept may be lost though their names are right.
+        let kept = match held {
+            Held::Saved(root) => self.open(root)?,
+            Held::Unsaved(tree) => Some(tree),
+        };
+        let is_whole = match kept {
+            Some(kept) if kept.root() == tree.root() => {
+                match kept.verify().map_err(RepoError::from) {
+                    Ok(_) => true,
+                    Err(error) if is_lost(&error) => false,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            _ => false,
+        };
+        if is_whole {
+            return Ok(Checked::Right);
+        }
+        self.views.hold(vec![(place, tree)], blocks, in_use);
+        self.views.save()?;
+        Ok(Checked::PutRight)
+    }
+
     fn compute(
         &self,
         projection: &Projection,
@@ -340,21 +405,21 @@ impl Snapshot {
         go_on: GoOn<'_>,
     ) -> Result<Tree, ViewError> {
         // Blocks found here may be garbage until the reference names them.
-        let _in_use = self.repo().store().uses().hold();
+        let in_use = self.repo().store().uses().hold();
         let (tree, blocks) = self.derived(projection, place, go_on)?;
-        let kept = [(place, tree.root())];
-        lock(&self.views.inner.memo).keep(&**self.repo().store(), &kept, blocks)?;
-        self.repo().keep_tree(&tree);
+        self.views.hold(vec![(place, tree.clone())], blocks, in_use);
+        self.views.save()?;
         Ok(tree)
     }
 
-    /// Computes all projections that are not kept, and keeps them in one batch. Returns how many.
+    /// Computes all projections that are not kept, but for those that are to wait. They answer at once, and
+    /// are stored by [`Views::save`]; what was not is computed again. Returns how many.
     pub fn refresh(&self, go_on: GoOn<'_>) -> Result<usize, ViewError> {
-        let _in_use = self.repo().store().uses().hold();
+        let in_use = self.repo().store().uses().hold();
         let (mut trees, mut blocks, mut turns) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, projection) in self.now.projections() {
+        for (name, projection) in self.now.projections() {
             let place = self.place(projection);
-            if self.kept(&place)?.is_some() {
+            if self.views.is_waiting(name)? || self.kept(&place)?.is_some() {
                 continue;
             }
             // Somebody else computes it.
@@ -366,17 +431,11 @@ impl Snapshot {
             blocks.extend(made);
             turns.push(turn);
         }
-        let kept: Vec<(Place, Cid)> = trees
-            .iter()
-            .map(|(place, tree)| (*place, tree.root()))
-            .collect();
-        if !kept.is_empty() {
-            lock(&self.views.inner.memo).keep(&**self.repo().store(), &kept, blocks)?;
+        let count = trees.len();
+        if count > 0 && self.views.hold(trees, blocks, in_use) {
+            self.views.save()?;
         }
-        for (_, tree) in &trees {
-            self.repo().keep_tree(tree);
-        }
-        Ok(kept.len())
+        Ok(count)
     }
 
     /// The tree and the blocks that are new, from the nearest state that is kept, or from the source.
@@ -416,7 +475,7 @@ impl Snapshot {
             open.splice(0..0, said.parents.iter().copied());
         }
         let latest = lock(&self.views.inner.memo).latest(place.name);
-        let Some((latest, _)) = latest else {
+        let Some(latest) = latest else {
             return Ok(None);
         };
         let root = latest.root();

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use allod::{Node, Position};
 use allod_repo::Repo;
 use allod_views::{
-    FieldKind, Function, Name, Number, OnStale, Page, Projected, Projection, ProjectionDefinition,
-    Row, RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views, create_projection,
-    drop_projection, format_timestamp, parse_timestamp,
+    Checked, FieldKind, Function, Name, Number, OnStale, Page, Projected, Projection,
+    ProjectionDefinition, Row, RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views,
+    create_projection, drop_projection, format_timestamp, parse_timestamp,
 };
 use anyhow::{Result, bail};
 use serde_json::{Map, Value as Json, json};
@@ -40,6 +40,10 @@ pub(crate) fn projections(
             status(&views, name.as_ref(), io)
         }
         ProjectionCommand::Rebuild { name } => rebuild(&views, &parse_name(name)?, io),
+        ProjectionCommand::Check { name } => {
+            let name = name.as_deref().map(parse_name).transpose()?;
+            check(&snapshot(node, &repo, &views, None)?, name.as_ref(), io)
+        }
         ProjectionCommand::Cancel { name } => {
             let name = parse_name(name)?;
             views.wait(&name, true)?;
@@ -259,6 +263,36 @@ fn status(views: &Views, only: Option<&Name>, io: &mut Io<'_>) -> Result<()> {
                 count(status.pending)
             )
         })?;
+    }
+    Ok(())
+}
+
+fn check(snapshot: &Snapshot, only: Option<&Name>, io: &mut Io<'_>) -> Result<()> {
+    let names: Vec<Name> = match only {
+        Some(name) => vec![name.clone()],
+        None => snapshot
+            .projections()
+            .projections()
+            .map(|(name, _)| name.clone())
+            .collect(),
+    };
+    for name in names {
+        let found = {
+            let mut progress = io.progress("checking, records");
+            snapshot.check(&name, &mut |done| {
+                progress.at(done, 0);
+                ControlFlow::Continue(())
+            })?
+        };
+        let (word, text) = match found {
+            Checked::NotKept => ("not kept", "not kept: it is computed when it is asked for"),
+            Checked::Right => ("right", "right"),
+            Checked::PutRight => ("put right", "was wrong or damaged, and is put right"),
+        };
+        io.data(
+            &json!({ "projection": name.as_str(), "found": word }),
+            || format!("{name}  {text}"),
+        )?;
     }
     Ok(())
 }

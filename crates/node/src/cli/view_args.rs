@@ -144,6 +144,11 @@ pub(crate) enum ProjectionCommand {
         /// Its name
         name: Option<String>,
     },
+    /// Check what is kept of the current state against its records, and put it right
+    Check {
+        /// One of them [default: all]
+        name: Option<String>,
+    },
     /// Take a projection away
     Drop {
         /// Its name

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use allod_repo::{BranchName, MergeOptions, Outcome, Resolving, Rule, Strategy as Decides};
 use allod_views::{
-    FieldDefinition, FieldKind, Function, OnStale, Page, ProjectionDefinition, Row, RowChange,
-    Snapshot, TypeDefinition, Value, ViewError, Views, define_type,
+    Checked, FieldDefinition, FieldKind, Function, OnStale, Page, ProjectionDefinition, Row,
+    RowChange, Snapshot, TypeDefinition, Value, ViewError, Views, define_type,
 };
 use proptest::prelude::*;
 
@@ -475,4 +475,98 @@ proptest! {
             before = after;
         }
     }
+}
+
+/// Blocks of a tree that was kept go away, or are another tree's: a check notices, and puts it right.
+#[test]
+fn a_projection_is_checked_against_its_records() {
+    let mut world = with_definitions();
+    let edits: Vec<(String, String)> = (0..2000)
+        .map(|n| (format!("user:{n:04}"), format!("{{\"role\":\"r{n}\"}}")))
+        .collect();
+    let edits: Vec<(&str, Option<&str>)> = edits
+        .iter()
+        .map(|(key, value)| (key.as_str(), Some(value.as_str())))
+        .collect();
+    world.commit(&main(), &edits);
+    let views = Views::open(&world.repo).unwrap();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let snapshot = views.branch(&main()).unwrap();
+    let by_role = name("by_role");
+    assert_eq!(snapshot.check(&by_role, go_on).unwrap(), Checked::NotKept);
+    let rows = all_rows(&snapshot, "by_role");
+    assert_eq!(snapshot.check(&by_role, go_on).unwrap(), Checked::Right);
+    // The reference names the tree of another projection.
+    let store = world.repo.store().clone();
+    let kept = store.scan_refs(b"view/", None, 10).unwrap();
+    let (reference, _) = kept.first().unwrap().clone();
+    let other = projected(&snapshot, "by_bio").tree.root();
+    let mut batch = allod_blocks::Batch::new();
+    let value = allod_identity::canonical::encode(&(7u64, other)).unwrap();
+    batch.set_ref(reference, allod_blocks::Expect::Any, Some(value));
+    drop(store.commit(batch).unwrap());
+    let views = Views::open(&world.repo).unwrap();
+    let snapshot = views.branch(&main()).unwrap();
+    assert_eq!(snapshot.check(&by_role, go_on).unwrap(), Checked::PutRight);
+    assert_eq!(all_rows(&snapshot, "by_role"), rows);
+    assert_eq!(snapshot.check(&by_role, go_on).unwrap(), Checked::Right);
+}
+
+/// What was computed is no garbage, and what was forgotten is.
+#[test]
+fn a_collection_keeps_what_is_kept() {
+    let mut world = with_definitions();
+    world.commit(&main(), &[("user:1", Some(r#"{"role":"admin"}"#))]);
+    let views = Views::open(&world.repo).unwrap();
+    let snapshot = views.branch(&main()).unwrap();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    snapshot.refresh(go_on).unwrap();
+    views.save().unwrap();
+    let collect = || {
+        let options = allod_repo::GcOptions::default();
+        let go_on = &mut |_, _| ControlFlow::Continue(());
+        allod_repo::collect_garbage(&**world.repo.store(), options, go_on).unwrap()
+    };
+    collect();
+    let again = Views::open(&world.repo).unwrap();
+    let snapshot = again.branch(&main()).unwrap();
+    for (called, _) in definitions() {
+        assert_eq!(
+            snapshot.check(&name(called), go_on).unwrap(),
+            Checked::Right,
+            "{called}"
+        );
+    }
+    again.forget_all().unwrap();
+    collect();
+    check(&again.branch(&main()).unwrap());
+}
+
+/// What answers at once and was not stored is computed again by whoever comes after a crash.
+#[test]
+fn what_is_refreshed_is_stored_later() {
+    let mut world = with_definitions();
+    let views = Views::open(&world.repo).unwrap();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let is_fresh = |views: &Views| {
+        let snapshot = views.branch(&main()).unwrap();
+        definitions()
+            .iter()
+            .filter(|(called, _)| snapshot.is_fresh(&name(called)).unwrap())
+            .count()
+    };
+    for n in 0..5 {
+        let record = format!("{{\"id\":\"{n}\",\"role\":\"r{n}\",\"bio\":\"word {n}\"}}");
+        world.commit(&main(), &[(&format!("user:{n}"), Some(&record))]);
+        views.branch(&main()).unwrap().refresh(go_on).unwrap();
+        assert_eq!(is_fresh(&views), definitions().len());
+        check(&views.branch(&main()).unwrap());
+        assert_eq!(is_fresh(&Views::open(&world.repo).unwrap()), 0);
+    }
+    check(&Views::open(&world.repo).unwrap().branch(&main()).unwrap());
+    views.save().unwrap();
+    let again = Views::open(&world.repo).unwrap();
+    assert_eq!(is_fresh(&again), definitions().len());
+    check(&again.branch(&main()).unwrap());
+    assert_eq!(world.repo.check(&mut |_, _| {}).unwrap().problem_count, 0);
 }
