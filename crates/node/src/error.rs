@@ -144,6 +144,9 @@ pub enum NodeError {
     /// A type or projection could not be defined, computed or read.
     #[error(transparent)]
     View(#[from] allod_views::ViewError),
+    /// The tables of a space could not be made.
+    #[error(transparent)]
+    Table(#[from] allod_sql::TableError),
     /// A file could not be added or read.
     #[error(transparent)]
     Blob(#[from] FileError),

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use allod_repo::{BranchName, Proposal, Repo, SpaceId};
+use allod_tables::{Kept, Own, SpaceCatalog};
 use allod_views::{ViewError, Views};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::hooks::lock;
 use crate::net::RETRY_EVERY;
@@ -16,11 +18,14 @@ use crate::node::{Node, Position};
 
 /// The projections of each space, opened when they are first asked for.
 #[derive(Debug, Default)]
-pub(crate) struct AllViews(Mutex<BTreeMap<SpaceId, Views>>);
+pub(crate) struct AllViews {
+    views: Mutex<BTreeMap<SpaceId, Views>>,
+    kept: Kept,
+}
 
 impl AllViews {
     pub(crate) fn of(&self, repo: &Repo) -> Result<Views, NodeError> {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.views);
         if let Some(views) = all.get(&repo.id()) {
             return Ok(views.clone());
         }
@@ -68,9 +73,12 @@ impl Node {
                 Position::Detached(_) => BranchName::main(),
             };
             // What is looked at most, in one go.
-            let go_on = &mut |_| match *stop.borrow() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            let go_on = &mut |_| {
+                if *stop.borrow() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             };
             match views.branch(&current)?.refresh(go_on) {
                 Ok(_) | Err(ViewError::Cancelled) => views.save()?,
@@ -94,6 +102,15 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// The tables of a space, which statements may write to. What they decode is shared by all statements of
+    /// the node.
+    pub fn catalog(&self, repo: &Repo, own: Own) -> Result<SpaceCatalog, NodeError> {
+        let catalog = SpaceCatalog::new(&self.views(repo)?, own)?;
+        Ok(catalog
+            .with_kept(&self.all_views().kept)
+            .writable(Arc::new(now_ms)))
     }
 
     /// The types and projections of a space.

@@ -14,6 +14,7 @@ use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{RemoteArgs, Transfer};
+use crate::cli::sql_args::SqlArgs;
 use crate::cli::view_args::{ProjectionCommand, TypeCommand};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
@@ -213,6 +214,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ProjectionCommand,
     },
+    /// Ask by SQL, of any branch or commit, and change what there is
+    Sql(SqlArgs),
     /// Verify every block here, and every commit, node, entry and file of the space
     Check {
         /// Put damaged blocks aside, so that what --heal brings can take their place; remove nothing

@@ -5,7 +5,7 @@
 //!
 //! | kind | from | bytes |
 //! |---|---|---|
-//! | 0 | asker | JSON: arguments, directory, whether somebody watches |
+//! | 0 | asker | JSON: arguments, directory, whether somebody watches, the width of the terminal |
 //! | 1 | asker | standard input; empty at its end |
 //! | 2 | node | wants standard input |
 //! | 3, 4 | node | standard output, standard error |
@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::args::Cli;
-use crate::cli::io::{Io, Net};
+use crate::cli::io::{Io, Net, terminal_columns};
 use crate::cli::{exit_code, words};
 
 /// The longest path of a socket that every Unix takes, in bytes.
@@ -55,6 +55,7 @@ struct Request {
     args: Vec<String>,
     dir: PathBuf,
     live: bool,
+    columns: Option<usize>,
 }
 
 /// Asks the node that holds `home` to run this process's command. Returns its exit code.
@@ -72,6 +73,7 @@ pub(crate) fn ask(home: &Home, cli: &Cli) -> Result<u8> {
         args,
         dir: std::env::current_dir()?,
         live,
+        columns: terminal_columns(),
     };
     let request = serde_json::to_vec(&request)?;
     write_frame(&mut stream, ARGS, &request)?;
@@ -181,6 +183,7 @@ fn answer(
                 quiet: cli.quiet,
                 verbose: cli.verbose,
                 live: request.live,
+                columns: request.columns,
                 dir: request.dir,
                 net: Some(net),
                 stop: Some(stop),

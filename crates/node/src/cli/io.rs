@@ -25,6 +25,8 @@ pub(crate) struct Io<'a> {
     pub(crate) verbose: u8,
     /// Whether somebody watches, so that progress is drawn.
     pub(crate) live: bool,
+    /// How many characters a line of the terminal has that the data goes to, if it is one.
+    pub(crate) columns: Option<usize>,
     /// The directory that relative paths start from.
     pub(crate) dir: PathBuf,
     /// The network of the node that the command runs in.
@@ -86,6 +88,12 @@ impl Io<'_> {
             drawn: None,
         }
     }
+}
+
+/// How many characters a line has, if standard output is a terminal that tells.
+pub(crate) fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// A line that is drawn over itself.

@@ -28,6 +28,8 @@ mod projections;
 mod remote_args;
 mod remotes;
 mod space;
+mod sql;
+mod sql_args;
 mod svg;
 mod svg_tree;
 mod tags;
@@ -105,6 +107,9 @@ fn dispatch(cli: Cli) -> Result<u8> {
                 asking::bisect_with(home.path(), space, options, io)
             });
         }
+        Command::Sql(options) if sql::wants_shell(options) => {
+            return with_io(&cli, |io| sql::shell::run(home.path(), &cli, options, io));
+        }
         _ => {}
     }
     match open(&home, &cli.command) {
@@ -146,6 +151,7 @@ fn with_io(cli: &Cli, run: impl FnOnce(&mut Io<'_>) -> Result<()>) -> Result<u8>
         quiet: cli.quiet,
         verbose: cli.verbose,
         live: stderr().is_terminal() && !cli.quiet,
+        columns: io::terminal_columns(),
         dir: std::env::current_dir()?,
         net: None,
         stop: None,
@@ -226,6 +232,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Peers => net::peers(node, space, io),
         Command::Type { command } => types::types(node, space, command, io),
         Command::Projection { command } => projections::projections(node, space, command, io),
+        Command::Sql(options) => sql::sql(node, space, options, io),
         Command::Stats(options) => inspect::stats(node, space, options, io),
         Command::Inspect { command } => inspect::inspect(node, space, command, io),
         Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),

@@ -1,4 +1,4 @@
-//! Pictures: `log --svg` and `inspect tree --svg`.
+//! Pictures: `log --svg`, `inspect tree --svg`, and where pictures are written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -72,7 +72,8 @@ pub(crate) fn tree(
     write(&svg, "the tree", file, io)
 }
 
-fn write(svg: &str, drawn: &str, file: &Path, io: &mut Io<'_>) -> Result<()> {
+/// Writes a picture into a file, or to standard output.
+pub(crate) fn write(svg: &str, drawn: &str, file: &Path, io: &mut Io<'_>) -> Result<()> {
     if file == Path::new("-") {
         return Ok(io.out.write_all(svg.as_bytes())?);
     }

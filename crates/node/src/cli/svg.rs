@@ -13,13 +13,13 @@ const LANE: usize = 20;
 const EDGE: usize = 20;
 
 /// Pixels that a character takes, about.
-const CHAR: usize = 7;
+pub(crate) const CHAR: usize = 7;
 
 /// Characters of a message that are shown; the rest is in the hint that shows when the pointer rests.
 const MESSAGE_CHARS: usize = 72;
 
 /// Colours of lanes, told apart also by those who see red and green alike (Okabe and Ito).
-const COLOURS: [&str; 7] = [
+pub(crate) const COLOURS: [&str; 7] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f",
 ];
 

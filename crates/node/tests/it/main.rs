@@ -20,6 +20,7 @@ mod patching;
 mod positions;
 mod remotes;
 mod running;
+mod sql;
 mod tour;
 mod views;
 mod working;
