@@ -121,9 +121,9 @@ def check_projection(definition):
 
 
 def type_of(pattern, types):
-    """The type of a source: that of `TYPE:*`."""
-    match = re.fullmatch(r"(.*):\*", pattern, re.DOTALL)
-    return types.get(match.group(1)) if match else None
+    """The type of a source: that whose keys it has."""
+    name, colon, _ = pattern.partition(":")
+    return types.get(name) if colon else None
 
 
 def name_of(definition, types):

@@ -146,10 +146,11 @@ def definitions():
     types = {"a": ORDERS, "b": USERS}
     yield one("typed", "a source of a type", plain["index"], None, 10, types)
     yield one("typed-join", "both sources of types", plain["join"], None, 10, types)
-    yield one("typed-left", "one source of a type", join("a", "b", other="b:1*"), None, 10, types)
+    yield one("typed-part", "sources of some records of types", join("a", "b", source="a:b:*", other="b:1*"), None, 10, types)
+    yield one("typed-left", "one source of a type", join("a", "b", other="b*"), None, 10, types)
     yield one("typed-right", "the other source of a type", join("a", "b", source="a*"), None, 10, types)
     yield one("typed-itself", "the same type twice", join("a", "b", other="a:*"), None, 10, types)
-    yield one("untyped", "sources of no type", join("a", "b", other="c:*", source="a:b:*"), None, 10, types)
+    yield one("untyped", "sources of no type", join("a", "b", other="c:*", source="aa:*"), None, 10, types)
     yield one("typed-other", "types that it has nothing to do with", plain["index"], None, 10, {"b": USERS})
     yield one("spelling", "another spelling is another name", index(["(a)"]), None, 10, types)
 
@@ -194,6 +195,7 @@ def trees():
     yield one(2, "key-long", "the longest key of a record", index(["x"]), [["a:" + "k" * 1022, '{"x":1}'], ["a:" + "k" * 1023, '{"x":1}'], ["a:" + "\u00e4" * 511, "{}"]])
     yield one(2, "flag", "broken records, where they are only flagged", index(["total"], [("u", "user")], source="order:*"), ORDERED, FLAGGED)
     yield one(2, "quarantine", "broken records, where they are not in it", index(["total"], [("u", "user")], source="order:*"), ORDERED, BOTH)
+    yield one(2, "quarantine-some", "broken records of a source that is some records of a type", index(["total"], source="order:1*"), ORDERED, BOTH)
     yield one(2, "quarantine-part", "broken records of a source that is of no type", index(["total"], source="order*"), ORDERED, BOTH)
     unique = {"a": a_type(field("x", "integer", unique=True), received="quarantine")}
     yield one(2, "quarantine-unique", "a record with the same value is not left out", index(["x"]), A, unique)

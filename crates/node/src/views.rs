@@ -66,39 +66,45 @@ impl Node {
 
     fn compute_all(&self, stop: &watch::Receiver<bool>) -> Result<(), NodeError> {
         for (_, id) in self.spaces()? {
-            let repo = self.repo(id)?;
-            let views = self.views(&repo)?;
-            let current = match self.position(&repo)? {
-                Position::Branch(branch) => branch,
-                Position::Detached(_) => BranchName::main(),
-            };
-            // What is looked at most, in one go.
+            // A space that cannot be read keeps no other from being computed.
+            drop(self.compute_space(id, stop));
+        }
+        Ok(())
+    }
+
+    fn compute_space(&self, id: SpaceId, stop: &watch::Receiver<bool>) -> Result<(), NodeError> {
+        let repo = self.repo(id)?;
+        let views = self.views(&repo)?;
+        let current = match self.position(&repo)? {
+            Position::Branch(branch) => branch,
+            Position::Detached(_) => BranchName::main(),
+        };
+        // What is looked at most, in one go.
+        let go_on = &mut |_| {
+            if *stop.borrow() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        match views.branch(&current)?.refresh(go_on) {
+            Ok(_) | Err(ViewError::Cancelled) => views.save()?,
+            Err(error) => return Err(error.into()),
+        }
+        while !*stop.borrow()
+            && let Some(job) = views.next_job(&current)?
+        {
             let go_on = &mut |_| {
-                if *stop.borrow() {
+                let is_over = *stop.borrow() || views.is_waiting(&job.name).unwrap_or(true);
+                if is_over {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
                 }
             };
-            match views.branch(&current)?.refresh(go_on) {
-                Ok(_) | Err(ViewError::Cancelled) => views.save()?,
+            match job.run(go_on) {
+                Ok(()) | Err(ViewError::Cancelled) => {}
                 Err(error) => return Err(error.into()),
-            }
-            while !*stop.borrow()
-                && let Some(job) = views.next_job(&current)?
-            {
-                let go_on = &mut |_| {
-                    let is_over = *stop.borrow() || views.is_waiting(&job.name).unwrap_or(true);
-                    if is_over {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                };
-                match job.run(go_on) {
-                    Ok(()) | Err(ViewError::Cancelled) => {}
-                    Err(error) => return Err(error.into()),
-                }
             }
         }
         Ok(())

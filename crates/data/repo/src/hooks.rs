@@ -101,6 +101,11 @@ impl Proposal<'_> {
         self.view(&self.before)
     }
 
+    /// The state that the commit was made on: the join of its parents.
+    pub fn made_on(&self) -> Result<View, RepoError> {
+        Ok(self.view(&self.repo.joined(self.parents)?.0))
+    }
+
     /// The state that there would be. What is linked to is read by [`content`](Self::content).
     #[must_use]
     pub fn after(&self) -> View {

@@ -118,6 +118,15 @@ impl View {
         staged.is_some_and(|staged| !staged.is_empty())
     }
 
+    /// Whether two views have the same entries, staged ones included.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (these, those) = (self.staged.as_deref(), other.staged.as_deref());
+        let nothing = Staged::default();
+        self.tree.root() == other.tree.root()
+            && these.unwrap_or(&nothing) == those.unwrap_or(&nothing)
+    }
+
     /// The tree below the staged edits.
     #[must_use]
     pub const fn tree(&self) -> &Tree {

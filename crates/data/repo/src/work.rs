@@ -31,7 +31,7 @@ pub enum Edit {
 }
 
 /// The staged edits of one branch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Staged {
     edits: BTreeMap<Bytes, Entry>,
 }

@@ -80,6 +80,12 @@ pub enum SqlError {
         /// Which rule, in words.
         message: String,
     },
+    /// It writes to what was changed since the catalog was made. Blame: nobody; it can be run over a new one.
+    #[error("{table} was changed meanwhile")]
+    Moved {
+        /// The table.
+        table: String,
+    },
     /// A table failed. Blame: the table, or what is below it.
     #[error("{table} failed: {message} ({code})")]
     Table {
@@ -111,6 +117,7 @@ impl SqlError {
             Self::Parameters { .. } => "E_SQL_PARAMETERS",
             Self::ReadOnly { .. } => "E_SQL_READ_ONLY",
             Self::Constraint { .. } => "E_SQL_CONSTRAINT",
+            Self::Moved { .. } => "E_SQL_MOVED",
             Self::Table { .. } => "E_SQL_TABLE_FAULT",
         }
     }
@@ -129,6 +136,7 @@ impl SqlError {
             | Self::Parameters { .. }
             | Self::ReadOnly { .. }
             | Self::Constraint { .. }
+            | Self::Moved { .. }
             | Self::Table { .. } => None,
         }
     }
@@ -139,6 +147,7 @@ impl SqlError {
         match error {
             TableError::ReadOnly => Self::ReadOnly { table },
             TableError::Constraint(message) => Self::Constraint { table, message },
+            TableError::Moved => Self::Moved { table },
             TableError::State(message) => Self::Table {
                 table,
                 code: "E_SQL_STATE",
@@ -190,6 +199,9 @@ pub enum TableError {
     /// A row breaks a rule of the table. Blame: whoever wrote the statement.
     #[error("{0}")]
     Constraint(String),
+    /// What would be written over was changed since the table was made. Blame: nobody.
+    #[error("changed meanwhile")]
+    Moved,
     /// The table cannot give what it has. Blame: the environment.
     #[error("{message} ({code})")]
     Fault {

@@ -33,7 +33,8 @@ pub enum Own {
 /// The tables of a space: its types, its projections, all that has a key, and tables that the program
 /// adds.
 ///
-/// It is of one moment: what is committed or staged later is seen by a catalog that is made later.
+/// It is of one moment: what is committed or staged later is seen by a catalog that is made later. So one
+/// statement of it may write (TAB-7).
 pub struct SpaceCatalog {
     views: Views,
     own: Own,

@@ -16,6 +16,11 @@ pub(crate) fn key_text(key: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// The key of a record, which is a text.
+pub(crate) fn text_of(key: &[u8]) -> &str {
+    std::str::from_utf8(key).unwrap_or_default()
+}
+
 /// The key of a text.
 pub(crate) fn key_bytes(text: &str) -> Vec<u8> {
     let digits = text

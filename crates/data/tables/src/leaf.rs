@@ -6,12 +6,12 @@ use std::sync::Arc;
 use allod_repo::{Content, Entry, Repo, RepoError, State, StateRef};
 use allod_sql::{ColumnSet, Scalar, ScalarRef, TableError};
 use allod_tree::Leaf;
-use allod_views::{FieldKind, Record, Type, plain_text};
+use allod_views::{FieldKind, Record, Type, is_record_key, plain_text};
 
 use crate::columns::{FIELDS, ID, KEY};
 use crate::convert::datum_scalar;
 use crate::fault::fault;
-use crate::keys::key_text;
+use crate::keys::text_of;
 
 /// A value in a column: texts and bytes are parts of the column's own.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,7 @@ impl LeafRows {
             let Some(entry) = leaf.node.entry(index, &mut key) else {
                 continue;
             };
-            if !key.starts_with(reading.prefix) {
+            if !key.starts_with(reading.prefix) || !is_record_key(&key) {
                 continue;
             }
             let Some(bytes) = record_bytes(reading.repo, entry)? else {
@@ -137,8 +137,8 @@ impl LeafRows {
                 .push(u32::try_from(made.keys.len()).unwrap_or(u32::MAX));
             for (column, cells) in &mut wanted {
                 match *column {
-                    KEY => cells.push(ScalarRef::Text(&key_text(&key))),
-                    ID => cells.push(ScalarRef::Text(&key_text(&key[reading.prefix.len()..]))),
+                    KEY => cells.push(ScalarRef::Text(text_of(&key))),
+                    ID => cells.push(ScalarRef::Text(text_of(&key[reading.prefix.len()..]))),
                     column => push_field(cells, &record, column),
                 }
             }

@@ -221,15 +221,26 @@ fn is_by_key(order: &[OrderBy]) -> bool {
 /// The order of an index, in one direction, behind values that are the same in all rows. Long texts are
 /// not in order there (PROJ-4).
 fn is_by_index(order: &[OrderBy], way: &Way, equal: usize) -> bool {
+    // Numbers that are looked up as one may be several that round alike.
+    let is_exact = |kind: &FieldKind| {
+        matches!(
+            kind,
+            FieldKind::String | FieldKind::Ref(_) | FieldKind::Bytes | FieldKind::Boolean
+        )
+    };
+    let same = way.kinds[..equal]
+        .iter()
+        .take_while(|kind| is_exact(kind))
+        .count();
     let Some(descending) = order.first().map(|first| first.descending) else {
         return true;
     };
     let rest = order.iter().filter(|by| {
-        !way.columns[..equal]
+        !way.columns[..same]
             .iter()
             .any(|column| by.column == Some(*column))
     });
-    let mut columns = way.columns.iter().zip(&way.kinds).skip(equal);
+    let mut columns = way.columns.iter().zip(&way.kinds).skip(same);
     let mut all = rest;
     all.all(|by| {
         let next = columns.next();

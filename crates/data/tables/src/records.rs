@@ -16,7 +16,6 @@ use crate::columns::{FIELDS, ID, KEY, columns_of};
 use crate::convert::{Wanted, wanted};
 use crate::fault::fault;
 use crate::kept::Kept;
-use crate::keys::key_bytes;
 use crate::plan::{BY_KEY, FIRST_INDEX, KEY_RANGE, SCAN, Way, Ways};
 use crate::rows::{Filter, LeafScan, ListRows};
 use crate::visibility::Visibility;
@@ -117,10 +116,6 @@ impl Records {
             let (Some(column @ (KEY | ID)), ScalarRef::Text(text)) = (arg.column, arg.value) else {
                 continue;
             };
-            // Keys that are no texts are spelled otherwise, and in another order: all of them are looked at.
-            if text.starts_with('h') || text.starts_with('H') {
-                continue;
-            }
             let whole = |bytes: &[u8]| match column {
                 KEY => bytes.to_vec(),
                 _ => [prefix, bytes].concat(),
@@ -196,9 +191,9 @@ impl Records {
     fn by_key(&self, open: &Open<'_>) -> Result<Box<dyn Rows>, TableError> {
         let arg = open.args.first();
         let key = match arg.map(|arg| (arg.column, arg.value)) {
-            Some((Some(KEY), ScalarRef::Text(text))) => Some(key_bytes(text)),
+            Some((Some(KEY), ScalarRef::Text(text))) => Some(text.as_bytes().to_vec()),
             Some((Some(ID), ScalarRef::Text(text))) => {
-                Some([&self.inner.prefix[..], &key_bytes(text)].concat())
+                Some([&self.inner.prefix[..], text.as_bytes()].concat())
             }
             _ => None,
         };
@@ -318,8 +313,7 @@ impl Table for Records {
     }
 
     fn begin(&self) -> Result<(), TableError> {
-        self.writes()?.begin();
-        Ok(())
+        self.writes()?.begin(self.inner.view())
     }
 
     fn commit(&self) -> Result<(), TableError> {
@@ -328,7 +322,7 @@ impl Table for Records {
 
     fn rollback(&self) {
         if let Some(writes) = &self.writes {
-            writes.begin();
+            writes.rollback();
         }
     }
 }

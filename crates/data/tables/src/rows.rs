@@ -5,11 +5,12 @@ use std::sync::Arc;
 use allod_repo::Content;
 use allod_sql::{ColumnSet, Op, Rows, Scalar, ScalarRef, TableError};
 use allod_tree::Cursor;
+use allod_views::is_record_key;
 use bytes::Bytes;
 
 use crate::columns::{FIELDS, ID, KEY};
 use crate::fault::fault;
-use crate::keys::key_text;
+use crate::keys::text_of;
 use crate::leaf::{LeafRows, Reading, field, readable};
 use crate::records::Inner;
 
@@ -167,15 +168,15 @@ impl Rows for ListRows {
             let (key, Some(Content::Bytes(bytes))) = found? else {
                 continue;
             };
-            if !self.inner.visibility.sees(&key) {
+            if !is_record_key(&key) || !self.inner.visibility.sees(&key) {
                 continue;
             }
             let Some(record) = readable(&bytes, &self.inner.kind) else {
                 continue;
             };
             let id = key.get(self.inner.prefix.len()..).unwrap_or_default();
-            self.current[KEY] = Scalar::Text(key_text(&key).into_owned());
-            self.current[ID] = Scalar::Text(key_text(id).into_owned());
+            self.current[KEY] = Scalar::Text(text_of(&key).to_owned());
+            self.current[ID] = Scalar::Text(text_of(id).to_owned());
             for (index, value) in self.current.iter_mut().enumerate().skip(FIELDS) {
                 if self.used.contains(index) {
                     *value = field(&record, index);

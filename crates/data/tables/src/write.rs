@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::columns::{FIELDS, ID, KEY};
 use crate::fault::fault;
-use crate::keys::{key_bytes, key_text};
+use crate::keys::key_text;
 use crate::visibility::Visibility;
 
 /// Tells the time, in milliseconds since 1970.
@@ -23,7 +23,7 @@ pub(crate) struct Writes {
     repo: Repo,
     branch: BranchName,
     clock: Clock,
-    /// Records, or none where one goes.
+    /// Records that a statement writes, or none where one goes.
     pending: Mutex<BTreeMap<Vec<u8>, Option<Bytes>>>,
 }
 
@@ -56,8 +56,19 @@ impl Writes {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins to write over a state, which has to be the working set as it is: what was staged or
+    /// committed meanwhile must not be written over.
+    pub(crate) fn begin(&self, view: &View) -> Result<(), TableError> {
+        self.rollback();
+        let now = self.repo.working(&self.branch).map_err(fault)?;
+        if !now.is_same(view) {
+            return Err(TableError::Moved);
+        }
+        Ok(())
+    }
+
     /// Forgets what was written.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn rollback(&self) {
         self.lock().clear();
     }
 
@@ -165,8 +176,8 @@ impl Target<'_> {
     /// The key that a statement means, by the key or the ID.
     fn key(&self, key: ScalarRef<'_>, id: ScalarRef<'_>) -> Result<Vec<u8>, TableError> {
         let whole = match (key, id) {
-            (ScalarRef::Text(key), _) => key_bytes(key),
-            (ScalarRef::Null, ScalarRef::Text(id)) => [self.prefix, &key_bytes(id)].concat(),
+            (ScalarRef::Text(key), _) => key.as_bytes().to_vec(),
+            (ScalarRef::Null, ScalarRef::Text(id)) => [self.prefix, id.as_bytes()].concat(),
             (ScalarRef::Null, ScalarRef::Integer(id)) => {
                 [self.prefix, id.to_string().as_bytes()].concat()
             }

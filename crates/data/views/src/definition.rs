@@ -238,7 +238,9 @@ fn source(text: &str) -> Result<Source, BadProjection> {
     })?;
     Ok(Source {
         prefix: prefix.as_bytes().to_vec(),
-        kind: prefix.strip_suffix(':').and_then(|name| name.parse().ok()),
+        kind: prefix
+            .split_once(':')
+            .and_then(|(name, _)| name.parse().ok()),
     })
 }
 

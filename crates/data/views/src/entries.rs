@@ -10,6 +10,7 @@ use crate::key::push_key;
 use crate::record::{Datum, Record};
 use crate::sum::Sum;
 use crate::types::Type;
+use crate::validate::is_record_key;
 use crate::value::Value;
 
 /// Behind a field key, before the key of a record: less than what is behind a 00 in a text.
@@ -25,7 +26,7 @@ pub(crate) const OWN: u8 = 0x01;
 
 /// The longest key of a record that is in a projection, in bytes: with a field key it fits a key of a
 /// tree.
-pub(crate) const RECORD_KEY_BYTES_MAX: usize = 1024;
+pub const RECORD_KEY_BYTES_MAX: usize = 1024;
 
 /// What a text or bytes of a field key has at most, in bytes, and what is left of a longer one besides
 /// its digest (PROJ-4).
@@ -89,7 +90,7 @@ impl Changes {
         if kind.is_some_and(|kind| kind.leaves_out(&record)) {
             return;
         }
-        if key.len() > RECORD_KEY_BYTES_MAX {
+        if !is_record_key(key) {
             return;
         }
         let filter = projection.filter.as_ref().filter(|_| side == Side::Own);

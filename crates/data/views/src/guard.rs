@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use allod_repo::{Act, Content, Proposal, View};
+use allod_repo::{Act, Content, Proposal, Span, View};
 use bytes::Bytes;
 
 use crate::definition::{Projection, ProjectionDefinition, Shape, ShapeDefinition};
 use crate::definitions::Definitions;
-use crate::entries::{elements, field_key};
+use crate::entries::{RECORD, elements, field_key};
 use crate::error::ViewError;
 use crate::query::split;
 use crate::record::{RECORD_BYTES_MAX, Record};
@@ -69,7 +69,13 @@ impl Views {
             return Ok(broken);
         }
         let mut changed: BTreeMap<Name, Vec<Changed>> = BTreeMap::new();
-        for change in proposal.changes() {
+        // What somebody else made is judged from the state that it was made on, by everybody alike.
+        let before = if is_received {
+            proposal.made_on()?
+        } else {
+            proposal.before()
+        };
+        for change in before.diff(&proposal.after(), &Span::all()) {
             let change = change?;
             let Some((name, kind)) = types.kind_of(&change.key) else {
                 continue;
@@ -121,7 +127,7 @@ impl Views {
             let go_on = &mut |_| ControlFlow::Continue(());
             // That of the state before is kept, so that a commit costs what it changes.
             let stood = self.snapshot_under(before.clone(), types)?;
-            let tree = stood.tree_of(&index, go_on)?;
+            let tree = stood.only_tree_of(&index, go_on)?;
             let resolved = types.resolve(&index);
             let tree = resolved.derive(&tree, (before, after), go_on, &mut |_| {})?;
             let mut told = BTreeSet::new();
@@ -136,7 +142,8 @@ impl Views {
                     if value == Value::Null {
                         continue;
                     }
-                    let prefix = field_key(std::slice::from_ref(&value));
+                    let mut prefix = field_key(std::slice::from_ref(&value));
+                    prefix.push(RECORD);
                     for entry in tree.prefix(&prefix).take(2) {
                         let other = split(&entry?.0, 1)?.1;
                         if other != *key && told.insert(prefix.clone()) {

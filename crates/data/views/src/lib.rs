@@ -59,6 +59,7 @@ pub use crate::definition::{
 pub use crate::definitions::{
     DEFINITIONS_MAX, Definitions, create_projection, define_type, drop_projection, drop_type,
 };
+pub use crate::entries::RECORD_KEY_BYTES_MAX;
 pub use crate::error::ViewError;
 pub use crate::expr::{
     BadExpr, EXPR_BYTES_MAX, EXPR_DEPTH_MAX, EXPR_NODES_MAX, EXPR_PATTERN_BYTES_MAX,
@@ -79,7 +80,7 @@ pub use crate::types::{
     BadName, BadType, DEFINITION_BYTES_MAX, FIELDS_MAX, FieldDefinition, Name, Received, Type,
     TypeDefinition,
 };
-pub use crate::validate::{BadRecord, Fault};
+pub use crate::validate::{BadRecord, Fault, is_record_key};
 pub use crate::value::{Float, Kind, NotANumber, Value};
 pub use crate::views::{Checked, GoOn, OnStale, Projected, Snapshot, Views};
 pub use crate::watch::RowChange;

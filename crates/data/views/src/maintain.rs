@@ -85,7 +85,7 @@ impl Views {
         let names: Vec<&Name> = names
             .filter(|name| !waiting.names.contains(name.as_str()))
             .collect();
-        if waiting.all || names.is_empty() || self.is_half_full() {
+        if waiting.all || names.is_empty() {
             return Ok(None);
         }
         let branches = self.repo().branches()?.into_iter();
@@ -106,6 +106,9 @@ impl Views {
                 if let Some(job) = stale(&snapshot, &names, head)? {
                     return Ok(Some(job));
                 }
+            }
+            if self.is_half_full() {
+                continue;
             }
             for (_, heads) in part {
                 for id in self.commits(heads, &mut history)? {

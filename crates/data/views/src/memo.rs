@@ -45,6 +45,8 @@ pub(crate) struct Memo {
     /// Blocks of trees that are held in memory alone.
     unsaved: Vec<Block>,
     unsaved_bytes: usize,
+    /// Places whose references go with the next store.
+    gone: Vec<Place>,
     /// What those trees share with stored ones stays until they are stored.
     in_use: Option<Hold>,
 }
@@ -110,6 +112,7 @@ impl Memo {
             order: BTreeMap::new(),
             unsaved: Vec::new(),
             unsaved_bytes: 0,
+            gone: Vec::new(),
             in_use: None,
         };
         let mut after = None;
@@ -148,11 +151,7 @@ impl Memo {
 
     /// The place of the same name whose tree was computed last.
     pub(crate) fn latest(&self, name: [u8; 32]) -> Option<Place> {
-        let [from, to] = [[0; 32], [0xff; 32]].map(|state| Place { name, state });
-        let found = self
-            .trees
-            .range(from..=to)
-            .max_by_key(|(_, (number, _))| *number);
+        let found = self.named(name).max_by_key(|(_, (number, _))| *number);
         found.map(|(place, _)| *place)
     }
 
@@ -179,6 +178,25 @@ impl Memo {
         self.unsaved_bytes > UNSAVED_BYTES_MAX
     }
 
+    /// Lets all trees of a name go but that of one place.
+    pub(crate) fn keep_only(&mut self, place: &Place) {
+        let others: Vec<(Place, u64)> = self
+            .named(place.name)
+            .filter(|(other, _)| *other != place)
+            .map(|(other, (number, _))| (*other, *number))
+            .collect();
+        for (other, number) in others {
+            self.trees.remove(&other);
+            self.order.remove(&number);
+            self.gone.push(other);
+        }
+    }
+
+    fn named(&self, name: [u8; 32]) -> impl Iterator<Item = (&Place, &(u64, Held))> {
+        let [from, to] = [[0; 32], [0xff; 32]].map(|state| Place { name, state });
+        self.trees.range(from..=to)
+    }
+
     /// Stores what is held in memory alone, with its blocks, and lets the oldest go. Returns what was
     /// stored.
     pub(crate) fn save(&mut self, store: &dyn Store) -> Result<Vec<Tree>, StoreError> {
@@ -190,7 +208,7 @@ impl Memo {
                 Held::Saved(_) => None,
             });
         let unsaved: Vec<(Place, u64, Tree)> = unsaved.collect();
-        if unsaved.is_empty() && self.unsaved.is_empty() {
+        if unsaved.is_empty() && self.unsaved.is_empty() && self.gone.is_empty() {
             return Ok(Vec::new());
         }
         let mut batch = Batch::new();
@@ -202,6 +220,11 @@ impl Memo {
             let value = canonical::encode(&Kept(*number, tree.root())).unwrap_or_default();
             batch.set_ref(place.reference(&self.prefix), Expect::Any, Some(value));
         }
+        for place in &self.gone {
+            if !self.trees.contains_key(place) {
+                batch.set_ref(place.reference(&self.prefix), Expect::Any, None::<Vec<u8>>);
+            }
+        }
         let surplus = self.trees.len().saturating_sub(KEPT_MAX);
         let old = self.order.iter().take(surplus);
         let old: Vec<(u64, Place)> = old.map(|(number, place)| (*number, *place)).collect();
@@ -212,6 +235,7 @@ impl Memo {
         drop(store.commit(batch)?);
         self.unsaved = Vec::new();
         self.unsaved_bytes = 0;
+        self.gone = Vec::new();
         self.in_use = None;
         for (place, number, tree) in &unsaved {
             self.insert(*place, *number, Held::Saved(tree.root()));

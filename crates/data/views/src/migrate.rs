@@ -26,6 +26,9 @@ pub enum MigrationError {
     /// The record cannot be read.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A float is infinite, which JSON does not have.
+    #[error("{0}: an infinite number")]
+    Infinite(String),
     /// A field cannot be computed.
     #[error("{field}: {source}")]
     Computed {
@@ -64,6 +67,10 @@ impl Migration {
                     source,
                 })?;
             let place = fields.iter().position(|(known, _)| known == name);
+            let infinite = || MigrationError::Infinite(name.clone());
+            if matches!(value, Value::Float(float) if !float.get().is_finite()) {
+                return Err(infinite());
+            }
             match (json(&value), place) {
                 (None, Some(place)) => drop(fields.remove(place)),
                 (None, None) => {}

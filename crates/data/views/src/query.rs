@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 
-use allod_blocks::prefix_end;
 use allod_repo::Content;
 use allod_tree::Tree;
 use bytes::Bytes;
@@ -78,26 +77,15 @@ impl Projected {
         }
         let entries = entries(&self.tree, prefix, page);
         Ok(match &self.projection.shape {
-            Shape::Index { by, values } => Box::new(entries.map(move |entry| {
+            Shape::Index { .. } | Shape::Words { .. } => Box::new(entries.map(|entry| {
                 let (key, kept) = entry?;
-                self.index_row(key, &kept, (by, values))
+                self.row_of(key, &kept)
             })),
             Shape::Group { by, totals } => Box::new(entries.filter_map(move |entry| {
                 let read = entry.and_then(|(key, _)| self.group_row(key, (by.len(), totals)));
                 read.transpose()
             })),
             Shape::Join { .. } => Box::new(self.pairs(prefix, page)),
-            Shape::Words { .. } => Box::new(entries.map(|entry| {
-                let (key, count) = entry?;
-                let (mut values, record) = split(&key, 1)?;
-                values.push(number(decode(&count)?)?);
-                let row = Row {
-                    key: Some(record),
-                    other: None,
-                    values,
-                };
-                Ok((key, row))
-            })),
         })
     }
 
@@ -134,6 +122,21 @@ impl Projected {
             }
         }
         Ok(found)
+    }
+
+    /// The row that one entry of an index or of words is.
+    pub(crate) fn row_of(&self, key: Vec<u8>, kept: &[u8]) -> Result<(Vec<u8>, Row), ViewError> {
+        if let Shape::Index { by, values } = &self.projection.shape {
+            return self.index_row(key, kept, (by, values));
+        }
+        let (mut values, record) = split(&key, 1)?;
+        values.push(number(decode(kept)?)?);
+        let row = Row {
+            key: Some(record),
+            other: None,
+            values,
+        };
+        Ok((key, row))
     }
 
     fn index_row(
@@ -178,8 +181,11 @@ impl Projected {
         }
         let short = field_key(std::slice::from_ref(value));
         let whole = self.with_record(record, Side::Own, |record| {
-            let mut elements = elements(of, record).into_iter();
-            elements.find(|element| field_key(std::slice::from_ref(element)) == short)
+            // An element of a list, or of a least or greatest the list as its text.
+            let mut values = elements(of, record)
+                .into_iter()
+                .chain([compute(of, record)]);
+            values.find(|value| field_key(std::slice::from_ref(value)) == short)
         })?;
         *value = whole.ok_or(ViewError::Damaged)?;
         Ok(())
@@ -283,7 +289,15 @@ impl Projected {
         // anew where a page begins within a value.
         Pairs {
             projected: self,
-            entries: entries(&self.tree, prefix, &Page::default()),
+            entries: entries(
+                &self.tree,
+                prefix,
+                &Page {
+                    // From the value on that the cursor is in: its partners are read anew.
+                    after: page.after.as_deref().and_then(value_of),
+                    reverse: false,
+                },
+            ),
             value: Vec::new(),
             partners: Vec::new(),
             pending: std::collections::VecDeque::new(),
@@ -395,9 +409,16 @@ impl Iterator for Pairs<'_> {
     }
 }
 
+/// The field key of the value that a cursor of a join is in.
+fn value_of(cursor: &[u8]) -> Option<Vec<u8>> {
+    let (_, rest) = take_values(cursor, 1).ok()?;
+    Some(cursor[..cursor.len() - rest.len()].to_vec())
+}
+
 /// The entries that begin with a prefix.
 fn entries(tree: &Tree, prefix: &[u8], page: &Page) -> Entries {
-    let end = prefix_end(prefix);
+    // What goes on behind these values begins with less; ff is the rest of a longer text.
+    let end = (!prefix.is_empty()).then(|| [prefix, &[0xff]].concat());
     let (mut from, mut to) = (
         Bound::Included(prefix),
         end.as_deref().map_or(Bound::Unbounded, Bound::Excluded),

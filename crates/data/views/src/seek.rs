@@ -90,12 +90,16 @@ impl Projected {
     }
 }
 
+/// A character has at most so many bytes more than its first.
+const CHARACTER_BYTES_MAX: usize = 3;
+
 /// What the keys of a value, and of all that are cut to the same, begin with.
 fn beginning(value: &Value) -> Vec<u8> {
     let mut key = Vec::new();
     match value {
-        Value::Text(text) if text.len() > BEGINNING_BYTES => {
-            let end = text.floor_char_boundary(BEGINNING_BYTES);
+        // Others may be cut a little before, at a character.
+        Value::Text(text) if text.len() > BEGINNING_BYTES - CHARACTER_BYTES_MAX => {
+            let end = text.floor_char_boundary(BEGINNING_BYTES - CHARACTER_BYTES_MAX);
             push_key(&mut key, &Value::text(&text[..end]));
             // Without what ends a text.
             key.pop();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::entries::RECORD_KEY_BYTES_MAX;
 use crate::expr::Expr;
 use crate::record::{Datum, Record};
 use crate::types::{Received, Type};
@@ -45,10 +46,24 @@ impl fmt::Display for BadRecord {
 
 impl std::error::Error for BadRecord {}
 
+/// Whether a record can have this key (TYPE-5).
+#[must_use]
+pub fn is_record_key(key: &[u8]) -> bool {
+    key.len() <= RECORD_KEY_BYTES_MAX && std::str::from_utf8(key).is_ok()
+}
+
 impl Type {
     /// Checks a record of this type; tells of all that is wrong with it.
     pub fn check_record(&self, key: &[u8], bytes: &[u8]) -> Result<(), BadRecord> {
         let mut faults = Vec::new();
+        if !is_record_key(key) {
+            faults.push(Fault {
+                field: None,
+                what: format!(
+                    "the key of a record is a text of at most {RECORD_KEY_BYTES_MAX} bytes"
+                ),
+            });
+        }
         match Record::parse(bytes, Some(self)) {
             Ok(record) => self.check_fields(&record, &mut faults),
             Err(malformed) => faults.push(Fault {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use allod_blocks::{Block, Cid, Hold, StoreErrorKind};
 use allod_repo::{BranchName, CommitId, Repo, RepoError, State, View};
@@ -18,6 +19,9 @@ use crate::types::Name;
 
 /// Ancestors of a state that are looked at for one whose projection is kept.
 const ANCESTORS_MAX: usize = 32;
+
+/// How often whoever waits for another asks whether to go on.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// States of `meta` whose definitions are kept at hand.
 const DEFINITIONS_KEPT: usize = 8;
@@ -332,10 +336,21 @@ impl Snapshot {
                 return Ok(tree);
             }
             // One computes, whoever else wants it waits.
-            if let Some(_turn) = Turn::take(&self.views.inner, place) {
+            if let Some(_turn) = Turn::take(&self.views.inner, place, go_on)? {
                 return self.compute(projection, place, go_on);
             }
         }
+    }
+
+    /// The tree of a projection that is of use for the latest state alone: that of no other is kept.
+    pub(crate) fn only_tree_of(
+        &self,
+        projection: &Projection,
+        go_on: GoOn<'_>,
+    ) -> Result<Tree, ViewError> {
+        let tree = self.tree_of(projection, go_on)?;
+        lock(&self.views.inner.memo).keep_only(&self.place(projection));
+        Ok(tree)
     }
 
     /// The tree that is kept of a place. One whose blocks are lost is forgotten.
@@ -501,19 +516,20 @@ impl<'a> Turn<'a> {
         is_free.then_some(Self { inner, place })
     }
 
-    /// The right if nobody has it; else waits until whoever has it is done.
-    fn take(inner: &'a Inner, place: Place) -> Option<Self> {
+    /// The right if nobody has it; else waits until whoever has it is done, or `go_on` says to stop.
+    fn take(inner: &'a Inner, place: Place, go_on: GoOn<'_>) -> Result<Option<Self>, ViewError> {
         let turn = Self::try_take(inner, place);
         if turn.is_none() {
             let mut computing = lock(&inner.computing);
             while computing.contains(&place) {
-                computing = inner
-                    .computed
-                    .wait(computing)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let waited = inner.computed.wait_timeout(computing, ASK_EVERY);
+                computing = waited.unwrap_or_else(PoisonError::into_inner).0;
+                if go_on(0).is_break() {
+                    return Err(ViewError::Cancelled);
+                }
             }
         }
-        turn
+        Ok(turn)
     }
 }
 

@@ -122,7 +122,15 @@ impl Projected {
         fields.any(|path| matches!(path.names(), [name] if is_list(name)))
     }
 
+    /// The rows of a unit: of an index or of words the one entry, which others may begin with.
     fn rows_of_unit(&self, unit: &[u8]) -> Result<crate::query::Rows<'_>, ViewError> {
-        self.rows_under(unit, &Page::default())
+        match &self.projection.shape {
+            Shape::Index { .. } | Shape::Words { .. } => {
+                let entry = self.tree.get(unit)?;
+                let row = entry.map(|kept| self.row_of(unit.to_vec(), &kept));
+                Ok(Box::new(row.into_iter()))
+            }
+            Shape::Group { .. } | Shape::Join { .. } => self.rows_under(unit, &Page::default()),
+        }
     }
 }

@@ -375,6 +375,14 @@ pub(crate) enum InspectCommand {
         #[arg(long, value_name = "TREE", requires = "svg")]
         beside: Option<String>,
     },
+    /// Definition, root, depth, nodes and entries of a projection; compute it if it is not kept
+    Projection {
+        /// Its name
+        name: String,
+        /// As of a branch or commit
+        #[arg(long, value_name = "COMMIT")]
+        at: Option<String>,
+    },
     /// Kind, sizes and links
     Block {
         /// The block

@@ -18,6 +18,8 @@ use crate::cli::history::one_commit;
 use crate::cli::io::{Io, as_text, count, size};
 use crate::cli::keys::key_text;
 use crate::cli::pictures;
+use crate::cli::projections;
+use crate::cli::types::{parse_name, snapshot};
 use crate::cli::values::hex;
 
 /// Bytes in a line of a dump.
@@ -152,16 +154,20 @@ pub(crate) fn inspect(
                 let beside = beside.transpose()?.map(|tree| tree.root());
                 return pictures::tree(node, (&tree.root(), beside.as_ref()), file, io);
             }
-            let stats = tree.stats()?;
-            let value = json!({
-                "root": tree.root().to_string(),
-                "depth": stats.depth,
-                "nodes": stats.nodes,
-                "leaves": stats.leaves,
-                "entries": stats.entries,
-                "bytes": stats.bytes,
-                "bytes_per_node": stats.bytes / stats.nodes.max(1),
-            });
+            let value = tree_value(&tree)?;
+            io.data(&value, || lines(&value))
+        }
+        InspectCommand::Projection { name, at } => {
+            let repo = node.space(space)?;
+            let snapshot = snapshot(node, &repo, &node.views(&repo)?, at.as_deref())?;
+            let name = parse_name(name)?;
+            let is_kept = snapshot.is_fresh(&name)?;
+            let projected = projections::projected(&snapshot, &name, (false, None), io)?;
+            let mut value = tree_value(&projected.tree)?;
+            value["projection"] = json!(name.as_str());
+            value["definition"] = json!(projections::described(&projected.projection));
+            value["columns"] = json!(projected.projection.columns());
+            value["was_kept"] = json!(is_kept);
             io.data(&value, || lines(&value))
         }
         InspectCommand::Block { cid } => {
@@ -203,6 +209,19 @@ pub(crate) fn dump(node: &Node, cid: &str, raw: bool, io: &mut Io<'_>) -> Result
 }
 
 /// A tree by its root, or by a commit or branch that has it.
+fn tree_value(tree: &Tree) -> Result<Value> {
+    let stats = tree.stats()?;
+    Ok(json!({
+        "root": tree.root().to_string(),
+        "depth": stats.depth,
+        "nodes": stats.nodes,
+        "leaves": stats.leaves,
+        "entries": stats.entries,
+        "bytes": stats.bytes,
+        "bytes_per_node": stats.bytes / stats.nodes.max(1),
+    }))
+}
+
 fn tree_of(repo: &Repo, text: &str) -> Result<Tree> {
     if let Ok(cid) = parse_cid(text)
         && !repo.has_commit(CommitId::from_cid(cid))?

@@ -166,7 +166,7 @@ fn total(text: &str) -> Result<(String, Function, Option<String>)> {
 }
 
 /// A projection as people say it.
-fn described(projection: &Projection) -> String {
+pub(crate) fn described(projection: &Projection) -> String {
     let definition = projection.definition();
     let columns = |list: &[(String, String)]| -> String {
         let shown = list.iter().map(|(name, of)| {
@@ -314,7 +314,7 @@ fn rebuild(views: &Views, name: &Name, io: &mut Io<'_>) -> Result<()> {
 }
 
 /// The projection of a state. Computing it may be given up after a while.
-fn projected(
+pub(crate) fn projected(
     snapshot: &Snapshot,
     name: &Name,
     (no_wait, timeout): (bool, Option<u64>),

@@ -283,6 +283,13 @@ fn projections_of_every_shape() {
     );
     let back = query(&format!("by_role_age --reverse --after {cursor}"));
     assert_eq!(keys(&back), ["user:1"]);
+    let inspected = home.json(&["inspect", "projection", "ages"]);
+    assert_eq!(
+        (&inspected["was_kept"], &inspected["depth"]),
+        (&json!(true), &json!(1))
+    );
+    assert_eq!(inspected["columns"], json!(["role", "n", "mean", "eldest"]));
+    run(&home, "projection check").ok();
     run(&home, "projection rebuild ages").ok();
     run(&home, "projection drop ages").ok();
     assert_eq!(run(&home, "projection list --json").rows().len(), 4);

@@ -1,8 +1,9 @@
 //! Statements that write: into the working set, checked by the type, all or nothing.
 
-use allod_repo::Content;
+use allod_repo::{Content, Edit};
 use allod_sql::{Scalar, Session, SqlError};
 use allod_tables::Own;
+use bytes::Bytes;
 
 use crate::world::{World, main, put, rows, session, try_rows};
 
@@ -192,4 +193,63 @@ fn only_types_of_the_working_set_are_written() {
         try_rows(&mut reader, "SELECT count(*) FROM item").unwrap(),
         ["1"]
     );
+}
+
+/// Nothing is written over what was staged since the tables were made, by the same session or another.
+#[test]
+fn what_was_staged_meanwhile_is_not_written_over() {
+    let mut world = World::with_items();
+    world.commit(&main(), &[put("item:1", r#"{"count":1}"#)]);
+    let mut late = world.session();
+    let mut session = world.session();
+    let add = "UPDATE item SET count = count + 1";
+    write(&mut session, add).unwrap();
+    for session in [&mut session, &mut late] {
+        assert_eq!(write(session, add).unwrap_err().code(), "E_SQL_MOVED");
+    }
+    write(&mut world.session(), add).unwrap();
+    assert_eq!(stored(&world, "item:1").unwrap(), r#"{"count":3}"#);
+    let mut late = world.session();
+    world.commit(&main(), &[put("item:2", "{}")]);
+    assert_eq!(
+        write(&mut late, "DELETE FROM item").unwrap_err().code(),
+        "E_SQL_MOVED"
+    );
+}
+
+/// A key that is no text of at most 1,024 bytes is that of no record (TYPE-5).
+#[test]
+fn keys_that_are_none_of_records_are_no_rows() {
+    let mut world = World::with_items();
+    let now = world.now + 1;
+    let long = format!("item:{}", "k".repeat(1020));
+    let edits = [
+        (
+            Bytes::from_static(b"item:\xff"),
+            Edit::Put(Bytes::from_static(b"{}")),
+        ),
+        (
+            Bytes::from(long.clone()),
+            Edit::Put(Bytes::from_static(b"{}")),
+        ),
+        (
+            Bytes::from_static(b"item:h"),
+            Edit::Put(Bytes::from_static(b"{}")),
+        ),
+    ];
+    world.repo.stage(&main(), edits, now).unwrap();
+    for _ in 0..2 {
+        for sql in [
+            "SELECT _id FROM item",
+            "SELECT _id FROM by_name",
+            "SELECT _id FROM item WHERE _id >= 'a'",
+        ] {
+            let sql = sql.replace("_id FROM by_name", "substr(_key, 6) FROM by_name");
+            assert_eq!(rows(&mut world.session(), &sql), ["'h'"], "{sql}");
+        }
+        world.commit(&main(), &[put("other", "x")]);
+    }
+    let insert = format!("INSERT INTO item (_key) VALUES ('{long}k')");
+    let error = write(&mut world.session(), &insert).unwrap_err();
+    assert!(error.to_string().contains("at most 1024 bytes"), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use allod_blocks::MemoryStore;
-use allod_repo::{BranchName, Edit, Repo, RepoError};
+use allod_repo::{BranchName, Content, Edit, Repo, RepoError};
 use allod_views::{Received, TypeDefinition, Views, define_type};
 use bytes::Bytes;
 
@@ -171,6 +171,41 @@ fn what_arrives_is_flagged_left_out_or_refused() {
         hand_over(&here, &there, &BranchName::meta()).unwrap();
         assert_eq!(hand_over(&here, &there, &main()).is_ok(), is_accepted);
     }
+}
+
+/// A commit is judged by what it changes, whatever else the receiver has by then.
+#[test]
+fn who_receives_judges_as_everybody_does() {
+    let mut world = World::new();
+    let here = world.repo.clone();
+    // Broken under the definition that comes later.
+    world.commit(
+        &main(),
+        &[
+            ("user:1", Some(r#"{"id":7}"#)),
+            ("user:2", Some(r#"{"id":"2"}"#)),
+        ],
+    );
+    let mut definition = users();
+    definition.received = Received::Refuse;
+    world.define("user", definition);
+    let there = Repo::adopt(Arc::new(MemoryStore::new()), here.genesis().bytes().clone()).unwrap();
+    let there = guarded(&there);
+    hand_over(&here, &there, &BranchName::meta()).unwrap();
+    hand_over(&here, &there, &main()).unwrap();
+    // Mended there, while here something else happens: that does not bring the fault back.
+    commit(&mut world, &there, &[("user:1", r#"{"id":"1"}"#)]).unwrap();
+    world.commit(&main(), &[("note", Some("x"))]);
+    hand_over(&here, &there, &main()).unwrap();
+    let state = there.state(&main()).unwrap();
+    assert!(state.get(b"note").unwrap().is_some());
+    assert_eq!(
+        state.get(b"user:1").unwrap(),
+        Some(Content::Bytes(Bytes::from_static(br#"{"id":"1"}"#)))
+    );
+    // What a commit itself breaks is refused.
+    world.commit(&main(), &[("user:2", Some(r#"{"id":2}"#))]);
+    hand_over(&here, &there, &main()).unwrap_err();
 }
 
 /// Lets another replica accept the commits of a branch.

@@ -8,6 +8,7 @@ use allod_views::{
     Snapshot, Type, Value, encode_key,
 };
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 fn expr(text: &str) -> Expr {
     text.parse().unwrap()
@@ -85,6 +86,22 @@ pub(crate) fn rows(snapshot: &Snapshot, definition: &ProjectionDefinition) -> Ve
     all.into_iter().map(|(_, row)| row).collect()
 }
 
+/// What rows are sorted by: the values, long texts by their beginnings and digests (PROJ-4).
+fn order_key(values: &[Value]) -> Vec<u8> {
+    let short = values.iter().map(|value| match value {
+        Value::Text(text) if text.len() > 128 => {
+            let beginning = (0..=64).rev().find_map(|end| text.get(..end));
+            let digest = Sha256::digest(text)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            Value::Text(beginning.unwrap_or_default().to_owned() + &digest)
+        }
+        value => value.clone(),
+    });
+    encode_key(&short.collect::<Vec<_>>())
+}
+
 fn kind<'a>(snapshot: &'a Snapshot, key: &[u8]) -> Option<&'a Type> {
     snapshot.types().kind_of(key).map(|(_, kind)| &**kind)
 }
@@ -106,7 +123,7 @@ fn index(parsed: &[(Bytes, Record<'_>)], by: &[String], values: &[(String, Strin
     for (key, record) in parsed {
         for start in combinations(by, record) {
             let values = [&start[..], &computed(values, record)].concat();
-            all.push((encode_key(&start), row(Some(key), None, values)));
+            all.push((order_key(&start), row(Some(key), None, values)));
         }
     }
     all
@@ -129,7 +146,7 @@ fn groups(
             .iter()
             .map(|(_, function, of)| total(*function, of.as_deref(), &members));
         let values = group.iter().cloned().chain(of_totals).collect();
-        (encode_key(&group), row(None, None, values))
+        (order_key(&group), row(None, None, values))
     });
     rows.collect()
 }
@@ -155,7 +172,7 @@ fn pairs(snapshot: &Snapshot, parsed: &[(Bytes, Record<'_>)], shape: &ShapeDefin
     for (key, record) in parsed {
         let own = computed(left, record);
         for value_on in elements(on, record) {
-            let by = encode_key(std::slice::from_ref(&value_on));
+            let by = order_key(std::slice::from_ref(&value_on));
             let mut is_alone = true;
             for (other_key, partner) in &partners {
                 if value_on == Value::Null || !elements(to, partner).contains(&value_on) {
@@ -192,7 +209,7 @@ fn words(parsed: &[(Bytes, Record<'_>)], of: &[String]) -> Sorted {
         for (word, count) in counts {
             let word = Value::Text(word);
             let values = vec![word.clone(), Value::Number(count.into())];
-            all.push((encode_key(&[word]), row(Some(key), None, values)));
+            all.push((order_key(&[word]), row(Some(key), None, values)));
         }
     }
     all

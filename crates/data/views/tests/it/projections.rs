@@ -570,3 +570,50 @@ fn what_is_refreshed_is_stored_later() {
     check(&again.branch(&main()).unwrap());
     assert_eq!(world.repo.check(&mut |_, _| {}).unwrap().problem_count, 0);
 }
+
+/// Values that begin with others, and lists as long texts: rows, changes and extremes are of exactly one.
+#[test]
+fn what_begins_with_another_value_is_another() {
+    let mut world = World::new();
+    world.define("a", typed(&["raw:bytes", "tags:string[]"]));
+    world.create("by_raw", index("a:*", None, &["raw"], &[]));
+    let greatest = group("a:*", &[], &[("m", Function::Max, Some("tags"))]);
+    world.create("greatest", greatest.clone());
+    let long = format!("[\"{}\"]", "long ".repeat(40));
+    world.commit(
+        &main(),
+        &[
+            ("a:1", Some(r#"{"raw":""}"#)),
+            ("a:12", Some(r#"{"raw":"","tags":["z"]}"#)),
+            ("a:2", Some(r#"{"raw":"AA=="}"#)),
+            ("a:3", Some(&format!(r#"{{"raw":"AP8=","tags":{long}}}"#))),
+        ],
+    );
+    let views = Views::open(&world.repo).unwrap();
+    let before = views.branch(&main()).unwrap();
+    let by_raw = projected(&before, "by_raw");
+    let keys = |raw: &[u8]| -> Vec<String> {
+        let rows = by_raw
+            .rows(&[Value::Bytes(raw.to_vec())], &Page::default())
+            .unwrap();
+        let keys = rows.map(|row| String::from_utf8(row.unwrap().1.key.unwrap().to_vec()).unwrap());
+        keys.collect()
+    };
+    assert_eq!(keys(b""), ["a:1", "a:12"]);
+    assert_eq!(keys(&[0]), ["a:2"]);
+    assert_eq!(keys(&[0, 255]), ["a:3"]);
+    world.commit(&main(), &[("a:12", None)]);
+    world.commit(&main(), &[("a:1", Some(r#"{"raw":"","tags":[]}"#))]);
+    let after = views.branch(&main()).unwrap();
+    let changes = by_raw.changes(&projected(&after, "by_raw"), 10).unwrap();
+    assert!(
+        matches!(&changes[..], [RowChange::Removed(row)] if row.key.as_deref() == Some(b"a:12")),
+        "{changes:?}"
+    );
+    for snapshot in [&before, &after] {
+        assert_eq!(
+            all_rows(snapshot, "greatest"),
+            naive::rows(snapshot, &greatest)
+        );
+    }
+}
