@@ -1,5 +1,6 @@
 //! What a table is asked for, and how it answers.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::table::ColumnSet;
@@ -162,7 +163,7 @@ pub struct Arg<'a> {
 }
 
 /// Rows that are wanted, by a plan.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Open<'a> {
     /// The plan.
     pub plan: &'a Plan,
@@ -172,6 +173,19 @@ pub struct Open<'a> {
     pub order_by: &'a [OrderBy],
     /// Which columns are read.
     pub used: ColumnSet,
+    /// Whether the statement has to end: whoever opens a table for long asks now and then, and fails if so.
+    pub should_stop: &'a dyn Fn() -> bool,
+}
+
+impl fmt::Debug for Open<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("plan", self.plan)
+            .field("args", &self.args)
+            .field("order_by", &self.order_by)
+            .field("used", &self.used)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the texts are that a pattern of LIKE matches, in the order of bytes.

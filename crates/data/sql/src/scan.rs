@@ -205,6 +205,7 @@ impl Scan {
             args,
             order_by: &chosen.order_by,
             used: compared.fold(chosen.used, crate::table::ColumnSet::with),
+            should_stop: &|| self.shared.should_stop(),
         })
     }
 

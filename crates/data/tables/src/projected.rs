@@ -1,6 +1,5 @@
 //! Projections as tables (TAB-6).
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use allod_sql::{
@@ -12,7 +11,7 @@ use allod_views::{
 
 use crate::columns::{Names, column_type};
 use crate::convert::{Wanted, scalar, wanted};
-use crate::fault::fault;
+use crate::fault::{fault, going_on};
 use crate::keys::key_text;
 use crate::visibility::Visibility;
 
@@ -81,11 +80,11 @@ impl ProjectedTable {
         })
     }
 
-    fn projected(&self) -> Result<Arc<Projected>, TableError> {
+    fn projected(&self, open: &Open<'_>) -> Result<Arc<Projected>, TableError> {
         if let Some(projected) = self.projected.get() {
             return Ok(Arc::clone(projected));
         }
-        let go_on = &mut |_| ControlFlow::Continue(());
+        let go_on = &mut |_| going_on(open);
         let made = if self.snapshot.view().has_staged() {
             self.snapshot.working_projection(&self.name, go_on)
         } else {
@@ -146,7 +145,7 @@ impl Table for ProjectedTable {
             }
         }
         Ok(Box::new(ProjectedRows {
-            projected: self.projected()?,
+            projected: self.projected(open)?,
             first,
             keys: self.keys,
             visibility: Arc::clone(&self.visibility),

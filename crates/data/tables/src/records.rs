@@ -1,6 +1,5 @@
 //! The records of a type as a table (TAB-2 to TAB-8).
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use allod_repo::{Repo, Span, View};
@@ -14,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::columns::{FIELDS, ID, KEY, columns_of};
 use crate::convert::{Wanted, wanted};
-use crate::fault::fault;
+use crate::fault::{fault, going_on};
 use crate::kept::Kept;
 use crate::plan::{BY_KEY, FIRST_INDEX, KEY_RANGE, SCAN, Way, Ways};
 use crate::rows::{Filter, LeafScan, ListRows};
@@ -223,7 +222,7 @@ impl Records {
         let projected = match kept.get() {
             Some(projected) => projected.clone(),
             None => {
-                let go_on = &mut |_| ControlFlow::Continue(());
+                let go_on = &mut |_| going_on(open);
                 let snapshot = &self.inner.snapshot;
                 let made = if snapshot.view().has_staged() {
                     snapshot.working_projection(name, go_on)

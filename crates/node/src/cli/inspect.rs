@@ -208,7 +208,7 @@ pub(crate) fn dump(node: &Node, cid: &str, raw: bool, io: &mut Io<'_>) -> Result
     })
 }
 
-/// A tree by its root, or by a commit or branch that has it.
+/// What there is to know of a tree as a whole.
 fn tree_value(tree: &Tree) -> Result<Value> {
     let stats = tree.stats()?;
     Ok(json!({
@@ -222,6 +222,7 @@ fn tree_value(tree: &Tree) -> Result<Value> {
     }))
 }
 
+/// A tree by its root, or by a commit or branch that has it.
 fn tree_of(repo: &Repo, text: &str) -> Result<Tree> {
     if let Ok(cid) = parse_cid(text)
         && !repo.has_commit(CommitId::from_cid(cid))?

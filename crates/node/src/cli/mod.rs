@@ -27,6 +27,7 @@ mod pictures;
 mod projections;
 mod remote_args;
 mod remotes;
+mod shapes;
 mod space;
 mod sql;
 mod sql_args;

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use allod::{Node, Position};
 use allod_repo::Repo;
 use allod_views::{
-    Checked, FieldKind, Function, Name, Number, OnStale, Page, Projected, Projection,
-    ProjectionDefinition, Row, RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views,
-    create_projection, drop_projection, format_timestamp, parse_timestamp,
+    Checked, FieldKind, Name, OnStale, Page, Projected, Projection, ProjectionDefinition, Row,
+    RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views, create_projection,
+    drop_projection, format_timestamp, parse_timestamp,
 };
 use anyhow::{Result, bail};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::Usage;
 use crate::cli::io::{Io, count};
+use crate::cli::shapes::shape;
 use crate::cli::types::{parse_name, snapshot};
 use crate::cli::values::hex;
 use crate::cli::view_args::{
@@ -91,78 +92,6 @@ fn create(node: &Node, repo: &Repo, options: &CreateProjection, io: &mut Io<'_>)
     node.touch();
     let value = json!({ "projection": name.as_str(), "meta": made.to_string() });
     io.data(&value, || format!("{name}  {}  on meta", made.short()))
-}
-
-fn shape(options: &CreateProjection) -> Result<ShapeDefinition> {
-    let computed = options.computed.iter().map(|text| column(text)).collect();
-    if !options.agg.is_empty() {
-        let totals = options.agg.iter().map(|text| total(text));
-        return Ok(ShapeDefinition::Group {
-            by: options.group_by.iter().map(|text| column(text)).collect(),
-            totals: totals.collect::<Result<_>>()?,
-        });
-    }
-    if let (Some(other), Some(on), Some(to)) = (&options.join, &options.on, &options.to) {
-        return Ok(ShapeDefinition::Join {
-            on: on.clone(),
-            other: other.clone(),
-            to: to.clone(),
-            left: computed,
-            right: options.fields.iter().map(|text| column(text)).collect(),
-            outer: !options.inner,
-        });
-    }
-    if !options.fulltext.is_empty() {
-        return Ok(ShapeDefinition::Words {
-            of: options.fulltext.clone(),
-        });
-    }
-    let by = match &options.index {
-        Some(index) => vec![index.clone()],
-        None => options.compound.clone(),
-    };
-    Ok(ShapeDefinition::Index {
-        by,
-        values: computed,
-    })
-}
-
-/// `name=expression`; without a name the expression is it.
-fn column(text: &str) -> (String, String) {
-    match text.split_once('=') {
-        // What follows a comparison is no expression by itself.
-        Some((name, of)) if is_plain(name) && !of.starts_with('=') => {
-            (name.trim().to_owned(), of.to_owned())
-        }
-        _ => (text.to_owned(), text.to_owned()),
-    }
-}
-
-fn is_plain(name: &str) -> bool {
-    let name = name.trim();
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
-}
-
-/// `name=FUNCTION(expression)`.
-fn total(text: &str) -> Result<(String, Function, Option<String>)> {
-    let form = || {
-        Usage(format!(
-            "{text:?} is not NAME=FUNCTION(EXPRESSION), as total=SUM(amount)"
-        ))
-    };
-    let (name, call) = text.split_once('=').ok_or_else(form)?;
-    let (function, of) = call.trim().split_once('(').ok_or_else(form)?;
-    let of = of.strip_suffix(')').ok_or_else(form)?.trim();
-    let function = match function.trim().to_ascii_uppercase().as_str() {
-        "COUNT" => Function::Count,
-        "SUM" => Function::Sum,
-        "AVG" => Function::Avg,
-        "MIN" => Function::Min,
-        "MAX" => Function::Max,
-        other => return Err(Usage(format!("{other:?}: COUNT, SUM, AVG, MIN or MAX")).into()),
-    };
-    let of = (of != "*").then(|| of.to_owned());
-    Ok((name.trim().to_owned(), function, of))
 }
 
 /// A projection as people say it.
@@ -361,7 +290,7 @@ fn query(
     ) {
         return search(&projected, options, io);
     }
-    let first = values(&snapshot, &projected.projection, &options.values);
+    let first = values(&snapshot, &projected.projection, &options.values)?;
     let after = options.after.as_deref().map(unhex).transpose()?;
     let page = Page {
         after,
@@ -394,34 +323,35 @@ fn search(projected: &Projected, options: &QueryProjection, io: &mut Io<'_>) -> 
     Ok(())
 }
 
-/// What was typed, as values: a text where the field is one, else what it looks like.
-fn values(snapshot: &Snapshot, projection: &Projection, texts: &[String]) -> Vec<Value> {
+/// What was typed, as values: of the kind of the field, or else what it looks like.
+fn values(snapshot: &Snapshot, projection: &Projection, texts: &[String]) -> Result<Vec<Value>> {
     let kinds = projection.kinds(snapshot.types());
     let value =
         |(index, text): (usize, &String)| typed(text, kinds.get(index).and_then(Option::as_ref));
     texts.iter().enumerate().map(value).collect()
 }
 
-fn typed(text: &str, kind: Option<&FieldKind>) -> Value {
-    let plain = || Value::Text(text.to_owned());
-    match (kind, text) {
-        (Some(FieldKind::String | FieldKind::Ref(_)), _) => plain(),
-        (Some(FieldKind::Timestamp), _) => {
-            parse_timestamp(text).map_or_else(plain, Value::Timestamp)
+fn typed(text: &str, kind: Option<&FieldKind>) -> Result<Value> {
+    let number = || text.parse().ok().map(Value::Number);
+    let boolean = || text.parse().ok().map(Value::Boolean);
+    let plain = || Some(Value::Text(text.to_owned()));
+    let value = match kind {
+        Some(FieldKind::String | FieldKind::Ref(_)) => plain(),
+        _ if text == "null" => Some(Value::Null),
+        None => boolean().or_else(number).or_else(plain),
+        Some(FieldKind::Integer | FieldKind::Number) => number(),
+        Some(FieldKind::Boolean) => boolean(),
+        Some(FieldKind::Timestamp) => parse_timestamp(text).map(Value::Timestamp),
+        Some(FieldKind::Float) => {
+            let float = text.parse().ok();
+            float
+                .and_then(|float| allod_views::Float::new(float).ok())
+                .map(Value::Float)
         }
-        (Some(FieldKind::Float), _) => {
-            let float = text
-                .parse()
-                .ok()
-                .and_then(|float| allod_views::Float::new(float).ok());
-            float.map_or_else(plain, Value::Float)
-        }
-        (_, "null") => Value::Null,
-        (_, "true" | "false") => Value::Boolean(text == "true"),
-        _ => text
-            .parse::<Number>()
-            .map_or_else(|_error| plain(), Value::Number),
-    }
+        Some(FieldKind::Bytes) => unhex(text).ok().map(Value::Bytes),
+    };
+    let known = kind.map_or_else(String::new, ToString::to_string);
+    Ok(value.ok_or_else(|| Usage(format!("{text:?} is no {known}, which this field is")))?)
 }
 
 /// A value as JSON: numbers where JSON keeps them exactly, else as text.

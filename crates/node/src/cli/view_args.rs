@@ -179,7 +179,7 @@ pub(crate) struct CreateProjection {
     #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["compound", "agg", "join", "fulltext"])]
     pub(crate) index: Option<String>,
     /// In the order of the first, then of the next
-    #[arg(long, value_name = "FIELD,FIELD", value_delimiter = ',', conflicts_with_all = ["agg", "join", "fulltext"])]
+    #[arg(long, value_name = "EXPRESSION,EXPRESSION", conflicts_with_all = ["agg", "join", "fulltext"])]
     pub(crate) compound: Vec<String>,
     /// Records with the same value are one row
     #[arg(long, value_name = "[NAME=]EXPRESSION", requires = "agg")]
@@ -206,18 +206,17 @@ pub(crate) struct CreateProjection {
     #[arg(long, value_name = "EXPRESSION", requires = "join")]
     pub(crate) to: Option<String>,
     /// Columns of the other record
-    #[arg(
-        long,
-        value_name = "[NAME=]EXPRESSION",
-        value_delimiter = ',',
-        requires = "join"
-    )]
+    #[arg(long, value_name = "[NAME=]EXPRESSION,...", requires = "join")]
     pub(crate) fields: Vec<String>,
     /// Leave out records without a partner
     #[arg(long, requires = "join")]
     pub(crate) inner: bool,
     /// The words of these texts
-    #[arg(long, value_name = "FIELD,FIELD", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "EXPRESSION,EXPRESSION",
+        conflicts_with = "computed"
+    )]
     pub(crate) fulltext: Vec<String>,
 }
 

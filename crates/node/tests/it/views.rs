@@ -260,6 +260,8 @@ fn projections_of_every_shape() {
     );
     assert_eq!(keys(&query("by_role_age user 25")), ["user:3"]);
     assert_eq!(query("by_role_age guest").len(), 0);
+    run(&home, "projection query by_role_age user old")
+        .fails(2, &["\"old\" is no integer, which this field is"]);
     let rows = query("ages user");
     assert_eq!(
         rows[0]["values"],

@@ -1,9 +1,10 @@
 //! Tables in other states, differences, history, projections, and which way is taken.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use allod_repo::BranchName;
-use allod_sql::SqlError;
+use allod_sql::{Limit, Limits, Session, SqlError};
 use allod_tables::{Own, Visibility};
 use allod_views::ShapeDefinition;
 
@@ -436,4 +437,31 @@ mod other {
             Ok(ScalarRef::Integer(self.0))
         }
     }
+}
+
+/// What a statement needs is computed within its limits; whoever has more time gets it.
+#[test]
+fn computing_an_index_is_part_of_a_statement() {
+    let mut world = World::with_items();
+    let many: Vec<_> = (0..20_000)
+        .map(|n| put(&format!("item:{n}"), &format!(r#"{{"count":{n}}}"#)))
+        .collect();
+    world.commit(&main(), &many);
+    let ticks = Arc::new(AtomicU64::new(0));
+    let session = |time_ms| {
+        let limits = Limits {
+            time_ms,
+            ..Limits::default()
+        };
+        let ticks = Arc::clone(&ticks);
+        // It is later each time that somebody asks.
+        let clock = move || ticks.fetch_add(1, Ordering::Relaxed);
+        Session::new(Arc::new(world.catalog(Own::Working(main()))), limits, clock).unwrap()
+    };
+    let sql = "SELECT count FROM by_count LIMIT 1";
+    let error = try_rows(&mut session(10), sql).unwrap_err();
+    assert_eq!(error, SqlError::Limit(Limit::Time));
+    let snapshot = world.views.branch(&main()).unwrap();
+    assert!(!snapshot.is_fresh(&"by_count".parse().unwrap()).unwrap());
+    assert_eq!(rows(&mut session(1_000_000), sql), ["0"]);
 }
