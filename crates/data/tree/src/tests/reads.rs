@@ -344,10 +344,10 @@ fn faults_name_the_block() {
 
     let absent = Tree::open(partial.clone(), child).unwrap_err();
     assert!(matches!(absent, TreeError::Missing { cid } if cid == child));
-    let text = Block::new(allod_blocks::Codec::Raw, &b"text"[..]).unwrap();
+    let text = Block::new(Codec::Raw, &b"text"[..]).unwrap();
     let raw = Tree::open(partial.clone(), *text.cid()).unwrap_err();
     assert!(matches!(raw, TreeError::Name { .. }));
-    let other = Block::new(allod_blocks::Codec::DagCbor, &b"\x80"[..]).unwrap();
+    let other = Block::new(Codec::DagCbor, &b"\x80"[..]).unwrap();
     put(&partial, vec![other.clone()]);
     let other = Tree::open(partial, *other.cid()).unwrap_err();
     assert_eq!(other.code(), "E_NODE_ARITY");
