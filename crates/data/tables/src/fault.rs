@@ -1,9 +1,7 @@
 //! Errors of spaces as errors of tables.
 
-use std::ops::ControlFlow;
-
 use allod_repo::RepoError;
-use allod_sql::{Open, TableError};
+use allod_sql::TableError;
 use allod_views::ViewError;
 
 /// What went wrong below a table.
@@ -29,14 +27,5 @@ pub(crate) fn state_fault(error: RepoError) -> TableError {
     match error {
         RepoError::NoCommit(_) => no_state(error.to_string()),
         other => fault(other),
-    }
-}
-
-/// Whether what is computed for a statement is computed on.
-pub(crate) fn going_on(open: &Open<'_>) -> ControlFlow<()> {
-    if (open.should_stop)() {
-        ControlFlow::Break(())
-    } else {
-        ControlFlow::Continue(())
     }
 }

@@ -1,5 +1,6 @@
 //! Projections as tables (TAB-6).
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use allod_sql::{
@@ -11,12 +12,33 @@ use allod_views::{
 
 use crate::columns::{Names, column_type};
 use crate::convert::{Wanted, scalar, wanted};
-use crate::fault::{fault, going_on};
+use crate::fault::fault;
 use crate::keys::key_text;
 use crate::visibility::Visibility;
 
 /// Rows fetched from a projection at a time.
 const AT_ONCE: usize = 256;
+
+/// A projection of a state, computed for a statement unless it has to end (TAB-6).
+pub(crate) fn computed(
+    snapshot: &Snapshot,
+    name: &Name,
+    open: &Open<'_>,
+) -> Result<Projected, TableError> {
+    let go_on = &mut |_| {
+        if (open.should_stop)() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let made = if snapshot.view().has_staged() {
+        snapshot.working_projection(name, go_on)
+    } else {
+        snapshot.projection(name, OnStale::Block, go_on)
+    };
+    made.map_err(fault)
+}
 
 /// A projection in one state.
 pub(crate) struct ProjectedTable {
@@ -84,13 +106,7 @@ impl ProjectedTable {
         if let Some(projected) = self.projected.get() {
             return Ok(Arc::clone(projected));
         }
-        let go_on = &mut |_| going_on(open);
-        let made = if self.snapshot.view().has_staged() {
-            self.snapshot.working_projection(&self.name, go_on)
-        } else {
-            self.snapshot.projection(&self.name, OnStale::Block, go_on)
-        };
-        let made = Arc::new(made.map_err(fault)?);
+        let made = Arc::new(computed(&self.snapshot, &self.name, open)?);
         Ok(Arc::clone(self.projected.get_or_init(|| made)))
     }
 }

@@ -7,15 +7,16 @@ use allod_sql::{
     Arg, Ask, Column, Identity, OnConflict, Op, Open, Plan, Rows, ScalarRef, Table, TableError,
     glob_range, like_range,
 };
-use allod_views::{FieldKind, Lookup, Name, OnStale, Projected, Snapshot, Type, Value};
+use allod_views::{FieldKind, Lookup, Name, Projected, Snapshot, Type, Value};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::columns::{FIELDS, ID, KEY, columns_of};
 use crate::convert::{Wanted, wanted};
-use crate::fault::{fault, going_on};
+use crate::fault::fault;
 use crate::kept::Kept;
 use crate::plan::{BY_KEY, FIRST_INDEX, KEY_RANGE, SCAN, Way, Ways};
+use crate::projected::computed;
 use crate::rows::{Filter, LeafScan, ListRows};
 use crate::visibility::Visibility;
 use crate::write::{Target, Writes};
@@ -222,14 +223,7 @@ impl Records {
         let projected = match kept.get() {
             Some(projected) => projected.clone(),
             None => {
-                let go_on = &mut |_| going_on(open);
-                let snapshot = &self.inner.snapshot;
-                let made = if snapshot.view().has_staged() {
-                    snapshot.working_projection(name, go_on)
-                } else {
-                    snapshot.projection(name, OnStale::Block, go_on)
-                };
-                let made = made.map_err(fault)?;
+                let made = computed(&self.inner.snapshot, name, open)?;
                 kept.get_or_init(|| made).clone()
             }
         };

@@ -348,6 +348,7 @@ fn a_running_node_computes_without_being_asked() {
     run(&home, "projection cancel users_by_role").ok();
     put(&home, "2", "admin", 31);
     run(&home, "commit -m two").ok();
+    // Long enough for the node to compute it, if it did.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(pending(), 1, "until somebody asks");
     run(&home, "projection query users_by_role --no-wait").fails(1, &["not computed yet"]);
