@@ -34,8 +34,12 @@ pub const BRANCHES_MAX: usize = 1024;
 /// Decoded commits kept at hand; a commit is under 1 KiB, so this is a few MiB.
 const COMMITS_CACHED: usize = 8192;
 
-/// Open trees kept at hand, each with its own bounded cache of nodes.
+/// Open trees kept at hand; all share one budget of nodes.
 const TREES_CACHED: usize = 8;
+
+/// Bytes of nodes that all trees of a space keep in memory: what a million small records with an index
+/// take, so that looking them up in any order waits for no disk.
+const NODES_BYTES: usize = 256 * 1024 * 1024;
 
 /// Who writes: an agent, and the device key that signs for it.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +149,7 @@ impl Repo {
         let repo = Self {
             inner: Arc::new(Inner {
                 agents: Agents::new(Arc::clone(&store)),
-                forest: Forest::over(Arc::clone(&store)),
+                forest: Forest::over(Arc::clone(&store), NODES_BYTES),
                 store,
                 id,
                 genesis,

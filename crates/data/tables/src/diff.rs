@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use allod_repo::{Differences, Span};
 use allod_sql::{Ask, Column, ColumnType, Open, Plan, Rows, Scalar, ScalarRef, Table, TableError};
-use allod_views::{Name, Snapshot, Type};
+use allod_views::{Name, RecordReader, Snapshot, Type};
 use bytes::Bytes;
 
 use crate::columns::{FIELDS, Names, columns_of};
@@ -66,7 +66,8 @@ impl Table for Diff {
         Ok(Box::new(DiffRows {
             differences: self.from.view().diff(self.to.view(), &span),
             prefix: self.prefix.clone(),
-            kind: Arc::clone(&self.kind),
+            reader: RecordReader::new(Some(Arc::clone(&self.kind))),
+            width: FIELDS + self.kind.definition().fields.len(),
             from: self.from.clone(),
             to: self.to.clone(),
             visibility: Arc::clone(&self.visibility),
@@ -78,7 +79,9 @@ impl Table for Diff {
 struct DiffRows {
     differences: Differences,
     prefix: Vec<u8>,
-    kind: Arc<Type>,
+    reader: RecordReader,
+    /// How many columns the type has.
+    width: usize,
     from: Snapshot,
     to: Snapshot,
     visibility: Arc<dyn Visibility>,
@@ -86,24 +89,16 @@ struct DiffRows {
 }
 
 impl DiffRows {
-    /// The fields of a record; none if there is none.
-    fn fields(
-        &self,
-        snapshot: &Snapshot,
-        state: &allod_repo::State,
-    ) -> Result<Option<Vec<Scalar>>, TableError> {
-        let bytes: Option<Bytes> = snapshot.bytes_of(state).map_err(fault)?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        // Both sides are read as the second state reads them, so that they compare.
-        let Some(record) = readable(&bytes, &self.kind) else {
-            return Ok(None);
-        };
-        let width = FIELDS + self.kind.definition().fields.len();
-        Ok(Some(
-            (FIELDS..width)
+    /// The fields of a record; none if there is none. Both sides are read as the second state reads
+    /// them, so that they compare.
+    fn fields(&mut self, bytes: Option<Bytes>) -> Option<Vec<Scalar>> {
+        let bytes = bytes?;
+        let record = readable(&mut self.reader, &bytes)?;
+        Some(
+            (FIELDS..self.width)
                 .map(|column| field(&record, column))
                 .collect(),
-        ))
+        )
     }
 }
 
@@ -114,8 +109,10 @@ impl Rows for DiffRows {
             if !self.visibility.sees(&difference.key) {
                 continue;
             }
-            let before = self.fields(&self.from, &difference.before)?;
-            let after = self.fields(&self.to, &difference.after)?;
+            let before = self.from.bytes_of(&difference.before).map_err(fault)?;
+            let before = self.fields(before);
+            let after = self.to.bytes_of(&difference.after).map_err(fault)?;
+            let after = self.fields(after);
             let change = match (&before, &after) {
                 (None, Some(_)) => "added",
                 (Some(_), None) => "removed",
@@ -124,8 +121,7 @@ impl Rows for DiffRows {
                 _ => continue,
             };
             let id = difference.key.get(self.prefix.len()..).unwrap_or_default();
-            let width = self.kind.definition().fields.len();
-            let nulls = vec![Scalar::Null; width];
+            let nulls = vec![Scalar::Null; self.width - FIELDS];
             let mut row = vec![
                 Scalar::Text(key_text(&difference.key).into_owned()),
                 Scalar::Text(key_text(id).into_owned()),

@@ -5,74 +5,21 @@ use std::sync::Arc;
 
 use allod_repo::{Content, Entry, Repo, RepoError, State, StateRef};
 use allod_sql::{ColumnSet, Scalar, ScalarRef, TableError};
-use allod_tree::Leaf;
-use allod_views::{FieldKind, Record, Type, is_record_key, plain_text};
+use allod_tree::Node;
+use allod_views::{FieldKind, Record, RecordReader, Type, is_record_key, plain_text};
 
+use crate::cells::Cells;
 use crate::columns::{FIELDS, ID, KEY};
 use crate::convert::datum_scalar;
 use crate::fault::fault;
 use crate::keys::text_of;
-
-/// A value in a column: texts and bytes are parts of the column's own.
-#[derive(Clone, Copy, Debug)]
-enum Cell {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(u32, u32),
-    Blob(u32, u32),
-}
-
-/// A column of a leaf.
-#[derive(Debug, Default)]
-struct Cells {
-    cells: Vec<Cell>,
-    bytes: Vec<u8>,
-}
-
-impl Cells {
-    fn push(&mut self, value: ScalarRef<'_>) {
-        let cell = match value {
-            ScalarRef::Null => Cell::Null,
-            ScalarRef::Integer(whole) => Cell::Integer(whole),
-            ScalarRef::Real(real) => Cell::Real(real),
-            ScalarRef::Text(text) => self.part(text.as_bytes(), Cell::Text),
-            ScalarRef::Blob(bytes) => self.part(bytes, Cell::Blob),
-        };
-        self.cells.push(cell);
-    }
-
-    fn part(&mut self, bytes: &[u8], cell: impl Fn(u32, u32) -> Cell) -> Cell {
-        // A leaf has far less than 4 GiB, also with what it links to.
-        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        self.bytes.extend_from_slice(bytes);
-        cell(start, u32::try_from(self.bytes.len()).unwrap_or(u32::MAX))
-    }
-
-    fn get(&self, index: usize) -> ScalarRef<'_> {
-        let part = |start: u32, end: u32| {
-            self.bytes
-                .get(start as usize..end as usize)
-                .unwrap_or_default()
-        };
-        match self.cells.get(index) {
-            None | Some(Cell::Null) => ScalarRef::Null,
-            Some(Cell::Integer(whole)) => ScalarRef::Integer(*whole),
-            Some(Cell::Real(real)) => ScalarRef::Real(*real),
-            Some(Cell::Text(start, end)) => {
-                // Only texts were put in as such.
-                ScalarRef::Text(std::str::from_utf8(part(*start, *end)).unwrap_or_default())
-            }
-            Some(Cell::Blob(start, end)) => ScalarRef::Blob(part(*start, *end)),
-        }
-    }
-}
 
 /// How the records of a leaf are read.
 pub(crate) struct Reading<'a> {
     /// Where values are that the tree only links to.
     pub(crate) repo: &'a Repo,
     pub(crate) kind: &'a Type,
+    pub(crate) reader: &'a mut RecordReader,
     /// What the keys of records begin with.
     pub(crate) prefix: &'a [u8],
 }
@@ -80,46 +27,39 @@ pub(crate) struct Reading<'a> {
 /// The records of one leaf, as far as columns of them were asked for.
 #[derive(Debug)]
 pub(crate) struct LeafRows {
-    /// Of each record, which entry of the leaf it is.
-    places: Vec<u16>,
-    /// Keys, one behind the other, and where each ends.
-    keys: Vec<u8>,
-    ends: Vec<u32>,
-    /// By column; the key and the ID are made of the keys.
-    columns: Vec<Option<Arc<Cells>>>,
+    /// How many there are.
+    rows: usize,
+    /// Of each record, which entry of the leaf it is; none if every entry is a record.
+    places: Option<Box<[u16]>>,
+    /// By column.
+    columns: Box<[Option<Arc<Cells>>]>,
     bytes: usize,
 }
 
-/// What a leaf costs besides its columns, in bytes.
+/// What a leaf costs besides its columns, in bytes: what it is kept under, and allocations.
 const OVERHEAD: usize = 256;
 
 impl LeafRows {
     /// Decodes columns of a leaf, those that `before` has taken from there.
     pub(crate) fn decode(
-        leaf: &Leaf,
-        reading: &Reading<'_>,
+        node: &Node,
+        reading: &mut Reading<'_>,
         used: ColumnSet,
         before: Option<&Self>,
     ) -> Result<Self, TableError> {
         let width = FIELDS + reading.kind.definition().fields.len();
-        let mut columns: Vec<Option<Arc<Cells>>> = vec![None; width];
+        let mut columns: Box<[Option<Arc<Cells>>]> = vec![None; width].into();
         let mut wanted = Vec::new();
         for (index, column) in columns.iter_mut().enumerate() {
             *column = before.and_then(|before| before.columns.get(index)?.clone());
             if column.is_none() && used.contains(index) {
-                wanted.push((index, Cells::default()));
+                wanted.push((index, Cells::with_capacity(node.len())));
             }
         }
-        let mut made = Self {
-            places: Vec::new(),
-            keys: Vec::new(),
-            ends: Vec::new(),
-            columns,
-            bytes: OVERHEAD,
-        };
+        let mut places = Vec::with_capacity(node.len());
         let mut key = Vec::new();
-        for index in 0..leaf.node.len() {
-            let Some(entry) = leaf.node.entry(index, &mut key) else {
+        for index in 0..node.len() {
+            let Some(entry) = node.entry(index, &mut key) else {
                 continue;
             };
             if !key.starts_with(reading.prefix) || !is_record_key(&key) {
@@ -128,13 +68,10 @@ impl LeafRows {
             let Some(bytes) = record_bytes(reading.repo, entry)? else {
                 continue;
             };
-            let Some(record) = readable(&bytes, reading.kind) else {
+            let Some(record) = readable(reading.reader, &bytes) else {
                 continue;
             };
-            made.places.push(u16::try_from(index).unwrap_or(u16::MAX));
-            made.keys.extend_from_slice(&key);
-            made.ends
-                .push(u32::try_from(made.keys.len()).unwrap_or(u32::MAX));
+            places.push(u16::try_from(index).unwrap_or(u16::MAX));
             for (column, cells) in &mut wanted {
                 match *column {
                     KEY => cells.push(ScalarRef::Text(text_of(&key))),
@@ -144,12 +81,16 @@ impl LeafRows {
             }
         }
         for (index, cells) in wanted {
-            made.columns[index] = Some(Arc::new(cells));
+            columns[index] = Some(Arc::new(cells));
         }
-        let sizes = made.columns.iter().flatten();
-        let sizes = sizes.map(|cells| cells.bytes.len() + cells.cells.len() * size_of::<Cell>());
-        made.bytes += sizes.sum::<usize>() + made.keys.len() + made.ends.len() * 8;
-        Ok(made)
+        let rows = places.len();
+        let sizes = columns.iter().flatten().map(|cells| cells.bytes());
+        Ok(Self {
+            bytes: OVERHEAD + width * 8 + rows * 2 + sizes.sum::<usize>(),
+            rows,
+            places: (rows < node.len()).then(|| places.into()),
+            columns,
+        })
     }
 
     /// Whether it has all of these columns.
@@ -162,18 +103,25 @@ impl LeafRows {
         self.bytes
     }
 
-    pub(crate) fn key(&self, row: usize) -> &[u8] {
-        let end = |row: usize| self.ends.get(row).map_or(0, |end| *end as usize);
-        let start = row.checked_sub(1).map_or(0, end);
-        self.keys.get(start..end(row)).unwrap_or_default()
+    /// How many rows there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.rows
     }
 
     /// The first row that is this entry of the leaf or one behind it.
     pub(crate) fn row_at(&self, place: usize) -> usize {
-        self.places
-            .partition_point(|known| usize::from(*known) < place)
+        match &self.places {
+            None => place,
+            Some(places) => places.partition_point(|known| usize::from(*known) < place),
+        }
     }
 
+    /// The values of a column, if it was decoded.
+    pub(crate) fn column(&self, column: usize) -> Option<&Cells> {
+        self.columns.get(column)?.as_deref()
+    }
+
+    #[inline]
     pub(crate) fn get(&self, row: usize, column: usize) -> ScalarRef<'_> {
         match self.columns.get(column) {
             Some(Some(cells)) => cells.get(row),
@@ -183,9 +131,9 @@ impl LeafRows {
 }
 
 /// A record, unless it is malformed or left out (TYPE-5, TYPE-8).
-pub(crate) fn readable<'a>(bytes: &'a [u8], kind: &'a Type) -> Option<Record<'a>> {
-    let record = Record::parse(bytes, Some(kind)).ok()?;
-    (!kind.leaves_out(&record)).then_some(record)
+pub(crate) fn readable<'a>(reader: &'a mut RecordReader, bytes: &'a [u8]) -> Option<Record<'a>> {
+    let record = reader.read(bytes).ok()?;
+    (!record.is_left_out()).then_some(record)
 }
 
 /// A field as SQL has it, by the place of its column. What cannot be read is null.

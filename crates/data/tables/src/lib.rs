@@ -23,11 +23,13 @@
 //! - Every row that is given was shown to the [`Visibility`] first (TAB-9).
 
 mod catalog;
+mod cells;
 mod columns;
 mod convert;
 mod diff;
 mod entries;
 mod fault;
+mod filter;
 mod history;
 mod kept;
 mod keys;

@@ -75,7 +75,14 @@ impl Ways<'_> {
                 constraint.column.is_some_and(|column| column < self.width)
                     && matches!(
                         constraint.op,
-                        Op::Eq | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::IsNull | Op::NotNull
+                        Op::Eq
+                            | Op::Lt
+                            | Op::Le
+                            | Op::Gt
+                            | Op::Ge
+                            | Op::IsNull
+                            | Op::NotNull
+                            | Op::Like
                     )
                     && !constraint.is_list
             });

@@ -14,10 +14,11 @@ use sha2::{Digest as _, Sha256};
 use crate::columns::{FIELDS, ID, KEY, columns_of};
 use crate::convert::{Wanted, wanted};
 use crate::fault::fault;
+use crate::filter::Filter;
 use crate::kept::Kept;
 use crate::plan::{BY_KEY, FIRST_INDEX, KEY_RANGE, SCAN, Way, Ways};
 use crate::projected::computed;
-use crate::rows::{Filter, LeafScan, ListRows};
+use crate::rows::{LeafScan, ListRows};
 use crate::visibility::Visibility;
 use crate::write::{Target, Writes};
 
@@ -47,7 +48,7 @@ impl Inner {
         self.snapshot.repo()
     }
 
-    const fn view(&self) -> &View {
+    pub(crate) const fn view(&self) -> &View {
         self.snapshot.view()
     }
 }
@@ -145,20 +146,14 @@ impl Records {
         (low, high)
     }
 
-    fn scan(&self, open: &Open<'_>) -> Result<Box<dyn Rows>, TableError> {
+    fn scan(&self, open: &Open<'_>) -> Box<dyn Rows> {
         let (low, high) = self.keys(open.args);
-        let filters = open.args.iter().map(|arg| Filter {
-            column: arg.column.unwrap_or(usize::MAX),
-            op: arg.op,
-            value: arg.value.to_scalar(),
+        let filters = open.args.iter().filter_map(|arg| {
+            let column = arg.column.filter(|column| *column < self.columns.len())?;
+            Filter::new(column, arg.op, arg.value)
         });
-        let filters: Vec<Filter> = filters
-            .filter(|filter| filter.column < self.columns.len())
-            .collect();
-        let mut used = open.used;
-        for filter in &filters {
-            used = used.with(filter.column);
-        }
+        let filters: Vec<Filter> = filters.collect();
+        let used = open.used;
         if self.inner.view().has_staged() {
             let span = Span {
                 from: Some(low),
@@ -171,21 +166,10 @@ impl Records {
                 let content = inner.repo().content(&entry).map_err(fault)?;
                 Ok((key, content))
             });
-            return Ok(Box::new(ListRows::new(
-                &self.inner,
-                used,
-                Box::new(records),
-            )));
+            return Box::new(ListRows::new(&self.inner, used, Box::new(records)));
         }
-        let mut cursor = self.inner.view().tree().cursor();
-        cursor.seek(&low).map_err(fault)?;
         let inner = Arc::clone(&self.inner);
-        Ok(Box::new(LeafScan::new(
-            inner,
-            used,
-            filters,
-            (cursor, high),
-        )))
+        Box::new(LeafScan::new(inner, used, filters, (low, high)))
     }
 
     fn by_key(&self, open: &Open<'_>) -> Result<Box<dyn Rows>, TableError> {
@@ -278,7 +262,7 @@ impl Table for Records {
 
     fn open(&self, open: &Open<'_>) -> Result<Box<dyn Rows>, TableError> {
         match open.plan.number {
-            SCAN | KEY_RANGE => self.scan(open),
+            SCAN | KEY_RANGE => Ok(self.scan(open)),
             BY_KEY => self.by_key(open),
             number => {
                 let index = usize::try_from(number - FIRST_INDEX).unwrap_or(usize::MAX);

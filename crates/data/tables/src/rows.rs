@@ -1,143 +1,142 @@
 //! Records as rows: leaf by leaf, or one by one (TAB-8).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use allod_repo::Content;
-use allod_sql::{ColumnSet, Op, Rows, Scalar, ScalarRef, TableError};
-use allod_tree::Cursor;
-use allod_views::is_record_key;
+use allod_sql::{ColumnSet, Rows, Scalar, ScalarRef, TableError};
+use allod_tree::Leaves;
+use allod_views::{RecordReader, is_record_key};
 use bytes::Bytes;
 
 use crate::columns::{FIELDS, ID, KEY};
 use crate::fault::fault;
+use crate::filter::Filter;
 use crate::keys::text_of;
 use crate::leaf::{LeafRows, Reading, field, readable};
 use crate::records::Inner;
-
-/// What a record has to be for the engine to see it: as it compares, so that none is missed.
-pub(crate) struct Filter {
-    pub(crate) column: usize,
-    pub(crate) op: Op,
-    pub(crate) value: Scalar,
-}
-
-impl Filter {
-    fn holds(&self, value: ScalarRef<'_>) -> bool {
-        if self.op == Op::IsNull {
-            return value.is_null();
-        }
-        if value.is_null() {
-            return false;
-        }
-        let order = value.compare(self.value.borrow());
-        match self.op {
-            Op::Eq => order.is_eq(),
-            Op::Lt => order.is_lt(),
-            Op::Le => order.is_le(),
-            Op::Gt => order.is_gt(),
-            Op::Ge => order.is_ge(),
-            _ => true,
-        }
-    }
-}
 
 /// Records leaf by leaf.
 pub(crate) struct LeafScan {
     inner: Arc<Inner>,
     used: ColumnSet,
     filters: Vec<Filter>,
-    cursor: Cursor,
-    high: Option<Vec<u8>>,
+    leaves: Leaves,
+    /// From this key on, up to the other one.
+    bounds: (Vec<u8>, Option<Vec<u8>>),
+    reader: RecordReader,
     rows: Option<Arc<LeafRows>>,
-    /// The row behind the one that is given.
+    /// Of the rows, those that are given.
+    picked: Vec<u16>,
+    /// Of the picked, the one behind the one that is given.
     at: usize,
-    end: usize,
-    is_over: bool,
 }
 
 impl LeafScan {
-    /// The records from where the cursor stands, up to a key.
+    /// The records from a key on, up to another one.
     pub(crate) fn new(
         inner: Arc<Inner>,
         used: ColumnSet,
         filters: Vec<Filter>,
-        (cursor, high): (Cursor, Option<Vec<u8>>),
+        (low, high): (Vec<u8>, Option<Vec<u8>>),
     ) -> Self {
+        let mut used = filters
+            .iter()
+            .fold(used, |used, filter| used.with(filter.column));
+        if !inner.visibility.sees_all() {
+            used = used.with(KEY);
+        }
         Self {
+            reader: RecordReader::new(Some(Arc::clone(&inner.kind))),
+            leaves: inner.view().tree().leaves(&low, high.as_deref()),
             inner,
             used,
             filters,
-            cursor,
-            high,
+            bounds: (low, high),
             rows: None,
+            picked: Vec::new(),
             at: 0,
-            end: 0,
-            is_over: false,
         }
     }
 
     /// Goes on to the next leaf; false if there is none.
     fn next_leaf(&mut self) -> Result<bool, TableError> {
-        if self.is_over {
-            return Ok(false);
-        }
-        let Some(leaf) = self.cursor.next_leaf_whole().map_err(fault)? else {
+        let Some(leaf) = self.leaves.next().map_err(fault)? else {
             return Ok(false);
         };
-        let end = match &self.high {
-            Some(high) => leaf.node.lower_bound(high),
-            None => leaf.node.len(),
-        };
-        self.is_over = end < leaf.node.len();
-        let digest = leaf.cid.hash().digest().try_into().unwrap_or_default();
+        let digest = leaf.cid().hash().digest().try_into().unwrap_or_default();
         let name = (digest, self.inner.reading);
         let kept = self.inner.kept.get(&name);
         let rows = match kept {
             Some(rows) if rows.has(self.used) => rows,
             before => {
-                let reading = Reading {
+                let mut reading = Reading {
                     repo: self.inner.repo(),
                     kind: &self.inner.kind,
+                    reader: &mut self.reader,
                     prefix: &self.inner.prefix,
                 };
-                let rows = LeafRows::decode(&leaf, &reading, self.used, before.as_deref())?;
+                let node = leaf.node().map_err(fault)?;
+                let rows = LeafRows::decode(&node, &mut reading, self.used, before.as_deref())?;
                 let rows = Arc::new(rows);
                 self.inner.kept.keep(name, Arc::clone(&rows));
                 rows
             }
         };
-        self.at = rows.row_at(leaf.from);
-        self.end = rows.row_at(end);
+        let (mut from, mut to) = (0, rows.len());
+        if !leaf.is_within() {
+            let node = leaf.node().map_err(fault)?;
+            let (low, high) = &self.bounds;
+            from = rows.row_at(node.lower_bound(low));
+            if let Some(high) = high {
+                to = rows.row_at(node.lower_bound(high));
+            }
+        }
+        self.pick(&rows, from..to);
         self.rows = Some(rows);
         Ok(true)
+    }
+
+    /// Picks the rows that are given.
+    fn pick(&mut self, rows: &LeafRows, within: Range<usize>) {
+        self.at = 0;
+        self.picked.clear();
+        // A leaf has fewer entries than 16 bits count.
+        self.picked
+            .extend(within.filter_map(|row| u16::try_from(row).ok()));
+        for filter in &self.filters {
+            if let Some(cells) = rows.column(filter.column) {
+                filter.keep(cells, &mut self.picked);
+            }
+        }
+        let visibility = &self.inner.visibility;
+        if !visibility.sees_all() {
+            self.picked
+                .retain(|row| match rows.get(usize::from(*row), KEY) {
+                    ScalarRef::Text(key) => visibility.sees(key.as_bytes()),
+                    _ => false,
+                });
+        }
     }
 }
 
 impl Rows for LeafScan {
     fn next(&mut self) -> Result<bool, TableError> {
-        loop {
-            if let Some(rows) = &self.rows {
-                while self.at < self.end {
-                    let row = self.at;
-                    self.at += 1;
-                    let is_wanted = self
-                        .filters
-                        .iter()
-                        .all(|filter| filter.holds(rows.get(row, filter.column)));
-                    if is_wanted && self.inner.visibility.sees(rows.key(row)) {
-                        return Ok(true);
-                    }
-                }
-            }
+        self.at += 1;
+        while self.at > self.picked.len() {
             if !self.next_leaf()? {
                 return Ok(false);
             }
+            self.at = 1;
         }
+        Ok(true)
     }
 
     fn column(&self, index: usize) -> Result<ScalarRef<'_>, TableError> {
-        let rows = self.rows.as_ref();
-        Ok(rows.map_or(ScalarRef::Null, |rows| rows.get(self.at - 1, index)))
+        let row = self.rows.as_ref().zip(self.picked.get(self.at - 1));
+        Ok(row.map_or(ScalarRef::Null, |(rows, row)| {
+            rows.get(usize::from(*row), index)
+        }))
     }
 }
 
@@ -148,6 +147,7 @@ pub(crate) struct ListRows {
     inner: Arc<Inner>,
     used: ColumnSet,
     records: Found,
+    reader: RecordReader,
     current: Vec<Scalar>,
 }
 
@@ -155,6 +155,7 @@ impl ListRows {
     pub(crate) fn new(inner: &Arc<Inner>, used: ColumnSet, records: Found) -> Self {
         Self {
             current: vec![Scalar::Null; FIELDS + inner.kind.definition().fields.len()],
+            reader: RecordReader::new(Some(Arc::clone(&inner.kind))),
             inner: Arc::clone(inner),
             used,
             records,
@@ -171,7 +172,7 @@ impl Rows for ListRows {
             if !is_record_key(&key) || !self.inner.visibility.sees(&key) {
                 continue;
             }
-            let Some(record) = readable(&bytes, &self.inner.kind) else {
+            let Some(record) = readable(&mut self.reader, &bytes) else {
                 continue;
             };
             let id = key.get(self.inner.prefix.len()..).unwrap_or_default();

@@ -5,27 +5,15 @@ use std::ops::{Bound, RangeBounds};
 
 use allod_blocks::prefix_end;
 use bytes::Bytes;
-use cid::Cid;
 
 use crate::error::TreeError;
 use crate::limits::KEY_BYTES_MAX;
 use crate::loaded::{Cache, Loaded};
-use crate::node::{Node, copy};
+use crate::node::copy;
 use crate::tree::Tree;
 
 /// A key and its value, lent.
 pub type Entry<'a> = (&'a [u8], &'a [u8]);
-
-/// What is left of a leaf behind a place.
-#[derive(Clone, Debug)]
-pub struct Leaf {
-    /// Its name: leaves of other trees with the same entries have the same.
-    pub cid: Cid,
-    /// The leaf.
-    pub node: Node,
-    /// How many of its entries are before the place.
-    pub from: usize,
-}
 
 /// A place between the entries of a tree, that moves both ways and lends what it passes.
 ///
@@ -112,29 +100,6 @@ impl Cursor {
         let index = self.index;
         self.index += 1;
         Ok(self.lend(index))
-    }
-
-    /// Passes all that is left of the leaf after the place. What is made of a whole leaf can be kept
-    /// under its name.
-    pub fn next_leaf_whole(&mut self) -> Result<Option<Leaf>, TreeError> {
-        let within = matches!(&self.leaf, Some(leaf) if self.index < leaf.node.len());
-        if !within && !self.next_leaf()? {
-            return Ok(None);
-        }
-        let Some(leaf) = &self.leaf else {
-            return Ok(None);
-        };
-        let link = self
-            .path
-            .last()
-            .map(|(parent, index)| parent.node.link(*index));
-        let from = std::mem::replace(&mut self.index, leaf.node.len());
-        Ok(Some(Leaf {
-            // Without a parent it is the root.
-            cid: link.flatten().unwrap_or_else(|| self.tree.root()),
-            node: leaf.node.clone(),
-            from,
-        }))
     }
 
     /// Passes the entry before the place.

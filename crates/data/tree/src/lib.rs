@@ -51,6 +51,7 @@ mod edit;
 mod encode;
 mod error;
 mod join;
+mod leaves;
 mod level;
 mod limits;
 mod loaded;
@@ -63,10 +64,11 @@ mod walk;
 mod tests;
 
 // The public interface, all of it:
-pub use crate::cursor::{Cursor, Entry, Leaf, Range};
+pub use crate::cursor::{Cursor, Entry, Range};
 pub use crate::diff::{Change, ChangeRef, Diff};
 pub use crate::error::{LinkFault, NodeError, TreeError};
 pub use crate::join::{Resolve, Resolver};
+pub use crate::leaves::{Leaf, Leaves};
 pub use crate::limits::{
     CACHE_BYTES_DEFAULT, KEY_BYTES_MAX, LEVEL_MAX, NODE_BYTES_MAX, VALUE_BYTES_MAX,
     WALK_OUTSTANDING_MAX,

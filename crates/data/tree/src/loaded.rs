@@ -38,6 +38,17 @@ impl BlockSource for SharedStore {
 /// Where a parent keeps a child it has loaded.
 pub(crate) type Slot = OnceLock<Loaded>;
 
+/// What becomes of a node that is read for a parent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Keep {
+    /// It stays in memory; if the budget is spent, others go.
+    Always,
+    /// It stays if the budget has room: a scan is no reason for others to go.
+    IfRoom,
+    /// It is read for once.
+    Never,
+}
+
 /// What a loaded node costs beside its block: the structure, its slots' share, the allocations.
 const NODE_OVERHEAD: usize = 256;
 
@@ -241,26 +252,25 @@ impl Cache {
         Node::decode(block.bytes()).map_err(|fault| TreeError::Node { cid: *cid, fault })
     }
 
-    /// Reads the `index`th child of `parent`. It stays in the parent's slot if `keep` is set and
-    /// the budget has room.
+    /// Reads the `index`th child of `parent`, which stays in the parent's slot as `keep` says.
     pub(crate) fn load(
         &self,
         parent: &Loaded,
         index: usize,
-        keep: bool,
+        keep: Keep,
     ) -> Result<Loaded, TreeError> {
         let cid = crate::node::node_cid(parent.node.digest(index));
         let node = self.fetch(&cid)?;
         let floor = floor_of(parent, index);
         check_child(&parent.node, index, floor.as_deref(), &node)
             .map_err(|fault| TreeError::Link { cid, fault })?;
-        let charge = if keep {
-            self.admit(&node).or_else(|| {
+        let charge = match keep {
+            Keep::Never => None,
+            Keep::IfRoom => self.admit(&node),
+            Keep::Always => self.admit(&node).or_else(|| {
                 self.make_room();
                 self.admit(&node)
-            })
-        } else {
-            None
+            }),
         };
         let kept = charge.is_some();
         let floor = floor.filter(|_| !node.is_leaf());
@@ -330,10 +340,10 @@ impl Forest {
         Self::with_budget(source, CACHE_BYTES_DEFAULT)
     }
 
-    /// Trees over a store of unknown kind with the default budget.
+    /// Trees over a store of unknown kind that keep at most `bytes` of loaded nodes.
     #[must_use]
-    pub fn over(store: Arc<dyn Store>) -> Self {
-        Self::new(Arc::new(SharedStore(store)))
+    pub fn over(store: Arc<dyn Store>, bytes: usize) -> Self {
+        Self::with_budget(Arc::new(SharedStore(store)), bytes)
     }
 
     /// Trees over `source` that keep at most `bytes` of loaded nodes.

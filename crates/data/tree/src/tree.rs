@@ -11,7 +11,7 @@ use crate::build::Builder;
 use crate::chunking::Chunking;
 use crate::encode::Link;
 use crate::error::TreeError;
-use crate::loaded::{BlockSource, Cache, Forest, Loaded};
+use crate::loaded::{BlockSource, Cache, Forest, Keep, Loaded};
 use crate::node::{head, node_cid};
 
 /// A map from byte keys to byte values, ordered by key, named by the hash of its root node.
@@ -303,7 +303,7 @@ impl Tree {
                     node = child;
                 }
                 // At most one call per level, of which there are few (TREE-9).
-                None => return self.find_below(&self.load(node, index, true)?, key, read),
+                None => return self.find_below(&self.load(node, index, Keep::Always)?, key, read),
             }
         }
     }
@@ -324,23 +324,35 @@ impl Tree {
         }
     }
 
-    /// The `index`th child of `parent`, kept in memory if there is room.
+    /// The `index`th child of `parent`, which stays in memory.
     pub(crate) fn child(&self, parent: &Loaded, index: usize) -> Result<Loaded, TreeError> {
-        match parent.slot(index) {
-            Some(child) => Ok(child.clone()),
-            None => self.load(parent, index, true),
-        }
+        self.child_as(parent, index, Keep::Always)
     }
 
     /// The `index`th child of `parent`; a leaf is not kept in memory for it.
     pub(crate) fn child_once(&self, parent: &Loaded, index: usize) -> Result<Loaded, TreeError> {
+        let is_leaf = parent.node.level() <= 1;
+        self.child_as(
+            parent,
+            index,
+            if is_leaf { Keep::Never } else { Keep::Always },
+        )
+    }
+
+    /// The `index`th child of `parent`, kept as `keep` says if it has to be read.
+    pub(crate) fn child_as(
+        &self,
+        parent: &Loaded,
+        index: usize,
+        keep: Keep,
+    ) -> Result<Loaded, TreeError> {
         match parent.slot(index) {
             Some(child) => Ok(child.clone()),
-            None => self.load(parent, index, parent.node.level() > 1),
+            None => self.load(parent, index, keep),
         }
     }
 
-    fn load(&self, parent: &Loaded, index: usize, keep: bool) -> Result<Loaded, TreeError> {
+    fn load(&self, parent: &Loaded, index: usize, keep: Keep) -> Result<Loaded, TreeError> {
         match &self.shared.cache {
             Some(cache) => cache.load(parent, index, keep),
             None => Err(TreeError::Missing {

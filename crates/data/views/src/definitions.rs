@@ -70,12 +70,8 @@ impl Definitions {
         self.types.get_key_value(&name)
     }
 
-    fn kind_of_source(&self, source: &Source) -> Option<&Type> {
-        source
-            .kind
-            .as_ref()
-            .and_then(|name| self.types.get(name))
-            .map(|kind| &**kind)
+    fn kind_of_source(&self, source: &Source) -> Option<&Arc<Type>> {
+        self.types.get(source.kind.as_ref()?)
     }
 
     /// A projection with the types of its sources that are in force here.
@@ -95,7 +91,7 @@ impl Definitions {
 impl Resolved<'_> {
     /// Its name (PROJ-10).
     pub(crate) fn name(&self) -> Cid {
-        let definition = |kind: Option<&Type>| kind.map(|kind| kind.definition().clone());
+        let definition = |kind: Option<&Arc<Type>>| kind.map(|kind| kind.definition().clone());
         let list: (
             u64,
             &ProjectionDefinition,

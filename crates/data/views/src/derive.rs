@@ -2,6 +2,7 @@
 //! (PROJ-3, PROJ-12).
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use allod_blocks::Block;
 use allod_identity::canonical;
@@ -15,6 +16,7 @@ use crate::definition::{Function, Projection, Shape};
 use crate::entries::{Changes, GroupChange, Side, group_key};
 use crate::error::ViewError;
 use crate::expr::Expr;
+use crate::record::RecordReader;
 use crate::sum::Sum;
 use crate::types::Type;
 
@@ -28,8 +30,8 @@ const LOOK_EVERY: u64 = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved<'a> {
     pub(crate) projection: &'a Projection,
-    pub(crate) own: Option<&'a Type>,
-    pub(crate) other: Option<&'a Type>,
+    pub(crate) own: Option<&'a Arc<Type>>,
+    pub(crate) other: Option<&'a Arc<Type>>,
 }
 
 /// Told how many records were looked at; says whether to go on.
@@ -83,11 +85,18 @@ fn each_record(view: &View, prefix: &[u8], each: Each<'_>) -> Result<(), ViewErr
 }
 
 impl Resolved<'_> {
-    /// The sides of the projection: a prefix of keys, and their type.
-    fn sides(&self) -> Vec<(Side, &[u8], Option<&Type>)> {
-        let own = (Side::Own, &self.projection.source.prefix[..], self.own);
+    /// The sides of the projection: a prefix of keys, and what reads their records.
+    fn sides(&self) -> Vec<(Side, &[u8], RecordReader)> {
+        let reader = |kind: Option<&Arc<Type>>| RecordReader::new(kind.cloned());
+        let own = (
+            Side::Own,
+            &self.projection.source.prefix[..],
+            reader(self.own),
+        );
         match &self.projection.shape {
-            Shape::Join { other, .. } => vec![own, (Side::Other, &other.prefix[..], self.other)],
+            Shape::Join { other, .. } => {
+                vec![own, (Side::Other, &other.prefix[..], reader(self.other))]
+            }
             _ => vec![own],
         }
     }
@@ -102,9 +111,9 @@ impl Resolved<'_> {
         let mut tree = Tree::empty();
         let mut changes = Changes::default();
         let mut seen = 0;
-        for (side, prefix, kind) in self.sides() {
+        for (side, prefix, mut reader) in self.sides() {
             each_record(view, prefix, &mut |key, bytes| {
-                changes.record(self.projection, side, (key, bytes), kind, 1);
+                changes.record(self.projection, (side, &mut reader), (key, bytes), 1);
                 seen += 1;
                 if seen % LOOK_EVERY == 0 && progress(seen).is_break() {
                     return Err(ViewError::Cancelled);
@@ -129,9 +138,10 @@ impl Resolved<'_> {
         let mut tree = tree.clone();
         let mut changes = Changes::default();
         let mut seen = 0;
+        let mut sides = self.sides();
         for difference in from.diff(to, &Span::all()) {
             let difference = difference?;
-            for (side, prefix, kind) in self.sides() {
+            for (side, prefix, reader) in &mut sides {
                 if !difference.key.starts_with(prefix) {
                     continue;
                 }
@@ -139,7 +149,7 @@ impl Resolved<'_> {
                 for (view, state, times) in states {
                     if let Some(bytes) = bytes_of(view, state)? {
                         let record = (&difference.key[..], &bytes[..]);
-                        changes.record(self.projection, side, record, kind, times);
+                        changes.record(self.projection, (*side, reader), record, times);
                     }
                 }
             }

@@ -7,9 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::definition::{Function, Projection, Shape};
 use crate::expr::Expr;
 use crate::key::push_key;
-use crate::record::{Datum, Record};
+use crate::record::{Datum, Record, RecordReader};
 use crate::sum::Sum;
-use crate::types::Type;
 use crate::validate::is_record_key;
 use crate::value::Value;
 
@@ -79,18 +78,14 @@ impl Changes {
     pub(crate) fn record(
         &mut self,
         projection: &Projection,
-        side: Side,
+        (side, reader): (Side, &mut RecordReader),
         (key, bytes): (&[u8], &[u8]),
-        kind: Option<&Type>,
         times: i64,
     ) {
-        let Ok(record) = Record::parse(bytes, kind) else {
+        let Ok(record) = reader.read(bytes) else {
             return;
         };
-        if kind.is_some_and(|kind| kind.leaves_out(&record)) {
-            return;
-        }
-        if !is_record_key(key) {
+        if record.is_left_out() || !is_record_key(key) {
             return;
         }
         let filter = projection.filter.as_ref().filter(|_| side == Side::Own);

@@ -12,7 +12,7 @@ use crate::definitions::Definitions;
 use crate::entries::{RECORD, elements, field_key};
 use crate::error::ViewError;
 use crate::query::split;
-use crate::record::{RECORD_BYTES_MAX, Record};
+use crate::record::{RECORD_BYTES_MAX, RecordReader};
 use crate::types::{Field, Name, Received, Type};
 use crate::validate::{BadRecord, Fault};
 use crate::value::Value;
@@ -116,7 +116,7 @@ impl Views {
     /// Adds records whose value of a unique field another record of the state has too.
     fn judge_unique(
         &self,
-        (name, kind): (&Name, &Type),
+        (name, kind): (&Name, &Arc<Type>),
         records: &[Changed],
         types: &Arc<Definitions>,
         (before, after): (&View, &View),
@@ -131,8 +131,9 @@ impl Views {
             let resolved = types.resolve(&index);
             let tree = resolved.derive(&tree, (before, after), go_on, &mut |_| {})?;
             let mut told = BTreeSet::new();
+            let mut reader = RecordReader::new(Some(Arc::clone(kind)));
             for Changed { key, bytes } in records {
-                let Ok(record) = Record::parse(bytes, Some(kind)) else {
+                let Ok(record) = reader.read(bytes) else {
                     continue;
                 };
                 let Shape::Index { by, .. } = &index.shape else {

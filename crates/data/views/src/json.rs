@@ -2,8 +2,17 @@
 
 use std::borrow::Cow;
 
-/// A field: its name, and the text of its value without space around it.
-pub(crate) type RawField<'a> = (Cow<'a, str>, &'a str);
+/// Where something stands in a text: from a byte to the one behind it. Records are shorter than 4 GiB.
+pub(crate) type Place = (u32, u32);
+
+/// A field: its name, and where its value stands, without space around it.
+pub(crate) type RawField<'a> = (Cow<'a, str>, Place);
+
+/// What stands at a place of a text, given as its bytes.
+pub(crate) fn at(text: &[u8], (start, end): Place) -> &str {
+    let bytes = text.get(start as usize..end as usize);
+    bytes.map_or("", |bytes| std::str::from_utf8(bytes).unwrap_or_default())
+}
 
 /// Why a text is no object of JSON with different names, and where: in bytes from its beginning.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -16,7 +25,7 @@ pub(crate) enum BadObject {
 
 /// The fields of an object, in their order. Values are checked as JSON and not read.
 pub(crate) fn object(text: &str) -> Result<Vec<RawField<'_>>, BadObject> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text.as_bytes());
     let fields = reader.object().ok_or(BadObject::NoObject(reader.at))?;
     match repeated(&fields) {
         Some(name) => Err(BadObject::Repeated(name)),
@@ -42,13 +51,23 @@ fn repeated(fields: &[RawField<'_>]) -> Option<String> {
 
 /// A place in a text. What fails returns none, and leaves the place where it failed.
 struct Reader<'a> {
-    text: &'a str,
+    text: &'a [u8],
     at: usize,
+    /// Bytes beyond ASCII may have been passed in texts; nowhere else there are any.
+    is_beyond_ascii: bool,
 }
 
 impl<'a> Reader<'a> {
+    const fn new(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            is_beyond_ascii: false,
+        }
+    }
+
     fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.text.get(self.at).copied()
     }
 
     fn space(&mut self) {
@@ -74,9 +93,7 @@ impl<'a> Reader<'a> {
                 self.space();
                 self.take(b':')?;
                 self.space();
-                let start = self.at;
-                self.value()?;
-                fields.push((name, &self.text[start..self.at]));
+                fields.push((name, self.value_at()?));
                 self.space();
                 if self.take(b',').is_none() {
                     self.take(b'}')?;
@@ -91,7 +108,7 @@ impl<'a> Reader<'a> {
     fn name(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at;
         let has_escapes = self.string()?;
-        let quoted = &self.text[start..self.at];
+        let quoted = std::str::from_utf8(&self.text[start..self.at]).ok()?;
         if has_escapes {
             return serde_json::from_str(quoted).ok().map(Cow::Owned);
         }
@@ -99,12 +116,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes a text; whether it has escapes.
+    #[inline]
     fn string(&mut self) -> Option<bool> {
         self.take(b'"')?;
-        let bytes = self.text.as_bytes();
+        let bytes = self.text;
         let mut has_escapes = false;
         loop {
-            self.at += plain(&bytes[self.at..]);
+            let (passed, is_beyond_ascii) = plain(&bytes[self.at..]);
+            self.at += passed;
+            self.is_beyond_ascii |= is_beyond_ascii;
             match self.byte()? {
                 b'"' => {
                     self.at += 1;
@@ -129,6 +149,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Passes a value, and tells where it is.
+    #[inline]
+    fn value_at(&mut self) -> Option<Place> {
+        let start = u32::try_from(self.at).ok()?;
+        match self.byte()? {
+            b'"' => drop(self.string()?),
+            b'-' | b'0'..=b'9' => self.number()?,
+            _ => self.value()?,
+        }
+        Some((start, u32::try_from(self.at).ok()?))
+    }
+
     /// Passes a value. What is open is kept as bits, and on the heap beyond 64 levels.
     fn value(&mut self) -> Option<()> {
         let mut open = Open::default();
@@ -136,9 +168,9 @@ impl<'a> Reader<'a> {
             match self.byte()? {
                 b'"' => drop(self.string()?),
                 b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.word("true")?,
-                b'f' => self.word("false")?,
-                b'n' => self.word("null")?,
+                b't' => self.exactly(b"true")?,
+                b'f' => self.exactly(b"false")?,
+                b'n' => self.exactly(b"null")?,
                 bracket @ (b'[' | b'{') => {
                     self.at += 1;
                     self.space();
@@ -173,6 +205,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Passes exactly these bytes.
+    #[inline]
+    fn exactly(&mut self, bytes: &[u8]) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        rest.starts_with(bytes).then(|| self.at += bytes.len())
+    }
+
     /// Passes a name and the colon behind it.
     fn key(&mut self) -> Option<()> {
         self.string()?;
@@ -180,12 +219,6 @@ impl<'a> Reader<'a> {
         self.take(b':')?;
         self.space();
         Some(())
-    }
-
-    fn word(&mut self, word: &str) -> Option<()> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        rest.starts_with(word.as_bytes())
-            .then(|| self.at += word.len())
     }
 
     fn number(&mut self) -> Option<()> {
@@ -216,28 +249,81 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes there are before a quote, a backslash, or one below space: eight at a time.
-fn plain(bytes: &[u8]) -> usize {
+/// How an object looks: what its fields are called, and all that stands between their values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Form {
+    names: Vec<Box<str>>,
+    /// What stands before each value, and behind the last one.
+    between: Vec<Box<[u8]>>,
+}
+
+impl Form {
+    pub(crate) fn of(text: &[u8], fields: &[RawField<'_>]) -> Self {
+        let mut form = Self::default();
+        let mut behind = 0;
+        for (name, (start, end)) in fields {
+            form.names.push(name.as_ref().into());
+            form.between
+                .push(at(text, (behind, *start)).as_bytes().into());
+            behind = *end;
+        }
+        let last = text.get(behind as usize..);
+        form.between.push(last.unwrap_or_default().into());
+        form
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// Finds the values of another object that looks the same: one with other values. False if the
+    /// bytes are not one; whether they are an object at all is then not known.
+    ///
+    /// What is not a value was checked when the form was made, so only values are.
+    pub(crate) fn find(&self, text: &[u8], places: &mut Vec<Place>) -> bool {
+        places.clear();
+        let found = self.read(text, places);
+        found.is_some_and(|is_beyond_ascii| !is_beyond_ascii || std::str::from_utf8(text).is_ok())
+    }
+
+    fn read(&self, text: &[u8], places: &mut Vec<Place>) -> Option<bool> {
+        let (last, before) = self.between.split_last()?;
+        let mut reader = Reader::new(text);
+        for between in before {
+            reader.exactly(between)?;
+            places.push(reader.value_at()?);
+        }
+        reader.exactly(last)?;
+        (reader.at == text.len()).then_some(reader.is_beyond_ascii)
+    }
+}
+
+/// How many bytes there are before a quote, a backslash, or one below space, eight at a time; and
+/// whether there may be one beyond ASCII among them.
+#[inline]
+fn plain(bytes: &[u8]) -> (usize, bool) {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
     // In each byte that is zero, the highest bit; above the first of them perhaps others.
     let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     let mut at = 0;
+    let mut all = 0;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
         let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
         let quote = zeros(word ^ (ONES * u64::from(b'"')));
         let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
         let found = below_space | quote | backslash;
+        all |= word;
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return (at + found.trailing_zeros() as usize / 8, all & HIGHS != 0);
         }
         at += 8;
     }
     let rest = bytes[at..].iter();
-    at + rest
-        .take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\')
-        .count()
+    let passed = rest.take_while(|byte| **byte >= 0x20 && **byte != b'"' && **byte != b'\\');
+    let (count, rest) = passed.fold((0, 0), |(count, all), byte| (count + 1, all | byte));
+    (at + count, (all & HIGHS != 0) || rest >= 0x80)
 }
 
 /// Arrays and objects that are open, the innermost last.

@@ -72,7 +72,8 @@ pub use crate::migrate::{Migration, MigrationError, object_of};
 pub use crate::number::{BadNumber, NUMBER_DIGITS_MAX, NUMBER_POWER_MAX, Number};
 pub use crate::query::{Page, Row, Rows};
 pub use crate::record::{
-    BadField, BadKind, Datum, FieldKind, Malformed, RECORD_BYTES_MAX, Record, fields_of, plain_text,
+    BadField, BadKind, Datum, FieldKind, Malformed, RECORD_BYTES_MAX, Record, RecordReader,
+    fields_of, plain_text,
 };
 pub use crate::rfc3339::{format_timestamp, parse_timestamp};
 pub use crate::seek::{IndexEntry, IndexScan, Lookup};

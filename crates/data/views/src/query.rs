@@ -205,7 +205,8 @@ impl Projected {
         let Some(Content::Bytes(bytes)) = self.source.get(key)? else {
             return Err(ViewError::Damaged);
         };
-        let record = Record::parse(&bytes, kind).map_err(|_malformed| ViewError::Damaged)?;
+        let record = Record::parse(&bytes, kind.map(|kind| &**kind))
+            .map_err(|_malformed| ViewError::Damaged)?;
         Ok(read(&record))
     }
 

@@ -1,7 +1,9 @@
 //! Reading the fields of a record (TYPE-4 to TYPE-6).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use multibase::Base;
 use serde::de::Error as _;
@@ -9,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::expr::{FieldPath, Fields};
-use crate::json::{RawField, object};
+use crate::json::{Form, Place, RawField, at, object};
 use crate::number::{BadNumber, Number};
 use crate::rfc3339::parse_timestamp;
 use crate::types::{Field, Name, Type};
@@ -134,38 +136,144 @@ pub struct BadField {
 #[error("no object of JSON: {0}")]
 pub struct Malformed(pub String);
 
+/// Ways that records look, which a reader knows at a time: most types have one, and a field that some
+/// records lack makes two.
+const FORMS_MAX: usize = 4;
+
 /// The fields of a record where they stand in its bytes.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    fields: Vec<RawField<'a>>,
+    /// A text: looked at as one where a field of it is asked for.
+    text: &'a [u8],
+    look: Cow<'a, Look>,
+    places: Cow<'a, [Place]>,
     kind: Option<&'a Type>,
+}
+
+/// How records look, and where fields of their type are in them.
+#[derive(Clone, Debug)]
+struct Look {
+    form: Form,
+    /// For each field of the type, which field of the record it is.
+    fields: Vec<Option<u16>>,
+}
+
+impl Look {
+    fn of(text: &[u8], fields: &[RawField<'_>], kind: Option<&Type>) -> Self {
+        let find = |field: &Field| {
+            let mut names = std::iter::once(&field.name).chain(&field.was);
+            let found = names.find_map(|name| fields.iter().position(|(known, _)| known == name));
+            found.and_then(|found| u16::try_from(found).ok())
+        };
+        let of_type = kind.map(Type::fields).unwrap_or_default();
+        Self {
+            form: Form::of(text, fields),
+            fields: of_type.iter().map(find).collect(),
+        }
+    }
+}
+
+/// Reads records, one after the other. One that looks like one before, but for its values, takes less
+/// than one that does not.
+#[derive(Debug)]
+pub struct RecordReader {
+    kind: Option<Arc<Type>>,
+    /// The last to be seen first.
+    looks: Vec<Look>,
+    places: Vec<Place>,
+}
+
+impl RecordReader {
+    /// A reader of records of a type, or of none.
+    #[must_use]
+    pub const fn new(kind: Option<Arc<Type>>) -> Self {
+        Self {
+            kind,
+            looks: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
+    /// As [`Record::parse`].
+    pub fn read<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Record<'a>, Malformed> {
+        // One that is too long is refused below.
+        let mut looks = self.looks.iter();
+        let found = looks.position(|look| {
+            bytes.len() <= RECORD_BYTES_MAX && look.form.find(bytes, &mut self.places)
+        });
+        match found {
+            Some(0) => {}
+            Some(found) => self.looks[..=found].rotate_right(1),
+            None => {
+                let text = text_of(bytes)?;
+                let fields = object(text).map_err(|error| Malformed(error.to_string()))?;
+                self.places.clear();
+                self.places.extend(fields.iter().map(|(_, place)| place));
+                self.looks.truncate(FORMS_MAX - 1);
+                let look = Look::of(bytes, &fields, self.kind.as_deref());
+                self.looks.insert(0, look);
+            }
+        }
+        Ok(Record {
+            text: bytes,
+            look: Cow::Borrowed(&self.looks[0]),
+            places: Cow::Borrowed(&self.places),
+            kind: self.kind.as_deref(),
+        })
+    }
+}
+
+/// The text that a record is (TYPE-5).
+fn text_of(bytes: &[u8]) -> Result<&str, Malformed> {
+    if bytes.len() > RECORD_BYTES_MAX {
+        return Err(Malformed(format!("more than {RECORD_BYTES_MAX} bytes")));
+    }
+    std::str::from_utf8(bytes).map_err(|_error| Malformed("no text".to_owned()))
 }
 
 impl<'a> Record<'a> {
     /// Finds the fields of a record, to be read under a definition if there is one (TYPE-5).
     pub fn parse(bytes: &'a [u8], kind: Option<&'a Type>) -> Result<Self, Malformed> {
-        if bytes.len() > RECORD_BYTES_MAX {
-            return Err(Malformed(format!("more than {RECORD_BYTES_MAX} bytes")));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|_error| Malformed("no text".to_owned()))?;
+        let text = text_of(bytes)?;
         let fields = object(text).map_err(|error| Malformed(error.to_string()))?;
-        Ok(Self { fields, kind })
+        Ok(Self {
+            text: bytes,
+            look: Cow::Owned(Look::of(bytes, &fields, kind)),
+            places: fields.iter().map(|(_, place)| *place).collect(),
+            kind,
+        })
     }
 
     fn raw(&self, name: &str) -> Option<&'a str> {
-        let mut fields = self.fields.iter();
-        fields.find(|(known, _)| known == name).map(|(_, raw)| *raw)
+        let mut names = self.look.form.names();
+        self.value(names.position(|known| known == name)?)
+    }
+
+    /// The JSON of its own field at a place.
+    fn value(&self, place: usize) -> Option<&'a str> {
+        Some(at(self.text, *self.places.get(place)?))
+    }
+
+    /// The JSON of the field of its definition at a place.
+    fn of_type(&self, place: usize) -> Option<&'a str> {
+        let found = (*self.look.fields.get(place)?)?;
+        self.value(found.into())
+    }
+
+    /// Whether it is left out of projections and tables (TYPE-8).
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.kind.is_some_and(|kind| kind.leaves_out(self))
     }
 
     /// The names of its fields, as they stand.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(|(name, _)| &**name)
+        self.look.form.names()
     }
 
     /// A field of its definition (TYPE-4).
-    pub(crate) fn read(&self, field: &Field) -> Result<Datum, BadField> {
-        let names = std::iter::once(&field.name).chain(&field.was);
-        match names.into_iter().find_map(|name| self.raw(name)) {
+    pub(crate) fn read(&self, place: usize, field: &Field) -> Result<Datum, BadField> {
+        match self.of_type(place) {
             Some(raw) => read_field(raw, &field.kind, field.list),
             None => Ok(field.default.clone()),
         }
@@ -176,8 +284,7 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn raw_at(&self, place: usize) -> Option<(&'a str, &'a FieldKind)> {
         let field = self.kind?.fields().get(place)?;
-        let names = std::iter::once(&field.name).chain(&field.was);
-        let raw = names.into_iter().find_map(|name| self.raw(name))?;
+        let raw = self.of_type(place)?;
         (!field.list).then_some((raw, &field.kind))
     }
 
@@ -186,7 +293,7 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn field_at(&self, place: usize) -> Option<Datum> {
         let field = self.kind?.fields().get(place)?;
-        Some(self.read(field).unwrap_or_default())
+        Some(self.read(place, field).unwrap_or_default())
     }
 
     /// What a path leads to: a field, or a part of an object in one. Null where there is nothing, or
@@ -197,15 +304,15 @@ impl<'a> Record<'a> {
             return Datum::default();
         };
         let field = self.kind.and_then(|kind| kind.field(first));
-        if let ([], Some((_, field))) = (rest, field) {
-            return self.read(field).unwrap_or_default();
+        if let ([], Some((place, field))) = (rest, field) {
+            return self.read(place, field).unwrap_or_default();
         }
         let mut raw = self.raw(first);
         for name in rest {
-            let inner = raw.and_then(|raw| object(raw).ok());
-            raw = inner.and_then(|fields| {
-                let found = fields.into_iter().find(|(known, _)| known == name);
-                found.map(|(_, raw)| raw)
+            raw = raw.and_then(|raw| {
+                let fields = object(raw).ok()?;
+                let (_, place) = fields.into_iter().find(|(known, _)| known == name)?;
+                Some(at(raw.as_bytes(), place))
             });
         }
         raw.map_or_else(Datum::default, |raw| Datum::One(read_untyped(raw)))
@@ -221,13 +328,14 @@ impl Fields for Record<'_> {
 /// The fields of an object of JSON in their order, with their text. A repeated name is an error
 /// (TYPE-5).
 pub fn fields_of(bytes: &[u8]) -> Result<Vec<(String, Box<RawValue>)>, Malformed> {
-    let record = Record::parse(bytes, None)?;
-    let owned = |(name, raw): RawField<'_>| {
-        let raw = RawValue::from_string(raw.to_owned());
+    let text = text_of(bytes)?;
+    let fields = object(text).map_err(|error| Malformed(error.to_string()))?;
+    let owned = |(name, place): RawField<'_>| {
+        let raw = RawValue::from_string(at(bytes, place).to_owned());
         let raw = raw.map_err(|error| Malformed(error.to_string()))?;
         Ok((name.into_owned(), raw))
     };
-    record.fields.into_iter().map(owned).collect()
+    fields.into_iter().map(owned).collect()
 }
 
 /// Reads JSON, without space around it, as a value of a kind, or a list of them.

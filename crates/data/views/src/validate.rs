@@ -82,8 +82,7 @@ impl Type {
 
     /// Whether a record is left out of projections and tables, because it is not what it should be
     /// (TYPE-8).
-    #[must_use]
-    pub fn leaves_out(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn leaves_out(&self, record: &Record<'_>) -> bool {
         if self.definition().received != Received::Quarantine {
             return false;
         }
@@ -97,9 +96,9 @@ impl Type {
             let field = field.map(str::to_owned);
             faults.push(Fault { field, what });
         };
-        for field in self.fields() {
+        for (place, field) in self.fields().iter().enumerate() {
             let name = Some(field.name.as_str());
-            match record.read(field) {
+            match record.read(place, field) {
                 Err(error) => add(name, error.to_string()),
                 Ok(datum) if field.required && datum == Datum::default() => {
                     add(name, format!("expected {}, found nothing", field.kind));

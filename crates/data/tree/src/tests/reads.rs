@@ -152,20 +152,6 @@ fn a_cursor_moves_both_ways() {
                     assert_eq!(cursor.next().unwrap(), expected, "seed {seed}");
                     place += usize::from(expected.is_some());
                 }
-                12 => {
-                    let leaf = cursor.next_leaf_whole().unwrap();
-                    assert_eq!(leaf.is_none(), place == entries.len(), "seed {seed}");
-                    let Some(leaf) = leaf else { continue };
-                    let named = allod_blocks::sha256_cid(Codec::DagCbor, leaf.node.bytes());
-                    assert_eq!(leaf.cid, named, "seed {seed}");
-                    let mut key = Vec::new();
-                    for index in leaf.from..leaf.node.len() {
-                        let value = leaf.node.entry(index, &mut key).unwrap();
-                        let expected = (&entries[place].0[..], &entries[place].1[..]);
-                        assert_eq!((&key[..], value), expected, "seed {seed}");
-                        place += 1;
-                    }
-                }
                 _ => {
                     let before = place.checked_sub(1);
                     let expected = before.map(|at| (&entries[at].0[..], &entries[at].1[..]));
@@ -173,6 +159,53 @@ fn a_cursor_moves_both_ways() {
                     place = before.unwrap_or(0);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn leaves_hold_what_is_within_the_bounds() {
+    for seed in 0..u64::from(scaled(24)) {
+        let mut rng = Rng::new(7000 + seed);
+        let chunking = Chunking::small([3, 5, 6, 9, 12][rng.below(5)]);
+        let size = [0, 1, 2, 50, 400][rng.below(5)];
+        let map = rng.map(size, 3000);
+        let tree = build(chunking, &map);
+        for _ in 0..40 {
+            let low = if rng.below(4) == 0 {
+                Vec::new()
+            } else {
+                probe(&mut rng, &map)
+            };
+            let high = (rng.below(4) > 0).then(|| probe(&mut rng, &map));
+            let is_within =
+                |key: &[u8]| *key >= *low && high.as_ref().is_none_or(|high| *key < **high);
+            let mut leaves = tree.leaves(&low, high.as_deref());
+            let mut found = Vec::new();
+            let mut key = Vec::new();
+            while let Some(leaf) = leaves.next().unwrap() {
+                let node = leaf.node().unwrap();
+                assert_eq!(
+                    *leaf.cid(),
+                    allod_blocks::sha256_cid(Codec::DagCbor, node.bytes())
+                );
+                assert_eq!(leaf.len(), node.len());
+                for index in 0..node.len() {
+                    let value = node.entry(index, &mut key).unwrap();
+                    if is_within(&key) {
+                        found.push((key.clone(), value.to_vec()));
+                    } else {
+                        assert!(!leaf.is_within(), "seed {seed}");
+                    }
+                }
+            }
+            assert!(leaves.next().unwrap().is_none());
+            let expected: Vec<_> = map
+                .iter()
+                .filter(|(key, _)| is_within(key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            assert_eq!(found, expected, "seed {seed}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use super::{BadObject, object};
+use super::{BadObject, Form, at, object};
 
 /// What `serde_json` makes of a text: none if it is no object. Of repeated names it keeps the last.
 fn peer(text: &str) -> Option<BTreeMap<String, String>> {
@@ -24,7 +24,7 @@ fn compare(text: &str) {
         (Ok(fields), Some(peer)) => {
             let own: BTreeMap<String, String> = fields
                 .iter()
-                .map(|(name, raw)| (name.to_string(), (*raw).to_owned()))
+                .map(|(name, place)| (name.to_string(), at(text.as_bytes(), *place).to_owned()))
                 .collect();
             assert_eq!(own.len(), fields.len(), "{text:?}");
             assert_eq!(own, peer, "{text:?}");
@@ -147,7 +147,90 @@ proptest! {
         let places: Vec<usize> = whole.char_indices().map(|(place, _)| place).collect();
         let place = places[at.index(places.len())];
         let end = whole[place..].chars().next().map_or(place, |first| place + first.len_utf8());
-        compare(&format!("{}{new}{}", &whole[..place], &whole[end..]));
-        compare(&format!("{}{new}{}", &whole[..place], &whole[place..]));
+        for other in [
+            format!("{}{new}{}", &whole[..place], &whole[end..]),
+            format!("{}{new}{}", &whole[..place], &whole[place..]),
+        ] {
+            compare(&other);
+            compare_forms(&whole, &other);
+        }
+    }
+}
+
+/// A text with the forms of others: found where it looks the same, and as it would be found alone.
+#[track_caller]
+fn compare_forms(known: &str, text: &str) {
+    let Ok(fields) = object(known) else { return };
+    let mut places = Vec::new();
+    if Form::of(known.as_bytes(), &fields).find(text.as_bytes(), &mut places) {
+        let alone = object(text).unwrap();
+        assert!(
+            alone
+                .iter()
+                .map(|(name, _)| name)
+                .eq(fields.iter().map(|(name, _)| name)),
+            "{known:?}, {text:?}"
+        );
+        assert!(
+            alone.iter().map(|(_, place)| place).eq(&places),
+            "{known:?}, {text:?}"
+        );
+    } else {
+        let is_alike =
+            object(text).is_ok_and(|alone| blanked(text, &alone) == blanked(known, &fields));
+        assert!(!is_alike, "{known:?}, {text:?}");
+    }
+}
+
+/// A text with a mark in place of each value.
+fn blanked(text: &str, fields: &[super::RawField<'_>]) -> String {
+    let mut blank = text.to_owned();
+    for (_, (start, end)) in fields.iter().rev() {
+        blank.replace_range(*start as usize..*end as usize, "?");
+    }
+    blank
+}
+
+#[test]
+fn objects_that_look_alike() {
+    let texts = [
+        "{}",
+        "{ }",
+        "{\"a\":1}",
+        "{\"a\":12}",
+        "{\"a\":1 }",
+        "{\"a\":01}",
+        "{\"a\":}",
+        "{\"a\":1}}",
+        "{\"a\":\"x\"}",
+        "{\"a\":\"x\\\"\"}",
+        "{\"a\":\"x",
+        "{\"a\":[1,{\"a\":2}]}",
+        "{\"\\u0061\":1}",
+        "{\"a\":1,\"b\":true}",
+        "{\"a\":null,\"b\":-0.5e3}",
+        "{\"a\":1,\"b\":tru}",
+        "{\"b\":1,\"a\":2}",
+    ];
+    for known in texts {
+        for text in texts {
+            compare_forms(known, text);
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_no_object() {
+    let known = b"{\"a\":\"x\"}";
+    let fields = object("{\"a\":\"x\"}").unwrap();
+    let form = Form::of(known, &fields);
+    let mut places = Vec::new();
+    assert!(form.find(b"{\"a\":\"\xc3\x9f\"}", &mut places));
+    for bad in [
+        &b"{\"a\":\"\xff\"}"[..],
+        b"{\"a\":\"0123456789\xc3\"}",
+        b"{\"a\":\xc3\x9f}",
+    ] {
+        assert!(!form.find(bad, &mut places), "{bad:?}");
     }
 }
