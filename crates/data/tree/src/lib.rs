@@ -56,6 +56,7 @@ mod level;
 mod limits;
 mod loaded;
 mod node;
+mod sort;
 mod tree;
 mod verify;
 mod walk;

@@ -12,7 +12,8 @@ use crate::chunking::Chunking;
 use crate::encode::Link;
 use crate::error::TreeError;
 use crate::loaded::{BlockSource, Cache, Forest, Keep, Loaded};
-use crate::node::{head, node_cid};
+use crate::node::node_cid;
+use crate::sort::sorted_places;
 
 /// A map from byte keys to byte values, ordered by key, named by the hash of its root node.
 ///
@@ -102,18 +103,7 @@ impl Tree {
     {
         // How many entries are waited for together.
         const WINDOW: usize = 32;
-        // Sorting the first bytes beside their places touches the keys only where those are equal.
-        let mut order: Vec<(u64, usize)> = entries
-            .iter()
-            .enumerate()
-            .map(|(place, (key, _))| (head(key.as_ref()), place))
-            .collect();
-        order.sort_unstable();
-        let key = |place: usize| entries[place].0.as_ref();
-        for run in order.chunk_by_mut(|a, b| a.0 == b.0) {
-            // In the order of the places already.
-            run.sort_by(|a, b| key(a.1).cmp(key(b.1)));
-        }
+        let order = sorted_places(entries.len(), |place| entries[place].0.as_ref());
         // Entries in random order are cache misses, each of an entry, its key and its value. Those
         // of a window are waited for together, one step after the other.
         let windows = order.chunks(WINDOW).flat_map(|window| {

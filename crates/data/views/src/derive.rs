@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::definition::{Function, Projection, Shape};
-use crate::entries::{Changes, GroupChange, Side, group_key};
+use crate::entries::{Changes, Entries, GroupChange, Side, group_key};
 use crate::error::ViewError;
 use crate::expr::Expr;
 use crate::record::RecordReader;
@@ -172,21 +172,22 @@ impl Resolved<'_> {
     ) -> Result<Tree, ViewError> {
         if let Shape::Group { totals, .. } = &self.projection.shape {
             for (group, change) in std::mem::take(&mut changes.groups) {
-                let put = &mut |key, value| changes.entries.push((key, value));
-                regroup(tree, totals, (group_key(&group), &change), put)?;
+                let of = (group_key(&group), &change);
+                regroup(tree, totals, of, &mut changes.entries)?;
             }
         }
-        let mut entries = changes.entries;
+        let entries = &changes.entries;
         if tree.is_empty() && entries.iter().all(|(_, value)| value.is_some()) {
-            let entries: Vec<(Vec<u8>, Vec<u8>)> = entries
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, value?)))
-                .collect();
+            let entries = entries
+                .iter()
+                .filter_map(|(key, value)| Some((key, value?)));
+            let entries: Vec<(&[u8], &[u8])> = entries.collect();
             return Ok(Tree::build_unsorted(&entries, out)?);
         }
+        let mut entries: Vec<(&[u8], Option<&[u8]>)> = entries.iter().collect();
         // The last of a key first, so that the others go.
         entries.reverse();
-        entries.sort_by(|one, other| one.0.cmp(&other.0));
+        entries.sort_by(|one, other| one.0.cmp(other.0));
         entries.dedup_by(|later, first| later.0 == first.0);
         Ok(tree.edit(entries, out)?)
     }
@@ -197,27 +198,28 @@ fn regroup(
     tree: &Tree,
     totals: &[(Function, Option<Expr>)],
     (key, change): (Vec<u8>, &GroupChange),
-    put: &mut dyn FnMut(Vec<u8>, Option<Vec<u8>>),
+    entries: &mut Entries,
 ) -> Result<(), ViewError> {
+    let mut put = |key: &[u8], value: Option<Vec<u8>>| entries.put(&[key], value.as_deref());
     let count = |key: &[u8]| -> Result<u64, ViewError> { Ok(kept(tree, key)?.unwrap_or_default()) };
     for (place, ((function, of), change)) in (0u8..).zip(totals.iter().zip(&change.totals)) {
         let key = [&key[..], &[place]].concat();
         match function {
             Function::Count if of.is_some() => {
                 let after = count(&key)?.saturating_add_signed(change.count);
-                put(key, (after > 0).then(|| encode(&after)));
+                put(&key, (after > 0).then(|| encode(&after)));
             }
             Function::Sum | Function::Avg => {
                 let mut sum =
                     kept::<KeptSum>(tree, &key)?.map_or_else(Sum::default, |kept| kept.sum());
                 sum.absorb(change);
-                put(key, (sum.count > 0).then(|| encode(&KeptSum::of(&sum))));
+                put(&key, (sum.count > 0).then(|| encode(&KeptSum::of(&sum))));
             }
             _ => {}
         }
     }
     let after = count(&key)?.saturating_add_signed(change.count);
-    put(key, (after > 0).then(|| encode(&after)));
+    put(&key, (after > 0).then(|| encode(&after)));
     Ok(())
 }
 

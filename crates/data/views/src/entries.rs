@@ -54,13 +54,51 @@ pub(crate) enum Side {
     Other,
 }
 
+/// Entries that come or go, one behind the other in one piece of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    bytes: Vec<u8>,
+    /// Of each, where its key and its value end; none for one that goes.
+    ends: Vec<(usize, Option<usize>)>,
+}
+
+impl Entries {
+    /// Adds the entry with a key of these parts.
+    pub(crate) fn put(&mut self, key: &[&[u8]], value: Option<&[u8]>) {
+        for part in key {
+            self.bytes.extend_from_slice(part);
+        }
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.ends
+            .push((key_end, value.map(|_value| self.bytes.len())));
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Their keys and values, as they were added.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let mut start = 0;
+        self.ends.iter().map(move |(key_end, end)| {
+            let key = &self.bytes[start..*key_end];
+            let value = end.map(|end| &self.bytes[*key_end..end]);
+            start = end.unwrap_or(*key_end);
+            (key, value)
+        })
+    }
+}
+
 /// What changes in a projection.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Entries that come or go; of several with one key the last counts.
-    pub(crate) entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) entries: Entries,
     /// What is added to groups, by their keys.
     pub(crate) groups: BTreeMap<Vec<u8>, GroupChange>,
+    /// Where a field key is put together.
+    key: Vec<u8>,
 }
 
 /// What is added to a group.
@@ -95,9 +133,7 @@ impl Changes {
         match &projection.shape {
             Shape::Index { by, values } => {
                 let beside = kept(values, &record);
-                for start in field_keys(by, &record) {
-                    self.put(with_record(start, &[RECORD], key), &beside, times);
-                }
+                self.put_each(by, &record, (&[RECORD], key), (&beside, times));
             }
             Shape::Group { by, totals } => {
                 for group in field_keys(by, &record) {
@@ -116,24 +152,42 @@ impl Changes {
                     Side::Other => (to, right, OTHER),
                 };
                 let beside = kept(values, &record);
-                for start in field_keys(std::slice::from_ref(of), &record) {
-                    self.put(with_record(start, &[RECORD, mark], key), &beside, times);
-                }
+                let of = std::slice::from_ref(of);
+                self.put_each(of, &record, (&[RECORD, mark], key), (&beside, times));
             }
             Shape::Words { of } => {
                 for (word, count) in words(of, &record) {
                     let mut start = Vec::new();
                     push_key(&mut start, &Value::Text(word));
                     let count = allod_identity::canonical::encode(&count).unwrap_or_default();
-                    self.put(with_record(start, &[RECORD], key), &count, times);
+                    self.entries
+                        .put(&[&start, &[RECORD], key], (times > 0).then_some(&count));
                 }
             }
         }
     }
 
-    fn put(&mut self, key: Vec<u8>, value: &[u8], times: i64) {
-        let value = (times > 0).then(|| value.to_vec());
-        self.entries.push((key, value));
+    /// Puts an entry for each field key of a record: the key, marks, and the key of the record.
+    fn put_each(
+        &mut self,
+        by: &[Expr],
+        record: &Record<'_>,
+        (marks, key): (&[u8], &[u8]),
+        (value, times): (&[u8], i64),
+    ) {
+        let value = (times > 0).then_some(value);
+        self.key.clear();
+        for expr in by {
+            // Most records have one value in each field, and so one key.
+            let Some(one) = element(expr, record) else {
+                for start in field_keys(by, record) {
+                    self.entries.put(&[&start, marks, key], value);
+                }
+                return;
+            };
+            push_short(&mut self.key, &one);
+        }
+        self.entries.put(&[&self.key, marks, key], value);
     }
 
     fn group(
@@ -151,7 +205,8 @@ impl Changes {
             if matches!(function, Function::Min | Function::Max) && *value != Value::Null {
                 let mut start = extreme_start(&group, place);
                 push_short(&mut start, value);
-                self.put(with_record(start, &[RECORD], key), &[], times);
+                let value = (times > 0).then_some(&[][..]);
+                self.entries.put(&[&start, &[RECORD], key], value);
             }
         }
         let state = self.groups.entry(group).or_default();
@@ -208,12 +263,6 @@ fn push_short(key: &mut Vec<u8>, value: &Value) {
     }
 }
 
-fn with_record(mut start: Vec<u8>, marks: &[u8], key: &[u8]) -> Vec<u8> {
-    start.extend_from_slice(marks);
-    start.extend_from_slice(key);
-    start
-}
-
 /// What an expression is for a record; null if it cannot be computed (PROJ-2).
 pub(crate) fn compute(expr: &Expr, record: &Record<'_>) -> Value {
     expr.eval(record).unwrap_or_default()
@@ -251,6 +300,15 @@ pub(crate) fn elements(of: &Expr, record: &Record<'_>) -> Vec<Value> {
         }
         Some(datum) => vec![datum.into_value()],
         None => vec![compute(of, record)],
+    }
+}
+
+/// What an expression is for a record, if that is one value and no list.
+fn element(of: &Expr, record: &Record<'_>) -> Option<Value> {
+    match of.as_field().map(|path| record.get(path)) {
+        Some(Datum::Many(..)) => None,
+        Some(Datum::One(value)) => Some(value),
+        None => Some(compute(of, record)),
     }
 }
 

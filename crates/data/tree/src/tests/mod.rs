@@ -3,6 +3,6 @@
 mod edits;
 mod nodes;
 mod reads;
-mod twin;
+pub(crate) mod twin;
 mod vectors;
 mod walks;
