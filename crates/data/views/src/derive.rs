@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use allod_blocks::Block;
 use allod_identity::canonical;
-use allod_repo::{Content, RepoError, Span, State, StateRef, View};
+use allod_repo::{Content, Difference, RepoError, Span, State, StateRef, View};
 use allod_tree::Tree;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -38,7 +39,7 @@ pub(crate) struct Resolved<'a> {
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
 /// A record as its bytes; `None` for what is a file and no record, and where there is nothing.
-pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<bytes::Bytes>, RepoError> {
+pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<Bytes>, RepoError> {
     let entry = match state {
         State::Value(bytes) => return Ok(Some(bytes.clone())),
         State::Tombstone => return Ok(None),
@@ -51,6 +52,68 @@ pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<bytes::Bytes
         Some(Content::Bytes(bytes)) => Some(bytes),
         _ => None,
     })
+}
+
+/// A record that differs between two states: its bytes in the one and in the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    key: Bytes,
+    before: Option<Bytes>,
+    after: Option<Bytes>,
+}
+
+/// Bytes of what differs that are kept for several projections; more is read for each of them.
+const CHANGED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a change costs besides its key and its records, in bytes.
+const CHANGED_OVERHEAD: usize = 128;
+
+/// What differs between two states below any of some prefixes.
+fn changes_between<'a>(
+    (from, to): (&'a View, &'a View),
+    prefixes: &'a [Vec<u8>],
+) -> impl Iterator<Item = Result<Changed, ViewError>> + 'a {
+    from.diff(to, &Span::all()).filter_map(move |difference| {
+        let read = |difference: Difference| {
+            Ok(Changed {
+                before: bytes_of(from, &difference.before)?,
+                after: bytes_of(to, &difference.after)?,
+                key: difference.key,
+            })
+        };
+        match difference {
+            Ok(difference) => {
+                let mut prefixes = prefixes.iter();
+                let is_below = prefixes.any(|prefix| difference.key.starts_with(prefix));
+                is_below.then(|| read(difference))
+            }
+            Err(error) => Some(Err(error.into())),
+        }
+    })
+}
+
+/// What differs between two states in what projections are of; none if that is much.
+pub(crate) fn few_changes(
+    states: (&View, &View),
+    projections: &[&Resolved<'_>],
+    progress: Progress<'_>,
+) -> Result<Option<Vec<Changed>>, ViewError> {
+    let prefixes = projections.iter().flat_map(|resolved| resolved.prefixes());
+    let prefixes: Vec<Vec<u8>> = prefixes.collect();
+    let (mut changes, mut bytes) = (Vec::new(), 0);
+    for (seen, change) in (1..).zip(changes_between(states, &prefixes)) {
+        let change = change?;
+        let records = [&change.before, &change.after].into_iter().flatten();
+        bytes += records.map(Bytes::len).sum::<usize>() + change.key.len() + CHANGED_OVERHEAD;
+        if bytes > CHANGED_BYTES_MAX {
+            return Ok(None);
+        }
+        changes.push(change);
+        if seen % LOOK_EVERY == 0 && progress(0).is_break() {
+            return Err(ViewError::Cancelled);
+        }
+    }
+    Ok(Some(changes))
 }
 
 /// Told the key and the bytes of each record.
@@ -127,33 +190,48 @@ impl Resolved<'_> {
         self.apply(&tree, changes, out)
     }
 
+    /// What the keys of its records begin with.
+    fn prefixes(&self) -> Vec<Vec<u8>> {
+        let sides = self.sides().into_iter();
+        sides.map(|(_, prefix, _)| prefix.to_vec()).collect()
+    }
+
     /// Computes the tree of `to` from `tree`, that of `from`.
     pub(crate) fn derive(
         &self,
         tree: &Tree,
-        (from, to): (&View, &View),
+        states: (&View, &View),
+        progress: Progress<'_>,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Tree, ViewError> {
+        let prefixes = self.prefixes();
+        let changed = changes_between(states, &prefixes);
+        self.derive_from(tree, changed, progress, out)
+    }
+
+    /// Computes the tree of a state from `tree`, that of another, and what differs.
+    pub(crate) fn derive_from(
+        &self,
+        tree: &Tree,
+        changed: impl Iterator<Item = Result<Changed, ViewError>>,
         progress: Progress<'_>,
         out: &mut dyn FnMut(Block),
     ) -> Result<Tree, ViewError> {
         let mut tree = tree.clone();
         let mut changes = Changes::default();
-        let mut seen = 0;
         let mut sides = self.sides();
-        for difference in from.diff(to, &Span::all()) {
-            let difference = difference?;
+        for (seen, changed) in (1..).zip(changed) {
+            let Changed { key, before, after } = changed?;
             for (side, prefix, reader) in &mut sides {
-                if !difference.key.starts_with(prefix) {
+                if !key.starts_with(prefix) {
                     continue;
                 }
-                let states = [(from, &difference.before, -1), (to, &difference.after, 1)];
-                for (view, state, times) in states {
-                    if let Some(bytes) = bytes_of(view, state)? {
-                        let record = (&difference.key[..], &bytes[..]);
-                        changes.record(self.projection, (*side, reader), record, times);
+                for (bytes, times) in [(&before, -1), (&after, 1)] {
+                    if let Some(bytes) = bytes {
+                        changes.record(self.projection, (*side, reader), (&key, bytes), times);
                     }
                 }
             }
-            seen += 1;
             if seen % LOOK_EVERY == 0 && progress(seen).is_break() {
                 return Err(ViewError::Cancelled);
             }

@@ -45,6 +45,7 @@ mod schema;
 mod seek;
 mod sum;
 mod timestamp;
+mod together;
 mod types;
 mod validate;
 mod value;

@@ -12,16 +12,17 @@ use bytes::Bytes;
 
 use crate::definition::Projection;
 use crate::definitions::Definitions;
-use crate::derive::bytes_of;
+use crate::derive::{Changed, Resolved, bytes_of, few_changes};
 use crate::error::ViewError;
 use crate::memo::{Held, Memo, Place};
+use crate::together;
 use crate::types::Name;
 
 /// Ancestors of a state that are looked at for one whose projection is kept.
 const ANCESTORS_MAX: usize = 32;
 
 /// How often whoever waits for another asks whether to go on.
-const ASK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// States of `meta` whose definitions are kept at hand.
 const DEFINITIONS_KEPT: usize = 8;
@@ -421,17 +422,20 @@ impl Snapshot {
     ) -> Result<Tree, ViewError> {
         // Blocks found here may be garbage until the reference names them.
         let in_use = self.repo().store().uses().hold();
-        let (tree, blocks) = self.derived(projection, place, go_on)?;
+        let nearest = self.nearest(place)?;
+        let view = self.repo().view(self.view.tree().clone());
+        let resolved = self.in_force.resolve(projection);
+        let (tree, blocks) = derived(&resolved, nearest.as_ref(), (&view, None), go_on)?;
         self.views.hold(vec![(place, tree.clone())], blocks, in_use);
         self.views.save()?;
         Ok(tree)
     }
 
-    /// Computes all projections that are not kept, but for those that are to wait. They answer at once, and
-    /// are stored by [`Views::save`]; what was not is computed again. Returns how many.
+    /// Computes all projections that are not kept, but for those that are to wait, several at once. They
+    /// answer at once, and are stored by [`Views::save`]; what was not is computed again. Returns how many.
     pub fn refresh(&self, go_on: GoOn<'_>) -> Result<usize, ViewError> {
         let in_use = self.repo().store().uses().hold();
-        let (mut trees, mut blocks, mut turns) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stale = Vec::new();
         for (name, projection) in self.now.projections() {
             let place = self.place(projection);
             if self.views.is_waiting(name)? || self.kept(&place)?.is_some() {
@@ -441,38 +445,41 @@ impl Snapshot {
             let Some(turn) = Turn::try_take(&self.views.inner, place) else {
                 continue;
             };
-            let (tree, made) = self.derived(projection, place, go_on)?;
-            trees.push((place, tree));
+            let nearest = self.nearest(place)?;
+            stale.push((turn, self.in_force.resolve(projection), nearest));
+        }
+        let view = self.repo().view(self.view.tree().clone());
+        // Most have the same state before, and so the same changes.
+        let before = stale.iter().find_map(|(_, _, nearest)| nearest.as_ref());
+        let shared = match before {
+            Some((from, _)) if stale.len() > 1 => {
+                let root = from.tree().root();
+                let is_of = |nearest: &Option<(View, Tree)>| {
+                    nearest
+                        .as_ref()
+                        .is_some_and(|(from, _)| from.tree().root() == root)
+                };
+                let of_it = stale.iter().filter(|(_, _, nearest)| is_of(nearest));
+                let of_it: Vec<&Resolved<'_>> = of_it.map(|(_, resolved, _)| resolved).collect();
+                let changes = few_changes((from, &view), &of_it, go_on);
+                lost_is_none(changes.map(|changes| Some((root, changes?))))?
+            }
+            _ => None,
+        };
+        let shared = shared.as_ref();
+        let made = together::each(&stale, go_on, |(_, resolved, nearest), go_on| {
+            derived(resolved, nearest.as_ref(), (&view, shared), go_on)
+        })?;
+        let (mut trees, mut blocks) = (Vec::new(), Vec::new());
+        for ((turn, _, _), (tree, made)) in stale.iter().zip(made) {
+            trees.push((turn.place, tree));
             blocks.extend(made);
-            turns.push(turn);
         }
         let count = trees.len();
         if count > 0 && self.views.hold(trees, blocks, in_use) {
             self.views.save()?;
         }
         Ok(count)
-    }
-
-    /// The tree and the blocks that are new, from the nearest state that is kept, or from the source.
-    fn derived(
-        &self,
-        projection: &Projection,
-        place: Place,
-        go_on: GoOn<'_>,
-    ) -> Result<(Tree, Vec<Block>), ViewError> {
-        let resolved = self.in_force.resolve(projection);
-        let view = self.repo().view(self.view.tree().clone());
-        let mut blocks = Vec::new();
-        if let Some((from, tree)) = self.nearest(place)? {
-            let states = (&from, &view);
-            match resolved.derive(&tree, states, go_on, &mut |block| blocks.push(block)) {
-                // Its state may be collected, or damaged: then from the source.
-                Err(ViewError::Repo(error)) if is_lost(&error) => blocks.clear(),
-                other => return Ok((other?, blocks)),
-            }
-        }
-        let tree = resolved.build(&view, go_on, &mut |block| blocks.push(block))?;
-        Ok((tree, blocks))
     }
 
     /// A state of which the projection is kept: an ancestor if there is one near, else the one that
@@ -501,6 +508,45 @@ impl Snapshot {
     /// A state by the root of its tree, if it is still here.
     fn source(&self, root: Cid) -> Result<Option<View>, ViewError> {
         Ok(self.open(root)?.map(|tree| self.repo().view(tree)))
+    }
+}
+
+/// What differs between a state and another one, with the root of that one.
+type SharedChanges = (Cid, Vec<Changed>);
+
+/// The tree of a projection of a state and the blocks of it that are new: from the nearest state that is
+/// kept, or from the source.
+fn derived(
+    resolved: &Resolved<'_>,
+    nearest: Option<&(View, Tree)>,
+    (view, shared): (&View, Option<&SharedChanges>),
+    go_on: GoOn<'_>,
+) -> Result<(Tree, Vec<Block>), ViewError> {
+    let mut blocks = Vec::new();
+    if let Some((from, tree)) = nearest {
+        let out = &mut |block| blocks.push(block);
+        let derived = match shared.filter(|(root, _)| *root == from.tree().root()) {
+            Some((_, changes)) => {
+                let changes = changes.iter().cloned().map(Ok);
+                resolved.derive_from(tree, changes, go_on, out)
+            }
+            None => resolved.derive(tree, (from, view), go_on, out),
+        };
+        // Its state may be collected, or damaged: then from the source.
+        if let Some(tree) = lost_is_none(derived.map(Some))? {
+            return Ok((tree, blocks));
+        }
+        blocks.clear();
+    }
+    let tree = resolved.build(view, go_on, &mut |block| blocks.push(block))?;
+    Ok((tree, blocks))
+}
+
+/// None where blocks are missing or damaged.
+fn lost_is_none<T>(result: Result<Option<T>, ViewError>) -> Result<Option<T>, ViewError> {
+    match result {
+        Err(ViewError::Repo(error)) if is_lost(&error) => Ok(None),
+        other => other,
     }
 }
 
