@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bound::{Bound, quoted};
 use crate::error::SqlError;
 use crate::outline::{Outline, Source, Wanted};
+use crate::totals::Shape;
 
 /// A statement for the engine.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Translated {
     pub(crate) tables: Vec<Arc<Bound>>,
     /// The names that it has for tables, and where.
     pub(crate) names: Vec<(String, usize)>,
+    /// What it wants of its table, if that can give it without the engine.
+    pub(crate) totals: Option<Shape>,
     parts: Vec<Part>,
 }
 
@@ -54,6 +57,10 @@ impl Translated {
             let text = format!("{}{}{alias}", source.before, quoted(&bound_name));
             translated.push(&text, source.span.start, false);
             at = source.span.end;
+        }
+        if let [table] = &translated.tables[..] {
+            translated.totals = Shape::read(sql, outline, table)
+                .filter(|shape| table.table.totals_plan(&shape.totals).is_some());
         }
         let rest = sql.get(at..outline.end).unwrap_or_default();
         translated.push(rest, at, true);

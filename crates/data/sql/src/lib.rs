@@ -40,6 +40,7 @@ mod sorted;
 mod suggest;
 mod table;
 mod token;
+mod totals;
 mod value;
 mod words;
 
@@ -52,6 +53,7 @@ pub use crate::session::{Done, PlanRow, ResultColumn, Row, Session, Statement};
 pub use crate::table::{
     At, Catalog, Column, ColumnSet, ColumnType, Identity, OnConflict, Rows, Table,
 };
+pub use crate::totals::{Comparison, Function, Item, Totals};
 pub use crate::value::{Scalar, ScalarRef};
 
 #[doc = include_str!("../README.md")]

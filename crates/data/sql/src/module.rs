@@ -72,7 +72,7 @@ pub(crate) fn memory_used() -> u64 {
 }
 
 /// Does what a table does, without its panics.
-fn caught<T>(
+pub(crate) fn caught<T>(
     work: impl FnOnce() -> std::result::Result<T, TableError>,
 ) -> std::result::Result<T, TableError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(TableError::broken("panicked")))

@@ -14,7 +14,7 @@ use crate::error::{SqlError, StateFault, TableError};
 use crate::faults::Faults;
 use crate::guard::{Cancel, Shared};
 use crate::limits::{Limit, Limits};
-use crate::module::{install, module_of, scalar};
+use crate::module::{caught, install, module_of, scalar};
 use crate::outline::{OWN_NAMES, Outline, Source, Wanted};
 use crate::table::{Catalog, Table};
 use crate::value::{Scalar, ScalarRef};
@@ -103,6 +103,14 @@ impl Session {
             });
         }
         let translated = self.translate(sql)?;
+        if let (Some(shape), [table]) = (&translated.totals, &translated.tables[..]) {
+            let plan = table.table.totals_plan(&shape.totals);
+            return Ok(vec![PlanRow {
+                id: 1,
+                parent: 0,
+                detail: format!("TOTALS {} ({})", table.name, plan.unwrap_or_default()),
+            }]);
+        }
         let mut statement = self.statement("EXPLAIN QUERY PLAN ", translated)?;
         let nulls = vec![Scalar::Null; statement.parameters().len()];
         let mut rows = Vec::new();
@@ -360,8 +368,16 @@ pub struct PlanRow {
 /// A row of a result.
 #[derive(Debug)]
 pub struct Row<'a> {
-    inner: &'a rusqlite::Row<'a>,
+    inner: Origin<'a>,
     length: usize,
+}
+
+/// Where a row comes from.
+#[derive(Debug)]
+enum Origin<'a> {
+    Engine(&'a rusqlite::Row<'a>),
+    /// A table that gave totals.
+    Table(&'a [Scalar]),
 }
 
 impl Row<'_> {
@@ -380,7 +396,11 @@ impl Row<'_> {
     /// A value; null beyond the last. A text that is not UTF-8 comes as its bytes.
     #[must_use]
     pub fn get(&self, at: usize) -> ScalarRef<'_> {
-        let Ok(value) = self.inner.get_ref(at) else {
+        let row = match self.inner {
+            Origin::Engine(row) => row,
+            Origin::Table(row) => return row.get(at).map_or(ScalarRef::Null, Scalar::borrow),
+        };
+        let Ok(value) = row.get_ref(at) else {
             return ScalarRef::Null;
         };
         scalar(value).unwrap_or_else(|| ScalarRef::Blob(value.as_bytes().unwrap_or_default()))
@@ -393,6 +413,32 @@ impl Row<'_> {
             .map(|at| self.get(at).to_scalar())
             .collect()
     }
+}
+
+/// Gives rows that are all there.
+fn given(
+    rows: &[Vec<Scalar>],
+    limit: u64,
+    on_row: &mut dyn FnMut(&Row<'_>) -> ControlFlow<()>,
+) -> Result<Done, SqlError> {
+    let mut done = Done {
+        rows: 0,
+        written: 0,
+        is_stopped: false,
+    };
+    for row in rows {
+        if done.rows == limit {
+            return Err(SqlError::Limit(Limit::Rows));
+        }
+        done.rows += 1;
+        let inner = Origin::Table(row);
+        let length = row.len();
+        if on_row(&Row { inner, length }).is_break() {
+            done.is_stopped = true;
+            break;
+        }
+    }
+    Ok(done)
 }
 
 impl Statement<'_> {
@@ -433,6 +479,9 @@ impl Statement<'_> {
             return Err(SqlError::Parameters { expected, given });
         }
         shared.start()?;
+        if let Some(rows) = self.totals()? {
+            return given(&rows, shared.limits.rows, on_row);
+        }
         let faults = Faults {
             shared,
             catalog: self.session.catalog.as_ref(),
@@ -456,6 +505,7 @@ impl Statement<'_> {
                 return Err(SqlError::Limit(Limit::Rows));
             }
             done.rows += 1;
+            let inner = Origin::Engine(inner);
             if on_row(&Row { inner, length }).is_break() {
                 done.is_stopped = true;
                 break;
@@ -470,6 +520,24 @@ impl Statement<'_> {
             done.written = self.session.connection.changes();
         }
         Ok(done)
+    }
+
+    /// Its rows, if they are totals that its table gives.
+    fn totals(&self) -> Result<Option<Vec<Vec<Scalar>>>, SqlError> {
+        let (Some(shape), [table]) = (&self.translated.totals, &self.translated.tables[..]) else {
+            return Ok(None);
+        };
+        let shared = &self.session.shared;
+        let should_stop = || shared.should_stop();
+        let rows = caught(|| table.table.totals(&shape.totals, &should_stop));
+        if let Some(stop) = shared.stopped() {
+            return Err(stop.error());
+        }
+        let mut rows = rows.map_err(|error| SqlError::of_table(&table.name, error))?;
+        if let Some(rows) = &mut rows {
+            shape.arrange(rows);
+        }
+        Ok(rows)
     }
 
     /// Runs it, and keeps all its rows.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::TableError;
 use crate::plan::{Ask, Open, Plan};
+use crate::totals::Totals;
 use crate::value::{Scalar, ScalarRef};
 
 /// The tables that statements can name.
@@ -82,6 +83,24 @@ pub trait Table: Send + Sync {
     /// They MUST be all rows for which the constraints that the plan takes hold, and may be more: the
     /// engine checks each. With [`Plan::ordered`] they come in the order that was asked for.
     fn open(&self, open: &Open<'_>) -> Result<Box<dyn Rows>, TableError>;
+
+    /// How it would get totals of its rows by itself, for people; `None` if the engine has to take every
+    /// row.
+    fn totals_plan(&self, totals: &Totals) -> Option<String> {
+        let _ = totals;
+        None
+    }
+
+    /// Totals of its rows, exactly as the engine would compute them, in the order of the groups: a row of
+    /// the items for each group. `None` if it turns out that only the engine can.
+    fn totals(
+        &self,
+        totals: &Totals,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
+        let (_, _) = (totals, should_stop);
+        Ok(None)
+    }
 
     /// Adds a row, with a value for every column, and gives its row id if it has one.
     fn insert(&self, row: &[ScalarRef<'_>], conflict: OnConflict) -> Result<i64, TableError> {
@@ -234,6 +253,9 @@ pub struct ColumnSet(pub(crate) u64);
 const LAST_BIT: usize = 63;
 
 impl ColumnSet {
+    /// No column.
+    pub const NONE: Self = Self(0);
+
     /// All columns.
     pub const ALL: Self = Self(u64::MAX);
 

@@ -22,6 +22,7 @@
 //! - Nothing is staged unless the whole statement succeeds and its records are what their types say.
 //! - Every row that is given was shown to the [`Visibility`] first (TAB-9).
 
+mod ahead;
 mod catalog;
 mod cells;
 mod columns;
@@ -40,6 +41,7 @@ mod projected;
 mod records;
 mod rows;
 mod states;
+mod totals;
 mod visibility;
 mod write;
 

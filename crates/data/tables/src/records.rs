@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use allod_repo::{Repo, Span, View};
 use allod_sql::{
-    Arg, Ask, Column, Identity, OnConflict, Op, Open, Plan, Rows, ScalarRef, Table, TableError,
-    glob_range, like_range,
+    Arg, Ask, Column, Comparison, Identity, OnConflict, Op, Open, Plan, Rows, Scalar, ScalarRef,
+    Table, TableError, Totals, glob_range, like_range,
 };
+use allod_tree::Leaf;
 use allod_views::{FieldKind, Lookup, Name, Projected, Snapshot, Type, Value};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -15,10 +16,11 @@ use crate::columns::{FIELDS, ID, KEY, columns_of};
 use crate::convert::{Wanted, wanted};
 use crate::fault::fault;
 use crate::filter::Filter;
-use crate::kept::Kept;
+use crate::kept::{Kept, LeafName};
 use crate::plan::{BY_KEY, FIRST_INDEX, KEY_RANGE, SCAN, Way, Ways};
 use crate::projected::computed;
 use crate::rows::{LeafScan, ListRows};
+use crate::totals;
 use crate::visibility::Visibility;
 use crate::write::{Target, Writes};
 
@@ -37,7 +39,7 @@ pub(crate) struct Inner {
     pub(crate) kind: Arc<Type>,
     pub(crate) prefix: Vec<u8>,
     /// What a leaf is read as: the type and the prefix.
-    pub(crate) reading: u64,
+    reading: u64,
     pub(crate) kept: Kept,
     pub(crate) visibility: Arc<dyn Visibility>,
     indexes: Vec<(Name, OnceLock<Projected>)>,
@@ -46,6 +48,12 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn repo(&self) -> &Repo {
         self.snapshot.repo()
+    }
+
+    /// What a leaf is kept under.
+    pub(crate) fn leaf_name(&self, leaf: &Leaf) -> LeafName {
+        let digest = leaf.cid().hash().digest();
+        (digest.try_into().unwrap_or_default(), self.reading)
     }
 
     pub(crate) const fn view(&self) -> &View {
@@ -107,6 +115,10 @@ impl Records {
             rows,
             writes,
         })
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// The keys that args on the key and the ID leave.
@@ -267,6 +279,37 @@ impl Table for Records {
             number => {
                 let index = usize::try_from(number - FIRST_INDEX).unwrap_or(usize::MAX);
                 self.by_index(index, open)
+            }
+        }
+    }
+
+    fn totals_plan(&self, wanted: &Totals) -> Option<String> {
+        Some(self.totals_way(wanted)?.shown())
+    }
+
+    fn totals(
+        &self,
+        wanted: &Totals,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
+        match self.totals_way(wanted) {
+            None => Ok(None),
+            Some(totals::Way::Projection(name, columns)) => totals::of_projection(
+                &self.inner.snapshot,
+                (&name, &columns),
+                &self.inner.visibility,
+                should_stop,
+            ),
+            Some(totals::Way::Scan) => {
+                let filter = |it: &Comparison| Filter::new(it.column, it.op, it.value.borrow());
+                let filters = wanted.filters.iter().map(filter);
+                let Some(filters) = filters.collect::<Option<Vec<Filter>>>() else {
+                    return Ok(None);
+                };
+                let bounds = self.keys(&[]);
+                let inner = Arc::clone(&self.inner);
+                let scan = LeafScan::new(inner, totals::used(wanted), filters, bounds);
+                totals::of_scan(scan, wanted, should_stop)
             }
         }
     }

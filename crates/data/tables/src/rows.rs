@@ -5,26 +5,24 @@ use std::sync::Arc;
 
 use allod_repo::Content;
 use allod_sql::{ColumnSet, Rows, Scalar, ScalarRef, TableError};
-use allod_tree::Leaves;
 use allod_views::{RecordReader, is_record_key};
 use bytes::Bytes;
 
+use crate::ahead::{Ahead, Decoded};
 use crate::columns::{FIELDS, ID, KEY};
 use crate::fault::fault;
 use crate::filter::Filter;
 use crate::keys::text_of;
-use crate::leaf::{LeafRows, Reading, field, readable};
+use crate::leaf::{LeafRows, field, readable};
 use crate::records::Inner;
 
 /// Records leaf by leaf.
 pub(crate) struct LeafScan {
     inner: Arc<Inner>,
-    used: ColumnSet,
     filters: Vec<Filter>,
-    leaves: Leaves,
+    leaves: Ahead,
     /// From this key on, up to the other one.
     bounds: (Vec<u8>, Option<Vec<u8>>),
-    reader: RecordReader,
     rows: Option<Arc<LeafRows>>,
     /// Of the rows, those that are given.
     picked: Vec<u16>,
@@ -46,11 +44,10 @@ impl LeafScan {
         if !inner.visibility.sees_all() {
             used = used.with(KEY);
         }
+        let leaves = inner.view().tree().leaves(&low, high.as_deref());
         Self {
-            reader: RecordReader::new(Some(Arc::clone(&inner.kind))),
-            leaves: inner.view().tree().leaves(&low, high.as_deref()),
+            leaves: Ahead::new(Arc::clone(&inner), used, leaves),
             inner,
-            used,
             filters,
             bounds: (low, high),
             rows: None,
@@ -61,27 +58,10 @@ impl LeafScan {
 
     /// Goes on to the next leaf; false if there is none.
     fn next_leaf(&mut self) -> Result<bool, TableError> {
-        let Some(leaf) = self.leaves.next().map_err(fault)? else {
+        self.rows = None;
+        self.picked.clear();
+        let Some(Decoded { leaf, rows }) = self.leaves.next()? else {
             return Ok(false);
-        };
-        let digest = leaf.cid().hash().digest().try_into().unwrap_or_default();
-        let name = (digest, self.inner.reading);
-        let kept = self.inner.kept.get(&name);
-        let rows = match kept {
-            Some(rows) if rows.has(self.used) => rows,
-            before => {
-                let mut reading = Reading {
-                    repo: self.inner.repo(),
-                    kind: &self.inner.kind,
-                    reader: &mut self.reader,
-                    prefix: &self.inner.prefix,
-                };
-                let node = leaf.node().map_err(fault)?;
-                let rows = LeafRows::decode(&node, &mut reading, self.used, before.as_deref())?;
-                let rows = Arc::new(rows);
-                self.inner.kept.keep(name, Arc::clone(&rows));
-                rows
-            }
         };
         let (mut from, mut to) = (0, rows.len());
         if !leaf.is_within() {
@@ -95,6 +75,17 @@ impl LeafScan {
         self.pick(&rows, from..to);
         self.rows = Some(rows);
         Ok(true)
+    }
+
+    /// The rows of the next leaf that has any, all at once.
+    pub(crate) fn next_rows(&mut self) -> Result<Option<(&LeafRows, &[u16])>, TableError> {
+        while self.next_leaf()? {
+            if !self.picked.is_empty() {
+                break;
+            }
+        }
+        let rows = self.rows.as_deref();
+        Ok(rows.map(|rows| (rows, &self.picked[..])))
     }
 
     /// Picks the rows that are given.

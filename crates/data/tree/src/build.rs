@@ -6,6 +6,7 @@ use crate::chunking::Chunking;
 use crate::encode::{Chunker, Link};
 use crate::error::TreeError;
 use crate::loaded::Loaded;
+use crate::node::KeyRef;
 
 /// Open nodes from `base` up, and what has closed.
 pub(crate) struct Builder {
@@ -57,7 +58,7 @@ impl Builder {
         }
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
-        if let Some(link) = level.chunker.push_value(key, value)? {
+        if let Some(link) = level.chunker.push_value(KeyRef::whole(key), value)? {
             self.closed(0, link, out)?;
         }
         Ok(())
@@ -80,7 +81,7 @@ impl Builder {
         out: &mut dyn FnMut(Block),
     ) -> Result<(), TreeError> {
         let chunker = &mut self.levels[index].chunker;
-        match chunker.push_link(&link.key, link.digest, link.count, node)? {
+        match chunker.push_link(KeyRef::whole(&link.key), link.digest, link.count, node)? {
             Some(link) => self.closed(index, link, out),
             None => Ok(()),
         }

@@ -8,6 +8,7 @@ use crate::edit::Put;
 use crate::encode::{Chunker, Link};
 use crate::error::TreeError;
 use crate::loaded::Loaded;
+use crate::node::KeyRef;
 use crate::tree::Tree;
 
 /// What a level has anew.
@@ -57,7 +58,6 @@ pub(crate) struct Cut<'a> {
     tree: &'a Tree,
     chunker: Chunker,
     pub(crate) made: Vec<Made>,
-    key: Vec<u8>,
 }
 
 impl<'a> Cut<'a> {
@@ -66,7 +66,6 @@ impl<'a> Cut<'a> {
             tree,
             chunker: Chunker::new(tree.chunking(), level)?,
             made: Vec::new(),
-            key: Vec::new(),
         })
     }
 
@@ -77,7 +76,7 @@ impl<'a> Cut<'a> {
 
     /// Adds an entry of a leaf.
     pub(crate) fn push_value(&mut self, key: &[u8], value: &[u8]) -> Result<(), TreeError> {
-        let closed = self.chunker.push_value(key, value)?;
+        let closed = self.chunker.push_value(KeyRef::whole(key), value)?;
         self.made.extend(closed.map(Made::Node));
         Ok(())
     }
@@ -91,7 +90,9 @@ impl<'a> Cut<'a> {
             node,
             ..
         } = link;
-        let closed = self.chunker.push_link(&key, digest, count, node)?;
+        let closed = self
+            .chunker
+            .push_link(KeyRef::whole(&key), digest, count, node)?;
         self.made.extend(closed.map(Made::Node));
         Ok(())
     }
@@ -149,16 +150,15 @@ impl<'a> Cut<'a> {
     fn keep(&mut self, node: &Loaded, range: Range<usize>) -> Result<(), TreeError> {
         self.chunker.reserve(range.len(), node.node.bytes().len());
         for index in range {
-            node.node.key_ref(index).write(&mut self.key);
+            let key = node.node.key_ref(index);
             let closed = if node.node.is_leaf() {
-                self.chunker
-                    .push_value(&self.key, node.node.value_ref(index))?
+                self.chunker.push_value(key, node.node.value_ref(index))?
             } else {
                 let mut digest = [0; 32];
                 digest.copy_from_slice(node.node.digest(index));
                 let count = node.node.count_until(index + 1) - node.node.count_until(index);
                 let child = node.slot(index).cloned();
-                self.chunker.push_link(&self.key, digest, count, child)?
+                self.chunker.push_link(key, digest, count, child)?
             };
             self.made.extend(closed.map(Made::Node));
         }

@@ -11,7 +11,7 @@ use crate::decode::{ARITY, VERSION, count_width};
 use crate::error::TreeError;
 use crate::limits::{KEY_BYTES_MAX, LEVEL_MAX, VALUE_BYTES_MAX};
 use crate::loaded::{Loaded, Slot};
-use crate::node::{Column, LINK_BYTES, LINK_HEAD, Layout, Node, Payload, VARIABLE};
+use crate::node::{Column, KeyRef, LINK_BYTES, LINK_HEAD, Layout, Node, Payload, VARIABLE};
 
 /// A node as its parent names it.
 #[derive(Clone)]
@@ -53,10 +53,15 @@ struct Items {
 
 impl Items {
     fn push(&mut self, item: &[u8]) {
+        self.push_parts(KeyRef::whole(item));
+    }
+
+    fn push_parts(&mut self, item: KeyRef<'_>) {
         if let Some(&first) = self.ends.first() {
             self.varies |= first as usize != item.len();
         }
-        self.data.extend_from_slice(item);
+        self.data.extend_from_slice(item.prefix);
+        self.data.extend_from_slice(item.suffix);
         self.ends.push(self.data.len() as u32);
     }
 
@@ -185,7 +190,7 @@ impl Chunker {
     /// Adds an entry of a leaf; returns the leaf if it ends there.
     pub(crate) fn push_value(
         &mut self,
-        key: &[u8],
+        key: KeyRef<'_>,
         value: &[u8],
     ) -> Result<Option<Link>, TreeError> {
         if key.len() > KEY_BYTES_MAX {
@@ -194,25 +199,25 @@ impl Chunker {
         if value.len() > VALUE_BYTES_MAX {
             return Err(TreeError::ValueTooLong { got: value.len() });
         }
-        self.keys.push(key);
+        self.keys.push_parts(key);
         self.values.push(value);
-        self.weigh(key, Chunking::leaf_weight(key.len(), value.len()))
+        self.weigh(Chunking::leaf_weight(key.len(), value.len()))
     }
 
     /// Adds an entry of an inner node; returns the node if it ends there.
     pub(crate) fn push_link(
         &mut self,
-        key: &[u8],
+        key: KeyRef<'_>,
         digest: [u8; 32],
         count: u64,
         node: Option<Loaded>,
     ) -> Result<Option<Link>, TreeError> {
-        self.keys.push(key);
+        self.keys.push_parts(key);
         self.digests.push(digest);
         self.counts.push(self.counts.last().unwrap_or(&0) + count);
         self.slots
             .push(node.map_or_else(OnceLock::new, OnceLock::from));
-        self.weigh(key, Chunking::link_weight(key.len()))
+        self.weigh(Chunking::link_weight(key.len()))
     }
 
     /// Ends the level: the open node, if it has entries (TREE-8).
@@ -224,9 +229,11 @@ impl Chunker {
         }
     }
 
-    fn weigh(&mut self, key: &[u8], weight: u64) -> Result<Option<Link>, TreeError> {
+    /// Adds the weight of the entry that was added last; returns the node if it ends there.
+    fn weigh(&mut self, weight: u64) -> Result<Option<Link>, TreeError> {
         let before = self.weight;
         self.weight += weight;
+        let key = self.keys.last();
         if self.chunking.closes(self.level, key, before, self.weight) {
             self.close().map(Some)
         } else {

@@ -125,7 +125,7 @@ pub(crate) struct KeyRef<'a> {
     pub(crate) suffix: &'a [u8],
 }
 
-impl KeyRef<'_> {
+impl<'a> KeyRef<'a> {
     pub(crate) fn len(self) -> usize {
         self.prefix.len() + self.suffix.len()
     }
@@ -138,6 +138,14 @@ impl KeyRef<'_> {
         key.extend_from_slice(self.prefix);
         key.extend_from_slice(self.suffix);
         key.into()
+    }
+
+    /// A key that shares nothing.
+    pub(crate) const fn whole(suffix: &'a [u8]) -> Self {
+        Self {
+            prefix: &[],
+            suffix,
+        }
     }
 
     /// Replaces the content of `buffer` by the key.

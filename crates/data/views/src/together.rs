@@ -15,7 +15,11 @@ pub(crate) fn each<T: Sync, R: Send>(
     go_on: GoOn<'_>,
     work: impl Fn(&T, GoOn<'_>) -> Result<R, ViewError> + Sync,
 ) -> Result<Vec<R>, ViewError> {
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // Asking takes as long as a small computation.
+    let threads = match items.len() {
+        0 | 1 => 1,
+        _ => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    };
     let others = threads.min(items.len()).saturating_sub(1);
     if others == 0 {
         return items.iter().map(|item| work(item, go_on)).collect();

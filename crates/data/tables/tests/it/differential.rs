@@ -269,6 +269,59 @@ fn query() -> impl Strategy<Value = String> {
     })
 }
 
+/// What a table may compute by itself, and what looks like it.
+fn totals() -> impl Strategy<Value = String> {
+    let column = prop::sample::select(vec![
+        "_key", "name", "count", "price", "ok", "at", "raw", "f", "tags",
+    ]);
+    let compared = (
+        column.clone(),
+        prop::sample::select(vec!["=", "<", "<=", ">", ">="]),
+        prop::sample::select(vec![
+            "3",
+            "-2",
+            "7.5",
+            "'a'",
+            "'10'",
+            "'b'",
+            "9223372036854775807",
+        ]),
+    );
+    let compared =
+        compared.prop_map(|(column, operator, with)| format!("{column} {operator} {with}"));
+    let filters = prop::collection::vec(compared, 0..3).prop_map(|all| all.join(" AND "));
+    let total = (
+        prop::sample::select(vec!["count", "avg", "min", "max"]),
+        column,
+    )
+        .prop_map(|(function, of)| format!("{function}({of})"));
+    let items = prop::collection::vec(
+        prop_oneof![4 => total, 1 => Just("count(*)".to_owned()), 1 => Just("sum(ok)".to_owned())],
+        1..4,
+    );
+    let by = prop::sample::select(vec!["", "name", "ok", "count", "name, ok", "price", "at"]);
+    let few = prop_oneof![Just(""), Just(" LIMIT 2")];
+    (items, filters, by, any::<bool>(), few).prop_map(|(items, filters, by, is_down, few)| {
+        let mut sql = format!("SELECT {}", items.join(", "));
+        if !by.is_empty() {
+            sql = format!("SELECT {by}, {}", items.join(" AS x, "));
+        }
+        sql += " FROM item";
+        if !filters.is_empty() {
+            sql += &format!(" WHERE {filters}");
+        }
+        if !by.is_empty() {
+            let way = if is_down { " DESC" } else { "" };
+            let order: Vec<String> = by
+                .split(", ")
+                .map(|column| format!("{column}{way}"))
+                .collect();
+            sql += &format!(" GROUP BY {by} ORDER BY {}{few}", order.join(", "));
+        }
+        sql
+    })
+}
+
 #[track_caller]
 fn compare(session: &mut Session, peer: &rusqlite::Connection, queries: &[String]) {
     for sql in queries {
@@ -283,7 +336,7 @@ proptest! {
     fn statements_give_what_the_engine_gives_of_its_own(
         items in prop::collection::vec(item(), 0..60),
         staged in prop::collection::vec(item(), 0..6),
-        queries in prop::collection::vec(query(), 40),
+        queries in prop::collection::vec(prop_oneof![query(), totals()], 60),
     ) {
         let mut world = World::with_items();
         let edit = |item: &Item| (item.key(), Some(item.json()));

@@ -258,6 +258,88 @@ fn the_index_is_named_that_answers() {
 }
 
 #[test]
+fn totals_are_had_without_the_engine() {
+    let mut world = World::with_items();
+    let edits: Vec<_> = (0..500)
+        .map(|n| put(&format!("item:{n:03}"), &item(&format!("n{}", n % 50), n)))
+        .collect();
+    world.commit(&main(), &edits);
+    let grouped =
+        "SELECT name, count(*), sum(count) FROM item GROUP BY name ORDER BY 3 DESC LIMIT 2";
+    let expected = ["'n49'|10|2740", "'n48'|10|2730"];
+    let mut session = world.session();
+    assert_eq!(plan(&mut session, grouped), "TOTALS item (decoded columns)");
+    assert_eq!(rows(&mut session, grouped), expected);
+    // A projection that has them is asked instead, once it is at hand.
+    world.group("by_name_total", "item:*", "name", "count");
+    rows(&mut world.session(), "SELECT count(*) FROM by_name_total");
+    let mut session = world.session();
+    assert_eq!(
+        plan(&mut session, grouped),
+        "TOTALS item (projection by_name_total)"
+    );
+    assert_eq!(rows(&mut session, grouped), expected);
+    for (sql, expected) in [
+        ("SELECT count(*) FROM item", "500"),
+        (
+            "SELECT count(*) AS n, max(name), min(count) FROM item WHERE count >= 490 AND name > 'n45';",
+            "4|'n49'|496",
+        ),
+        (
+            "SELECT sum(count), avg(ok), count(name) FROM item WHERE count < 0",
+            "null|null|0",
+        ),
+        (
+            "SELECT name FROM item WHERE count <= 2 GROUP BY name",
+            "'n0'",
+        ),
+        ("SELECT avg(count) FROM item WHERE _key < 'item:004'", "1.5"),
+    ] {
+        assert!(plan(&mut session, sql).starts_with("TOTALS"), "{sql}");
+        assert_eq!(rows(&mut session, sql)[0], expected, "{sql}");
+    }
+    // What is more than that is the engine's.
+    for sql in [
+        "SELECT count(*) FROM item WHERE count < = 3",
+        "SELECT count(DISTINCT name) FROM item",
+        "SELECT count(*) FILTER (WHERE ok) FROM item",
+        "SELECT name, count FROM item GROUP BY name",
+        "SELECT count(*) FROM item HAVING count(*) > 3",
+        "SELECT count(*) + 1 FROM item",
+        "SELECT sum(price) FROM item",
+        "SELECT sum(f) FROM item",
+        "SELECT f, count(*) FROM item GROUP BY f",
+        "SELECT tags, count(*) FROM item GROUP BY tags",
+        "SELECT count(*) FROM item WHERE name = 3",
+        "SELECT count(*) FROM item WHERE name = 'a' COLLATE NOCASE",
+        "SELECT count(*) FROM item WHERE count = 1 OR count = 2",
+        "SELECT count(*) FROM item LIMIT -1",
+        "SELECT count(*) FROM item i",
+        "SELECT max(count, 3) FROM item",
+        "SELECT name FROM item",
+        "SELECT DISTINCT name FROM item GROUP BY name",
+        "SELECT count(*) FROM item WHERE count > ?",
+        "SELECT count(*) FROM item UNION SELECT 1",
+    ] {
+        if let Ok(plan) = session.explain(sql) {
+            assert!(
+                !plan.is_empty() && !plan[0].detail.starts_with("TOTALS"),
+                "{sql}: {plan:?}"
+            );
+        }
+    }
+    // What is staged is among them.
+    world.stage(&main(), &[gone("item:000")]);
+    let mut session = world.session();
+    assert!(!plan(&mut session, "SELECT count(*) FROM item").starts_with("TOTALS"));
+    assert_eq!(rows(&mut session, "SELECT count(*) FROM item"), ["499"]);
+    assert_eq!(
+        rows(&mut session, "SELECT count(*) FROM item AS OF 'main'"),
+        ["500"]
+    );
+}
+
+#[test]
 fn projections_of_every_shape_are_tables() {
     let mut world = World::with_items();
     let left = vec![("what".to_owned(), "name".to_owned())];

@@ -90,7 +90,7 @@ fn the_largest_leaf_fits() {
         if !last && chunking.closes(0, &key, weight, after) {
             continue;
         }
-        let closed = chunker.push_value(&key, &value).unwrap();
+        let closed = chunker.push_value(KeyRef::whole(&key), &value).unwrap();
         weight = after;
         entries.push((key, value));
         if let Some(link) = closed {

@@ -12,6 +12,7 @@ use crate::encode::{Chunker, Link};
 use crate::error::{LinkFault, NodeError};
 use crate::limits::WALK_OUTSTANDING_MAX;
 use crate::loaded::{BlockSource, Forest};
+use crate::node::KeyRef;
 use crate::tree::Tree;
 use crate::walk::{Walk, WalkError};
 
@@ -187,7 +188,7 @@ impl Forger {
         for key in keys {
             assert!(
                 chunker
-                    .push_value(key.as_bytes(), &[7; 8])
+                    .push_value(KeyRef::whole(key.as_bytes()), &[7; 8])
                     .unwrap()
                     .is_none()
             );
@@ -199,7 +200,7 @@ impl Forger {
     fn inner(&mut self, level: u8, links: &[Link]) -> Link {
         let mut chunker = Chunker::new(Chunking::STANDARD, level).unwrap();
         for link in links {
-            let closed = chunker.push_link(&link.key, link.digest, link.count, None);
+            let closed = chunker.push_link(KeyRef::whole(&link.key), link.digest, link.count, None);
             assert!(closed.unwrap().is_none());
         }
         let link = chunker.close().unwrap();
@@ -296,7 +297,10 @@ fn full_leaf(forger: &mut Forger) -> Link {
     let mut chunker = Chunker::new(Chunking::STANDARD, 0).unwrap();
     for number in 0.. {
         let key = format!("b{number:06}");
-        if let Some(link) = chunker.push_value(key.as_bytes(), &[7; 100]).unwrap() {
+        if let Some(link) = chunker
+            .push_value(KeyRef::whole(key.as_bytes()), &[7; 100])
+            .unwrap()
+        {
             return forger.keep(link);
         }
     }
@@ -344,7 +348,7 @@ fn a_floor_reaches_down_the_left_spine() {
             node.node.key(index).unwrap()
         };
         chunker
-            .push_value(&key, node.node.value_ref(index))
+            .push_value(KeyRef::whole(&key), node.node.value_ref(index))
             .unwrap();
     }
     let mut link = chunker.close().unwrap();
@@ -357,11 +361,16 @@ fn a_floor_reaches_down_the_left_spine() {
             digest.copy_from_slice(parent.node.digest(index));
             let key = parent.node.key(index).unwrap();
             chunker
-                .push_link(&key, digest, parent.node.count(index).unwrap(), None)
+                .push_link(
+                    KeyRef::whole(&key),
+                    digest,
+                    parent.node.count(index).unwrap(),
+                    None,
+                )
                 .unwrap();
         }
         chunker
-            .push_link(&link.key, link.digest, link.count, None)
+            .push_link(KeyRef::whole(&link.key), link.digest, link.count, None)
             .unwrap();
         link = chunker.close().unwrap();
     }
@@ -370,7 +379,9 @@ fn a_floor_reaches_down_the_left_spine() {
     links[0] = (link.key, link.digest, link.count);
     let mut chunker = Chunker::new(Chunking::STANDARD, root.node.level()).unwrap();
     for (key, digest, count) in &links {
-        chunker.push_link(key, *digest, *count, None).unwrap();
+        chunker
+            .push_link(KeyRef::whole(key), *digest, *count, None)
+            .unwrap();
     }
     let forged = chunker.close().unwrap();
     let block = forged.block.unwrap();

@@ -1,0 +1,407 @@
+//! Totals of the records of a type, without the engine (TAB-18): from a projection that keeps them, or
+//! from decoded columns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use allod_sql::{
+    ColumnSet, Function, Item, Open, Plan, Scalar, ScalarRef, Table as _, TableError, Totals,
+};
+use allod_views::{FieldKind, Name, ShapeDefinition, Snapshot, Type};
+
+use crate::cells::Cells;
+use crate::columns::FIELDS;
+use crate::leaf::LeafRows;
+use crate::projected::ProjectedTable;
+use crate::records::Records;
+use crate::rows::LeafScan;
+use crate::visibility::Visibility;
+
+/// Groups that are kept here; of more, the engine takes care.
+const GROUPS_MAX: usize = 100_000;
+
+/// Bytes of the values of groups that are kept here.
+const GROUPS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Leaves between two looks at whether to stop: a millisecond or so.
+const LEAVES_PER_LOOK: u32 = 64;
+
+/// The longest text that a projection shows as a group: a longer one may be cut (PROJ-4).
+const GROUP_BYTES_MAX: usize = 64;
+
+/// Where totals come from.
+pub(crate) enum Way {
+    /// A projection, and of each item the column there.
+    Projection(Name, Vec<usize>),
+    Scan,
+}
+
+impl Way {
+    /// How people are told of it.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Projection(name, _) => format!("projection {name}"),
+            Self::Scan => "decoded columns".to_owned(),
+        }
+    }
+}
+
+/// The field of a column, if it has one value.
+fn field(kind: &Type, column: usize) -> Option<&FieldKind> {
+    let field = kind.definition().fields.get(column.checked_sub(FIELDS)?)?;
+    (!field.list).then_some(&field.kind)
+}
+
+/// Whether values are told apart here as the engine does.
+const fn is_plain(kind: &FieldKind) -> bool {
+    matches!(
+        kind,
+        FieldKind::String | FieldKind::Ref(_) | FieldKind::Integer | FieldKind::Boolean
+    )
+}
+
+/// A way to totals that are what the engine would compute; none if there is none.
+pub(crate) fn way(snapshot: &Snapshot, kind: &Type, prefix: &[u8], totals: &Totals) -> Option<Way> {
+    let is_group = |column: &usize| field(kind, *column).is_some_and(is_plain);
+    let is_item = |item: &Item| match item {
+        Item::Group(_) | Item::Total(Function::Count, _) => true,
+        Item::Total(Function::Sum | Function::Avg, Some(column)) => {
+            matches!(
+                field(kind, *column),
+                Some(FieldKind::Integer | FieldKind::Boolean)
+            )
+        }
+        Item::Total(Function::Min | Function::Max, Some(column)) => {
+            field(kind, *column).is_some_and(is_plain)
+        }
+        Item::Total(..) => false,
+    };
+    if !totals.groups.iter().all(is_group) || !totals.items.iter().all(is_item) {
+        return None;
+    }
+    let kept = || {
+        let mut projections = snapshot.projections().projections();
+        projections.find_map(|(name, projection)| {
+            let definition = projection.definition();
+            let is_all = definition.filter.is_none()
+                && definition.source.as_bytes() == [prefix, b"*"].concat();
+            let is_near = is_all && snapshot.is_fresh(name).unwrap_or_default();
+            let columns = is_near.then(|| columns(&definition.shape, kind, totals))??;
+            Some(Way::Projection(name.clone(), columns))
+        })
+    };
+    // Without groups there is a row even of no records, which a projection does not have.
+    let is_kept = totals.filters.is_empty() && !totals.groups.is_empty();
+    let projection = if is_kept { kept() } else { None };
+    Some(projection.unwrap_or(Way::Scan))
+}
+
+/// Of each item the column of a projection that has it.
+fn columns(shape: &ShapeDefinition, kind: &Type, totals: &Totals) -> Option<Vec<usize>> {
+    let ShapeDefinition::Group { by, totals: kept } = shape else {
+        return None;
+    };
+    let name = |column: usize| {
+        Some(
+            &kind
+                .definition()
+                .fields
+                .get(column.checked_sub(FIELDS)?)?
+                .name,
+        )
+    };
+    let is_by = |column: &usize| by.iter().position(|(_, of)| Some(of) == name(*column));
+    let groups: Vec<usize> = totals.groups.iter().map(is_by).collect::<Option<_>>()?;
+    if !(0..by.len()).all(|place| groups.contains(&place)) {
+        return None;
+    }
+    let column = |item: &Item| match item {
+        Item::Group(group) => groups.get(*group).copied(),
+        Item::Total(function, column) => {
+            let of = match column {
+                Some(column) => Some(name(*column)?),
+                None => None,
+            };
+            let place = kept.iter().position(|(_, known, known_of)| {
+                called(*function) == Some(*known) && known_of.as_ref() == of
+            });
+            Some(by.len() + place?)
+        }
+    };
+    totals.items.iter().map(column).collect()
+}
+
+/// What a function is in a projection. An average there is exact, and the engine's is a binary64.
+const fn called(function: Function) -> Option<allod_views::Function> {
+    match function {
+        Function::Count => Some(allod_views::Function::Count),
+        Function::Sum => Some(allod_views::Function::Sum),
+        Function::Min => Some(allod_views::Function::Min),
+        Function::Max => Some(allod_views::Function::Max),
+        _ => None,
+    }
+}
+
+/// The rows of a projection, as items. None where its values are not what the engine would show.
+pub(crate) fn of_projection(
+    snapshot: &Snapshot,
+    (name, columns): (&Name, &[usize]),
+    visibility: &Arc<dyn Visibility>,
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
+    let projections = snapshot.projections();
+    let found = projections.projection(name).map(|found| (name, found));
+    let Some(table) = found.and_then(|found| ProjectedTable::new(snapshot, found, visibility))
+    else {
+        return Ok(None);
+    };
+    let mut rows = table.open(&Open {
+        plan: &Plan::scan(0),
+        args: &[],
+        order_by: &[],
+        used: ColumnSet::ALL,
+        should_stop,
+    })?;
+    let mut found = Vec::new();
+    while rows.next()? {
+        let mut row = Vec::with_capacity(columns.len());
+        for column in columns {
+            match rows.column(*column)? {
+                ScalarRef::Text(text) if text.len() > GROUP_BYTES_MAX => return Ok(None),
+                ScalarRef::Real(_) | ScalarRef::Blob(_) => return Ok(None),
+                value => row.push(value.to_scalar()),
+            }
+        }
+        found.push(row);
+        if found.len() > GROUPS_MAX {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The totals of some rows.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    values: Vec<Scalar>,
+    /// For each item; of a group nothing.
+    totals: Vec<Total>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Total {
+    count: i64,
+    sum: i128,
+    /// The sum without regard to signs: while it fits 64 bits, no sum of a part of them can be too large.
+    span: i128,
+    extreme: Option<Scalar>,
+}
+
+/// Why the engine has to do it: a value that it counts in another way.
+struct Unlike;
+
+impl Total {
+    fn add(&mut self, function: Function, value: ScalarRef<'_>) -> Result<(), Unlike> {
+        if value.is_null() {
+            return Ok(());
+        }
+        self.count += 1;
+        match (function, value) {
+            (Function::Count, _) => {}
+            (Function::Sum | Function::Avg, ScalarRef::Integer(whole)) => {
+                self.sum += i128::from(whole);
+                self.span += i128::from(whole.unsigned_abs());
+            }
+            (Function::Min | Function::Max, ScalarRef::Integer(_) | ScalarRef::Text(_)) => {
+                let is_beyond = self.extreme.as_ref().is_none_or(|known| {
+                    let order = value.compare(known.borrow());
+                    if function == Function::Min {
+                        order.is_lt()
+                    } else {
+                        order.is_gt()
+                    }
+                });
+                if is_beyond {
+                    self.extreme = Some(value.to_scalar());
+                }
+            }
+            _ => return Err(Unlike),
+        }
+        Ok(())
+    }
+
+    fn value(self, function: Function) -> Result<Scalar, Unlike> {
+        if self.span > i128::from(i64::MAX) {
+            return Err(Unlike);
+        }
+        let sum = i64::try_from(self.sum).map_err(|_error| Unlike)?;
+        Ok(match function {
+            Function::Count => Scalar::Integer(self.count),
+            Function::Sum | Function::Avg if self.count == 0 => Scalar::Null,
+            Function::Sum => Scalar::Integer(sum),
+            Function::Avg => Scalar::Real(sum as f64 / self.count as f64),
+            _ => self.extreme.unwrap_or_default(),
+        })
+    }
+}
+
+/// Groups by their values.
+struct Groups<'a> {
+    totals: &'a Totals,
+    places: HashMap<Vec<u8>, usize>,
+    all: Vec<Group>,
+    /// How many bytes their values have.
+    bytes: usize,
+    /// Where the values of a row are put together.
+    key: Vec<u8>,
+}
+
+impl<'a> Groups<'a> {
+    fn new(totals: &'a Totals) -> Self {
+        let mut made = Self {
+            totals,
+            places: HashMap::new(),
+            all: Vec::new(),
+            bytes: 0,
+            key: Vec::new(),
+        };
+        if totals.groups.is_empty() {
+            made.all.push(made.group(Vec::new()));
+        }
+        made
+    }
+
+    fn group(&self, values: Vec<Scalar>) -> Group {
+        Group {
+            values,
+            totals: vec![Total::default(); self.totals.items.len()],
+        }
+    }
+
+    /// The group of a row.
+    fn of(&mut self, cells: &[Option<&Cells>], row: usize) -> Result<usize, Unlike> {
+        if cells.is_empty() {
+            return Ok(0);
+        }
+        self.key.clear();
+        for cells in cells {
+            match cells.map_or(ScalarRef::Null, |cells| cells.get(row)) {
+                ScalarRef::Null => self.key.push(0),
+                ScalarRef::Integer(whole) => {
+                    self.key.push(1);
+                    self.key.extend_from_slice(&whole.to_be_bytes());
+                }
+                ScalarRef::Text(text) => {
+                    self.key.push(2);
+                    self.key
+                        .extend_from_slice(&(text.len() as u64).to_be_bytes());
+                    self.key.extend_from_slice(text.as_bytes());
+                }
+                ScalarRef::Real(_) | ScalarRef::Blob(_) => return Err(Unlike),
+            }
+        }
+        if let Some(place) = self.places.get(&self.key) {
+            return Ok(*place);
+        }
+        self.bytes += self.key.len();
+        if self.all.len() >= GROUPS_MAX || self.bytes > GROUPS_BYTES_MAX {
+            return Err(Unlike);
+        }
+        let place = self.all.len();
+        let values = cells.iter().map(|cells| {
+            let cells = cells.as_ref();
+            cells.map_or(Scalar::Null, |cells| cells.get(row).to_scalar())
+        });
+        self.all.push(self.group(values.collect()));
+        self.places.insert(self.key.clone(), place);
+        Ok(place)
+    }
+
+    /// Adds rows of a leaf.
+    fn add(&mut self, leaf: &LeafRows, rows: &[u16]) -> Result<(), Unlike> {
+        let totals = self.totals;
+        let by: Vec<Option<&Cells>> = totals.groups.iter().map(|at| leaf.column(*at)).collect();
+        let mut of_row = Vec::with_capacity(rows.len());
+        for row in rows {
+            of_row.push(self.of(&by, usize::from(*row))?);
+        }
+        for (place, item) in totals.items.iter().enumerate() {
+            let Item::Total(function, column) = item else {
+                continue;
+            };
+            let cells = column.and_then(|column| leaf.column(column));
+            for (row, group) in rows.iter().zip(&of_row) {
+                let total = &mut self.all[*group].totals[place];
+                match (column, cells) {
+                    (None, _) => total.count += 1,
+                    (Some(_), Some(cells)) => total.add(*function, cells.get(usize::from(*row)))?,
+                    (Some(_), None) => return Err(Unlike),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A row for each group, in the order of their values.
+    fn rows(mut self) -> Result<Vec<Vec<Scalar>>, Unlike> {
+        self.all.sort_by(|one, two| {
+            let pairs = one.values.iter().zip(&two.values);
+            let mut orders = pairs.map(|(one, two)| one.borrow().compare(two.borrow()));
+            orders
+                .find(|order| order.is_ne())
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
+        let row = |group: Group| {
+            let totals = self.totals.items.iter().zip(group.totals);
+            let values = totals.map(|(item, total)| match item {
+                Item::Group(at) => Ok(group.values.get(*at).cloned().unwrap_or_default()),
+                Item::Total(function, _) => total.value(*function),
+            });
+            values.collect::<Result<Vec<Scalar>, Unlike>>()
+        };
+        self.all.into_iter().map(row).collect()
+    }
+}
+
+/// The totals of what a scan passes. None where the engine would compute in another way.
+pub(crate) fn of_scan(
+    mut scan: LeafScan,
+    totals: &Totals,
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
+    let mut groups = Groups::new(totals);
+    let mut leaves = 0_u32;
+    while let Some((leaf, rows)) = scan.next_rows()? {
+        if groups.add(leaf, rows).is_err() {
+            return Ok(None);
+        }
+        leaves += 1;
+        // Whoever asked knows why.
+        if leaves.is_multiple_of(LEAVES_PER_LOOK) && should_stop() {
+            return Ok(None);
+        }
+    }
+    Ok(groups.rows().ok())
+}
+
+/// The columns that totals are of.
+pub(crate) fn used(totals: &Totals) -> ColumnSet {
+    let items = totals.items.iter().filter_map(|item| match item {
+        Item::Total(_, column) => *column,
+        Item::Group(_) => None,
+    });
+    let columns = items.chain(totals.groups.iter().copied());
+    columns.fold(ColumnSet::NONE, ColumnSet::with)
+}
+
+impl Records {
+    /// A way to totals that are what the engine would compute; none if there is none.
+    pub(crate) fn totals_way(&self, totals: &Totals) -> Option<Way> {
+        let inner = self.inner();
+        // Who does not see everything, and what is only staged: row by row.
+        if !inner.visibility.sees_all() || inner.snapshot.view().has_staged() {
+            return None;
+        }
+        way(&inner.snapshot, &inner.kind, &inner.prefix, totals)
+    }
+}
