@@ -41,7 +41,7 @@ mod states;
 mod visibility;
 mod write;
 
-pub use crate::catalog::{Own, SpaceCatalog};
+pub use crate::catalog::{ENTRIES, Own, SpaceCatalog};
 pub use crate::kept::Kept;
 pub use crate::visibility::{Everything, Visibility};
 

@@ -23,4 +23,5 @@ mod running;
 mod sql;
 mod tour;
 mod views;
+mod watching;
 mod working;
