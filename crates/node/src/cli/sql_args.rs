@@ -41,7 +41,7 @@ pub(crate) struct SqlArgs {
     /// Give up after so many seconds [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub(crate) timeout: Option<u64>,
-    /// Fail behind so many rows [default: 1000000]
+    /// Fail behind so many rows [default: 1000000; of a watch, 100000]
     #[arg(long, value_name = "N")]
     pub(crate) max_rows: Option<u64>,
     /// Show how tables would be read, and run nothing
