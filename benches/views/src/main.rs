@@ -1,7 +1,10 @@
-//! Projections: what they cost a commit, a switch, and from nothing beside an index of SQLite.
+//! Projections: what they cost a commit, a switch, and from nothing beside an index of SQLite. Statements over
+//! types beside other engines with the same rows, over the past beside the present, and differences.
 //!
 //! Prints a line of JSON per row. `--quick` leaves the spaces of a million records out.
 
+mod history;
+mod peer;
 mod people;
 mod queries;
 
@@ -12,6 +15,7 @@ use allod_repo::BranchName;
 use allod_views::Views;
 use serde_json::{Map, Value, json};
 
+use crate::peer::{Packages, Peers};
 use crate::people::People;
 
 /// As in the node.
@@ -24,10 +28,10 @@ const COMMITS: usize = 15;
 /// Records that a commit changes.
 const CHANGES: usize = 100;
 
-fn row(case: &str, unit: &str, ours: f64, peer: Option<(&str, f64)>, target: &str) {
-    let peers: Map<String, Value> = peer
-        .into_iter()
-        .map(|(name, figure)| (name.to_owned(), json!(rounded(figure))))
+fn row(case: &str, unit: &str, ours: f64, peers: &[(&str, f64)], target: &str) {
+    let peers: Map<String, Value> = peers
+        .iter()
+        .map(|(name, figure)| ((*name).to_owned(), json!(rounded(*figure))))
         .collect();
     println!(
         "{}",
@@ -83,14 +87,14 @@ fn commits(people: &mut People, size: usize) {
         &format!("commit of {CHANGES} changes with 5 indexes fresh, {size} records"),
         "ms",
         median(with),
-        Some(("the same without projections", median(without))),
+        &[("the same without projections", median(without))],
         "<= 3x, whatever the size",
     );
     row(
         &format!("storing what these 5 indexes have new, {size} records"),
         "ms",
         median(stored),
-        None,
+        &[],
         "stated",
     );
     // A branch that differs, and back: all is kept.
@@ -121,7 +125,7 @@ fn commits(people: &mut People, size: usize) {
         &format!("switch of branches with 5 projections, {size} records"),
         "ms",
         median(switches),
-        None,
+        &[],
         "< 1 ms, any size",
     );
 }
@@ -152,7 +156,7 @@ fn build(people: &People, size: usize) {
         &format!("an index of {size} records from nothing"),
         "ms",
         median(ours),
-        Some(("SQLite's CREATE INDEX", median(theirs))),
+        &[("SQLite's CREATE INDEX", median(theirs))],
         "<= 1.5x",
     );
 }
@@ -161,10 +165,13 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let mut sizes = vec![10_000, 100_000];
     sizes.extend((!quick).then_some(1_000_000));
+    let packages = Packages::new();
     for size in sizes {
         let mut people = People::new(size);
-        queries::run(&people, size);
+        // Gone before the rest, so that nothing of them is in memory beside it.
+        queries::run(&people, Peers::new(&packages, &people), size);
         build(&people, size);
         commits(&mut people, size);
+        history::run(&mut people, size);
     }
 }

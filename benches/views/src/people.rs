@@ -1,12 +1,14 @@
 //! A space of `user` records on disk, and the same rows in SQLite.
 
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use allod_blocks::{Compression, FjallStore, Packing};
 use allod_identity::SecretKey;
-use allod_repo::{Author, BranchName, Edit, Genesis, Repo, SpaceClass};
+use allod_repo::{Author, BranchName, CommitId, Edit, Genesis, Repo, SpaceClass};
 use allod_views::{
-    FieldDefinition, ProjectionDefinition, Received, ShapeDefinition, TypeDefinition,
+    FieldDefinition, Function, ProjectionDefinition, Received, ShapeDefinition, TypeDefinition,
     create_projection, define_type,
 };
 use bytes::Bytes;
@@ -175,6 +177,64 @@ impl People {
     pub(crate) fn branch(&self, name: &BranchName) {
         let heads = self.repo.heads(&BranchName::main()).unwrap();
         self.repo.create_branch(name, &heads).unwrap();
+    }
+
+    /// The newest commit of the branch main.
+    pub(crate) fn head(&self) -> CommitId {
+        let heads = self.repo.heads(&BranchName::main()).unwrap();
+        *heads.first().unwrap()
+    }
+
+    /// Defines sums of ages by city.
+    pub(crate) fn group(&mut self) {
+        self.now += 10;
+        let author = Author {
+            agent: self.key.agent_id(),
+            key: &self.key,
+        };
+        let definition = ProjectionDefinition {
+            shape: ShapeDefinition::Group {
+                by: vec![("city".to_owned(), "city".to_owned())],
+                totals: vec![
+                    ("n".to_owned(), Function::Count, None),
+                    ("total".to_owned(), Function::Sum, Some("age".to_owned())),
+                ],
+            },
+            source: "user:*".into(),
+            filter: None,
+        };
+        let name = "ages_by_city".parse().unwrap();
+        create_projection(&self.repo, &name, definition, (author, self.now)).unwrap();
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The same rows as a file, which other engines read.
+    pub(crate) fn csv(&self) -> PathBuf {
+        let path = self.dir.path().join("rows.csv");
+        let mut out = BufWriter::new(std::fs::File::create(&path).unwrap());
+        for id in 0..self.size {
+            let Person {
+                id,
+                role,
+                age,
+                city,
+                mail,
+            } = person(id, 0);
+            writeln!(
+                out,
+                "{id:08},{role},{age},{city},{mail},a person of some kind"
+            )
+            .unwrap();
+        }
+        out.flush().unwrap();
+        path
     }
 
     /// The same with an index of each field that the space has one of.

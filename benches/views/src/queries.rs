@@ -8,6 +8,7 @@ use allod_sql::{Limits, Scalar, Session};
 use allod_tables::{Kept, Own, SpaceCatalog};
 use allod_views::Views;
 
+use crate::peer::Peers;
 use crate::people::People;
 use crate::{median, ms, row};
 
@@ -15,13 +16,17 @@ use crate::{median, ms, row};
 const LOOK_UPS: usize = 20_000;
 const RANGES: usize = 200;
 
-fn session(views: &Views, own: Own, kept: &Kept) -> Session {
+/// So many for those that are driven from Python: theirs take longer, and are as many for each figure.
+const PEER_LOOK_UPS: usize = 2000;
+const PEER_RANGES: usize = 50;
+
+pub(crate) fn session(views: &Views, own: Own, kept: &Kept) -> Session {
     let catalog = SpaceCatalog::new(views, own).unwrap().with_kept(kept);
     Session::new(Arc::new(catalog), Limits::default(), || 0).unwrap()
 }
 
 /// Milliseconds of a statement, once.
-fn once(session: &mut Session, sql: &str) -> f64 {
+pub(crate) fn once(session: &mut Session, sql: &str) -> f64 {
     let mut statement = session.prepare(sql).unwrap();
     let started = Instant::now();
     statement.rows(&[]).unwrap();
@@ -37,7 +42,7 @@ fn peer_once(sqlite: &rusqlite::Connection, sql: &str) -> f64 {
 }
 
 /// Microseconds of a statement with one parameter, run for many of them.
-fn each(session: &mut Session, sql: &str, parameters: &[String]) -> f64 {
+pub(crate) fn each(session: &mut Session, sql: &str, parameters: &[String]) -> f64 {
     let mut statement = session.prepare(sql).unwrap();
     let started = Instant::now();
     for parameter in parameters {
@@ -79,7 +84,7 @@ const SCANS: [(&str, &str); 5] = [
     ),
 ];
 
-pub(crate) fn run(people: &People, size: usize) {
+pub(crate) fn run(people: &People, mut peers: Peers, size: usize) {
     let sqlite = people.sqlite_indexed();
     let views = Views::open(&people.repo).unwrap();
     let main = BranchName::main();
@@ -107,12 +112,13 @@ pub(crate) fn run(people: &People, size: usize) {
         theirs.push(peer_each(&sqlite, "SELECT * FROM user WHERE id = ?", &keys));
     }
     let case = |what: &str| format!("{what}, {size} records");
+    let [duckdb, doltlite] = peers.each("SELECT * FROM user WHERE id = ?", &keys[..PEER_LOOK_UPS]);
     row(
         &case("point look-up"),
         "us",
         median(ours),
-        Some(("SQLite", median(theirs))),
-        "<= 1x",
+        &[("SQLite", median(theirs)), duckdb, doltlite],
+        "<= 1x SQLite",
     );
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..5 {
@@ -127,12 +133,16 @@ pub(crate) fn run(people: &People, size: usize) {
             &cities,
         ));
     }
+    let [duckdb, doltlite] = peers.each(
+        "SELECT id, mail FROM user WHERE city = ?",
+        &cities[..PEER_RANGES],
+    );
     row(
         &case("index look-up of a thousandth"),
         "us",
         median(ours),
-        Some(("SQLite", median(theirs))),
-        "<= 1.5x",
+        &[("SQLite", median(theirs)), duckdb, doltlite],
+        "<= 1.5x SQLite, < 1x doltlite",
     );
     for (what, sql) in SCANS {
         let (mut cold, mut warm, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
@@ -142,20 +152,21 @@ pub(crate) fn run(people: &People, size: usize) {
             warm.push(once(&mut session(&views, own(), &fresh), sql));
             theirs.push(peer_once(&sqlite, sql));
         }
-        let peer = median(theirs);
+        let [duckdb, doltlite] = peers.once(sql);
+        let others = [("SQLite", median(theirs)), duckdb, doltlite];
         row(
             &case(&format!("{what}, cold")),
             "ms",
             median(cold),
-            Some(("SQLite", peer)),
-            "<= 2x",
+            &others,
+            "<= 2x SQLite",
         );
         row(
             &case(&format!("{what}, leaves decoded")),
             "ms",
             median(warm),
-            Some(("SQLite", peer)),
-            "< 1x",
+            &others,
+            "< 1x SQLite",
         );
     }
 }

@@ -147,6 +147,9 @@ pub enum NodeError {
     /// The tables of a space could not be made.
     #[error(transparent)]
     Table(#[from] allod_sql::TableError),
+    /// A statement could not be watched.
+    #[error(transparent)]
+    Watch(#[from] crate::query_watch::WatchError),
     /// A file could not be added or read.
     #[error(transparent)]
     Blob(#[from] FileError),

@@ -18,6 +18,7 @@
 //! - Secrets leave the keystore only into signing.
 
 mod clock;
+mod course;
 mod error;
 mod follow;
 mod heal;
@@ -29,10 +30,13 @@ mod node;
 mod peers;
 mod places;
 mod program;
+mod query_watch;
 mod remotes;
+mod result_rows;
 mod views;
 
 pub use crate::clock::{now_ms, utc};
+pub use crate::course::Course;
 pub use crate::error::NodeError;
 pub use crate::follow::HookProgress;
 pub use crate::home::{
@@ -42,6 +46,8 @@ pub use crate::hooks::{HookFile, HookKind};
 pub use crate::net::SyncReport;
 pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
 pub use crate::peers::Peer;
+pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, WatchedQuery};
+pub use crate::result_rows::ResultChange;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

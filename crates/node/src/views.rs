@@ -20,7 +20,7 @@ use crate::node::{Node, Position};
 #[derive(Debug, Default)]
 pub(crate) struct AllViews {
     views: Mutex<BTreeMap<SpaceId, Views>>,
-    kept: Kept,
+    pub(crate) kept: Kept,
 }
 
 impl AllViews {

@@ -402,9 +402,13 @@ impl Repo {
 
     /// The state of a branch: the join of the trees of its heads (REPO-6).
     pub fn state(&self, branch: &BranchName) -> Result<View, RepoError> {
-        let heads = self.heads(branch)?;
-        let (tree, _) = self.joined(&heads)?;
-        Ok(View::new(self.clone(), heads, tree))
+        self.together(&self.heads(branch)?)
+    }
+
+    /// The state of commits together: the join of their trees (REPO-5), or of none an empty one.
+    pub fn together(&self, commits: &Heads) -> Result<View, RepoError> {
+        let (tree, _) = self.joined(commits)?;
+        Ok(View::new(self.clone(), commits.clone(), tree))
     }
 
     /// The state that a commit signed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use allod_repo::{BranchName, CommitId};
+use allod_repo::{BranchName, CommitId, Heads};
 use allod_sql::{At, Catalog, Scalar, Table, TableError};
 use allod_views::{Name, Snapshot, Views};
 
@@ -18,8 +18,8 @@ use crate::states;
 use crate::visibility::{Everything, Visibility};
 use crate::write::{Clock, Writes};
 
-/// All that has a key, whatever it is.
-const ENTRIES: &str = "allod_entries";
+/// The table of all that has a key, whatever it is.
+pub const ENTRIES: &str = "allod_entries";
 
 /// The state that names without a clause mean.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub enum Own {
     Working(BranchName),
     /// A commit.
     Commit(CommitId),
+    /// Commits together, with the types of now: what a branch is, or was, without what is staged.
+    Commits(Heads),
 }
 
 /// The tables of a space: its types, its projections, all that has a key, and tables that the program

@@ -71,7 +71,9 @@ fn text(value: &Scalar) -> Option<&str> {
 fn branch_of(own: &Own) -> Result<BranchName, TableError> {
     match own {
         Own::Working(branch) => Ok(branch.clone()),
-        Own::Commit(_) => Err(no_state("a commit has no conflicts; name a branch")),
+        Own::Commit(_) | Own::Commits(_) => {
+            Err(no_state("a commit has no conflicts; name a branch"))
+        }
     }
 }
 

@@ -45,7 +45,7 @@ mod totals;
 mod visibility;
 mod write;
 
-pub use crate::catalog::{Own, SpaceCatalog};
+pub use crate::catalog::{ENTRIES, Own, SpaceCatalog};
 pub use crate::kept::Kept;
 pub use crate::visibility::{Everything, Visibility};
 

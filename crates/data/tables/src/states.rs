@@ -15,6 +15,10 @@ pub(crate) fn own(views: &Views, own: &Own) -> Result<Snapshot, TableError> {
             views.snapshot(view).map_err(fault)
         }
         Own::Commit(id) => views.commit(*id).map_err(fault),
+        Own::Commits(heads) => {
+            let view = views.repo().together(heads).map_err(fault)?;
+            views.snapshot(view).map_err(fault)
+        }
     }
 }
 
@@ -37,6 +41,7 @@ pub(crate) fn named(views: &Views, own: &Own, at: &At) -> Result<Snapshot, Table
             (Some((_, heads)), _) => heads,
             (None, Own::Working(name)) => repo.heads(name).map_err(fault)?,
             (None, Own::Commit(id)) => Heads::from([*id]),
+            (None, Own::Commits(heads)) => heads.clone(),
         };
         let id = at_time(repo, &heads, micros)?
             .ok_or_else(|| no_state(format!("there is no commit yet at {as_of}")))?;

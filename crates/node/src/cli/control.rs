@@ -43,6 +43,10 @@ const ARGS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often the listener looks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
+/// How long an asker may take nothing of what it is sent, once the node stops: a pager that nobody leaves
+/// must not keep it up, and whoever reads takes something in this time.
+const TAKE_WAIT: Duration = Duration::from_secs(1);
+
 const ARGS: u8 = 0;
 const INPUT: u8 = 1;
 const WANT_INPUT: u8 = 2;
@@ -150,6 +154,7 @@ fn answer(
     mut stream: UnixStream,
 ) -> Result<()> {
     stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(TAKE_WAIT))?;
     let (kind, bytes) = read_frame(&mut stream, ARGS_BYTES_MAX)?;
     if kind != ARGS {
         bail!("a command begins with its arguments");
@@ -158,10 +163,12 @@ fn answer(
     let shared = Arc::new(Mutex::new(stream));
     let mut out = Sender {
         stream: Arc::clone(&shared),
+        stop: stop.clone(),
         kind: OUTPUT,
     };
     let mut err = Sender {
         stream: Arc::clone(&shared),
+        stop: stop.clone(),
         kind: ERROR,
     };
     let mut input = Receiver {
@@ -186,7 +193,7 @@ fn answer(
                 columns: request.columns,
                 dir: request.dir,
                 net: Some(net),
-                stop: Some(stop),
+                stop: Some(stop.clone()),
             };
             match crate::cli::run(&cli, node, &mut io) {
                 Ok(()) => 0,
@@ -198,13 +205,15 @@ fn answer(
         }
     };
     let mut stream = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    write_frame(&mut *stream, EXIT, &[code])?;
+    let mut patient = Patient(&mut stream, &stop);
+    write_frame(&mut patient, EXIT, &[code])?;
     Ok(())
 }
 
 /// Standard output or error of a command, sent to the asker.
 struct Sender {
     stream: Arc<Mutex<UnixStream>>,
+    stop: watch::Receiver<bool>,
     kind: u8,
 }
 
@@ -212,13 +221,37 @@ impl Write for Sender {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let part = &bytes[..bytes.len().min(FRAME_BYTES_MAX)];
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        write_frame(&mut *stream, self.kind, part)?;
+        let mut patient = Patient(&mut stream, &self.stop);
+        write_frame(&mut patient, self.kind, part)?;
         Ok(part.len())
     }
 
     /// Sends nothing, and so finds out whether the asker is there.
     fn flush(&mut self) -> io::Result<()> {
         self.write(&[]).map(drop)
+    }
+}
+
+/// A stream to an asker who is waited for until the node stops, however long it takes nothing.
+struct Patient<'a>(&'a mut UnixStream, &'a watch::Receiver<bool>);
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                // Nothing was taken for as long as the stream waits.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if *self.1.borrow() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use allod::{Node, Position};
-use allod_repo::Repo;
+use allod::{Course, Node, Position};
+use allod_repo::{Heads, Repo};
 use allod_views::{
     Checked, FieldKind, Name, OnStale, Page, Projected, Projection, ProjectionDefinition, Row,
     RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views, create_projection,
@@ -446,21 +446,34 @@ fn watch(
     if io.net.is_none() && !options.once {
         bail!("nothing changes while no node runs; start one with `allod up`, or use --once");
     }
-    let mut before = match &options.since {
+    let from = match &options.since {
         Some(since) => snapshot(node, repo, views, Some(since))?,
         None => snapshot(node, repo, views, None)?,
     };
+    let mut course = Course::new(repo.clone(), from.view().heads().clone());
+    let state = |heads: &Heads| -> Result<Snapshot> { Ok(views.snapshot(repo.together(heads)?)?) };
+    if !options.once {
+        begin(&name, course.at(), io)?;
+    }
     loop {
-        let after = snapshot(node, repo, views, None)?;
-        if after.view().tree().root() != before.view().tree().root() {
-            tell(node, repo, &name, (&before, &after), io)?;
-            before = after;
+        let position = node.position(repo)?;
+        while let Some(next) = course.next(&position)? {
+            let after = state(next)?;
+            let before = state(course.at())?;
+            if after.view().tree().root() != before.view().tree().root() {
+                tell(&position, &name, (&before, &after), io)?;
+            }
+            course.advance();
+            // Fails once nobody reads any more.
+            io.out.flush()?;
+            if io.is_stopping() {
+                return Ok(());
+            }
         }
         if options.once {
             return Ok(());
         }
         std::thread::sleep(LOOK_EVERY);
-        // Fails once nobody reads any more.
         io.out.flush()?;
         if io.is_stopping() {
             return Ok(());
@@ -468,10 +481,20 @@ fn watch(
     }
 }
 
+/// Says that it watches, and from where (PROJ-31).
+fn begin(name: &Name, from: &Heads, io: &mut Io<'_>) -> Result<()> {
+    if io.json {
+        let heads: Vec<String> = from.iter().map(ToString::to_string).collect();
+        io.line(json!({ "watching": name.as_str(), "heads": heads }).to_string())?;
+    } else {
+        io.say(format!("watching {name}"))?;
+    }
+    Ok(io.out.flush()?)
+}
+
 /// Tells what differs between two states of a projection.
 fn tell(
-    node: &Node,
-    repo: &Repo,
+    position: &Position,
     name: &Name,
     (before, after): (&Snapshot, &Snapshot),
     io: &mut Io<'_>,
@@ -479,7 +502,7 @@ fn tell(
     let from = projected(before, name, (false, None), io)?;
     let to = projected(after, name, (false, None), io)?;
     let columns = to.projection.columns();
-    let branch = match node.position(repo)? {
+    let branch = match position {
         Position::Branch(branch) => branch.to_string(),
         Position::Detached(id) => id.to_string(),
     };

@@ -11,11 +11,14 @@ use clap::{Args, ValueEnum};
     allod sql \"SELECT u.name, old.name FROM user u JOIN user AS OF 'v1' old USING (_key) WHERE u.name <> old.name\"\n  \
     allod sql \"DIFF 'v1' 'main' ON user\" --format csv > changes.csv\n  \
     allod sql \"SELECT day, total FROM sales\" --plot line --svg sales.svg\n  \
+    allod sql --watch \"SELECT role, count(*) AS n FROM user GROUP BY role\" --key role --json\n  \
     allod sql < statements.sql\n  \
     allod sql\n\n\
     Without a statement standard input is read, and on a terminal a shell starts: \\? helps there.\n\
     What a statement writes is staged; `allod commit` records it.\n\n\
-    A value of --param is null, a number, or else a text; one in single quotes is always a text."
+    A value of --param is null, a number, or else a text; one in single quotes is always a text.\n\n\
+    A watch with --json prints an object a line: the first says where it begins; then added, removed and modified\n\
+    rows, and behind those of a commit one with end, whose commit is where --from goes on."
 )]
 pub(crate) struct SqlArgs {
     /// The statement, or several with a semicolon behind each; `-` reads standard input
@@ -38,7 +41,7 @@ pub(crate) struct SqlArgs {
     /// Give up after so many seconds [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub(crate) timeout: Option<u64>,
-    /// Fail behind so many rows [default: 1000000]
+    /// Fail behind so many rows [default: 1000000; of a watch, 100000]
     #[arg(long, value_name = "N")]
     pub(crate) max_rows: Option<u64>,
     /// Show how tables would be read, and run nothing
@@ -53,12 +56,31 @@ pub(crate) struct SqlArgs {
     /// Say how long each statement took
     #[arg(long)]
     pub(crate) timing: bool,
+    #[command(flatten)]
+    pub(crate) changes: ChangesArgs,
     /// List the tables and their columns
     #[arg(long)]
     pub(crate) tables: bool,
     /// List the columns of a table
     #[arg(long, value_name = "TABLE", conflicts_with = "tables")]
     pub(crate) describe: Option<String>,
+}
+
+/// Of a statement that is watched.
+#[derive(Debug, Args)]
+pub(crate) struct ChangesArgs {
+    /// Print what changes in the result: rows that come, go and change, with each commit and switch
+    #[arg(long, requires = "statement", conflicts_with_all = ["format", "explain", "plot", "timing", "at", "tables", "describe"])]
+    pub(crate) watch: bool,
+    /// First what changed since this commit
+    #[arg(long, value_name = "COMMIT", requires = "watch")]
+    pub(crate) from: Option<String>,
+    /// The column by which a row is known when it changes [default: _key, if the result has it]
+    #[arg(long, value_name = "COLUMN", requires = "watch")]
+    pub(crate) key: Option<String>,
+    /// Only what changed until now
+    #[arg(long, requires = "from")]
+    pub(crate) once: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -23,4 +23,6 @@ mod running;
 mod sql;
 mod tour;
 mod views;
+mod watched;
+mod watching;
 mod working;

@@ -373,8 +373,8 @@ fn a_watcher_is_told_of_changes() {
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
-    // It begins with the state that it finds.
-    std::thread::sleep(Duration::from_millis(500));
+    // It begins with the state that it finds, and says so.
+    assert_eq!(next()["watching"], "users_by_role");
     put(&home, "1", "user", 30);
     run(&home, "commit -m demote").ok();
     let change = next();

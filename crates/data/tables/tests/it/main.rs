@@ -9,6 +9,7 @@
 )]
 
 mod differential;
+mod slt;
 mod states;
 mod world;
 mod writes;

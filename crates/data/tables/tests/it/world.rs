@@ -75,7 +75,7 @@ impl World {
         world
     }
 
-    fn by(&mut self) -> (Author<'_>, u64) {
+    pub(crate) fn by(&mut self) -> (Author<'_>, u64) {
         self.now += 1000;
         let author = Author {
             agent: self.key.agent_id(),
@@ -161,6 +161,15 @@ impl World {
     ) -> CommitId {
         self.stage(on, edits);
         self.commit_staged(on)
+    }
+
+    /// Names the newest commit of a branch.
+    pub(crate) fn tag(&mut self, on: &BranchName, name: &str) {
+        let repo = self.repo.clone();
+        let commit = *repo.heads(on).unwrap().first().unwrap();
+        let (author, now) = self.by();
+        let name = name.parse().unwrap();
+        repo.create_tag(&name, commit, "", author, now).unwrap();
     }
 
     pub(crate) fn catalog(&self, own: Own) -> SpaceCatalog {

@@ -107,7 +107,7 @@ impl Sink for Json {
 }
 
 /// Names as they are, but that one which was there before gets a number: an object has each name once.
-fn distinct(names: &[String]) -> Vec<String> {
+pub(crate) fn distinct(names: &[String]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut taken: std::collections::BTreeSet<String> = names.iter().cloned().collect();
     let mut seen = std::collections::BTreeSet::new();

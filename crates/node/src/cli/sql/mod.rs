@@ -21,13 +21,14 @@ mod script;
 pub(crate) mod shell;
 mod split;
 mod table;
+mod watch;
 
 use std::io::{IsTerminal as _, stdin};
 use std::sync::Arc;
 use std::time::Instant;
 
 use allod::{Node, Position};
-use allod_repo::Repo;
+use allod_repo::{CommitId, Repo};
 use allod_sql::{Limits, Scalar, Session, SqlError};
 use allod_tables::{Own, SpaceCatalog};
 use anyhow::Result;
@@ -66,6 +67,9 @@ pub(crate) fn sql(
         .iter()
         .map(|text| params::value(text))
         .collect();
+    if options.changes.watch {
+        return watch::watch(node, &repo, (options, params), io);
+    }
     let limits = limits(options);
     let mut script = match options.statement.as_deref() {
         None | Some("-") => Script::of_input(limits.sql_bytes as usize),
@@ -77,6 +81,7 @@ pub(crate) fn sql(
         branch: match &own {
             Own::Working(branch) => branch.to_string(),
             Own::Commit(id) => id.short(),
+            Own::Commits(heads) => heads.first().map_or_else(String::new, CommitId::short),
         },
         number: 0,
     };
