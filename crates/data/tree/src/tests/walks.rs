@@ -342,14 +342,9 @@ fn a_floor_reaches_down_the_left_spine() {
     let mut chunker = Chunker::new(Chunking::STANDARD, 0).unwrap();
     for index in 0..node.node.len() {
         let last = index + 1 == node.node.len();
-        let key = if last {
-            raised.clone().into()
-        } else {
-            node.node.key(index).unwrap()
-        };
-        chunker
-            .push_value(KeyRef::whole(&key), node.node.value_ref(index))
-            .unwrap();
+        let own = node.node.key_ref(index);
+        let key = if last { KeyRef::whole(&raised) } else { own };
+        chunker.push_value(key, node.node.value_ref(index)).unwrap();
     }
     let mut link = chunker.close().unwrap();
     while let Some(parent) = spine.pop() {
@@ -359,14 +354,9 @@ fn a_floor_reaches_down_the_left_spine() {
         for index in 0..parent.node.len() - 1 {
             let mut digest = [0; 32];
             digest.copy_from_slice(parent.node.digest(index));
-            let key = parent.node.key(index).unwrap();
+            let count = parent.node.count(index).unwrap();
             chunker
-                .push_link(
-                    KeyRef::whole(&key),
-                    digest,
-                    parent.node.count(index).unwrap(),
-                    None,
-                )
+                .push_link(parent.node.key_ref(index), digest, count, None)
                 .unwrap();
         }
         chunker
