@@ -19,6 +19,7 @@
 
 mod clock;
 mod error;
+mod fetch;
 mod follow;
 mod heal;
 mod home;
@@ -26,6 +27,7 @@ mod hooks;
 mod line;
 mod net;
 mod node;
+mod outside;
 mod peers;
 mod places;
 mod program;
@@ -41,6 +43,7 @@ pub use crate::home::{
 pub use crate::hooks::{HookFile, HookKind};
 pub use crate::net::SyncReport;
 pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
+pub use crate::outside::{NodeCatalog, Outside, OutsideDefinition, Registered};
 pub use crate::peers::Peer;
 
 #[doc = include_str!("../README.md")]

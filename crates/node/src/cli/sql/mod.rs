@@ -26,10 +26,10 @@ use std::io::{IsTerminal as _, stdin};
 use std::sync::Arc;
 use std::time::Instant;
 
-use allod::{Node, Position};
+use allod::{Node, NodeCatalog};
 use allod_repo::Repo;
 use allod_sql::{Limits, Scalar, Session, SqlError};
-use allod_tables::{Own, SpaceCatalog};
+use allod_tables::Own;
 use anyhow::Result;
 
 use self::fault::told;
@@ -103,10 +103,7 @@ pub(crate) fn sql(
 /// The state that names without a clause mean.
 fn own(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Own> {
     Ok(match at {
-        None => match node.position(repo)? {
-            Position::Branch(branch) => Own::Working(branch),
-            Position::Detached(id) => Own::Commit(id),
-        },
+        None => node.position(repo)?.into(),
         Some(at) => match at.parse() {
             Ok(branch) if !repo.heads(&branch)?.is_empty() => Own::Working(branch),
             _ => Own::Commit(one_commit(repo, at)?),
@@ -114,7 +111,7 @@ fn own(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Own> {
     })
 }
 
-fn catalog(node: &Node, repo: &Repo, own: &Own) -> Result<SpaceCatalog> {
+fn catalog(node: &Node, repo: &Repo, own: &Own) -> Result<NodeCatalog> {
     Ok(node.catalog(repo, own.clone())?)
 }
 

@@ -1,0 +1,46 @@
+//! Files and answers of servers as tables of SQL.
+//!
+//! Spec: `specs/29-tables.md` (TAB-12 to TAB-14).
+//!
+//! # What this crate is
+//! A [`Source`] gives bytes: a file, or whatever the caller has. [`find`] reads it once and says which columns there
+//! are; [`OutsideTable`] gives its rows to [`allod_sql`]. CSV and JSON are read row by row, whatever their size.
+//!
+//! # What it is not
+//! No network: whoever has one gives a source. Nothing that is read here goes into a space.
+//!
+//! # The flow
+//! ```text
+//! Source --find--> columns, which the caller keeps
+//! Source + columns --OutsideTable--> plan, open --> rows
+//! ```
+//!
+//! # Invariants
+//! - A table gives the same rows each time, or fails (TAB-12).
+//! - No value is converted to another: one that is not of its column's kind is an error that names the line (TAB-13).
+//! - What is read never makes this crate take more memory than a row and what is kept (TAB-14).
+
+mod columns;
+mod csv;
+mod error;
+mod find;
+mod input;
+mod json;
+mod kept;
+mod kind;
+mod limits;
+mod reading;
+mod source;
+mod table;
+
+pub use crate::columns::{Declared, OutsideColumn};
+pub use crate::error::{AdapterError, SourceError};
+pub use crate::find::{Found, find};
+pub use crate::kind::Kind;
+pub use crate::reading::Format;
+pub use crate::source::{FileSource, Source};
+pub use crate::table::OutsideTable;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;
