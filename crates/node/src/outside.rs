@@ -50,6 +50,11 @@ pub enum Outside {
         /// Where in the document the rows are, as a JSON pointer.
         at: Option<String>,
     },
+    /// In a Parquet file.
+    Parquet {
+        /// The file, from the root.
+        file: String,
+    },
     /// In another space of this home, as it is in its branch `main`.
     Space {
         /// The id of the space.
@@ -67,6 +72,7 @@ impl Outside {
             Self::Csv { .. } => "csv",
             Self::Json { .. } => "json",
             Self::Url { .. } => "url",
+            Self::Parquet { .. } => "parquet",
             Self::Space { .. } => "space",
         }
     }
@@ -92,7 +98,7 @@ impl Outside {
             }
             Self::Json { file: path, at } => (json(at), file(path)),
             Self::Url { url, at } => (json(at), Arc::new(HttpSource::new(url))),
-            Self::Space { .. } => return None,
+            Self::Parquet { .. } | Self::Space { .. } => return None,
         })
     }
 }
@@ -289,6 +295,9 @@ impl Node {
             let text = format!("columns of {} are what they are there", from.adapter());
             return Err(definition_fault(text));
         }
+        if let Outside::Parquet { file } = from {
+            return parquet::find(Path::new(file));
+        }
         // That it is there is all that is looked for.
         self.open_outside(from, &[])?;
         Ok(Found::default())
@@ -309,6 +318,7 @@ impl Node {
         }
         match from {
             Outside::Space { space, table } => self.table_of_space(space, table),
+            Outside::Parquet { file } => parquet::open(Path::new(file), columns),
             _ => Err(definition_fault("no such adapter".to_owned())),
         }
     }
@@ -428,5 +438,47 @@ impl Catalog for NodeCatalog {
 
     fn functions(&self) -> Vec<String> {
         self.space.functions()
+    }
+}
+
+/// Parquet, in builds that have it.
+#[cfg(feature = "arrow")]
+mod parquet {
+    use allod_adapters::{ParquetTable, find_parquet};
+
+    use super::{Arc, Found, NodeError, OutsideColumn, Path, Table};
+
+    pub(super) fn find(file: &Path) -> Result<Found, NodeError> {
+        Ok(find_parquet(file)?)
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+    pub(super) fn open(
+        file: &Path,
+        columns: &[OutsideColumn],
+    ) -> Result<Arc<dyn Table>, NodeError> {
+        Ok(Arc::new(ParquetTable::new(file, columns.to_vec())))
+    }
+}
+
+/// Parquet, which this build does not read.
+#[cfg(not(feature = "arrow"))]
+mod parquet {
+    use super::{Arc, Found, NodeError, OutsideColumn, Path, Table, definition_fault};
+
+    fn absent() -> NodeError {
+        let text = "Parquet needs a build with the feature arrow: cargo build --features arrow";
+        definition_fault(text.to_owned())
+    }
+
+    pub(super) fn find(_file: &Path) -> Result<Found, NodeError> {
+        Err(absent())
+    }
+
+    pub(super) fn open(
+        _file: &Path,
+        _columns: &[OutsideColumn],
+    ) -> Result<Arc<dyn Table>, NodeError> {
+        Err(absent())
     }
 }

@@ -74,6 +74,17 @@ pub enum AdapterError {
         /// What it should be.
         kind: Kind,
     },
+    /// A value of a result is of another kind than its column (TAB-19). Blame: whoever wrote the
+    /// statement.
+    #[error("row {row}, column {column}: {what}; CAST makes them one kind")]
+    Mixed {
+        /// The row, from 1.
+        row: u64,
+        /// The column.
+        column: String,
+        /// What does not go together.
+        what: String,
+    },
     /// More than is taken (TAB-14). Blame: whoever made the bytes.
     #[error("{place}, line {line}: {what}, at most {most}")]
     Limit {
@@ -103,7 +114,7 @@ impl AdapterError {
                 SourceError::Stopped => "E_SQL_CANCELLED",
             },
             Self::Format { .. } => "E_TAB_FORMAT",
-            Self::Value { .. } => "E_TAB_VALUE",
+            Self::Value { .. } | Self::Mixed { .. } => "E_TAB_VALUE",
             Self::Limit { .. } => "E_TAB_LIMIT",
             Self::Definition(_) => "E_TAB_DEFINITION",
         }

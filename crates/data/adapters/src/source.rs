@@ -98,6 +98,12 @@ impl Marked {
             Err(SourceError::Changed)
         }
     }
+
+    /// The file itself.
+    #[cfg(feature = "arrow")]
+    pub(crate) fn file(&self) -> Result<File, SourceError> {
+        Ok(self.file.try_clone()?)
+    }
 }
 
 impl Read for Marked {

@@ -48,7 +48,7 @@ pub(crate) enum TableCommand {
 #[derive(Debug, Args)]
 #[command(group(
     ArgGroup::new("where")
-        .args(["csv", "json_file", "url", "from_space"])
+        .args(["csv", "json_file", "url", "parquet", "from_space"])
         .required(true)
 ))]
 pub(crate) struct AddTable {
@@ -63,6 +63,9 @@ pub(crate) struct AddTable {
     /// An address whose answer is JSON, as in a file; asked once by each command that reads it
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// A Parquet file (in builds with the feature arrow)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parquet: Option<PathBuf>,
     /// Another space of this home, as it is in its branch main
     #[arg(long, value_name = "SPACE", requires = "table_type")]
     pub(crate) from_space: Option<String>,

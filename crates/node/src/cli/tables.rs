@@ -91,6 +91,10 @@ fn outside(node: &Node, options: &AddTable, io: &Io<'_>) -> Result<Outside> {
             at,
         },
         AddTable {
+            parquet: Some(path),
+            ..
+        } => Outside::Parquet { file: file(path)? },
+        AddTable {
             from_space, kind, ..
         } => Outside::Space {
             // By its id: the name may be another's tomorrow.
@@ -103,7 +107,9 @@ fn outside(node: &Node, options: &AddTable, io: &Io<'_>) -> Result<Outside> {
 /// What a table is of, in words.
 fn place(node: &Node, from: &Outside) -> String {
     match from {
-        Outside::Csv { file, .. } | Outside::Json { file, .. } => file.clone(),
+        Outside::Csv { file, .. } | Outside::Json { file, .. } | Outside::Parquet { file } => {
+            file.clone()
+        }
         Outside::Url { url, .. } => url.clone(),
         Outside::Space { space, table } => {
             let spaces = node.spaces().unwrap_or_default().into_iter();

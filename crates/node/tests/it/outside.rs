@@ -295,3 +295,59 @@ fn another_space_is_as_it_is_in_its_main_branch() {
     ];
     home.run(&add).fails(1, &["columns of space"]);
 }
+
+#[test]
+fn files_of_columns_have_a_place() {
+    let home = Home::with_space();
+    let ask = |args: &[&str]| home.run(&[&["sql", "SELECT 1 AS x"], args].concat());
+    for form in ["arrow", "parquet"] {
+        ask(&["--format", form]).fails(2, &["--output says where"]);
+        ask(&["--format", form, "--output", "x", "--explain"]).fails(2, &["a plan is printed"]);
+    }
+    ask(&["--format", "csv", "--output", "x"]).fails(2, &["--output is for"]);
+    ask(&["--output", "x"]).fails(2, &["--format"]);
+    if !cfg!(feature = "arrow") {
+        ask(&["--format", "arrow", "--output", "x"]).fails(2, &["--features arrow"]);
+        let add = ["table", "add", "p", "--parquet", "x"];
+        home.run(&add).fails(1, &["feature arrow"]);
+    }
+    assert!(!home.file("x").exists());
+}
+
+#[cfg(feature = "arrow")]
+#[test]
+fn a_result_is_a_parquet_file_and_that_a_table() {
+    let home = with_items();
+    let select = "SELECT _id, sku, n, n * 0.5 AS half, NULL AS none FROM item ORDER BY _id";
+    let expected = sql(&home, select).rows();
+    let up = home.up();
+    let to = ["--format", "parquet", "--output", "items.parquet"];
+    home.run(&[&["sql", select], &to[..]].concat()).ok();
+    let added = home.json(&["table", "add", "items", "--parquet", "items.parquet"]);
+    assert_eq!(added["rows"], 2);
+    assert_eq!(sql(&home, "SELECT * FROM items").rows(), expected);
+    let joined = "SELECT count(*) AS n FROM item JOIN items USING (sku)";
+    assert_eq!(sql(&home, joined).rows(), [json!({ "n": 2 })]);
+    assert_eq!(up.stop(), Some(0));
+    // What there was stays unless all rows are of their columns.
+    let mixed = "SELECT 1 AS x UNION ALL SELECT 'a'";
+    let done = home.run(&[&["sql", mixed], &to[..]].concat());
+    done.fails(
+        1,
+        &[
+            "row 2, column x: the text \"a\" among whole numbers",
+            "E_TAB_VALUE",
+        ],
+    );
+    assert_eq!(sql(&home, "SELECT * FROM items").rows(), expected);
+    let two = home.run(&[&["sql", "SELECT 1; SELECT 2"], &to[..]].concat());
+    two.fails(2, &["a file is of one statement"]);
+    home.run(&["sql", "SELECT 1 AS x", "--format", "arrow", "-o", "x.arrow"])
+        .ok();
+    let bytes = std::fs::read(home.file("x.arrow")).unwrap();
+    assert!(bytes.starts_with(b"ARROW1") && bytes.ends_with(b"ARROW1"));
+    std::fs::write(home.file("items.parquet"), "no").unwrap();
+    sql(&home, "SELECT * FROM items").fails(1, &["Parquet /", "E_TAB_SOURCE"]);
+    let left: Vec<_> = std::fs::read_dir(home.dir.path()).unwrap().collect();
+    assert_eq!(left.len(), 4, "{left:?}");
+}

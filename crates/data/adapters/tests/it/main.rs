@@ -8,6 +8,8 @@
 )]
 
 mod bad;
+#[cfg(feature = "arrow")]
+mod columns;
 mod formats;
 mod joins;
 mod random;

@@ -8,6 +8,9 @@ use crate::cli::values::hex;
 
 /// Takes the rows of one statement, and writes them in some form.
 pub(crate) trait Sink {
+    /// What the columns were declared as, where they are columns of tables. Said first.
+    fn declared(&mut self, _declared: &[Option<String>]) {}
+
     /// The rows have these columns.
     fn begin(&mut self, names: &[String], out: &mut Vec<u8>) -> Result<()>;
 
@@ -107,7 +110,7 @@ impl Sink for Json {
 }
 
 /// Names as they are, but that one which was there before gets a number: an object has each name once.
-fn distinct(names: &[String]) -> Vec<String> {
+pub(crate) fn distinct(names: &[String]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut taken: std::collections::BTreeSet<String> = names.iter().cloned().collect();
     let mut seen = std::collections::BTreeSet::new();

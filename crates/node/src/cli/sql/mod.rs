@@ -5,6 +5,7 @@
 //! ```
 
 mod axis;
+mod columns;
 mod command;
 mod complete;
 mod csv;
@@ -23,6 +24,7 @@ mod split;
 mod table;
 
 use std::io::{IsTerminal as _, stdin};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,6 +55,7 @@ pub(crate) fn sql(
     options: &SqlArgs,
     io: &mut Io<'_>,
 ) -> Result<()> {
+    check_output(options)?;
     let repo = node.space(space)?;
     let own = own(node, &repo, options.at.as_deref())?;
     if options.tables {
@@ -98,6 +101,18 @@ pub(crate) fn sql(
         (0, Some(text)) if text != "-" => Err(Usage("there is no statement".to_owned()).into()),
         _ => Ok(()),
     }
+}
+
+/// Refuses a file without a place, and a place for what is no file.
+fn check_output(options: &SqlArgs) -> Result<()> {
+    let is_file = options.format.is_some_and(RowFormat::is_file);
+    let wrong = match (is_file, &options.output) {
+        (true, None) => "Arrow and Parquet are files: --output says where",
+        (false, Some(_)) => "--output is for --format arrow and parquet; others are printed",
+        (true, Some(_)) if options.explain => "a plan is printed, as text or JSON",
+        _ => return Ok(()),
+    };
+    Err(Usage(wrong.to_owned()).into())
 }
 
 /// The state that names without a clause mean.
@@ -185,6 +200,17 @@ impl Answers<'_> {
             RowFormat::Json => Box::new(format::Json::array()),
             RowFormat::Ndjson => Box::new(format::Json::lines()),
             RowFormat::Csv => Box::new(csv::Csv::new()),
+            RowFormat::Arrow | RowFormat::Parquet => {
+                if self.number > 1 {
+                    return Err(Usage("a file is of one statement".to_owned()).into());
+                }
+                let output = self
+                    .options
+                    .output
+                    .as_deref()
+                    .unwrap_or_else(|| Path::new(""));
+                columns::sink(format, &io.path(output))?
+            }
         };
         let done = run::run(session, (&piece.sql, &self.params), sink.as_mut(), io)?;
         let done = done.map_err(fault)?;
