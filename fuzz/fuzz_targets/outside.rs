@@ -63,11 +63,11 @@ fuzz_target!(|data: &[u8]| {
     let Ok(found) = find(&format, source.as_ref(), &[], &|| false) else {
         return;
     };
-    assert!(found.rows <= bytes.len() as u64, "TAB-14");
+    assert!(found.rows <= bytes.len() as u64, "TAB-22");
     let columns = found.columns.len();
     let table = OutsideTable::new(format, source, found.columns);
     let mut session = Session::new(Arc::new(One(Arc::new(table))), Limits::default(), || 0).unwrap();
-    // What was found fits (TAB-13), and is the same each time (TAB-12).
+    // What was found fits (TAB-21), and is the same each time (TAB-20).
     for _ in 0..2 {
         let mut statement = session.prepare("SELECT * FROM t").unwrap();
         let mut rows = 0;

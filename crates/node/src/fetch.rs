@@ -1,4 +1,4 @@
-//! What a server answers, as a source of rows (TAB-15).
+//! What a server answers, as a source of rows (TAB-23).
 
 use std::io::{Cursor, Read};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Tables of outside data: registered in this node for a space, and never part of it (TAB-12 to TAB-17).
+//! Tables of outside data: registered in this node for a space, and never part of it (TAB-20 to TAB-25).
 
 use std::fmt;
 use std::path::Path;
@@ -172,7 +172,7 @@ impl Node {
         found.ok_or_else(|| NodeError::NoSuchTable(name.to_owned()))
     }
 
-    /// Registers a table of outside data for a space (TAB-12): reads all of it once, finds its columns
+    /// Registers a table of outside data for a space (TAB-20): reads all of it once, finds its columns
     /// and sees that each value fits them. Returns the definition, and what was found.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The columns of a table of outside data, and how they are found (TAB-13).
+//! The columns of a table of outside data, and how they are found (TAB-21).
 
 use std::collections::BTreeSet;
 

@@ -60,7 +60,7 @@ pub enum AdapterError {
         /// What is wrong.
         fault: String,
     },
-    /// A value is not of the type of its column (TAB-13). Blame: whoever made it.
+    /// A value is not of the type of its column (TAB-21). Blame: whoever made it.
     #[error("{place}, line {line}: {value} in the column {column} is no {kind}")]
     Value {
         /// The adapter and its source.
@@ -74,7 +74,7 @@ pub enum AdapterError {
         /// What it should be.
         kind: Kind,
     },
-    /// A value of a result is of another kind than its column (TAB-19). Blame: whoever wrote the
+    /// A value of a result is of another kind than its column (TAB-27). Blame: whoever wrote the
     /// statement.
     #[error("row {row}, column {column}: {what}; CAST makes them one kind")]
     Mixed {
@@ -85,7 +85,7 @@ pub enum AdapterError {
         /// What does not go together.
         what: String,
     },
-    /// More than is taken (TAB-14). Blame: whoever made the bytes.
+    /// More than is taken (TAB-22). Blame: whoever made the bytes.
     #[error("{place}, line {line}: {what}, at most {most}")]
     Limit {
         /// The adapter and its source.

@@ -1,4 +1,4 @@
-//! Finds the columns of a source by reading all of it once (TAB-13).
+//! Finds the columns of a source by reading all of it once (TAB-21).
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Found {
 
 /// Finds the columns of a source, and sees that each of its values fits.
 ///
-/// A column has the kind of all its values, as said in TAB-13, unless it is declared. The source is read
+/// A column has the kind of all its values, as said in TAB-21, unless it is declared. The source is read
 /// twice, and no more of it than a row is kept.
 pub fn find(
     format: &Format,

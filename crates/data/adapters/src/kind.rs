@@ -1,4 +1,4 @@
-//! What the values of a column are, and how they are read (TAB-13).
+//! What the values of a column are, and how they are read (TAB-21).
 
 use std::fmt;
 use std::str::FromStr;

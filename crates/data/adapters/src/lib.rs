@@ -1,6 +1,6 @@
 //! Files and answers of servers as tables of SQL.
 //!
-//! Spec: `specs/29-tables.md` (TAB-12 to TAB-14).
+//! Spec: `specs/29-tables.md` (TAB-20 to TAB-22).
 //!
 //! # What this crate is
 //! A [`Source`] gives bytes: a file, or whatever the caller has. [`find`] reads it once and says which columns there
@@ -17,9 +17,9 @@
 //! ```
 //!
 //! # Invariants
-//! - A table gives the same rows each time, or fails (TAB-12).
-//! - No value is converted to another: one that is not of its column's kind is an error that names the line (TAB-13).
-//! - What is read never makes this crate take more memory than a row and what is kept (TAB-14).
+//! - A table gives the same rows each time, or fails (TAB-20).
+//! - No value is converted to another: one that is not of its column's kind is an error that names the line (TAB-21).
+//! - What is read never makes this crate take more memory than a row and what is kept (TAB-22).
 
 mod columns;
 mod csv;

@@ -1,4 +1,4 @@
-//! The numbers that bound what an adapter takes (TAB-14).
+//! The numbers that bound what an adapter takes (TAB-22).
 
 /// The most bytes of a row, with all that stands between its values: what the engine takes for a
 /// row too (SQL-14).

@@ -1,4 +1,4 @@
-//! Dates and moments as texts that sort as they do (TAB-18).
+//! Dates and moments as texts that sort as they do (TAB-26).
 
 use std::fmt;
 

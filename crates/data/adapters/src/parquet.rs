@@ -1,4 +1,4 @@
-//! Parquet files as tables (TAB-18).
+//! Parquet files as tables (TAB-26).
 
 use std::fmt;
 use std::panic::catch_unwind;

@@ -1,4 +1,4 @@
-//! Rows of CSV and JSON as cells of columns (TAB-13).
+//! Rows of CSV and JSON as cells of columns (TAB-21).
 
 use std::collections::BTreeMap;
 use std::fmt;

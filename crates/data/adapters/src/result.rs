@@ -1,4 +1,4 @@
-//! Results as files of columns: Arrow and Parquet (TAB-19).
+//! Results as files of columns: Arrow and Parquet (TAB-27).
 //!
 //! ```text
 //! row --note--> kinds of columns

@@ -10,7 +10,7 @@ use crate::error::SourceError;
 
 /// Gives the bytes of a table, from their beginning, as often as it is asked.
 ///
-/// It MUST give the same bytes each time, or fail with [`SourceError::Changed`] (TAB-12).
+/// It MUST give the same bytes each time, or fail with [`SourceError::Changed`] (TAB-20).
 pub trait Source: Send + Sync {
     /// What it is called where errors name it: a path, an address.
     fn place(&self) -> String;

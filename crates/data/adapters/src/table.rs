@@ -13,7 +13,7 @@ use crate::source::Source;
 
 /// A table of what a source has.
 ///
-/// It is of one moment: the source is what it was when it was first opened, or a statement fails (TAB-12).
+/// It is of one moment: the source is what it was when it was first opened, or a statement fails (TAB-20).
 pub struct OutsideTable {
     format: Format,
     source: Arc<dyn Source>,

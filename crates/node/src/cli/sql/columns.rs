@@ -1,4 +1,4 @@
-//! Rows as files of columns, in builds that have Arrow and Parquet (TAB-19).
+//! Rows as files of columns, in builds that have Arrow and Parquet (TAB-27).
 
 use std::path::Path;
 
