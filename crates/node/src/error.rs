@@ -150,6 +150,23 @@ pub enum NodeError {
     /// A statement could not be watched.
     #[error(transparent)]
     Watch(#[from] crate::query_watch::WatchError),
+    /// What was given is no name of a table of outside data.
+    #[error(
+        "{0:?} is no name for a table; a letter, then letters, digits and _, beginning with none of allod_ sqlite_ json_each json_tree"
+    )]
+    TableName(String),
+    /// The space has a table of this name already, or one is registered.
+    #[error("there is a table {0} already; `allod sql --tables` shows them")]
+    TableTaken(String),
+    /// No table of outside data has this name.
+    #[error("no table {0:?} of outside data for this space; `allod table list` shows them")]
+    NoSuchTable(String),
+    /// The registration of a table cannot be written or read.
+    #[error("the table {0} cannot be registered, or its registration not read: {1}")]
+    TableRecord(String, String),
+    /// Outside data is not what a table can be made of.
+    #[error("{0} ({code})", code = .0.code())]
+    Adapter(#[from] allod_adapters::AdapterError),
     /// A file could not be added or read.
     #[error(transparent)]
     Blob(#[from] FileError),

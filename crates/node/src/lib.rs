@@ -20,6 +20,7 @@
 mod clock;
 mod course;
 mod error;
+mod fetch;
 mod follow;
 mod heal;
 mod home;
@@ -27,6 +28,7 @@ mod hooks;
 mod line;
 mod net;
 mod node;
+mod outside;
 mod peers;
 mod places;
 mod program;
@@ -45,6 +47,7 @@ pub use crate::home::{
 pub use crate::hooks::{HookFile, HookKind};
 pub use crate::net::SyncReport;
 pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
+pub use crate::outside::{NodeCatalog, Outside, OutsideDefinition, Registered};
 pub use crate::peers::Peer;
 pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, WatchedQuery};
 pub use crate::result_rows::ResultChange;

@@ -63,6 +63,15 @@ pub enum Position {
     Detached(CommitId),
 }
 
+impl From<Position> for allod_tables::Own {
+    fn from(position: Position) -> Self {
+        match position {
+            Position::Branch(branch) => Self::Working(branch),
+            Position::Detached(commit) => Self::Commit(commit),
+        }
+    }
+}
+
 const CURRENT: &[u8] = b"node/current";
 
 fn name_ref(name: &str) -> Vec<u8> {

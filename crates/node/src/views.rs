@@ -110,13 +110,16 @@ impl Node {
         Ok(())
     }
 
+    /// What all statements of the node share.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.all_views().kept
+    }
+
     /// The tables of a space, which statements may write to. What they decode is shared by all statements of
     /// the node.
-    pub fn catalog(&self, repo: &Repo, own: Own) -> Result<SpaceCatalog, NodeError> {
+    pub(crate) fn space_catalog(&self, repo: &Repo, own: Own) -> Result<SpaceCatalog, NodeError> {
         let catalog = SpaceCatalog::new(&self.views(repo)?, own)?;
-        Ok(catalog
-            .with_kept(&self.all_views().kept)
-            .writable(Arc::new(now_ms)))
+        Ok(catalog.with_kept(self.kept()).writable(Arc::new(now_ms)))
     }
 
     /// The types and projections of a space.

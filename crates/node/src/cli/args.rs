@@ -15,6 +15,7 @@ use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{RemoteArgs, Transfer};
 use crate::cli::sql_args::SqlArgs;
+use crate::cli::table_args::TableArgs;
 use crate::cli::view_args::{ProjectionCommand, TypeCommand};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
@@ -214,6 +215,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ProjectionCommand,
     },
+    /// List, register and remove tables of outside data: files, answers of servers, other spaces
+    Table(TableArgs),
     /// Ask by SQL, of any branch or commit, and change what there is
     Sql(SqlArgs),
     /// Verify every block here, and every commit, node, entry and file of the space

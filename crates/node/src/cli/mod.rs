@@ -33,6 +33,8 @@ mod sql;
 mod sql_args;
 mod svg;
 mod svg_tree;
+mod table_args;
+mod tables;
 mod tags;
 mod types;
 mod undo;
@@ -233,6 +235,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Peers => net::peers(node, space, io),
         Command::Type { command } => types::types(node, space, command, io),
         Command::Projection { command } => projections::projections(node, space, command, io),
+        Command::Table(options) => tables::table(node, space, options, io),
         Command::Sql(options) => sql::sql(node, space, options, io),
         Command::Stats(options) => inspect::stats(node, space, options, io),
         Command::Inspect { command } => inspect::inspect(node, space, command, io),

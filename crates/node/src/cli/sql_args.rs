@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
     allod sql \"SELECT * FROM user WHERE age > ? AND role = ?\" --param 30 --param admin\n  \
     allod sql \"SELECT u.name, old.name FROM user u JOIN user AS OF 'v1' old USING (_key) WHERE u.name <> old.name\"\n  \
     allod sql \"DIFF 'v1' 'main' ON user\" --format csv > changes.csv\n  \
+    allod sql \"SELECT * FROM user\" --format parquet --output users.parquet\n  \
     allod sql \"SELECT day, total FROM sales\" --plot line --svg sales.svg\n  \
     allod sql --watch \"SELECT role, count(*) AS n FROM user GROUP BY role\" --key role --json\n  \
     allod sql < statements.sql\n  \
@@ -27,6 +28,9 @@ pub(crate) struct SqlArgs {
     /// How rows are printed [default: table]
     #[arg(long, value_enum, conflicts_with = "json")]
     pub(crate) format: Option<RowFormat>,
+    /// Where an Arrow or Parquet file is written; it is there when all of it is
+    #[arg(long, short = 'o', value_name = "FILE", requires = "format")]
+    pub(crate) output: Option<PathBuf>,
     /// The value of the next parameter of the statement
     #[arg(
         long = "param",
@@ -93,6 +97,17 @@ pub(crate) enum RowFormat {
     Ndjson,
     /// RFC 4180, with the names of the columns first
     Csv,
+    /// An Arrow file, into --output (in builds with the feature arrow)
+    Arrow,
+    /// A Parquet file, into --output (in builds with the feature arrow)
+    Parquet,
+}
+
+impl RowFormat {
+    /// Whether it is a file, and no text that is printed.
+    pub(crate) const fn is_file(self) -> bool {
+        matches!(self, Self::Arrow | Self::Parquet)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

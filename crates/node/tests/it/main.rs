@@ -16,6 +16,7 @@ mod keeping;
 mod kill;
 mod listing;
 mod merging;
+mod outside;
 mod patching;
 mod positions;
 mod remotes;

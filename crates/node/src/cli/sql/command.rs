@@ -79,8 +79,11 @@ pub(crate) fn parse(text: &str) -> Result<Said, String> {
         ("\\timing", "on") => Ok(Said::Timing(Some(true))),
         ("\\timing", "off") => Ok(Said::Timing(Some(false))),
         ("\\format", name) => match RowFormat::from_str(name, true) {
+            Ok(format) if format.is_file() => Err(format!(
+                "{name} is a file: `allod sql --format {name} --output FILE` writes one"
+            )),
             Ok(format) => Ok(Said::Format(format)),
-            Err(_) => Err(format!("{name:?} is none of {}", words::<RowFormat>())),
+            Err(_) => Err(format!("{name:?} is none of {}", formats())),
         },
         ("\\plot", _) => plot(rest),
         _ => Err(format!("no command {command}; \\? lists them")),
@@ -113,6 +116,13 @@ fn unquoted(name: &str) -> String {
         .strip_prefix('"')
         .and_then(|name| name.strip_suffix('"'));
     inner.map_or_else(|| name.to_owned(), |inner| inner.replace("\"\"", "\""))
+}
+
+/// The words of the forms of rows that are printed.
+pub(crate) fn formats() -> String {
+    let all = RowFormat::value_variants().iter().copied();
+    let printed: Vec<String> = all.filter(|it| !it.is_file()).map(word).collect();
+    printed.join(", ")
 }
 
 /// The words of a choice.
@@ -164,6 +174,7 @@ mod tests {
             "\\q now",
             "\\format",
             "\\format xml",
+            "\\format arrow",
             "\\plot",
             "\\plot pie",
             "\\timing 1",

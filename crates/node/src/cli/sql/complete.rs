@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::cli::sql::command::{COMMANDS, is_command, words};
+use crate::cli::sql::command::{COMMANDS, formats, is_command, words};
 use crate::cli::sql::split::{self, Part};
-use crate::cli::sql_args::{PlotKind, RowFormat};
+use crate::cli::sql_args::PlotKind;
 
 const KEYWORDS: &[&str] = &[
     "ALL",
@@ -187,7 +187,7 @@ impl Words {
                 let tables = self.tables.iter().map(|(name, _)| name.as_str());
                 return (begin, fitting(tables, typed));
             }
-            (Some("\\format"), None) => words::<RowFormat>(),
+            (Some("\\format"), None) => formats(),
             (Some("\\plot"), None) => words::<PlotKind>(),
             (Some("\\timing"), None) => "on, off".to_owned(),
             _ => return (begin, Vec::new()),

@@ -9,8 +9,15 @@ use crate::cli::io::Io;
 /// Lists the tables with their columns, and the functions that give tables.
 pub(crate) fn tables(catalog: &dyn Catalog, io: &mut Io<'_>) -> Result<()> {
     for name in catalog.names() {
-        let Some(table) = catalog.table(&name, &At::default())? else {
-            continue;
+        let table = match catalog.table(&name, &At::default()) {
+            Ok(Some(table)) => table,
+            Ok(None) => continue,
+            // One that cannot be opened keeps the others from nobody.
+            Err(error) => {
+                let value = json!({ "table": name, "error": error.to_string() });
+                io.data(&value, || format!("{name}  cannot be read: {error}"))?;
+                continue;
+            }
         };
         let columns = table.columns();
         let values: Vec<Value> = columns.iter().map(value).collect();

@@ -8,6 +8,9 @@ use crate::cli::values::hex;
 
 /// Takes the rows of one statement, and writes them in some form.
 pub(crate) trait Sink {
+    /// What the columns were declared as, where they are columns of tables. Said first.
+    fn declared(&mut self, _declared: &[Option<String>]) {}
+
     /// The rows have these columns.
     fn begin(&mut self, names: &[String], out: &mut Vec<u8>) -> Result<()>;
 

@@ -5,6 +5,7 @@
 //! ```
 
 mod axis;
+mod columns;
 mod command;
 mod complete;
 mod csv;
@@ -24,13 +25,14 @@ mod table;
 mod watch;
 
 use std::io::{IsTerminal as _, stdin};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use allod::{Node, Position};
+use allod::{Node, NodeCatalog};
 use allod_repo::{CommitId, Repo};
 use allod_sql::{Limits, Scalar, Session, SqlError};
-use allod_tables::{Own, SpaceCatalog};
+use allod_tables::Own;
 use anyhow::Result;
 
 use self::fault::told;
@@ -54,6 +56,7 @@ pub(crate) fn sql(
     options: &SqlArgs,
     io: &mut Io<'_>,
 ) -> Result<()> {
+    check_output(options)?;
     let repo = node.space(space)?;
     let own = own(node, &repo, options.at.as_deref())?;
     if options.tables {
@@ -105,13 +108,22 @@ pub(crate) fn sql(
     }
 }
 
+/// Refuses a file without a place, and a place for what is no file.
+fn check_output(options: &SqlArgs) -> Result<()> {
+    let is_file = options.format.is_some_and(RowFormat::is_file);
+    let wrong = match (is_file, &options.output) {
+        (true, None) => "Arrow and Parquet are files: --output says where",
+        (false, Some(_)) => "--output is for --format arrow and parquet; others are printed",
+        (true, Some(_)) if options.explain => "a plan is printed, as text or JSON",
+        _ => return Ok(()),
+    };
+    Err(Usage(wrong.to_owned()).into())
+}
+
 /// The state that names without a clause mean.
 fn own(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Own> {
     Ok(match at {
-        None => match node.position(repo)? {
-            Position::Branch(branch) => Own::Working(branch),
-            Position::Detached(id) => Own::Commit(id),
-        },
+        None => node.position(repo)?.into(),
         Some(at) => match at.parse() {
             Ok(branch) if !repo.heads(&branch)?.is_empty() => Own::Working(branch),
             _ => Own::Commit(one_commit(repo, at)?),
@@ -119,7 +131,7 @@ fn own(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Own> {
     })
 }
 
-fn catalog(node: &Node, repo: &Repo, own: &Own) -> Result<SpaceCatalog> {
+fn catalog(node: &Node, repo: &Repo, own: &Own) -> Result<NodeCatalog> {
     Ok(node.catalog(repo, own.clone())?)
 }
 
@@ -193,6 +205,17 @@ impl Answers<'_> {
             RowFormat::Json => Box::new(format::Json::array()),
             RowFormat::Ndjson => Box::new(format::Json::lines()),
             RowFormat::Csv => Box::new(csv::Csv::new()),
+            RowFormat::Arrow | RowFormat::Parquet => {
+                if self.number > 1 {
+                    return Err(Usage("a file is of one statement".to_owned()).into());
+                }
+                let output = self
+                    .options
+                    .output
+                    .as_deref()
+                    .unwrap_or_else(|| Path::new(""));
+                columns::sink(format, &io.path(output))?
+            }
         };
         let done = run::run(session, (&piece.sql, &self.params), sink.as_mut(), io)?;
         let done = done.map_err(fault)?;

@@ -3,6 +3,7 @@
 use allod_sql::{PlanRow, Scalar, Session, SqlError};
 use anyhow::Result;
 
+use crate::cli::Usage;
 use crate::cli::io::Io;
 use crate::cli::sql::csv::Csv;
 use crate::cli::sql::format::{Json, Sink};
@@ -38,6 +39,10 @@ pub(crate) fn print(rows: &[PlanRow], format: RowFormat, io: &mut Io<'_>) -> Res
         RowFormat::Json => Box::new(Json::array()),
         RowFormat::Ndjson => Box::new(Json::lines()),
         RowFormat::Csv => Box::new(Csv::new()),
+        // Of a statement that begins with EXPLAIN.
+        RowFormat::Arrow | RowFormat::Parquet => {
+            return Err(Usage("a plan is printed, as text or JSON".to_owned()).into());
+        }
     };
     let mut out = Vec::new();
     sink.begin(&["id", "parent", "detail"].map(str::to_owned), &mut out)?;

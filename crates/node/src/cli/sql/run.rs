@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use allod_sql::{Cancel, Scalar, Session, SqlError};
+use allod_sql::{Cancel, ResultColumn, Scalar, Session, SqlError};
 use anyhow::Result;
 
 use crate::cli::io::Io;
@@ -36,7 +36,7 @@ pub(crate) struct Done {
 }
 
 enum Event {
-    Columns(Vec<String>),
+    Columns(Vec<ResultColumn>),
     Rows(Vec<Vec<Scalar>>),
 }
 
@@ -74,7 +74,7 @@ fn ask(
     give: &SyncSender<Event>,
 ) -> Result<Done, SqlError> {
     let mut statement = session.prepare(sql)?;
-    let columns: Vec<String> = statement.columns().into_iter().map(|it| it.name).collect();
+    let columns = statement.columns();
     let (has_columns, is_read_only) = (!columns.is_empty(), statement.is_read_only());
     let (mut batch, mut bytes, mut given) = (Vec::new(), 0, Instant::now());
     let mut columns = Some(columns);
@@ -133,7 +133,12 @@ fn print(
     let mut out = Vec::new();
     loop {
         match take.recv_timeout(LOOK_EVERY) {
-            Ok(Event::Columns(names)) => sink.begin(&names, &mut out)?,
+            Ok(Event::Columns(columns)) => {
+                let (names, declared): (Vec<_>, Vec<_>) =
+                    columns.into_iter().map(|it| (it.name, it.declared)).unzip();
+                sink.declared(&declared);
+                sink.begin(&names, &mut out)?;
+            }
             Ok(Event::Rows(rows)) => {
                 for row in &rows {
                     sink.row(row, &mut out)?;

@@ -19,6 +19,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::Usage;
 use crate::cli::args::Cli;
 use crate::cli::io::Io;
 use crate::cli::sql::command::{self, HELP, Plot, Said};
@@ -89,6 +90,11 @@ struct Shell<'a> {
 
 /// Takes statements from the terminal until somebody leaves.
 pub(crate) fn run(home: &Path, cli: &Cli, options: &SqlArgs, io: &mut Io<'_>) -> Result<()> {
+    super::check_output(options)?;
+    if options.output.is_some() {
+        let text = "the shell prints; a statement on the command line writes a file";
+        return Err(Usage(text.to_owned()).into());
+    }
     // Once somebody listens to it, the signal ends commands and not the shell.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
