@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use allod_repo::{BranchName, CommitId, Heads, Repo, RepoError};
+use allod_repo::{CommitId, Heads, Repo, RepoError};
 
 use crate::node::Position;
 
@@ -20,7 +20,7 @@ pub struct Course {
     repo: Repo,
     at: Heads,
     /// Where the steps ahead lead.
-    branch: Option<BranchName>,
+    toward: Option<Position>,
     ahead: VecDeque<Heads>,
 }
 
@@ -31,7 +31,7 @@ impl Course {
         Self {
             repo,
             at: from,
-            branch: None,
+            toward: None,
             ahead: VecDeque::new(),
         }
     }
@@ -45,14 +45,14 @@ impl Course {
     /// The next state on the way to where the space stands; `None` if it is there. The course is where it was
     /// until [`advance`](Self::advance).
     pub fn next(&mut self, position: &Position) -> Result<Option<&Heads>, RepoError> {
-        let (branch, heads) = match position {
-            Position::Branch(branch) => (Some(branch), self.repo.heads(branch)?),
-            Position::Detached(id) => (None, Heads::from([*id])),
+        let heads = match position {
+            Position::Branch(branch) => self.repo.heads(branch)?,
+            Position::Detached(id) => Heads::from([*id]),
         };
-        // The way to another branch is not by what the former one still had ahead.
-        let is_other = self.branch.as_ref() != branch;
+        // The way to another place is not by what the former one still had ahead.
+        let is_other = self.toward.as_ref() != Some(position);
         if is_other || self.ahead.is_empty() {
-            self.branch = branch.cloned();
+            self.toward = Some(position.clone());
             self.ahead = self.way(&heads)?;
         }
         Ok(self.ahead.front())
@@ -122,7 +122,7 @@ impl Course {
             if following.contains(id) {
                 let commit = self.repo.commit(*id)?;
                 let said = commit.payload();
-                let is_own = Some(&said.branch) == self.branch.as_ref();
+                let is_own = matches!(&self.toward, Some(Position::Branch(branch)) if *branch == said.branch);
                 nearest = nearest.max(Some((is_own, said.generation, *id)));
             }
         }

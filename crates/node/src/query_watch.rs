@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use allod_repo::{BranchName, CommitId, Heads, Repo, RepoError, Span};
+use allod_repo::{BranchName, Heads, Repo, RepoError, Span};
 use allod_sql::{Catalog as _, Limits, Outline, Scalar, Session, SqlError, StateFault, Wanted};
 use allod_tables::{Kept, Own, SpaceCatalog};
 use allod_views::{Definitions, Name, Projection, ShapeDefinition, ViewError, Views};
@@ -180,15 +181,22 @@ impl QueryWatch {
         if (self.should_stop)() {
             return Ok(None);
         }
-        let is_defined_anew = self.is_defined_anew()?;
+        let anew = self.defined_anew()?;
         let next = self.course.next(position)?.cloned();
         let heads = match next {
             Some(heads) => heads,
-            None if is_defined_anew => self.course.at().clone(),
+            None if anew.is_some() => self.course.at().clone(),
             None => return Ok(None),
         };
-        let is_computed = is_defined_anew || self.is_changed(&heads)?;
+        let is_computed = anew.is_some() || self.is_changed(&heads)?;
         let mut changes = Vec::new();
+        let anew = match anew {
+            Some(definitions) => {
+                let reads = Reads::of(&Outline::read(&self.query.sql)?, &definitions);
+                Some((definitions, reads))
+            }
+            None => None,
+        };
         if is_computed {
             let (columns, result) = match self.run(&heads) {
                 Err(_) if (self.should_stop)() => return Ok(None),
@@ -200,9 +208,9 @@ impl QueryWatch {
             changes = self.result.changes(&result, self.key);
             self.result = result;
         }
-        if is_defined_anew {
-            self.definitions = self.views.definitions()?;
-            self.reads = Reads::of(&Outline::read(&self.query.sql)?, &self.definitions);
+        // What is defined while the statement runs is seen by the next step.
+        if let Some((definitions, reads)) = anew {
+            (self.definitions, self.reads) = (definitions, reads);
         }
         if heads != *self.course.at() {
             self.course.advance();
@@ -215,18 +223,18 @@ impl QueryWatch {
         }))
     }
 
-    /// Whether what may be read, or how, is not what it was. Other keys of `meta`, as tags, are none of it
+    /// What may be read, and how, if it is not what it was. Other keys of `meta`, as tags, are none of it
     /// (TAB-15).
-    fn is_defined_anew(&mut self) -> Result<bool, WatchError> {
+    fn defined_anew(&mut self) -> Result<Option<Arc<Definitions>>, WatchError> {
         let now = self.views.definitions()?;
         if Arc::ptr_eq(&now, &self.definitions) {
-            return Ok(false);
+            return Ok(None);
         }
-        let is_anew = !is_same(&now, &self.definitions);
-        if !is_anew {
+        if is_same(&now, &self.definitions) {
             self.definitions = now;
+            return Ok(None);
         }
-        Ok(is_anew)
+        Ok(Some(now))
     }
 
     /// Whether anything that the statement reads is not the same in another state (TAB-16).
@@ -277,14 +285,17 @@ impl QueryWatch {
 
     /// What the statement gives in a state: the names of its columns, and its rows.
     fn run(&self, heads: &Heads) -> Result<(Vec<String>, ResultRows), WatchError> {
+        const AGE_MS: u64 = 1 << 40;
         let catalog = self.catalog(heads)?;
         let (started, should_stop) = (Instant::now(), Arc::clone(&self.should_stop));
-        // Time is up for somebody who has gone.
+        // For somebody who has gone each look at the clock is an age later, so that time is up whenever
+        // the statement began.
+        let ages = AtomicU64::new(0);
         let clock = move || {
-            if should_stop() {
-                return u64::MAX;
-            }
-            u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+            let now = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let gone = u64::from(should_stop());
+            let ages = ages.fetch_add(gone, Ordering::Relaxed) + gone;
+            now.saturating_add(ages.saturating_mul(AGE_MS))
         };
         let mut session = Session::new(Arc::new(catalog), self.query.limits.clone(), clock)?;
         let mut statement = session.prepare(&self.query.sql)?;
@@ -298,9 +309,10 @@ impl QueryWatch {
         let columns = statement.columns().into_iter().map(|column| column.name);
         let columns = columns.collect();
         let mut result = ResultRows::default();
+        let has_gone = &self.should_stop;
         statement.query(&self.query.parameters, &mut |row| {
             result.add(row.to_scalars());
-            if result.bytes() > BYTES_MAX {
+            if result.bytes() > BYTES_MAX || has_gone() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -309,21 +321,24 @@ impl QueryWatch {
         if result.bytes() > BYTES_MAX {
             return Err(WatchError::Large);
         }
+        if has_gone() {
+            return Err(SqlError::Cancelled.into());
+        }
         Ok((columns, result))
     }
 }
 
 impl Node {
-    /// Watches a statement from a commit on, or else from where the space stands.
+    /// Watches a statement from the state of some commits together on, or else from where the space stands.
     pub fn watch_query(
         &self,
         repo: &Repo,
         query: WatchedQuery,
-        from: Option<CommitId>,
+        from: Option<Heads>,
         should_stop: ShouldStop,
     ) -> Result<QueryWatch, NodeError> {
         let from = match from {
-            Some(commit) => Heads::from([commit]),
+            Some(heads) => heads,
             None => self.heads(repo)?,
         };
         let views = self.views(repo)?;

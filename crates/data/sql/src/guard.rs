@@ -13,6 +13,7 @@ use crate::error::{SqlError, TableError};
 use crate::functions::is_function;
 use crate::limits::{Limit, Limits};
 use crate::module::memory_used;
+use crate::plan::ShouldStop;
 
 /// Instructions of the engine between two looks at the clock: some ten microseconds.
 const STEPS: i32 = 1000;
@@ -133,6 +134,12 @@ impl Shared {
         };
         self.stop(stop);
         true
+    }
+
+    /// Whether what runs has to end, for whoever keeps the question.
+    pub(crate) fn asked(self: &Arc<Self>) -> ShouldStop {
+        let shared = Arc::clone(self);
+        Arc::new(move || shared.should_stop())
     }
 
     /// Notes why what runs ends.

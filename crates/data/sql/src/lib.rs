@@ -48,7 +48,9 @@ pub use crate::error::{SqlError, StateFault, TableError};
 pub use crate::guard::Cancel;
 pub use crate::limits::{Limit, Limits};
 pub use crate::outline::{Outline, Source, Wanted};
-pub use crate::plan::{Arg, Ask, Constraint, Op, Open, OrderBy, Plan, glob_range, like_range};
+pub use crate::plan::{
+    Arg, Ask, Constraint, Op, Open, OrderBy, Plan, ShouldStop, glob_range, like_range,
+};
 pub use crate::session::{Done, PlanRow, ResultColumn, Row, Session, Statement};
 pub use crate::table::{
     At, Catalog, Column, ColumnSet, ColumnType, Identity, OnConflict, Rows, Table,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::table::ColumnSet;
 use crate::value::{Scalar, ScalarRef};
@@ -175,7 +176,12 @@ pub struct Open<'a> {
     pub used: ColumnSet,
     /// Whether the statement has to end: whoever opens a table for long asks now and then, and fails if so.
     pub should_stop: &'a dyn Fn() -> bool,
+    /// The same, to be kept by rows that may pass over many before they give one.
+    pub stop: &'a ShouldStop,
 }
+
+/// Whether a statement has to end.
+pub type ShouldStop = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl fmt::Debug for Open<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bound::{Bound, Chosen, Fit, Taken};
 use crate::error::TableError;
 use crate::guard::{Shared, Stop};
-use crate::plan::{Arg, Ask, Constraint, Op, Open, Plan};
+use crate::plan::{Arg, Ask, Constraint, Op, Open, Plan, ShouldStop};
 use crate::sorted::Sorted;
 use crate::table::{Identity, Rows};
 use crate::value::{Scalar, ScalarRef};
@@ -15,6 +15,7 @@ use crate::value::{Scalar, ScalarRef};
 pub(crate) struct Scan {
     bound: Arc<Bound>,
     shared: Arc<Shared>,
+    stop: ShouldStop,
     rows: Option<Box<dyn Rows>>,
     lists: Option<Lists>,
     is_number: bool,
@@ -91,6 +92,7 @@ impl Scan {
         let is_number = bound.identity == Identity::Number;
         Self {
             bound,
+            stop: shared.asked(),
             shared,
             rows: None,
             lists: None,
@@ -205,7 +207,8 @@ impl Scan {
             args,
             order_by: &chosen.order_by,
             used: compared.fold(chosen.used, crate::table::ColumnSet::with),
-            should_stop: &|| self.shared.should_stop(),
+            should_stop: &*self.stop,
+            stop: &self.stop,
         })
     }
 

@@ -528,8 +528,8 @@ impl Statement<'_> {
             return Ok(None);
         };
         let shared = &self.session.shared;
-        let should_stop = || shared.should_stop();
-        let rows = caught(|| table.table.totals(&shape.totals, &should_stop));
+        let stop = shared.asked();
+        let rows = caught(|| table.table.totals(&shape.totals, &stop));
         if let Some(stop) = shared.stopped() {
             return Err(stop.error());
         }

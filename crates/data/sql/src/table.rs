@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::TableError;
-use crate::plan::{Ask, Open, Plan};
+use crate::plan::{Ask, Open, Plan, ShouldStop};
 use crate::totals::Totals;
 use crate::value::{Scalar, ScalarRef};
 
@@ -91,14 +91,14 @@ pub trait Table: Send + Sync {
         None
     }
 
-    /// Totals of its rows, exactly as the engine would compute them, in the order of the groups: a row of
+    /// Totals of its rows, exactly as the engine would compute them, in the order of [`Totals::groups`]: a row of
     /// the items for each group. `None` if it turns out that only the engine can.
     fn totals(
         &self,
         totals: &Totals,
-        should_stop: &dyn Fn() -> bool,
+        stop: &ShouldStop,
     ) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
-        let (_, _) = (totals, should_stop);
+        let (_, _) = (totals, stop);
         Ok(None)
     }
 

@@ -8,7 +8,7 @@ use crate::bound::{Bound, Fit};
 use crate::outline::{Outline, Wanted};
 use crate::plan::Op;
 use crate::token::{Kind, Token, tokens};
-use crate::value::{Scalar, ScalarRef};
+use crate::value::Scalar;
 
 /// What is computed of the rows of a group.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -50,8 +50,8 @@ pub struct Comparison {
 /// columns. Without such columns all rows are one group, also if there are none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
-    /// The columns by which rows are grouped.
-    pub groups: Vec<usize>,
+    /// The columns by which rows are grouped, and whether groups come from the last to the first by it.
+    pub groups: Vec<(usize, bool)>,
     /// What is wanted of each group.
     pub items: Vec<Item>,
     /// What rows have to be, all of it.
@@ -219,6 +219,14 @@ impl Reader<'_> {
                 order.push(self.order(&named, &groups)?);
             }
         }
+        // Groups that are equal in the order stay as they were, which the engine sorts by the directions of
+        // an order that is as long.
+        let is_as_long = order.len() == groups.len();
+        let groups: Vec<(usize, bool)> = groups
+            .iter()
+            .enumerate()
+            .map(|(place, column)| (*column, is_as_long && order[place].1))
+            .collect();
         let limit = match self.word("LIMIT") {
             Some(()) => Some(self.whole()?.try_into().ok()?),
             None => None,
@@ -347,22 +355,5 @@ impl Reader<'_> {
             self.word("ASC").unwrap_or(());
         }
         Some((place, is_descending))
-    }
-}
-
-impl Comparison {
-    /// Whether it holds for a value.
-    #[must_use]
-    pub fn holds(&self, value: ScalarRef<'_>) -> bool {
-        let order = value.compare(self.value.borrow());
-        !value.is_null()
-            && match self.op {
-                Op::Eq => order.is_eq(),
-                Op::Lt => order.is_lt(),
-                Op::Le => order.is_le(),
-                Op::Gt => order.is_gt(),
-                Op::Ge => order.is_ge(),
-                _ => false,
-            }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use allod_sql::{ColumnSet, TableError};
+use allod_sql::{ColumnSet, ShouldStop, TableError};
 use allod_tree::{Leaf, Leaves};
 use allod_views::RecordReader;
 
@@ -14,6 +14,10 @@ use crate::records::Inner;
 
 /// Leaves that are decoded together at most: a few milliseconds of work, and a few MiB.
 const TOGETHER_MAX: usize = 256;
+
+/// Bytes that are decoded ahead: records that the tree only links to may be much longer than leaves. One
+/// leaf is decoded in any case.
+const AHEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Fewer leaves than this are not worth a thread.
 const WORTH_A_THREAD: usize = 24;
@@ -30,17 +34,30 @@ pub(crate) struct Ahead {
     inner: Arc<Inner>,
     used: ColumnSet,
     leaves: Leaves,
+    stop: ShouldStop,
+    /// Leaves that come next.
+    waiting: VecDeque<Leaf>,
     ready: VecDeque<Decoded>,
+    /// A fault that is met when those that are ready are passed.
+    fault: Option<TableError>,
     /// How many are decoded next.
     count: usize,
 }
 
 impl Ahead {
-    pub(crate) fn new(inner: Arc<Inner>, used: ColumnSet, leaves: Leaves) -> Self {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        used: ColumnSet,
+        leaves: Leaves,
+        stop: ShouldStop,
+    ) -> Self {
         Self {
             inner,
             used,
             leaves,
+            stop,
+            waiting: VecDeque::new(),
+            fault: None,
             ready: VecDeque::new(),
             count: 1,
         }
@@ -48,24 +65,35 @@ impl Ahead {
 
     pub(crate) fn next(&mut self) -> Result<Option<Decoded>, TableError> {
         if self.ready.is_empty() {
+            if let Some(fault) = self.fault.take() {
+                return Err(fault);
+            }
             self.fill()?;
         }
         Ok(self.ready.pop_front())
     }
 
     fn fill(&mut self) -> Result<(), TableError> {
-        let mut leaves = Vec::new();
-        while leaves.len() < self.count
+        if (self.stop)() {
+            return Err(stopped());
+        }
+        while self.waiting.len() < self.count
             && let Some(leaf) = self.leaves.next().map_err(fault)?
         {
-            let kept = self.inner.kept.get(&self.inner.leaf_name(&leaf));
-            leaves.push((leaf, kept));
+            self.waiting.push_back(leaf);
         }
         self.count = TOGETHER_MAX.min(self.count * 2);
-        let is_missing = |(_, kept): &&(Leaf, Option<Arc<LeafRows>>)| {
-            kept.as_ref().is_none_or(|rows| !rows.has(self.used))
+        let inner = &*self.inner;
+        let leaves = &*self.waiting.make_contiguous();
+        let kept: Vec<Option<Arc<LeafRows>>> = leaves
+            .iter()
+            .map(|leaf| inner.kept.get(&inner.leaf_name(leaf)))
+            .collect();
+        let is_whole = |kept: &&Option<Arc<LeafRows>>| {
+            let rows = kept.as_ref();
+            rows.is_some_and(|rows| rows.has(self.used))
         };
-        let missing = leaves.iter().filter(is_missing).count();
+        let missing = leaves.len() - kept.iter().filter(is_whole).count();
         let threads = match missing / WORTH_A_THREAD {
             0 | 1 => 1,
             // Asking takes as long as decoding some leaves.
@@ -73,36 +101,66 @@ impl Ahead {
                 .map_or(1, NonZeroUsize::get)
                 .min(worth),
         };
-        let mut parts = leaves.chunks(leaves.len().div_ceil(threads).max(1));
+        let length = leaves.len().div_ceil(threads).max(1);
+        let bytes = AHEAD_BYTES_MAX / threads;
+        let decode = |part| decode(inner, self.used, part, bytes);
+        let mut parts = leaves.chunks(length).zip(kept.chunks(length));
         let own = parts.next().unwrap_or_default();
-        let decode = |part| decode(&self.inner, self.used, part);
         let decoded = std::thread::scope(|scope| {
-            let others: Vec<_> = parts
-                .map(|part| scope.spawn(move || decode(part)))
-                .collect();
-            let mut decoded = decode(own)?;
-            for other in others {
+            let spawn = |part| {
+                let thread = std::thread::Builder::new();
+                thread.spawn_scoped(scope, move || decode(part)).ok()
+            };
+            let others: Vec<_> = parts.map(spawn).collect();
+            let mut decoded = vec![decode(own)];
+            for other in others.into_iter().map_while(|other| other) {
                 let part = other.join();
-                decoded.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+                decoded.push(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-            Ok(decoded)
-        })?;
-        let ready = leaves.into_iter().zip(decoded);
-        self.ready
-            .extend(ready.map(|((leaf, _), rows)| Decoded { leaf, rows }));
-        Ok(())
+            decoded
+        });
+        // Up to where one had enough, or met a fault: what others have behind it is kept, and found again.
+        for (rows, error) in decoded {
+            let is_short = rows.len() < length;
+            for rows in rows {
+                let leaf = self.waiting.pop_front();
+                self.ready.extend(leaf.map(|leaf| Decoded { leaf, rows }));
+            }
+            self.fault = error;
+            if is_short {
+                break;
+            }
+        }
+        match self.fault.take_if(|_| self.ready.is_empty()) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
     }
 }
 
-/// What is kept of leaves, or is decoded and kept now.
+/// What a scan says that was told to stop: whoever told it knows why.
+fn stopped() -> TableError {
+    TableError::Fault {
+        code: "E_FAULT",
+        message: "stopped".to_owned(),
+    }
+}
+
+/// What is kept of leaves, or is decoded and kept now: of those before a fault, and until there are so
+/// many bytes.
 fn decode(
     inner: &Inner,
     used: ColumnSet,
-    leaves: &[(Leaf, Option<Arc<LeafRows>>)],
-) -> Result<Vec<Arc<LeafRows>>, TableError> {
+    (leaves, kept): (&[Leaf], &[Option<Arc<LeafRows>>]),
+    bytes_max: usize,
+) -> (Vec<Arc<LeafRows>>, Option<TableError>) {
     let mut reader = RecordReader::new(Some(Arc::clone(&inner.kind)));
     let mut decoded = Vec::with_capacity(leaves.len());
-    for (leaf, kept) in leaves {
+    let mut bytes = 0;
+    for (leaf, kept) in leaves.iter().zip(kept) {
+        if bytes > bytes_max {
+            break;
+        }
         if let Some(rows) = kept.as_ref().filter(|rows| rows.has(used)) {
             decoded.push(Arc::clone(rows));
             continue;
@@ -113,11 +171,19 @@ fn decode(
             reader: &mut reader,
             prefix: &inner.prefix,
         };
-        let node = leaf.node().map_err(fault)?;
-        let rows = LeafRows::decode(&node, &mut reading, used, kept.as_deref())?;
-        let rows = Arc::new(rows);
-        inner.kept.keep(inner.leaf_name(leaf), Arc::clone(&rows));
-        decoded.push(rows);
+        let rows = leaf
+            .node()
+            .map_err(fault)
+            .and_then(|node| LeafRows::decode(&node, &mut reading, used, kept.as_deref()));
+        match rows {
+            Ok(rows) => {
+                let rows = Arc::new(rows);
+                bytes += rows.bytes();
+                inner.kept.keep(inner.leaf_name(leaf), Arc::clone(&rows));
+                decoded.push(rows);
+            }
+            Err(error) => return (decoded, Some(error)),
+        }
     }
-    Ok(decoded)
+    (decoded, None)
 }

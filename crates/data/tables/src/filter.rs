@@ -72,6 +72,10 @@ const fn is_so(op: Op, order: std::cmp::Ordering) -> bool {
     }
 }
 
+/// The longest pattern that is matched here, in bytes. The engine refuses longer ones, and each byte costs
+/// time in proportion to the text.
+const PATTERN_BYTES_MAX: usize = 1000;
+
 /// A pattern of LIKE: texts with any text between them.
 struct Like {
     /// Letters of ASCII are small.
@@ -82,10 +86,10 @@ struct Like {
 }
 
 impl Like {
-    /// None if the pattern has more to it than `%`.
+    /// None if the pattern has more to it than `%`, or is longer than the engine takes.
     fn new(pattern: &str) -> Option<Self> {
         // The engine reads a pattern up to NUL.
-        if pattern.contains(['_', '\0']) {
+        if pattern.len() > PATTERN_BYTES_MAX || pattern.contains(['_', '\0']) {
             return None;
         }
         let parts = pattern.split('%');

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use allod_repo::{Repo, Span, View};
 use allod_sql::{
-    Arg, Ask, Column, Comparison, Identity, OnConflict, Op, Open, Plan, Rows, Scalar, ScalarRef,
-    Table, TableError, Totals, glob_range, like_range,
+    Arg, Ask, Column, Comparison, Constraint, Function, Identity, Item, OnConflict, Op, Open, Plan,
+    Rows, Scalar, ScalarRef, ShouldStop, Table, TableError, Totals, glob_range, like_range,
 };
 use allod_tree::Leaf;
 use allod_views::{FieldKind, Lookup, Name, Projected, Snapshot, Type, Value};
@@ -117,6 +117,31 @@ impl Records {
         })
     }
 
+    /// Whether totals come fastest of all records.
+    pub(crate) fn is_best_scanned(&self, totals: &Totals) -> bool {
+        let constraint = |filter: &Comparison| Constraint {
+            column: Some(filter.column),
+            op: filter.op,
+            value: Some(filter.value.clone()),
+            is_list: false,
+        };
+        let constraints: Vec<Constraint> = totals.filters.iter().map(constraint).collect();
+        let plan = self.plan(&Ask {
+            constraints: &constraints,
+            order_by: &[],
+            used: totals::used(totals),
+        });
+        let is_extreme = |item: &Item| match item {
+            Item::Total(Function::Min | Function::Max, Some(column)) => {
+                let mut near = self.ways.iter().filter(|way| way.is_near);
+                near.any(|way| way.columns.first() == Some(column))
+            }
+            _ => false,
+        };
+        let is_lone = matches!(&totals.items[..], [item] if is_extreme(item));
+        plan.number == SCAN && !(is_lone && totals.groups.is_empty())
+    }
+
     pub(crate) fn inner(&self) -> &Inner {
         &self.inner
     }
@@ -181,7 +206,8 @@ impl Records {
             return Box::new(ListRows::new(&self.inner, used, Box::new(records)));
         }
         let inner = Arc::clone(&self.inner);
-        Box::new(LeafScan::new(inner, used, filters, (low, high)))
+        let what = (used, filters);
+        Box::new(LeafScan::new(inner, what, (low, high), open.stop))
     }
 
     fn by_key(&self, open: &Open<'_>) -> Result<Box<dyn Rows>, TableError> {
@@ -290,15 +316,15 @@ impl Table for Records {
     fn totals(
         &self,
         wanted: &Totals,
-        should_stop: &dyn Fn() -> bool,
+        stop: &ShouldStop,
     ) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
         match self.totals_way(wanted) {
             None => Ok(None),
-            Some(totals::Way::Projection(name, columns)) => totals::of_projection(
+            Some(totals::Way::Projection(kept)) => totals::of_projection(
                 &self.inner.snapshot,
-                (&name, &columns),
+                (&kept, wanted),
                 &self.inner.visibility,
-                should_stop,
+                stop,
             ),
             Some(totals::Way::Scan) => {
                 let filter = |it: &Comparison| Filter::new(it.column, it.op, it.value.borrow());
@@ -308,8 +334,9 @@ impl Table for Records {
                 };
                 let bounds = self.keys(&[]);
                 let inner = Arc::clone(&self.inner);
-                let scan = LeafScan::new(inner, totals::used(wanted), filters, bounds);
-                totals::of_scan(scan, wanted, should_stop)
+                let used = totals::used(wanted);
+                let scan = LeafScan::new(inner, (used, filters), bounds, stop);
+                totals::of_scan(scan, wanted)
             }
         }
     }

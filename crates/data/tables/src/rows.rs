@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use allod_repo::Content;
-use allod_sql::{ColumnSet, Rows, Scalar, ScalarRef, TableError};
+use allod_sql::{ColumnSet, Rows, Scalar, ScalarRef, ShouldStop, TableError};
 use allod_views::{RecordReader, is_record_key};
 use bytes::Bytes;
 
@@ -34,9 +34,9 @@ impl LeafScan {
     /// The records from a key on, up to another one.
     pub(crate) fn new(
         inner: Arc<Inner>,
-        used: ColumnSet,
-        filters: Vec<Filter>,
+        (used, filters): (ColumnSet, Vec<Filter>),
         (low, high): (Vec<u8>, Option<Vec<u8>>),
+        stop: &ShouldStop,
     ) -> Self {
         let mut used = filters
             .iter()
@@ -46,7 +46,7 @@ impl LeafScan {
         }
         let leaves = inner.view().tree().leaves(&low, high.as_deref());
         Self {
-            leaves: Ahead::new(Arc::clone(&inner), used, leaves),
+            leaves: Ahead::new(Arc::clone(&inner), used, leaves, Arc::clone(stop)),
             inner,
             filters,
             bounds: (low, high),

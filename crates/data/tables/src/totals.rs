@@ -1,13 +1,15 @@
 //! Totals of the records of a type, without the engine (TAB-18): from a projection that keeps them, or
 //! from decoded columns.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use allod_sql::{
-    ColumnSet, Function, Item, Open, Plan, Scalar, ScalarRef, Table as _, TableError, Totals,
+    ColumnSet, Function, Item, Open, Plan, Scalar, ScalarRef, ShouldStop, Table as _, TableError,
+    Totals,
 };
-use allod_views::{FieldKind, Name, ShapeDefinition, Snapshot, Type};
+use allod_views::{FieldKind, Name, Projection, Snapshot, Type};
 
 use crate::cells::Cells;
 use crate::columns::FIELDS;
@@ -20,27 +22,40 @@ use crate::visibility::Visibility;
 /// Groups that are kept here; of more, the engine takes care.
 const GROUPS_MAX: usize = 100_000;
 
-/// Bytes of the values of groups that are kept here.
-const GROUPS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of groups, with their totals, that are kept here.
+const GROUPS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Leaves between two looks at whether to stop: a millisecond or so.
-const LEAVES_PER_LOOK: u32 = 64;
-
-/// The longest text that a projection shows as a group: a longer one may be cut (PROJ-4).
-const GROUP_BYTES_MAX: usize = 64;
+/// The longest text that is taken from a projection: a longer one may be cut, or be before one that is
+/// (PROJ-4).
+const TEXT_BYTES_MAX: usize = 60;
 
 /// Where totals come from.
 pub(crate) enum Way {
-    /// A projection, and of each item the column there.
-    Projection(Name, Vec<usize>),
+    Projection(Kept),
     Scan,
+}
+
+/// A projection that has totals.
+pub(crate) struct Kept {
+    name: Name,
+    /// Of each group, the column there.
+    groups: Vec<usize>,
+    items: Vec<Source>,
+}
+
+/// Where a projection has an item.
+enum Source {
+    Column(usize),
+    /// A sum, with what shows that no sum of a part of the values is too large: their number, the least
+    /// and the greatest.
+    Sum(usize, [usize; 3]),
 }
 
 impl Way {
     /// How people are told of it.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Projection(name, _) => format!("projection {name}"),
+            Self::Projection(kept) => format!("projection {}", kept.name),
             Self::Scan => "decoded columns".to_owned(),
         }
     }
@@ -62,7 +77,7 @@ const fn is_plain(kind: &FieldKind) -> bool {
 
 /// A way to totals that are what the engine would compute; none if there is none.
 pub(crate) fn way(snapshot: &Snapshot, kind: &Type, prefix: &[u8], totals: &Totals) -> Option<Way> {
-    let is_group = |column: &usize| field(kind, *column).is_some_and(is_plain);
+    let is_group = |(column, _): &(usize, bool)| field(kind, *column).is_some_and(is_plain);
     let is_item = |item: &Item| match item {
         Item::Group(_) | Item::Total(Function::Count, _) => true,
         Item::Total(Function::Sum | Function::Avg, Some(column)) => {
@@ -86,8 +101,13 @@ pub(crate) fn way(snapshot: &Snapshot, kind: &Type, prefix: &[u8], totals: &Tota
             let is_all = definition.filter.is_none()
                 && definition.source.as_bytes() == [prefix, b"*"].concat();
             let is_near = is_all && snapshot.is_fresh(name).unwrap_or_default();
-            let columns = is_near.then(|| columns(&definition.shape, kind, totals))??;
-            Some(Way::Projection(name.clone(), columns))
+            let (groups, items) = is_near.then(|| kept_in(projection, kind, totals))??;
+            let name = name.clone();
+            Some(Way::Projection(Kept {
+                name,
+                groups,
+                items,
+            }))
         })
     };
     // Without groups there is a row even of no records, which a projection does not have.
@@ -96,61 +116,93 @@ pub(crate) fn way(snapshot: &Snapshot, kind: &Type, prefix: &[u8], totals: &Tota
     Some(projection.unwrap_or(Way::Scan))
 }
 
-/// Of each item the column of a projection that has it.
-fn columns(shape: &ShapeDefinition, kind: &Type, totals: &Totals) -> Option<Vec<usize>> {
-    let ShapeDefinition::Group { by, totals: kept } = shape else {
-        return None;
+/// Of each group the column of a projection that has it, and of each item; none if it lacks one.
+fn kept_in(
+    projection: &Projection,
+    kind: &Type,
+    totals: &Totals,
+) -> Option<(Vec<usize>, Vec<Source>)> {
+    let (by, kept) = projection.group_fields()?;
+    let fields = &kind.definition().fields;
+    let name = |column: usize| Some(fields.get(column.checked_sub(FIELDS)?)?.name.as_str());
+    let group = |(column, _): &(usize, bool)| {
+        let name = name(*column)?;
+        by.iter().position(|field| *field == Some(name))
     };
-    let name = |column: usize| {
-        Some(
-            &kind
-                .definition()
-                .fields
-                .get(column.checked_sub(FIELDS)?)?
-                .name,
-        )
-    };
-    let is_by = |column: &usize| by.iter().position(|(_, of)| Some(of) == name(*column));
-    let groups: Vec<usize> = totals.groups.iter().map(is_by).collect::<Option<_>>()?;
+    let groups: Vec<usize> = totals.groups.iter().map(group).collect::<Option<_>>()?;
     if !(0..by.len()).all(|place| groups.contains(&place)) {
         return None;
     }
-    let column = |item: &Item| match item {
-        Item::Group(group) => groups.get(*group).copied(),
-        Item::Total(function, column) => {
-            let of = match column {
-                Some(column) => Some(name(*column)?),
-                None => None,
-            };
-            let place = kept.iter().position(|(_, known, known_of)| {
-                called(*function) == Some(*known) && known_of.as_ref() == of
-            });
-            Some(by.len() + place?)
-        }
+    let total = |function: allod_views::Function, of: Option<&str>| {
+        let mut kept = kept.iter();
+        let place = kept.position(|(known, field)| {
+            *known == function && field.is_none_or(|field| field.is_some()) && field.flatten() == of
+        })?;
+        Some(by.len() + place)
     };
-    totals.items.iter().map(column).collect()
+    let item = |item: &Item| match item {
+        Item::Group(group) => groups.get(*group).map(|column| Source::Column(*column)),
+        Item::Total(Function::Count, None) => {
+            total(allod_views::Function::Count, None).map(Source::Column)
+        }
+        Item::Total(function, Some(column)) => {
+            let of = Some(name(*column)?);
+            let is_whole = field(kind, *column) == Some(&FieldKind::Integer);
+            match function {
+                Function::Count => total(allod_views::Function::Count, of).map(Source::Column),
+                Function::Min => total(allod_views::Function::Min, of).map(Source::Column),
+                Function::Max => total(allod_views::Function::Max, of).map(Source::Column),
+                Function::Sum if is_whole => Some(Source::Sum(
+                    total(allod_views::Function::Sum, of)?,
+                    [
+                        total(allod_views::Function::Count, None)?,
+                        total(allod_views::Function::Min, of)?,
+                        total(allod_views::Function::Max, of)?,
+                    ],
+                )),
+                // An average there is exact, and the engine's is a binary64.
+                _ => None,
+            }
+        }
+        Item::Total(..) => None,
+    };
+    let items = totals.items.iter().map(item).collect::<Option<_>>()?;
+    Some((groups, items))
 }
 
-/// What a function is in a projection. An average there is exact, and the engine's is a binary64.
-const fn called(function: Function) -> Option<allod_views::Function> {
-    match function {
-        Function::Count => Some(allod_views::Function::Count),
-        Function::Sum => Some(allod_views::Function::Sum),
-        Function::Min => Some(allod_views::Function::Min),
-        Function::Max => Some(allod_views::Function::Max),
-        _ => None,
+/// A value of a projection, if it is what the engine would show.
+fn shown(value: ScalarRef<'_>) -> Option<Scalar> {
+    match value {
+        ScalarRef::Text(text) if text.len() > TEXT_BYTES_MAX => None,
+        ScalarRef::Real(_) | ScalarRef::Blob(_) => None,
+        value => Some(value.to_scalar()),
+    }
+}
+
+/// Whether no sum of so many values between two bounds exceeds 64 bits.
+fn is_small([count, least, greatest]: [Scalar; 3]) -> bool {
+    match (count, least, greatest) {
+        (Scalar::Integer(count), Scalar::Integer(least), Scalar::Integer(greatest)) => {
+            let span = least.unsigned_abs().max(greatest.unsigned_abs());
+            i128::from(count) * i128::from(span) <= i128::from(i64::MAX)
+        }
+        // Of nothing but nulls.
+        (Scalar::Integer(_), Scalar::Null, Scalar::Null) => true,
+        _ => false,
     }
 }
 
 /// The rows of a projection, as items. None where its values are not what the engine would show.
 pub(crate) fn of_projection(
     snapshot: &Snapshot,
-    (name, columns): (&Name, &[usize]),
+    (kept, totals): (&Kept, &Totals),
     visibility: &Arc<dyn Visibility>,
-    should_stop: &dyn Fn() -> bool,
+    stop: &ShouldStop,
 ) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
     let projections = snapshot.projections();
-    let found = projections.projection(name).map(|found| (name, found));
+    let found = projections
+        .projection(&kept.name)
+        .map(|found| (&kept.name, found));
     let Some(table) = found.and_then(|found| ProjectedTable::new(snapshot, found, visibility))
     else {
         return Ok(None);
@@ -160,24 +212,61 @@ pub(crate) fn of_projection(
         args: &[],
         order_by: &[],
         used: ColumnSet::ALL,
-        should_stop,
+        should_stop: &**stop,
+        stop,
     })?;
     let mut found = Vec::new();
     while rows.next()? {
-        let mut row = Vec::with_capacity(columns.len());
-        for column in columns {
-            match rows.column(*column)? {
-                ScalarRef::Text(text) if text.len() > GROUP_BYTES_MAX => return Ok(None),
-                ScalarRef::Real(_) | ScalarRef::Blob(_) => return Ok(None),
-                value => row.push(value.to_scalar()),
+        let values =
+            |columns: &mut dyn Iterator<Item = usize>| -> Result<Option<Vec<Scalar>>, TableError> {
+                let mut values = Vec::new();
+                for column in columns {
+                    values.push(shown(rows.column(column)?));
+                }
+                Ok(values.into_iter().collect())
+            };
+        let groups = values(&mut kept.groups.iter().copied())?;
+        let items = values(&mut kept.items.iter().map(|item| match item {
+            Source::Column(column) | Source::Sum(column, _) => *column,
+        }))?;
+        let (Some(groups), Some(items)) = (groups, items) else {
+            return Ok(None);
+        };
+        for item in &kept.items {
+            if let Source::Sum(_, [count, least, greatest]) = item {
+                let bounds = [
+                    rows.column(*count)?.to_scalar(),
+                    rows.column(*least)?.to_scalar(),
+                    rows.column(*greatest)?.to_scalar(),
+                ];
+                if !is_small(bounds) {
+                    return Ok(None);
+                }
             }
         }
-        found.push(row);
+        found.push((groups, items));
         if found.len() > GROUPS_MAX {
             return Ok(None);
         }
     }
-    Ok(Some(found))
+    found.sort_by(|one, two| in_order(totals, &one.0, &two.0));
+    Ok(Some(found.into_iter().map(|(_, items)| items).collect()))
+}
+
+/// The order of two groups.
+fn in_order(totals: &Totals, one: &[Scalar], two: &[Scalar]) -> Ordering {
+    let pairs = one.iter().zip(two).zip(&totals.groups);
+    let mut orders = pairs.map(|((one, two), (_, is_descending))| {
+        let order = one.borrow().compare(two.borrow());
+        if *is_descending {
+            order.reverse()
+        } else {
+            order
+        }
+    });
+    orders
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 /// The totals of some rows.
@@ -201,9 +290,10 @@ struct Total {
 struct Unlike;
 
 impl Total {
-    fn add(&mut self, function: Function, value: ScalarRef<'_>) -> Result<(), Unlike> {
+    /// Adds a value; gives how many bytes more are kept.
+    fn add(&mut self, function: Function, value: ScalarRef<'_>) -> Result<usize, Unlike> {
         if value.is_null() {
-            return Ok(());
+            return Ok(0);
         }
         self.count += 1;
         match (function, value) {
@@ -223,11 +313,15 @@ impl Total {
                 });
                 if is_beyond {
                     self.extreme = Some(value.to_scalar());
+                    // What it takes the place of is counted on: texts that grow and grow are few.
+                    if let ScalarRef::Text(text) = value {
+                        return Ok(text.len());
+                    }
                 }
             }
             _ => return Err(Unlike),
         }
-        Ok(())
+        Ok(0)
     }
 
     fn value(self, function: Function) -> Result<Scalar, Unlike> {
@@ -303,7 +397,8 @@ impl<'a> Groups<'a> {
         if let Some(place) = self.places.get(&self.key) {
             return Ok(*place);
         }
-        self.bytes += self.key.len();
+        let of_group = size_of::<Group>() + self.totals.items.len() * size_of::<Total>();
+        self.bytes += 2 * self.key.len() + of_group;
         if self.all.len() >= GROUPS_MAX || self.bytes > GROUPS_BYTES_MAX {
             return Err(Unlike);
         }
@@ -320,7 +415,11 @@ impl<'a> Groups<'a> {
     /// Adds rows of a leaf.
     fn add(&mut self, leaf: &LeafRows, rows: &[u16]) -> Result<(), Unlike> {
         let totals = self.totals;
-        let by: Vec<Option<&Cells>> = totals.groups.iter().map(|at| leaf.column(*at)).collect();
+        let by: Vec<Option<&Cells>> = totals
+            .groups
+            .iter()
+            .map(|(at, _)| leaf.column(*at))
+            .collect();
         let mut of_row = Vec::with_capacity(rows.len());
         for row in rows {
             of_row.push(self.of(&by, usize::from(*row))?);
@@ -334,23 +433,24 @@ impl<'a> Groups<'a> {
                 let total = &mut self.all[*group].totals[place];
                 match (column, cells) {
                     (None, _) => total.count += 1,
-                    (Some(_), Some(cells)) => total.add(*function, cells.get(usize::from(*row)))?,
+                    (Some(_), Some(cells)) => {
+                        self.bytes += total.add(*function, cells.get(usize::from(*row)))?;
+                    }
                     (Some(_), None) => return Err(Unlike),
                 }
             }
+        }
+        if self.bytes > GROUPS_BYTES_MAX {
+            return Err(Unlike);
         }
         Ok(())
     }
 
     /// A row for each group, in the order of their values.
     fn rows(mut self) -> Result<Vec<Vec<Scalar>>, Unlike> {
-        self.all.sort_by(|one, two| {
-            let pairs = one.values.iter().zip(&two.values);
-            let mut orders = pairs.map(|(one, two)| one.borrow().compare(two.borrow()));
-            orders
-                .find(|order| order.is_ne())
-                .unwrap_or(std::cmp::Ordering::Equal)
-        });
+        let totals = self.totals;
+        self.all
+            .sort_by(|one, two| in_order(totals, &one.values, &two.values));
         let row = |group: Group| {
             let totals = self.totals.items.iter().zip(group.totals);
             let values = totals.map(|(item, total)| match item {
@@ -367,17 +467,10 @@ impl<'a> Groups<'a> {
 pub(crate) fn of_scan(
     mut scan: LeafScan,
     totals: &Totals,
-    should_stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Vec<Scalar>>>, TableError> {
     let mut groups = Groups::new(totals);
-    let mut leaves = 0_u32;
     while let Some((leaf, rows)) = scan.next_rows()? {
         if groups.add(leaf, rows).is_err() {
-            return Ok(None);
-        }
-        leaves += 1;
-        // Whoever asked knows why.
-        if leaves.is_multiple_of(LEAVES_PER_LOOK) && should_stop() {
             return Ok(None);
         }
     }
@@ -390,7 +483,7 @@ pub(crate) fn used(totals: &Totals) -> ColumnSet {
         Item::Total(_, column) => *column,
         Item::Group(_) => None,
     });
-    let columns = items.chain(totals.groups.iter().copied());
+    let columns = items.chain(totals.groups.iter().map(|(column, _)| *column));
     columns.fold(ColumnSet::NONE, ColumnSet::with)
 }
 
@@ -402,6 +495,9 @@ impl Records {
         if !inner.visibility.sees_all() || inner.snapshot.view().has_staged() {
             return None;
         }
-        way(&inner.snapshot, &inner.kind, &inner.prefix, totals)
+        let way = way(&inner.snapshot, &inner.kind, &inner.prefix, totals)?;
+        // Where a key or an index finds the rows, or the least of them, the engine is faster.
+        let is_scan = matches!(way, Way::Scan);
+        (!is_scan || self.is_best_scanned(totals)).then_some(way)
     }
 }

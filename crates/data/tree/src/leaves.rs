@@ -114,6 +114,13 @@ impl Leaves {
         reason = "as with cursors: an error is no item"
     )]
     pub fn next(&mut self) -> Result<Option<Leaf>, TreeError> {
+        let found = self.go_on();
+        // Behind a fault it is over: what could not be read is not passed over.
+        self.at = if found.is_ok() { self.at } else { At::End };
+        found
+    }
+
+    fn go_on(&mut self) -> Result<Option<Leaf>, TreeError> {
         let is_there = match self.at {
             At::Start => {
                 let low = std::mem::take(&mut self.low);

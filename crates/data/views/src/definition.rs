@@ -198,6 +198,25 @@ impl Projection {
         Some(by.iter().map(plain_field).collect())
     }
 
+    /// Of totals by group, the names of the fields by which records are grouped, and of which totals are;
+    /// none for another expression.
+    #[must_use]
+    #[expect(
+        clippy::type_complexity,
+        reason = "two lists, of which a reader needs no name"
+    )]
+    pub fn group_fields(
+        &self,
+    ) -> Option<(Vec<Option<&str>>, Vec<(Function, Option<Option<&str>>)>)> {
+        let Shape::Group { by, totals } = &self.shape else {
+            return None;
+        };
+        let totals = totals
+            .iter()
+            .map(|(function, of)| (*function, of.as_ref().map(plain_field)));
+        Some((by.iter().map(plain_field).collect(), totals.collect()))
+    }
+
     /// The names of the columns that its rows have, the key of a record not among them.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use allod_blocks::Block;
 use allod_identity::canonical;
-use allod_repo::{Content, Difference, RepoError, Span, State, StateRef, View};
+use allod_repo::{Content, RepoError, Span, State, StateRef, View};
 use allod_tree::Tree;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -68,27 +68,23 @@ const CHANGED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a change costs besides its key and its records, in bytes.
 const CHANGED_OVERHEAD: usize = 128;
 
-/// What differs between two states below any of some prefixes.
+/// What differs between two states; none for what is not below any of some prefixes, so that whoever
+/// goes through it can count.
 fn changes_between<'a>(
     (from, to): (&'a View, &'a View),
     prefixes: &'a [Vec<u8>],
-) -> impl Iterator<Item = Result<Changed, ViewError>> + 'a {
-    from.diff(to, &Span::all()).filter_map(move |difference| {
-        let read = |difference: Difference| {
-            Ok(Changed {
-                before: bytes_of(from, &difference.before)?,
-                after: bytes_of(to, &difference.after)?,
-                key: difference.key,
-            })
-        };
-        match difference {
-            Ok(difference) => {
-                let mut prefixes = prefixes.iter();
-                let is_below = prefixes.any(|prefix| difference.key.starts_with(prefix));
-                is_below.then(|| read(difference))
-            }
-            Err(error) => Some(Err(error.into())),
+) -> impl Iterator<Item = Result<Option<Changed>, ViewError>> + 'a {
+    from.diff(to, &Span::all()).map(move |difference| {
+        let difference = difference?;
+        let mut prefixes = prefixes.iter();
+        if !prefixes.any(|prefix| difference.key.starts_with(prefix)) {
+            return Ok(None);
         }
+        Ok(Some(Changed {
+            before: bytes_of(from, &difference.before)?,
+            after: bytes_of(to, &difference.after)?,
+            key: difference.key,
+        }))
     })
 }
 
@@ -102,13 +98,14 @@ pub(crate) fn few_changes(
     let prefixes: Vec<Vec<u8>> = prefixes.collect();
     let (mut changes, mut bytes) = (Vec::new(), 0);
     for (seen, change) in (1..).zip(changes_between(states, &prefixes)) {
-        let change = change?;
-        let records = [&change.before, &change.after].into_iter().flatten();
-        bytes += records.map(Bytes::len).sum::<usize>() + change.key.len() + CHANGED_OVERHEAD;
-        if bytes > CHANGED_BYTES_MAX {
-            return Ok(None);
+        if let Some(change) = change? {
+            let records = [&change.before, &change.after].into_iter().flatten();
+            bytes += records.map(Bytes::len).sum::<usize>() + change.key.len() + CHANGED_OVERHEAD;
+            if bytes > CHANGED_BYTES_MAX {
+                return Ok(None);
+            }
+            changes.push(change);
         }
-        changes.push(change);
         if seen % LOOK_EVERY == 0 && progress(0).is_break() {
             return Err(ViewError::Cancelled);
         }
@@ -213,7 +210,7 @@ impl Resolved<'_> {
     pub(crate) fn derive_from(
         &self,
         tree: &Tree,
-        changed: impl Iterator<Item = Result<Changed, ViewError>>,
+        changed: impl Iterator<Item = Result<Option<Changed>, ViewError>>,
         progress: Progress<'_>,
         out: &mut dyn FnMut(Block),
     ) -> Result<Tree, ViewError> {
@@ -221,16 +218,8 @@ impl Resolved<'_> {
         let mut changes = Changes::default();
         let mut sides = self.sides();
         for (seen, changed) in (1..).zip(changed) {
-            let Changed { key, before, after } = changed?;
-            for (side, prefix, reader) in &mut sides {
-                if !key.starts_with(prefix) {
-                    continue;
-                }
-                for (bytes, times) in [(&before, -1), (&after, 1)] {
-                    if let Some(bytes) = bytes {
-                        changes.record(self.projection, (*side, reader), (&key, bytes), times);
-                    }
-                }
+            if let Some(changed) = changed? {
+                self.change(&mut sides, &changed, &mut changes);
             }
             if seen % LOOK_EVERY == 0 && progress(seen).is_break() {
                 return Err(ViewError::Cancelled);
@@ -240,6 +229,26 @@ impl Resolved<'_> {
             }
         }
         self.apply(&tree, changes, out)
+    }
+
+    /// Adds what a record had in the projection, and what it has.
+    fn change(
+        &self,
+        sides: &mut [(Side, &[u8], RecordReader)],
+        changed: &Changed,
+        changes: &mut Changes,
+    ) {
+        for (side, prefix, reader) in sides {
+            if !changed.key.starts_with(prefix) {
+                continue;
+            }
+            for (bytes, times) in [(&changed.before, -1), (&changed.after, 1)] {
+                if let Some(bytes) = bytes {
+                    let record = (&changed.key[..], &bytes[..]);
+                    changes.record(self.projection, (*side, reader), record, times);
+                }
+            }
+        }
     }
 
     fn apply(

@@ -155,7 +155,7 @@ pub struct Record<'a> {
 struct Look {
     form: Form,
     /// For each field of the type, which field of the record it is.
-    fields: Vec<Option<u16>>,
+    fields: Vec<Option<u32>>,
 }
 
 impl Look {
@@ -163,7 +163,7 @@ impl Look {
         let find = |field: &Field| {
             let mut names = std::iter::once(&field.name).chain(&field.was);
             let found = names.find_map(|name| fields.iter().position(|(known, _)| known == name));
-            found.and_then(|found| u16::try_from(found).ok())
+            found.and_then(|found| u32::try_from(found).ok())
         };
         let of_type = kind.map(Type::fields).unwrap_or_default();
         Self {
@@ -257,7 +257,7 @@ impl<'a> Record<'a> {
     /// The JSON of the field of its definition at a place.
     fn of_type(&self, place: usize) -> Option<&'a str> {
         let found = (*self.look.fields.get(place)?)?;
-        self.value(found.into())
+        self.value(found as usize)
     }
 
     /// Whether it is left out of projections and tables (TYPE-8).

@@ -32,7 +32,9 @@ pub(crate) fn each<T: Sync, R: Send>(
     };
     std::thread::scope(|scope| {
         for _ in 0..others {
-            scope.spawn(|| shared.run(items, &mut |_| ControlFlow::Continue(()), &work));
+            let run = || shared.run(items, &mut |_| ControlFlow::Continue(()), &work);
+            // Without it the others do it all.
+            drop(std::thread::Builder::new().spawn_scoped(scope, run));
         }
         shared.run(items, go_on, &work);
         shared.wait(go_on);
@@ -76,9 +78,11 @@ impl<R> Shared<R> {
                 ControlFlow::Continue(())
             }
         };
+        // Nobody waits for what a panic has left undone.
+        let over = Over(self);
         while !self.is_stopped.load(Ordering::Relaxed) {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(at) else { return };
+            let Some(item) = items.get(at) else { break };
             let result = work(item, &mut go_on);
             if result.is_err() {
                 self.stop();
@@ -88,6 +92,7 @@ impl<R> Shared<R> {
             }
             self.more.notify_all();
         }
+        std::mem::forget(over);
     }
 
     fn stop(&self) {
@@ -105,6 +110,15 @@ impl<R> Shared<R> {
                 self.stop();
             }
         }
+    }
+}
+
+/// Stops the others when it is dropped.
+struct Over<'a, R>(&'a Shared<R>);
+
+impl<R> Drop for Over<'_, R> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -133,6 +147,18 @@ mod tests {
             Err::<(), _>(ViewError::Cancelled)
         });
         assert!(matches!(stopped, Err(ViewError::Cancelled)));
+    }
+
+    #[test]
+    fn a_panic_is_waited_for_by_nobody() {
+        let items: Vec<usize> = (0..8).collect();
+        let all = std::panic::catch_unwind(|| {
+            each(&items, &mut |_| ControlFlow::Continue(()), |item, _| {
+                assert_ne!(*item, 3, "as it should");
+                Ok(*item)
+            })
+        });
+        assert!(all.is_err());
     }
 
     #[test]

@@ -527,7 +527,7 @@ fn derived(
         let out = &mut |block| blocks.push(block);
         let derived = match shared.filter(|(root, _)| *root == from.tree().root()) {
             Some((_, changes)) => {
-                let changes = changes.iter().cloned().map(Ok);
+                let changes = changes.iter().cloned().map(|change| Ok(Some(change)));
                 resolved.derive_from(tree, changes, go_on, out)
             }
             None => resolved.derive(tree, (from, view), go_on, out),

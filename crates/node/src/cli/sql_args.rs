@@ -18,8 +18,8 @@ use clap::{Args, ValueEnum};
     Without a statement standard input is read, and on a terminal a shell starts: \\? helps there.\n\
     What a statement writes is staged; `allod commit` records it.\n\n\
     A value of --param is null, a number, or else a text; one in single quotes is always a text.\n\n\
-    A watch with --json prints an object a line: the first says where it begins; then added, removed and modified\n\
-    rows, and behind those of a commit one with end, whose commit is where --from goes on."
+    A watch with --json prints an object a line: the first says where it begins, unless it is to end; then added,\n\
+    removed and modified rows, and behind those of a commit one with end, whose heads are where --from goes on."
 )]
 pub(crate) struct SqlArgs {
     /// The statement, or several with a semicolon behind each; `-` reads standard input
@@ -76,9 +76,9 @@ pub(crate) struct ChangesArgs {
     /// Print what changes in the result: rows that come, go and change, with each commit and switch
     #[arg(long, requires = "statement", conflicts_with_all = ["format", "explain", "plot", "timing", "at", "tables", "describe"])]
     pub(crate) watch: bool,
-    /// First what changed since this commit
+    /// First what changed since this commit; several times for several heads together
     #[arg(long, value_name = "COMMIT", requires = "watch")]
-    pub(crate) from: Option<String>,
+    pub(crate) from: Vec<String>,
     /// The column by which a row is known when it changes [default: _key, if the result has it]
     #[arg(long, value_name = "COLUMN", requires = "watch")]
     pub(crate) key: Option<String>,

@@ -296,12 +296,13 @@ fn totals() -> impl Strategy<Value = String> {
     )
         .prop_map(|(function, of)| format!("{function}({of})"));
     let items = prop::collection::vec(
-        prop_oneof![4 => total, 1 => Just("count(*)".to_owned()), 1 => Just("sum(ok)".to_owned())],
+        prop_oneof![4 => total, 1 => Just("count(*)".to_owned()), 1 => Just("sum(ok)".to_owned()), 1 => Just("max(count)".to_owned())],
         1..4,
     );
     let by = prop::sample::select(vec!["", "name", "ok", "count", "name, ok", "price", "at"]);
     let few = prop_oneof![Just(""), Just(" LIMIT 2")];
-    (items, filters, by, any::<bool>(), few).prop_map(|(items, filters, by, is_down, few)| {
+    let ways = (any::<bool>(), any::<bool>());
+    (items, filters, by, ways, few).prop_map(|(items, filters, by, (is_down, is_by_total), few)| {
         let mut sql = format!("SELECT {}", items.join(", "));
         if !by.is_empty() {
             sql = format!("SELECT {by}, {}", items.join(" AS x, "));
@@ -312,10 +313,14 @@ fn totals() -> impl Strategy<Value = String> {
         }
         if !by.is_empty() {
             let way = if is_down { " DESC" } else { "" };
-            let order: Vec<String> = by
+            let mut order: Vec<String> = by
                 .split(", ")
                 .map(|column| format!("{column}{way}"))
                 .collect();
+            if is_by_total {
+                // Rows that are equal in it are left in the order of their groups.
+                order[0] = format!("{}{way}", order.len() + 1);
+            }
             sql += &format!(" GROUP BY {by} ORDER BY {}{few}", order.join(", "));
         }
         sql
@@ -347,6 +352,12 @@ proptest! {
         let committed = peer(&items);
         compare(&mut session(world.catalog(Own::Commit(head))), &committed, &queries);
         compare(&mut world.session(), &committed, &queries);
+        // And with totals at hand.
+        for (called, by) in [("of_name", &["name"][..]), ("of_ok_name", &["ok", "name"]), ("of_count", &["count"])] {
+            world.totals(called, "item:*", by, &["ok", "count", "name"]);
+        }
+        world.refresh();
+        compare(&mut session(world.catalog(Own::Commit(head))), &committed, &queries);
         // With what is staged over it, and as of the commit again.
         let edits: Vec<_> = staged.iter().map(edit).collect();
         world.stage(&main(), &edits);

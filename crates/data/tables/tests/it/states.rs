@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use allod_repo::BranchName;
 use allod_sql::{Limit, Limits, Session, SqlError};
 use allod_tables::{Own, Visibility};
-use allod_views::ShapeDefinition;
+use allod_views::{Function, ShapeDefinition};
 
 use crate::world::{World, gone, main, plan, put, rows, session, try_rows};
 
@@ -271,14 +271,26 @@ fn totals_are_had_without_the_engine() {
     assert_eq!(plan(&mut session, grouped), "TOTALS item (decoded columns)");
     assert_eq!(rows(&mut session, grouped), expected);
     // A projection that has them is asked instead, once it is at hand.
-    world.group("by_name_total", "item:*", "name", "count");
-    rows(&mut world.session(), "SELECT count(*) FROM by_name_total");
+    world.totals("of_name", "item:*", &["name"], &["count"]);
+    assert_eq!(
+        plan(&mut world.session(), grouped),
+        "TOTALS item (decoded columns)"
+    );
+    world.refresh();
     let mut session = world.session();
     assert_eq!(
         plan(&mut session, grouped),
-        "TOTALS item (projection by_name_total)"
+        "TOTALS item (projection of_name)"
     );
     assert_eq!(rows(&mut session, grouped), expected);
+    // A sum alone does not tell whether the engine would fail on the way to it.
+    world.group("by_name_total", "item:*", "name", "count");
+    world.refresh();
+    let sum = "SELECT name, sum(ok) FROM item GROUP BY name";
+    assert_eq!(
+        plan(&mut world.session(), sum),
+        "TOTALS item (decoded columns)"
+    );
     for (sql, expected) in [
         ("SELECT count(*) FROM item", "500"),
         (
@@ -293,12 +305,31 @@ fn totals_are_had_without_the_engine() {
             "SELECT name FROM item WHERE count <= 2 GROUP BY name",
             "'n0'",
         ),
-        ("SELECT avg(count) FROM item WHERE _key < 'item:004'", "1.5"),
+        ("SELECT avg(count) FROM item WHERE name < 'n1'", "225"),
     ] {
         assert!(plan(&mut session, sql).starts_with("TOTALS"), "{sql}");
         assert_eq!(rows(&mut session, sql)[0], expected, "{sql}");
     }
-    // What is more than that is the engine's.
+    // What is staged is among them.
+    world.stage(&main(), &[gone("item:000")]);
+    let mut session = world.session();
+    assert!(!plan(&mut session, "SELECT count(*) FROM item").starts_with("TOTALS"));
+    assert_eq!(rows(&mut session, "SELECT count(*) FROM item"), ["499"]);
+    assert_eq!(
+        rows(&mut session, "SELECT count(*) FROM item AS OF 'main'"),
+        ["500"]
+    );
+}
+
+#[test]
+fn what_is_more_than_totals_is_the_engines() {
+    let mut world = World::with_items();
+    let edits: Vec<_> = (0..500)
+        .map(|n| put(&format!("item:{n:03}"), &item(&format!("n{}", n % 50), n)))
+        .collect();
+    world.commit(&main(), &edits);
+    world.refresh();
+    let mut session = world.session();
     for sql in [
         "SELECT count(*) FROM item WHERE count < = 3",
         "SELECT count(DISTINCT name) FROM item",
@@ -320,6 +351,10 @@ fn totals_are_had_without_the_engine() {
         "SELECT DISTINCT name FROM item GROUP BY name",
         "SELECT count(*) FROM item WHERE count > ?",
         "SELECT count(*) FROM item UNION SELECT 1",
+        // A key or an index finds these sooner.
+        "SELECT count(*) FROM item WHERE _key < 'item:004'",
+        "SELECT count(*) FROM item WHERE name = 'n4'",
+        "SELECT max(count) FROM item",
     ] {
         if let Ok(plan) = session.explain(sql) {
             assert!(
@@ -328,15 +363,50 @@ fn totals_are_had_without_the_engine() {
             );
         }
     }
-    // What is staged is among them.
-    world.stage(&main(), &[gone("item:000")]);
-    let mut session = world.session();
-    assert!(!plan(&mut session, "SELECT count(*) FROM item").starts_with("TOTALS"));
-    assert_eq!(rows(&mut session, "SELECT count(*) FROM item"), ["499"]);
-    assert_eq!(
-        rows(&mut session, "SELECT count(*) FROM item AS OF 'main'"),
-        ["500"]
+}
+
+#[test]
+fn totals_of_a_projection_are_of_the_fields_that_are_named() {
+    let mut world = World::new();
+    world.define(
+        "odd",
+        &[
+            "first-name:string",
+            "first:integer",
+            "name:integer",
+            "1:integer",
+        ],
     );
+    let edits: Vec<_> = (0..6)
+        .map(|n| {
+            let json = format!(
+                r#"{{"first-name":"f{}","first":{n},"name":1,"1":{n}}}"#,
+                n % 2
+            );
+            put(&format!("odd:{n}"), &json)
+        })
+        .collect();
+    world.commit(&main(), &edits);
+    let by = |expression: &str| ShapeDefinition::Group {
+        by: vec![("by".to_owned(), expression.to_owned())],
+        totals: vec![("n".to_owned(), Function::Count, None)],
+    };
+    // The difference of two fields, and the number one.
+    world.create("difference", "odd:*", by("first-name"));
+    world.create("one", "odd:*", by("1"));
+    world.refresh();
+    let mut session = world.session();
+    let sql = r#"SELECT "first-name", count(*) FROM odd GROUP BY "first-name""#;
+    assert_eq!(plan(&mut session, sql), "TOTALS odd (decoded columns)");
+    assert_eq!(rows(&mut session, sql), ["'f0'|3", "'f1'|3"]);
+    let sql = r#"SELECT "1", count(*) FROM odd GROUP BY "1" LIMIT 2"#;
+    assert_eq!(rows(&mut session, sql), ["0|1", "1|1"]);
+    world.create("field", "odd:*", by("\"first-name\""));
+    world.refresh();
+    let sql = r#"SELECT "first-name", count(*) FROM odd GROUP BY "first-name""#;
+    let mut session = world.session();
+    assert_eq!(plan(&mut session, sql), "TOTALS odd (projection field)");
+    assert_eq!(rows(&mut session, sql), ["'f0'|3", "'f1'|3"]);
 }
 
 #[test]

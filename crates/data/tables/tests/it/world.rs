@@ -125,6 +125,33 @@ impl World {
         self.create(called, source, shape);
     }
 
+    /// All totals of some fields, by groups.
+    pub(crate) fn totals(&mut self, called: &str, source: &str, by: &[&str], of: &[&str]) {
+        let own = |name: &&str| format!("\"{name}\"");
+        let mut totals = vec![("n".to_owned(), Function::Count, None)];
+        for of in of {
+            for (name, function) in [
+                ("count", Function::Count),
+                ("sum", Function::Sum),
+                ("min", Function::Min),
+                ("max", Function::Max),
+            ] {
+                totals.push((format!("{name} {of}"), function, Some(own(of))));
+            }
+        }
+        let shape = ShapeDefinition::Group {
+            by: by.iter().map(|by| ((*by).to_owned(), own(by))).collect(),
+            totals,
+        };
+        self.create(called, source, shape);
+    }
+
+    /// Computes all projections of main.
+    pub(crate) fn refresh(&self) {
+        let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+        self.views.branch(&main()).unwrap().refresh(go_on).unwrap();
+    }
+
     pub(crate) fn create(&mut self, called: &str, source: &str, shape: ShapeDefinition) {
         let definition = ProjectionDefinition {
             shape,

@@ -40,8 +40,11 @@ pub(crate) fn watch(
         WatchError::Sql(error) => told(&error, &piece, json),
         error => error.into(),
     };
-    let from = options.changes.from.as_deref();
-    let from = from.map(|from| one_commit(repo, from)).transpose()?;
+    let from = options.changes.from.iter();
+    let from: Heads = from
+        .map(|from| one_commit(repo, from))
+        .collect::<Result<_>>()?;
+    let from = (!from.is_empty()).then_some(from);
     let stop = io.stop.clone();
     let should_stop: ShouldStop =
         Arc::new(move || stop.as_ref().is_some_and(|stop| *stop.borrow()));
