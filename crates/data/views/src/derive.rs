@@ -127,16 +127,27 @@ fn each_record(view: &View, prefix: &[u8], each: Each<'_>) -> Result<(), ViewErr
         }
         return Ok(());
     }
-    let mut cursor = view.tree().cursor();
-    cursor.seek(prefix)?;
-    while let Some((key, entry)) = cursor.next()?.filter(|(key, _)| key.starts_with(prefix)) {
-        let damaged = |_error| RepoError::Damaged("a stored entry does not decode");
-        match StateRef::decode(entry).map_err(damaged)?.1 {
-            StateRef::Value(bytes) => each(key, bytes)?,
-            StateRef::Tombstone => {}
-            StateRef::Link(cid) => {
-                if let Some(bytes) = bytes_of(view, &State::Link(cid))? {
-                    each(key, &bytes)?;
+    let damaged = |_error| RepoError::Damaged("a stored entry does not decode");
+    let mut leaves = view
+        .tree()
+        .leaves(prefix, allod_tree::prefix_end(prefix).as_deref());
+    let mut key = Vec::new();
+    while let Some(leaf) = leaves.next()? {
+        let node = leaf.node()?;
+        for index in 0..node.len() {
+            let Some(entry) = node.entry(index, &mut key) else {
+                continue;
+            };
+            if !leaf.is_within() && !key.starts_with(prefix) {
+                continue;
+            }
+            match StateRef::decode(entry).map_err(damaged)?.1 {
+                StateRef::Value(bytes) => each(&key, bytes)?,
+                StateRef::Tombstone => {}
+                StateRef::Link(cid) => {
+                    if let Some(bytes) = bytes_of(view, &State::Link(cid))? {
+                        each(&key, &bytes)?;
+                    }
                 }
             }
         }
