@@ -322,6 +322,38 @@ fn totals_are_had_without_the_engine() {
 }
 
 #[test]
+fn a_pattern_is_as_long_as_the_engine_allows() {
+    let mut world = World::with_items();
+    world.commit(&main(), &[put("item:1", &item("name", 1))]);
+    let mut session = world.session();
+    let like = |length: usize| {
+        format!(
+            "SELECT count(*) FROM item WHERE name LIKE '%{}%'",
+            "b".repeat(length)
+        )
+    };
+    assert_eq!(rows(&mut session, &like(900)), ["0"]);
+    let error = try_rows(&mut session, &like(1200)).unwrap_err();
+    assert!(matches!(error, SqlError::Limit(Limit::Pattern)), "{error}");
+}
+
+#[test]
+fn more_groups_than_are_kept_are_the_engines() {
+    let mut world = World::with_items();
+    let edits: Vec<_> = (0..3000)
+        .map(|n| put(&format!("item:{n:04}"), &item(&format!("n{n:04}"), n)))
+        .collect();
+    world.commit(&main(), &edits);
+    // Each column of a group takes room, and 3,000 of 600 take more than there is.
+    let sums = vec!["sum(count)"; 600].join(", ");
+    let sql = format!("SELECT name, {sums} FROM item GROUP BY name LIMIT 1");
+    let mut session = world.session();
+    assert!(plan(&mut session, &sql).starts_with("TOTALS"));
+    let found = rows(&mut session, &sql);
+    assert!(found[0].starts_with("'n0000'|0|0"), "{}", &found[0][..40]);
+}
+
+#[test]
 fn what_is_more_than_totals_is_the_engines() {
     let mut world = World::with_items();
     let edits: Vec<_> = (0..500)

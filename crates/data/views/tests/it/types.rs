@@ -1,7 +1,10 @@
 //! Types: what is one, what a record of it is, and what may take its place.
 
+use std::sync::Arc;
+
 use allod_views::{
-    BadType, FieldDefinition, FieldKind, Received, Record, Type, TypeDefinition, Value,
+    BadType, FieldDefinition, FieldKind, Received, Record, RecordReader, Type, TypeDefinition,
+    Value,
 };
 use serde_json::json;
 
@@ -103,6 +106,39 @@ fn checks_and_closed_types() {
     bad.check = Some("a + 1 > 0".to_owned());
     let told = faults(&Type::new(bad).unwrap(), r#"{"a":"x"}"#);
     assert!(told.contains("cannot be computed"), "{told}");
+}
+
+#[test]
+fn a_reader_reads_each_record_as_if_it_were_alone() {
+    let mut definition = typed(&["name:string", "age:integer"]);
+    definition.fields[0].was = vec!["called".to_owned()];
+    let kind = Arc::new(Type::new(definition).unwrap());
+    let many: Vec<String> = (0..70_000).map(|n| format!("\"f{n}\":0")).collect();
+    let long = format!("{{{},\"name\":\"last\",\"age\":7}}", many.join(","));
+    let records = [
+        r#"{"name":"a","age":1}"#,
+        r#"{"name":"b","age":null}"#,
+        r#"{"age":2,"name":"c"}"#,
+        r#"{"called":"d","name":"e"}"#,
+        r#"{"name":"f","name":"g"}"#,
+        r#"{"name":"h","age":01}"#,
+        r#"{"name":"i" ,"age":1}"#,
+        r#"{"n\u0061me":"j","age":3}"#,
+        "{}",
+        &long,
+        r#"{"name":"a","age":1}"#,
+    ];
+    let mut reader = RecordReader::new(Some(Arc::clone(&kind)));
+    let fields = |record: &Record<'_>| [record.field_at(0), record.field_at(1)];
+    for record in records.iter().chain(&records) {
+        let alone = Record::parse(record.as_bytes(), Some(&kind));
+        let read = reader.read(record.as_bytes());
+        assert_eq!(
+            read.as_ref().map(fields).map_err(ToString::to_string),
+            alone.as_ref().map(fields).map_err(ToString::to_string),
+            "{record:.60}"
+        );
+    }
 }
 
 #[test]
