@@ -222,7 +222,8 @@ fn total(function: Function, of: Option<&str>, members: &[&Record<'_>]) -> Value
     };
     let values = members.iter().map(|record| value(of, record));
     let mut values: Vec<Value> = values.filter(|value| *value != Value::Null).collect();
-    values.sort();
+    // Long texts by what is written of them (PROJ-7).
+    values.sort_by_cached_key(|value| order_key(std::slice::from_ref(value)));
     let numbers: Vec<Number> = values
         .iter()
         .filter_map(|value| match value {
