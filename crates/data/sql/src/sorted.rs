@@ -49,12 +49,7 @@ impl Sorted {
         }
         rows.sort_by(|one, two| {
             let mut order = chosen.order_by.iter().map(|by| {
-                let order = sorted_by(one, by.column).compare(sorted_by(two, by.column));
-                if by.descending {
-                    order.reverse()
-                } else {
-                    order
-                }
+                sorted_by(one, by.column).compare_by(sorted_by(two, by.column), by.descending)
             });
             order.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
         });

@@ -8,7 +8,7 @@ use crate::bound::{Bound, Fit};
 use crate::outline::{Outline, Wanted};
 use crate::plan::Op;
 use crate::token::{Kind, Token, tokens};
-use crate::value::Scalar;
+use crate::value::{Scalar, ScalarRef};
 
 /// What is computed of the rows of a group.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -88,16 +88,9 @@ impl Shape {
 
     /// Puts rows in order, and leaves out those beyond the limit.
     pub(crate) fn arrange(&self, rows: &mut Vec<Vec<Scalar>>) {
-        let value =
-            |row: &Vec<Scalar>, at: usize| -> Scalar { row.get(at).cloned().unwrap_or_default() };
         rows.sort_by(|one, two| {
             let mut orders = self.order.iter().map(|(at, is_descending)| {
-                let order = value(one, *at).borrow().compare(value(two, *at).borrow());
-                if *is_descending {
-                    order.reverse()
-                } else {
-                    order
-                }
+                value(one, *at).compare_by(value(two, *at), *is_descending)
             });
             orders
                 .find(|order| order.is_ne())
@@ -105,6 +98,11 @@ impl Shape {
         });
         rows.truncate(self.limit.unwrap_or(usize::MAX));
     }
+}
+
+/// A value of a row; null beyond the last.
+fn value(row: &[Scalar], at: usize) -> ScalarRef<'_> {
+    row.get(at).map_or(ScalarRef::Null, Scalar::borrow)
 }
 
 /// Words that stand for values, or begin something else than a name.

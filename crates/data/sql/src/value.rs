@@ -82,6 +82,17 @@ impl ScalarRef<'_> {
         }
     }
 
+    /// The order of two values in a column by which rows are ordered.
+    #[must_use]
+    pub fn compare_by(self, other: ScalarRef<'_>, is_descending: bool) -> Ordering {
+        let order = self.compare(other);
+        if is_descending {
+            order.reverse()
+        } else {
+            order
+        }
+    }
+
     fn without_nan(self) -> Self {
         match self {
             Self::Real(number) if number.is_nan() => Self::Null,

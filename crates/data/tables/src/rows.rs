@@ -90,8 +90,6 @@ impl LeafScan {
 
     /// Picks the rows that are given.
     fn pick(&mut self, rows: &LeafRows, within: Range<usize>) {
-        self.at = 0;
-        self.picked.clear();
         // A leaf has fewer entries than 16 bits count.
         self.picked
             .extend(within.filter_map(|row| u16::try_from(row).ok()));

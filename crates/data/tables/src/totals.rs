@@ -257,12 +257,7 @@ pub(crate) fn of_projection(
 fn in_order(totals: &Totals, one: &[Scalar], two: &[Scalar]) -> Ordering {
     let pairs = one.iter().zip(two).zip(&totals.groups);
     let mut orders = pairs.map(|((one, two), (_, is_descending))| {
-        let order = one.borrow().compare(two.borrow());
-        if *is_descending {
-            order.reverse()
-        } else {
-            order
-        }
+        one.borrow().compare_by(two.borrow(), *is_descending)
     });
     orders
         .find(|order| order.is_ne())

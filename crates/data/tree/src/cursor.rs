@@ -239,7 +239,8 @@ impl Cursor {
     }
 }
 
-fn generation(tree: &Tree) -> u64 {
+/// How often nodes were let go where the tree is read from.
+pub(crate) fn generation(tree: &Tree) -> u64 {
     tree.cache().map_or(0, |cache| Cache::generation(cache))
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 
 use cid::Cid;
 
+use crate::cursor::generation;
 use crate::error::TreeError;
-use crate::loaded::{Cache, Keep, Loaded};
+use crate::loaded::{Keep, Loaded};
 use crate::node::Node;
 use crate::tree::Tree;
 
@@ -185,10 +186,7 @@ impl Leaves {
 
     /// Goes down from the root to the leaf for a key, and stops above it.
     fn descend(&mut self, key: &[u8]) -> Result<(), TreeError> {
-        self.generation = self
-            .tree
-            .cache()
-            .map_or(0, |cache| Cache::generation(cache));
+        self.generation = generation(&self.tree);
         self.path.clear();
         let root = self.tree.loaded_root();
         if !root.node.is_leaf() {
@@ -213,11 +211,7 @@ impl Leaves {
 
     /// Goes to the leaf behind; false if there is none.
     fn step(&mut self) -> Result<bool, TreeError> {
-        let now = self
-            .tree
-            .cache()
-            .map_or(0, |cache| Cache::generation(cache));
-        if now != self.generation
+        if generation(&self.tree) != self.generation
             && let Some((parent, index)) = self.path.last()
         {
             // Loaded nodes were let go: walks down anew, so as not to hold on to those above.

@@ -46,6 +46,7 @@ mod seek;
 mod sum;
 mod timestamp;
 mod together;
+mod turn;
 mod types;
 mod validate;
 mod value;

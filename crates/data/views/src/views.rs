@@ -16,6 +16,7 @@ use crate::derive::{Changed, Resolved, bytes_of, few_changes};
 use crate::error::ViewError;
 use crate::memo::{Held, Memo, Place};
 use crate::together;
+use crate::turn::Turn;
 use crate::types::Name;
 
 /// Ancestors of a state that are looked at for one whose projection is kept.
@@ -40,8 +41,8 @@ pub struct Views {
 pub(crate) struct Inner {
     pub(crate) memo: Mutex<Memo>,
     /// Places that somebody is computing the tree of.
-    computing: Mutex<BTreeSet<Place>>,
-    computed: Condvar,
+    pub(crate) computing: Mutex<BTreeSet<Place>>,
+    pub(crate) computed: Condvar,
     /// By the root of the tree of `meta`, the latest used last.
     definitions: Mutex<Vec<(Cid, Arc<Definitions>)>>,
 }
@@ -547,42 +548,6 @@ fn lost_is_none<T>(result: Result<Option<T>, ViewError>) -> Result<Option<T>, Vi
     match result {
         Err(ViewError::Repo(error)) if is_lost(&error) => Ok(None),
         other => other,
-    }
-}
-
-/// The right to compute the tree of a place, until it is dropped.
-struct Turn<'a> {
-    inner: &'a Inner,
-    place: Place,
-}
-
-impl<'a> Turn<'a> {
-    fn try_take(inner: &'a Inner, place: Place) -> Option<Self> {
-        let is_free = lock(&inner.computing).insert(place);
-        is_free.then_some(Self { inner, place })
-    }
-
-    /// The right if nobody has it; else waits until whoever has it is done, or `go_on` says to stop.
-    fn take(inner: &'a Inner, place: Place, go_on: GoOn<'_>) -> Result<Option<Self>, ViewError> {
-        let turn = Self::try_take(inner, place);
-        if turn.is_none() {
-            let mut computing = lock(&inner.computing);
-            while computing.contains(&place) {
-                let waited = inner.computed.wait_timeout(computing, ASK_EVERY);
-                computing = waited.unwrap_or_else(PoisonError::into_inner).0;
-                if go_on(0).is_break() {
-                    return Err(ViewError::Cancelled);
-                }
-            }
-        }
-        Ok(turn)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        lock(&self.inner.computing).remove(&self.place);
-        self.inner.computed.notify_all();
     }
 }
 
