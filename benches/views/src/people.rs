@@ -246,6 +246,11 @@ impl People {
         sqlite
     }
 
+    /// The file of [`sqlite_indexed`](Self::sqlite_indexed), opened anew.
+    pub(crate) fn sqlite_opened(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.dir.path().join("indexed.db")).unwrap()
+    }
+
     /// The same rows as a table of SQLite, in a file.
     pub(crate) fn sqlite(&self) -> rusqlite::Connection {
         self.sqlite_as("peer.db")

@@ -11,6 +11,7 @@ use allod_views::RecordReader;
 use crate::fault::fault;
 use crate::leaf::{LeafRows, Reading};
 use crate::records::Inner;
+use crate::stored::Stored;
 
 /// Leaves that are decoded together at most: a few milliseconds of work, and a few MiB.
 const TOGETHER_MAX: usize = 256;
@@ -34,6 +35,7 @@ pub(crate) struct Ahead {
     inner: Arc<Inner>,
     used: ColumnSet,
     leaves: Leaves,
+    stored: Stored,
     stop: ShouldStop,
     /// Leaves that come next.
     waiting: VecDeque<Leaf>,
@@ -52,6 +54,7 @@ impl Ahead {
         stop: ShouldStop,
     ) -> Self {
         Self {
+            stored: Stored::new(&inner, used),
             inner,
             used,
             leaves,
@@ -69,6 +72,9 @@ impl Ahead {
                 return Err(fault);
             }
             self.fill()?;
+            if self.ready.is_empty() {
+                self.stored.save(&self.inner);
+            }
         }
         Ok(self.ready.pop_front())
     }
@@ -85,15 +91,22 @@ impl Ahead {
         self.count = TOGETHER_MAX.min(self.count * 2);
         let inner = &*self.inner;
         let leaves = &*self.waiting.make_contiguous();
-        let kept: Vec<Option<Arc<LeafRows>>> = leaves
-            .iter()
-            .map(|leaf| inner.kept.get(&inner.leaf_name(leaf)))
-            .collect();
-        let is_whole = |kept: &&Option<Arc<LeafRows>>| {
-            let rows = kept.as_ref();
-            rows.is_some_and(|rows| rows.has(self.used))
-        };
-        let missing = leaves.len() - kept.iter().filter(is_whole).count();
+        let mut kept: Vec<Option<Arc<LeafRows>>> = Vec::with_capacity(leaves.len());
+        let mut missing = 0;
+        for leaf in leaves {
+            let name = inner.leaf_name(leaf);
+            let mut rows = inner.kept.get(&name);
+            let is_whole = |rows: &Arc<LeafRows>| rows.has(self.used);
+            if rows.as_ref().is_some_and(is_whole) {
+                self.stored.pass(leaf);
+            } else if let Some(stored) = self.stored.find(inner, leaf, rows.as_deref()) {
+                let stored = Arc::new(stored);
+                inner.kept.keep(name, Arc::clone(&stored));
+                rows = Some(stored);
+            }
+            missing += usize::from(!rows.as_ref().is_some_and(is_whole));
+            kept.push(rows);
+        }
         let threads = match missing / WORTH_A_THREAD {
             0 | 1 => 1,
             // Asking takes as long as decoding some leaves.
@@ -120,11 +133,20 @@ impl Ahead {
             decoded
         });
         // Up to where one had enough, or met a fault: what others have behind it is kept, and found again.
+        let mut known = kept.iter();
         for (rows, error) in decoded {
             let is_short = rows.len() < length;
-            for rows in rows {
-                let leaf = self.waiting.pop_front();
-                self.ready.extend(leaf.map(|leaf| Decoded { leaf, rows }));
+            for (rows, known) in rows.into_iter().zip(known.by_ref()) {
+                let Some(leaf) = self.waiting.pop_front() else {
+                    break;
+                };
+                if known
+                    .as_ref()
+                    .is_none_or(|known| !Arc::ptr_eq(known, &rows))
+                {
+                    self.stored.add(&leaf, &rows);
+                }
+                self.ready.push_back(Decoded { leaf, rows });
             }
             self.fault = error;
             if is_short {

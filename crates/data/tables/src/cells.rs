@@ -125,6 +125,159 @@ fn text<'a>(texts: &'a str, ends: &[u32], row: usize) -> Option<&'a str> {
     texts.get(start.map_or(0, |start| *start as usize)..end as usize)
 }
 
+/// How the values of some rows are written.
+const INTEGERS: u8 = 0;
+const TEXTS: u8 = 1;
+const MIXED: u8 = 2;
+
+/// What stands before each value among others of all kinds.
+const NULL: u8 = 0;
+const INTEGER: u8 = 1;
+const REAL: u8 = 2;
+const TEXT: u8 = 3;
+const BLOB: u8 = 4;
+
+impl Cells {
+    /// Writes the values: whole numbers from the least of them on, in as many bytes as the
+    /// greatest needs; lengths of texts likewise, and the texts behind them.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Integers(cells) => {
+                let least = cells.iter().min().copied().unwrap_or_default();
+                out.push(INTEGERS);
+                out.extend(least.to_le_bytes());
+                let above = |whole: &i64| whole.wrapping_sub(least).cast_unsigned();
+                write_numbers(cells.iter().map(above), out);
+            }
+            Self::Texts(texts, ends) => {
+                out.push(TEXTS);
+                let starts = std::iter::once(&0).chain(ends);
+                let lengths = ends.iter().zip(starts).map(|(end, start)| end - start);
+                write_numbers(lengths.map(u64::from), out);
+                out.extend(texts.as_bytes());
+            }
+            Self::Mixed(..) => {
+                out.push(MIXED);
+                for row in 0..self.len() {
+                    let mut part = |kind: u8, part: &[u8]| {
+                        out.push(kind);
+                        out.extend(end_of(part.len()).to_le_bytes());
+                        out.extend(part);
+                    };
+                    match self.get(row) {
+                        ScalarRef::Null => out.push(NULL),
+                        ScalarRef::Integer(whole) => {
+                            out.push(INTEGER);
+                            out.extend(whole.to_le_bytes());
+                        }
+                        ScalarRef::Real(real) => {
+                            out.push(REAL);
+                            out.extend(real.to_le_bytes());
+                        }
+                        ScalarRef::Text(text) => part(TEXT, text.as_bytes()),
+                        ScalarRef::Blob(blob) => part(BLOB, blob),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was written of so many rows; none if it was something else.
+    pub(crate) fn read(mut bytes: &[u8], rows: usize) -> Option<Self> {
+        let bytes = &mut bytes;
+        let [kind] = take(bytes)?;
+        let cells = match kind {
+            INTEGERS => {
+                let least = i64::from_le_bytes(take(bytes)?);
+                let mut cells = Vec::with_capacity(rows);
+                read_numbers(bytes, rows, |above| {
+                    cells.push(least.wrapping_add_unsigned(above));
+                })?;
+                Self::Integers(cells)
+            }
+            TEXTS => {
+                let mut ends = Vec::with_capacity(rows);
+                let mut end = 0u64;
+                read_numbers(bytes, rows, |length| {
+                    end = end.saturating_add(length);
+                    ends.push(u32::try_from(end).unwrap_or(u32::MAX));
+                })?;
+                let texts = std::str::from_utf8(std::mem::take(bytes)).ok()?;
+                let are_whole = ends.iter().all(|end| texts.is_char_boundary(*end as usize));
+                (are_whole && texts.len() as u64 == end).then_some(())?;
+                Self::Texts(texts.to_owned(), ends)
+            }
+            MIXED => {
+                let mut cells = Self::Mixed(Vec::with_capacity(rows), Vec::new());
+                for _ in 0..rows {
+                    let [kind] = take(bytes)?;
+                    cells.push(match kind {
+                        NULL => ScalarRef::Null,
+                        INTEGER => ScalarRef::Integer(i64::from_le_bytes(take(bytes)?)),
+                        REAL => ScalarRef::Real(f64::from_le_bytes(take(bytes)?)),
+                        TEXT => ScalarRef::Text(std::str::from_utf8(take_part(bytes)?).ok()?),
+                        BLOB => ScalarRef::Blob(take_part(bytes)?),
+                        _ => return None,
+                    });
+                }
+                cells
+            }
+            _ => return None,
+        };
+        bytes.is_empty().then_some(cells)
+    }
+}
+
+/// Takes so many bytes.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+/// Takes bytes behind their length.
+fn take_part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(take(bytes)?);
+    let (part, rest) = bytes.split_at_checked(length as usize)?;
+    *bytes = rest;
+    Some(part)
+}
+
+/// Writes how many bytes each number takes, and the numbers.
+fn write_numbers(numbers: impl Iterator<Item = u64> + Clone, out: &mut Vec<u8>) {
+    let width = match numbers.clone().max().unwrap_or_default() {
+        0 => 0,
+        1..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    };
+    out.push(width);
+    for number in numbers {
+        out.extend(&number.to_le_bytes()[..usize::from(width)]);
+    }
+}
+
+/// Reads so many numbers.
+fn read_numbers(bytes: &mut &[u8], count: usize, mut each: impl FnMut(u64)) -> Option<()> {
+    let [width] = take(bytes)?;
+    let (numbers, rest) = bytes.split_at_checked(count.checked_mul(usize::from(width))?)?;
+    *bytes = rest;
+    match width {
+        0 => (0..count).for_each(|_| each(0)),
+        1 => numbers.iter().for_each(|byte| each(u64::from(*byte))),
+        2 | 4 | 8 => {
+            for number in numbers.chunks_exact(usize::from(width)) {
+                let mut whole = [0; 8];
+                whole[..number.len()].copy_from_slice(number);
+                each(u64::from_le_bytes(whole));
+            }
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use allod_sql::Scalar;
@@ -161,6 +314,16 @@ mod tests {
                 prop_assert_eq!(cells.get(row), value.borrow());
             }
             prop_assert_eq!(cells.get(values.len()), ScalarRef::Null);
+            let mut written = Vec::new();
+            cells.write(&mut written);
+            let read = Cells::read(&written, values.len()).unwrap();
+            for (row, value) in values.iter().enumerate() {
+                prop_assert_eq!(read.get(row), value.borrow());
+            }
+            // Neither a part of it, nor it as other rows, but for texts of no bytes.
+            for end in 0..written.len() {
+                prop_assert!(Cells::read(&written[..end], values.len()).is_none());
+            }
         }
     }
 }

@@ -12,6 +12,11 @@ pub(crate) const ID: usize = 1;
 /// The first field.
 pub(crate) const FIELDS: usize = 2;
 
+/// How many columns a type has.
+pub(crate) fn width_of(kind: &Type) -> usize {
+    FIELDS + kind.definition().fields.len()
+}
+
 /// The columns of a type: key, ID, and its fields.
 pub(crate) fn columns_of(kind: &Type) -> Vec<Column> {
     let mut names = Names::default();

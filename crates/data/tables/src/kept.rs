@@ -10,7 +10,7 @@ use crate::leaf::LeafRows;
 const BYTES_DEFAULT: usize = 256 * 1024 * 1024;
 
 /// The digest of a leaf, and of what it is read as.
-pub(crate) type LeafName = ([u8; 32], u64);
+pub(crate) type LeafName = ([u8; 32], [u8; 32]);
 
 /// Decoded leaves, shared by all sessions that are given it. The store of a space is immutable, so what was
 /// decoded of a leaf stays right for every state that has the leaf.

@@ -9,7 +9,7 @@ use allod_tree::Node;
 use allod_views::{FieldKind, Record, RecordReader, Type, is_record_key, plain_text};
 
 use crate::cells::Cells;
-use crate::columns::{FIELDS, ID, KEY};
+use crate::columns::{FIELDS, ID, KEY, width_of};
 use crate::convert::datum_scalar;
 use crate::fault::fault;
 use crate::keys::text_of;
@@ -47,7 +47,7 @@ impl LeafRows {
         used: ColumnSet,
         before: Option<&Self>,
     ) -> Result<Self, TableError> {
-        let width = FIELDS + reading.kind.definition().fields.len();
+        let width = width_of(reading.kind);
         let mut columns: Box<[Option<Arc<Cells>>]> = vec![None; width].into();
         let mut wanted = Vec::new();
         for (index, column) in columns.iter_mut().enumerate() {
@@ -84,13 +84,42 @@ impl LeafRows {
             columns[index] = Some(Arc::new(cells));
         }
         let rows = places.len();
-        let sizes = columns.iter().flatten().map(|cells| cells.bytes());
         Ok(Self {
-            bytes: OVERHEAD + width * 8 + rows * 2 + sizes.sum::<usize>(),
+            bytes: bytes_of(rows, &columns),
             rows,
             places: (rows < node.len()).then(|| places.into()),
             columns,
         })
+    }
+
+    /// Rows by which entries of the leaf they are, none if all are, with the columns that are known of
+    /// it.
+    pub(crate) fn new(
+        (rows, places): (usize, Option<Box<[u16]>>),
+        width: usize,
+        known: Option<&Self>,
+    ) -> Self {
+        let columns = known.map_or_else(|| vec![None; width].into(), |known| known.columns.clone());
+        Self {
+            bytes: bytes_of(rows, &columns),
+            rows,
+            places,
+            columns,
+        }
+    }
+
+    /// It with the values of a column.
+    pub(crate) fn with(mut self, column: usize, cells: Cells) -> Self {
+        if let Some(place) = self.columns.get_mut(column) {
+            *place = Some(Arc::new(cells));
+        }
+        self.bytes = bytes_of(self.rows, &self.columns);
+        self
+    }
+
+    /// Of each row, which entry of the leaf it is; none if every entry is a row.
+    pub(crate) fn places(&self) -> Option<&[u16]> {
+        self.places.as_deref()
     }
 
     /// Whether it has all of these columns.
@@ -128,6 +157,12 @@ impl LeafRows {
             _ => ScalarRef::Null,
         }
     }
+}
+
+/// What rows with these columns take, in bytes.
+fn bytes_of(rows: usize, columns: &[Option<Arc<Cells>>]) -> usize {
+    let sizes = columns.iter().flatten().map(|cells| cells.bytes());
+    OVERHEAD + size_of_val(columns) + rows * size_of::<u16>() + sizes.sum::<usize>()
 }
 
 /// A record, unless it is malformed or left out (TYPE-5, TYPE-8).

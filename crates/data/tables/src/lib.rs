@@ -5,7 +5,8 @@
 //! # What this crate is
 //! [`SpaceCatalog`] is a catalog for [`allod_sql::Session`]: each type of a space is a table, each
 //! projection is one, and so is all that has a key; functions give the history. What a projection
-//! answers is looked up in it. Records are decoded once for each leaf that they stand in.
+//! answers is looked up in it. Records are decoded once for each leaf that they
+//! stand in; a large scan stores the columns that it decoded for whoever opens the space next.
 //!
 //! # What it is not
 //! No engine, no output, no clock.
@@ -13,7 +14,7 @@
 //! # The flow
 //! ```text
 //! name, AS OF, ON BRANCH --SpaceCatalog--> Snapshot --> Table --plan, open--> rows
-//! leaf of the tree --decoded once--> columns, kept under the name of the leaf
+//! leaf of the tree --decoded once--> columns, kept in memory and stored, under the name of the leaf
 //! INSERT, UPDATE, DELETE --checked by the type--> working set
 //! ```
 //!
@@ -41,6 +42,7 @@ mod projected;
 mod records;
 mod rows;
 mod states;
+mod stored;
 mod totals;
 mod visibility;
 mod write;

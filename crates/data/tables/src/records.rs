@@ -12,7 +12,7 @@ use allod_views::{FieldKind, Lookup, Name, Projected, Snapshot, Type, Value};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::columns::{FIELDS, ID, KEY, columns_of};
+use crate::columns::{FIELDS, ID, KEY, columns_of, width_of};
 use crate::convert::{Wanted, wanted};
 use crate::fault::fault;
 use crate::filter::Filter;
@@ -38,8 +38,8 @@ pub(crate) struct Inner {
     pub(crate) snapshot: Snapshot,
     pub(crate) kind: Arc<Type>,
     pub(crate) prefix: Vec<u8>,
-    /// What a leaf is read as: the type and the prefix.
-    reading: u64,
+    /// What a leaf is read as: the digest of the prefix and the type.
+    reading: [u8; 32],
     pub(crate) kept: Kept,
     pub(crate) visibility: Arc<dyn Visibility>,
     indexes: Vec<(Name, OnceLock<Projected>)>,
@@ -54,6 +54,21 @@ impl Inner {
     pub(crate) fn leaf_name(&self, leaf: &Leaf) -> LeafName {
         let digest = leaf.cid().hash().digest();
         (digest.try_into().unwrap_or_default(), self.reading)
+    }
+
+    /// How many columns there are.
+    pub(crate) fn width(&self) -> usize {
+        width_of(&self.kind)
+    }
+
+    /// The digest of what a stored column is called (TAB-19).
+    pub(crate) fn column_name(&self, format: &[u8], column: usize) -> [u8; 32] {
+        let digest = Sha256::new()
+            .chain_update(format)
+            .chain_update(self.reading)
+            .chain_update((column as u64).to_be_bytes())
+            .finalize();
+        digest.into()
     }
 
     pub(crate) const fn view(&self) -> &View {
@@ -403,13 +418,13 @@ fn usable(fields: &[Option<&str>], kind: &Type) -> Option<(Vec<usize>, Vec<Field
 }
 
 /// The name of how leaves are read.
-fn reading_of(kind: &Type, prefix: &[u8]) -> u64 {
+fn reading_of(kind: &Type, prefix: &[u8]) -> [u8; 32] {
     let digest = Sha256::new()
+        .chain_update((prefix.len() as u64).to_be_bytes())
         .chain_update(prefix)
         .chain_update(kind.encode())
         .finalize();
-    let first = digest.first_chunk().copied().unwrap_or_default();
-    u64::from_be_bytes(first)
+    digest.into()
 }
 
 /// First values, and bounds of the next, of what args leave of an index.

@@ -9,7 +9,7 @@ use allod_views::{RecordReader, is_record_key};
 use bytes::Bytes;
 
 use crate::ahead::{Ahead, Decoded};
-use crate::columns::{FIELDS, ID, KEY};
+use crate::columns::{FIELDS, ID, KEY, width_of};
 use crate::fault::fault;
 use crate::filter::Filter;
 use crate::keys::text_of;
@@ -143,7 +143,7 @@ pub(crate) struct ListRows {
 impl ListRows {
     pub(crate) fn new(inner: &Arc<Inner>, used: ColumnSet, records: Found) -> Self {
         Self {
-            current: vec![Scalar::Null; FIELDS + inner.kind.definition().fields.len()],
+            current: vec![Scalar::Null; width_of(&inner.kind)],
             reader: RecordReader::new(Some(Arc::clone(&inner.kind))),
             inner: Arc::clone(inner),
             used,

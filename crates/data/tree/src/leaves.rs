@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use cid::Cid;
 
 use crate::cursor::generation;
@@ -75,6 +76,13 @@ impl Leaf {
     )]
     pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// The last of its keys, from the node above it; none for the only leaf of a tree.
+    #[must_use]
+    pub fn last_key(&self) -> Option<Bytes> {
+        let (parent, index) = self.parent.as_ref()?;
+        parent.node.key(*index)
     }
 
     /// Whether all its entries are known to be within the bounds.

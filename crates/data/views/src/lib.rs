@@ -25,12 +25,14 @@
 //! - The tree of a projection is the same wherever and however it was computed (PROJ-3).
 
 mod arithmetic;
+mod beside;
 mod definition;
 mod definitions;
 mod derive;
 mod entries;
 mod error;
 mod expr;
+mod forget;
 mod guard;
 mod json;
 mod key;

@@ -184,10 +184,10 @@ impl Views {
         }
         let commits = self.all_commits()?;
         for snapshot in &snapshots {
-            self.forget(snapshot.place_of(name)?)?;
+            self.forget(snapshot.place_of(name)?.name)?;
         }
         for id in &commits {
-            self.forget(self.commit(*id)?.place_of(name)?)?;
+            self.forget(self.commit(*id)?.place_of(name)?.name)?;
         }
         let total = (snapshots.len() + commits.len()) as u64;
         let rest = commits.into_iter().map(|id| self.commit(id));

@@ -1,6 +1,6 @@
 //! What was computed, and which state it belongs to (PROJ-11).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use allod_blocks::{Batch, Block, Cid, Codec, Expect, Hold, Store, StoreError};
 use allod_identity::canonical;
@@ -65,10 +65,18 @@ const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Place {
     pub(crate) fn new(name: &Cid, state: &Cid) -> Self {
-        Self {
-            name: digest(name),
-            state: digest(state),
-        }
+        Self::named(digest(name), state)
+    }
+
+    /// The place of what goes by the digest of its name.
+    pub(crate) fn named(name: [u8; 32], state: &Cid) -> Self {
+        let state = digest(state);
+        Self { name, state }
+    }
+
+    /// As a place knows a state by its root.
+    pub(crate) fn digest_of(root: &Cid) -> [u8; 32] {
+        digest(root)
     }
 
     /// The place of the same name for another state.
@@ -253,10 +261,24 @@ impl Memo {
         store: &dyn Store,
         name: Option<[u8; 32]>,
     ) -> Result<usize, StoreError> {
-        let gone = self
-            .trees
-            .iter()
-            .filter(|(place, _)| name.is_none_or(|name| place.name == name));
+        self.forget_if(store, |place| name.is_none_or(|name| place.name == name))
+    }
+
+    /// Forgets all trees but those of some states, given as digests of their roots.
+    pub(crate) fn keep_states(
+        &mut self,
+        store: &dyn Store,
+        states: &BTreeSet<[u8; 32]>,
+    ) -> Result<usize, StoreError> {
+        self.forget_if(store, |place| !states.contains(&place.state))
+    }
+
+    fn forget_if(
+        &mut self,
+        store: &dyn Store,
+        goes: impl Fn(&Place) -> bool,
+    ) -> Result<usize, StoreError> {
+        let gone = self.trees.iter().filter(|(place, _)| goes(place));
         let gone: Vec<(Place, u64)> = gone.map(|(place, (number, _))| (*place, *number)).collect();
         if gone.is_empty() {
             return Ok(0);

@@ -207,9 +207,9 @@ impl Views {
         Ok(lock(&self.inner.memo).forget(&**self.repo.store(), None)?)
     }
 
-    /// Forgets what was computed under this name of a resolved definition.
-    pub(crate) fn forget(&self, place: Place) -> Result<usize, ViewError> {
-        Ok(lock(&self.inner.memo).forget(&**self.repo.store(), Some(place.name))?)
+    /// Forgets what was computed under the digest of a name.
+    pub(crate) fn forget(&self, name: [u8; 32]) -> Result<usize, ViewError> {
+        Ok(lock(&self.inner.memo).forget(&**self.repo.store(), Some(name))?)
     }
 
     /// Whether so much is kept that nothing should be computed without anybody asking: it would push out
@@ -253,6 +253,10 @@ impl Snapshot {
     #[must_use]
     pub fn repo(&self) -> &Repo {
         &self.views.repo
+    }
+
+    pub(crate) const fn views(&self) -> &Views {
+        &self.views
     }
 
     fn definition(&self, name: &Name) -> Result<Arc<Projection>, ViewError> {
@@ -356,7 +360,7 @@ impl Snapshot {
     }
 
     /// The tree that is kept of a place. One whose blocks are lost is forgotten.
-    fn kept(&self, place: &Place) -> Result<Option<Tree>, ViewError> {
+    pub(crate) fn kept(&self, place: &Place) -> Result<Option<Tree>, ViewError> {
         let memo = lock(&self.views.inner.memo).get(place);
         match memo {
             None => Ok(None),

@@ -24,6 +24,15 @@ use crate::cli::{Usage, with_net};
 const PAGE: usize = 1024;
 
 pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
+    if !options.dry_run {
+        for (_, id) in node.spaces()? {
+            // Of a space that cannot be read nothing is forgotten.
+            let views = node.repo(id).and_then(|repo| node.views(&repo));
+            if let Ok(views) = views {
+                drop(views.forget_unused());
+            }
+        }
+    }
     let report = {
         let mut progress = io.progress("collecting");
         let options = GcOptions {

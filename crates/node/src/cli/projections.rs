@@ -8,7 +8,7 @@ use allod_repo::{Heads, Repo};
 use allod_views::{
     Checked, FieldKind, Name, OnStale, Page, Projected, Projection, ProjectionDefinition, Row,
     RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views, create_projection,
-    drop_projection, format_timestamp, parse_timestamp,
+    format_timestamp, parse_timestamp,
 };
 use anyhow::{Result, bail};
 use serde_json::{Map, Value as Json, json};
@@ -70,7 +70,7 @@ pub(crate) fn projections(
         }
         ProjectionCommand::Drop { name } => {
             let name = parse_name(name)?;
-            let made = drop_projection(&repo, &name, (node.author()?, allod::now_ms()))?;
+            let made = views.drop_projection(&name, (node.author()?, allod::now_ms()))?;
             node.touch();
             let value = json!({ "dropped": name.as_str(), "meta": made.to_string() });
             io.data(&value, || format!("{name} is no projection any more"))

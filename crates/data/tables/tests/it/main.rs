@@ -11,5 +11,6 @@
 mod differential;
 mod slt;
 mod states;
+mod stored;
 mod world;
 mod writes;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allod_blocks::MemoryStore;
+use allod_blocks::{MemoryStore, Store};
 use allod_identity::SecretKey;
 use allod_repo::{Author, BranchName, CommitId, Edit, Genesis, Repo, SpaceClass};
 use allod_sql::{Catalog, Limits, Scalar, Session, SqlError};
@@ -24,6 +24,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new()))
+    }
+
+    /// In this store.
+    pub(crate) fn on(store: Arc<dyn Store>) -> Self {
         let key = SecretKey::from_seed([1; 32]);
         let genesis = Genesis {
             at: START,
@@ -36,7 +41,7 @@ impl World {
             agent: key.agent_id(),
             key: &key,
         };
-        let repo = Repo::create(Arc::new(MemoryStore::new()), genesis, author).unwrap();
+        let repo = Repo::create(store, genesis, author).unwrap();
         Self {
             views: Views::open(&repo).unwrap(),
             key,

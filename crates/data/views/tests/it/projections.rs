@@ -542,6 +542,66 @@ fn a_collection_keeps_what_is_kept() {
     check(&again.branch(&main()).unwrap());
 }
 
+/// What belongs to no state of a branch goes, and so does what belongs to a projection that was dropped,
+/// whatever its type was meanwhile.
+#[test]
+fn what_is_of_no_more_use_goes() {
+    let mut world = with_definitions();
+    let side: BranchName = "side".parse().unwrap();
+    world.commit(&main(), &[("user:1", Some(r#"{"role":"admin"}"#))]);
+    world
+        .repo
+        .create_branch(&side, &world.repo.heads(&main()).unwrap())
+        .unwrap();
+    world.commit(&side, &[("user:2", Some(r#"{"role":"guest"}"#))]);
+    let views = Views::open(&world.repo).unwrap();
+    let store = world.repo.store().clone();
+    let kept = || {
+        let names = store.scan_refs(b"view/", None, 1000).unwrap();
+        names.len()
+    };
+    let all = definitions().len();
+    let go_on = &mut |_| ControlFlow::Continue(());
+    for branch in [&main(), &side] {
+        views.branch(branch).unwrap().refresh(go_on).unwrap();
+    }
+    views.save().unwrap();
+    assert_eq!(kept(), 2 * all);
+    assert_eq!(views.forget_unused().unwrap(), 0);
+    world.repo.delete_branch(&side, true).unwrap();
+    assert_eq!(views.forget_unused().unwrap(), all);
+    assert_eq!(kept(), all);
+    assert_eq!(
+        views.branch(&main()).unwrap().refresh(go_on).unwrap(),
+        0,
+        "what is of use stays"
+    );
+    // Under the next definition of its type too.
+    let repo = world.repo.clone();
+    let (author, now) = world.by();
+    let user = name("user");
+    let mut definition = views
+        .definitions()
+        .unwrap()
+        .kind(&user)
+        .unwrap()
+        .definition()
+        .clone();
+    definition
+        .fields
+        .push(FieldDefinition::new("extra", "string".parse().unwrap()));
+    define_type(&repo, &user, definition, true, (author, now)).unwrap();
+    let by_role = name("by_role");
+    views
+        .branch(&main())
+        .unwrap()
+        .projection(&by_role, OnStale::Block, go_on)
+        .unwrap();
+    let before = kept();
+    views.drop_projection(&by_role, (author, now + 1)).unwrap();
+    assert_eq!(kept(), before - 2);
+}
+
 /// What answers at once and was not stored is computed again by whoever comes after a crash.
 #[test]
 fn what_is_refreshed_is_stored_later() {
