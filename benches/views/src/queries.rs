@@ -95,6 +95,7 @@ pub(crate) fn run(people: &People, mut peers: Peers, size: usize) {
         .unwrap()
         .refresh(&mut |_| std::ops::ControlFlow::Continue(()))
         .unwrap();
+    views.save().unwrap();
     let keys: Vec<String> = (0..LOOK_UPS)
         .map(|n| format!("{:08}", n * 7919 % size))
         .collect();

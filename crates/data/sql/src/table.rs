@@ -266,6 +266,15 @@ impl ColumnSet {
         self.0 >> bit & 1 == 1
     }
 
+    /// Without a column, unless it is one from the 64th on.
+    #[must_use]
+    pub const fn without(self, column: usize) -> Self {
+        match column {
+            0..LAST_BIT => Self(self.0 & !(1 << column)),
+            _ => self,
+        }
+    }
+
     /// With a column more.
     #[must_use]
     pub const fn with(self, column: usize) -> Self {

@@ -122,6 +122,21 @@ impl LeafRows {
         self.places.as_deref()
     }
 
+    /// The keys of its rows, from the leaf that they are of.
+    pub(crate) fn keys_in(&self, node: &Node) -> Cells {
+        let mut cells = Cells::with_capacity(self.rows);
+        let mut key = Vec::new();
+        for row in 0..self.rows {
+            let place = match self.places() {
+                Some(places) => places.get(row).copied().map_or(usize::MAX, usize::from),
+                None => row,
+            };
+            let key = node.entry(place, &mut key).map(|_value| text_of(&key));
+            cells.push(key.map_or(ScalarRef::Null, ScalarRef::Text));
+        }
+        cells
+    }
+
     /// Whether it has all of these columns.
     pub(crate) fn has(&self, used: ColumnSet) -> bool {
         let mut columns = self.columns.iter().enumerate();

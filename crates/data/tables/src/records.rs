@@ -221,7 +221,8 @@ impl Records {
             return Box::new(ListRows::new(&self.inner, used, Box::new(records)));
         }
         let inner = Arc::clone(&self.inner);
-        let what = (used, filters);
+        // The engine names the key whether it reads it or not: if it does, it is had from the leaf.
+        let what = (used.without(KEY), filters);
         Box::new(LeafScan::new(inner, what, (low, high), open.stop))
     }
 

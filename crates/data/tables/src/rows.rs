@@ -1,14 +1,17 @@
 //! Records as rows: leaf by leaf, or one by one (TAB-8).
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
 use allod_repo::Content;
 use allod_sql::{ColumnSet, Rows, Scalar, ScalarRef, ShouldStop, TableError};
+use allod_tree::Leaf;
 use allod_views::{RecordReader, is_record_key};
 use bytes::Bytes;
 
 use crate::ahead::{Ahead, Decoded};
+use crate::cells::Cells;
 use crate::columns::{FIELDS, ID, KEY, width_of};
 use crate::fault::fault;
 use crate::filter::Filter;
@@ -24,6 +27,10 @@ pub(crate) struct LeafScan {
     /// From this key on, up to the other one.
     bounds: (Vec<u8>, Option<Vec<u8>>),
     rows: Option<Arc<LeafRows>>,
+    /// Where the rows are.
+    leaf: Option<Leaf>,
+    /// Their keys, if somebody asked for one.
+    keys: OnceCell<Cells>,
     /// Of the rows, those that are given.
     picked: Vec<u16>,
     /// Of the picked, the one behind the one that is given.
@@ -51,6 +58,8 @@ impl LeafScan {
             filters,
             bounds: (low, high),
             rows: None,
+            leaf: None,
+            keys: OnceCell::new(),
             picked: Vec::new(),
             at: 0,
         }
@@ -59,6 +68,8 @@ impl LeafScan {
     /// Goes on to the next leaf; false if there is none.
     fn next_leaf(&mut self) -> Result<bool, TableError> {
         self.rows = None;
+        self.leaf = None;
+        self.keys = OnceCell::new();
         self.picked.clear();
         let Some(Decoded { leaf, rows }) = self.leaves.next()? else {
             return Ok(false);
@@ -74,7 +85,20 @@ impl LeafScan {
         }
         self.pick(&rows, from..to);
         self.rows = Some(rows);
+        self.leaf = Some(leaf);
         Ok(true)
+    }
+
+    /// The keys of the rows of this leaf.
+    fn keys(&self) -> Result<&Cells, TableError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
+        }
+        let keys = match self.leaf.as_ref().zip(self.rows.as_deref()) {
+            Some((leaf, rows)) => rows.keys_in(&leaf.node().map_err(fault)?),
+            None => Cells::with_capacity(0),
+        };
+        Ok(self.keys.get_or_init(|| keys))
     }
 
     /// The rows of the next leaf that has any, all at once.
@@ -123,9 +147,15 @@ impl Rows for LeafScan {
 
     fn column(&self, index: usize) -> Result<ScalarRef<'_>, TableError> {
         let row = self.rows.as_ref().zip(self.picked.get(self.at - 1));
-        Ok(row.map_or(ScalarRef::Null, |(rows, row)| {
-            rows.get(usize::from(*row), index)
-        }))
+        let Some((rows, row)) = row else {
+            return Ok(ScalarRef::Null);
+        };
+        let row = usize::from(*row);
+        match rows.column(index) {
+            Some(cells) => Ok(cells.get(row)),
+            None if index == KEY => Ok(self.keys()?.get(row)),
+            None => Ok(ScalarRef::Null),
+        }
     }
 }
 
