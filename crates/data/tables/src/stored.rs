@@ -91,6 +91,7 @@ impl Stored {
         for column in &mut self.columns {
             let before = found.as_ref().or(known);
             if before.is_some_and(|rows| rows.column(column.index).is_some()) {
+                column.pass(&last, &digest);
                 continue;
             }
             if matches!(column.entries, Entries::Unopened) {
@@ -107,11 +108,12 @@ impl Stored {
 
     /// Passes what is stored of a leaf that nobody needs to find: it stays.
     pub(crate) fn pass(&mut self, leaf: &Leaf) {
-        for column in &mut self.columns {
-            if matches!(column.entries, Entries::Before(_))
-                && let Some((last, digest)) = identity(leaf)
-            {
-                column.take(&last, &digest, |_value, _index| Some(()));
+        let mut columns = self.columns.iter_mut();
+        if columns.any(|column| matches!(column.entries, Entries::Before(_)))
+            && let Some((last, digest)) = identity(leaf)
+        {
+            for column in &mut self.columns {
+                column.pass(&last, &digest);
             }
         }
     }
@@ -152,6 +154,11 @@ fn identity(leaf: &Leaf) -> Option<(Bytes, LeafDigest)> {
 }
 
 impl StoredColumn {
+    /// Leaves what is stored of a leaf as it is.
+    fn pass(&mut self, last: &[u8], leaf: &LeafDigest) {
+        self.take(last, leaf, |_value, _index| Some(()));
+    }
+
     /// What is stored of a leaf, read.
     fn take<T>(
         &mut self,
