@@ -80,7 +80,8 @@ fn names(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Vec<Cid>> {
 }
 
 fn frame(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Bytes> {
-    Ok(match input.int_in_range(0..=9)? {
+    Ok(match input.int_in_range(0..=11)? {
+        10 | 11 => Fetching::projection(*input.choose(&parts.names)?, *input.choose(&parts.names)?),
         0..=7 => Message::Want {
             opened: names(input, parts)?,
             names: names(input, parts)?,
@@ -92,7 +93,11 @@ fn frame(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Bytes> {
 }
 
 fn serve(input: &mut Unstructured<'_>, parts: &Parts) -> Result<()> {
-    let mut serving = Serving::new(parts.repo.clone(), owner().device_id());
+    let own = parts.own.clone();
+    // Each block of the space may be the root of a tree that is kept.
+    let kept = move |name: &Cid, _state: &Cid| own.contains(name).then_some(*name);
+    let serving = Serving::new(parts.repo.clone(), owner().device_id());
+    let mut serving = serving.with_kept(Box::new(kept));
     serving.handle(&Fetching::hello(owner().agent_id(), parts.repo.id()));
     while !serving.is_closed() && !input.is_empty() {
         serving.handle(&frame(input, parts)?);

@@ -133,6 +133,16 @@ def refuse(link, code, reason):
     return {"commit": s.cid_text(link)} | why(code, reason)
 
 
+def projection(name, state):
+    require(type(name) is s.Link and type(state) is s.Link)
+    return {"name": s.cid_text(name), "state": s.cid_text(state)}
+
+
+def tree(root):
+    require(root is None or type(root) is s.Link)
+    return {"root": root if root is None else s.cid_text(root)}
+
+
 def credit(count):
     require(is_uint(count))
     return {"bytes": count}
@@ -150,6 +160,8 @@ MESSAGES = {
     9: ("ack", lambda: {}),
     10: ("credit", credit),
     11: ("close", why),
+    12: ("projection", projection),
+    13: ("tree", tree),
 }
 
 

@@ -1,6 +1,7 @@
 //! Fetching what is damaged or missing here from peers, and serving it to them (SYNC-30 to SYNC-36).
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use allod_blocks::Cid;
@@ -8,12 +9,14 @@ use allod_identity::DeviceId;
 use allod_quic::{Connection, Endpoint, QuicError, Stream, StreamKind};
 use allod_repo::{BlockPeer, Keep, SpaceId, forget_found, heal_space, noted_lost};
 use allod_sync::{FetchError, Fetching, IDLE_MS, Message, Serving};
+use allod_views::{Compared, Name, Snapshot, fetch_tree};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::error::NodeError;
+use crate::home::random;
 use crate::net::{dial, no_such_space};
 use crate::node::Node;
 use crate::peers::Peer;
@@ -91,7 +94,83 @@ pub(crate) async fn in_time<T>(
     }
 }
 
+impl Asking {
+    /// Dials a peer about a space.
+    async fn open(
+        node: &Node,
+        (endpoint, runtime): (&Endpoint, &Handle),
+        space: SpaceId,
+        (device, peer): (DeviceId, &Peer),
+    ) -> Result<Self, NodeError> {
+        let hello = Fetching::hello(node.agent()?, space);
+        let connection = dial(endpoint, device, &peer.addrs).await?;
+        let mut stream = connection.open(StreamKind::Fetch).await?;
+        in_time(stream.send(hello)).await?;
+        Ok(Self {
+            stream,
+            _connection: connection,
+            runtime: runtime.clone(),
+            fetching: Fetching::new(),
+        })
+    }
+
+    /// Asks for the root of the tree that the peer keeps of a projection (SYNC-37).
+    fn root_of(&mut self, name: Cid, state: Cid) -> Result<Option<Cid>, NodeError> {
+        let question = Fetching::projection(name, state);
+        let stream = &mut self.stream;
+        let frame = self.runtime.block_on(async {
+            in_time(stream.send(question)).await?;
+            in_time(stream.recv()).await
+        })?;
+        let frame = frame.ok_or(QuicError::FrameCut)?;
+        self.fetching.take_tree(&frame).map_err(said)
+    }
+}
+
+/// What became of asking a peer for a projection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fetched {
+    /// The peer does not keep it.
+    NotThere,
+    /// It is here now: how many nodes came, and how much was compared with the records.
+    Here(u64, Compared),
+}
+
 impl Node {
+    /// Fetches the tree of a projection of a state from a peer, instead of computing it, and compares
+    /// `samples` of its entries and as many of its records with each other. `progress` hears of how many
+    /// nodes came. Call it on a thread that may wait.
+    ///
+    /// # Errors
+    /// [`NodeError::View`] with [`ViewError::Untrue`](allod_views::ViewError::Untrue) if it is not what the
+    /// records make of it; then nothing is kept.
+    pub fn fetch_projection(
+        &self,
+        (endpoint, runtime): (&Endpoint, &Handle),
+        (snapshot, name): (&Snapshot, &Name),
+        (device, peer): (DeviceId, &Peer),
+        samples: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Fetched, NodeError> {
+        let net = (endpoint, runtime);
+        let space = snapshot.repo().id();
+        let opened = Asking::open(self, net, space, (device, peer));
+        let mut asking = runtime.block_on(opened)?;
+        let state = snapshot.view().tree().root();
+        let Some(root) = asking.root_of(snapshot.name_of(name)?, state)? else {
+            return Ok(Fetched::NotThere);
+        };
+        let store = self.store().as_ref();
+        let _hold = store.uses().hold();
+        let nodes = fetch_tree(store, root, &mut asking, progress)?;
+        asking.stream.finish()?;
+        // Which entries are compared is nothing that the peer can know.
+        let seed = u64::from_le_bytes(random()?);
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let compared = snapshot.adopt(name, root, (samples, seed), go_on)?;
+        Ok(Fetched::Here(nodes, compared))
+    }
+
     /// Fetches what is damaged or missing of a space from a peer; returns what came. `progress`
     /// hears of how many blocks were looked at. Call it on a thread that may wait.
     ///
@@ -103,18 +182,8 @@ impl Node {
         (device, peer): (DeviceId, &Peer),
         progress: &mut dyn FnMut(u64),
     ) -> Result<Vec<Cid>, NodeError> {
-        let hello = Fetching::hello(self.agent()?, space);
-        let mut asking = runtime.block_on(async {
-            let connection = dial(endpoint, device, &peer.addrs).await?;
-            let mut stream = connection.open(StreamKind::Fetch).await?;
-            in_time(stream.send(hello)).await?;
-            Ok::<_, NodeError>(Asking {
-                stream,
-                _connection: connection,
-                runtime: runtime.clone(),
-                fetching: Fetching::new(),
-            })
-        })?;
+        let opened = Asking::open(self, (endpoint, runtime), space, (device, peer));
+        let mut asking = runtime.block_on(opened)?;
         let fetched = heal_space(self.store().as_ref(), space, &mut asking, progress)?;
         asking.stream.finish()?;
         if !fetched.is_empty() {
@@ -160,7 +229,9 @@ impl Node {
             stream.send(no_such_space()).await?;
             return Ok(stream.finish()?);
         };
-        let mut serving = Serving::new(repo, connection.peer());
+        let views = self.views(&repo)?;
+        let kept = move |name: &Cid, state: &Cid| views.stored_root(name, state);
+        let mut serving = Serving::new(repo, connection.peer()).with_kept(Box::new(kept));
         let mut heard = Some(first);
         loop {
             // Apart from the runtime, as it visits the store; one frame at a time, so that what a

@@ -157,7 +157,7 @@ fn each_record(view: &View, prefix: &[u8], each: Each<'_>) -> Result<(), ViewErr
 
 impl Resolved<'_> {
     /// The sides of the projection: a prefix of keys, and what reads their records.
-    fn sides(&self) -> Vec<(Side, &[u8], RecordReader)> {
+    pub(crate) fn sides(&self) -> Vec<(Side, &[u8], RecordReader)> {
         let reader = |kind: Option<&Arc<Type>>| RecordReader::new(kind.cloned());
         let own = (
             Side::Own,

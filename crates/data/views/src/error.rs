@@ -48,12 +48,28 @@ pub enum ViewError {
     /// What is asked for does not fit the projection.
     #[error("{0}")]
     Query(String),
+    /// A tree that somebody else computed is not what the records make of the projection. Blame: whoever
+    /// said that it is.
+    #[error("the projection {name} that was fetched is not what its records make of it{}", at(.key))]
+    Untrue {
+        /// The projection.
+        name: Name,
+        /// The entry that is not, or is missing; nothing if it is no tree.
+        key: Vec<u8>,
+    },
     /// A projection that was kept does not read: the store is damaged.
     #[error("a projection that is kept here is damaged; `allod projection check` puts it right")]
     Damaged,
     /// The space could not be read or written.
     #[error(transparent)]
     Repo(#[from] RepoError),
+}
+
+fn at(key: &[u8]) -> String {
+    match key {
+        [] => String::new(),
+        key => format!(", at {}", key.escape_ascii()),
+    }
 }
 
 impl From<StoreError> for ViewError {

@@ -24,6 +24,7 @@
 //! - What an expression gives depends on it and the record alone.
 //! - The tree of a projection is the same wherever and however it was computed (PROJ-3).
 
+mod adopt;
 mod arithmetic;
 mod beside;
 mod definition;
@@ -32,6 +33,7 @@ mod derive;
 mod entries;
 mod error;
 mod expr;
+mod fetch;
 mod forget;
 mod guard;
 mod json;
@@ -57,6 +59,7 @@ mod vectors;
 mod views;
 mod watch;
 
+pub use crate::adopt::Compared;
 pub use crate::definition::{
     BY_MAX, BadProjection, Function, Projection, ProjectionDefinition, ShapeDefinition,
 };
@@ -69,6 +72,7 @@ pub use crate::expr::{
     BadExpr, EXPR_BYTES_MAX, EXPR_DEPTH_MAX, EXPR_NODES_MAX, EXPR_PATTERN_BYTES_MAX,
     EXPR_RESULT_BYTES_MAX, EvalError, Expr, ExprFault, FieldPath, Fields,
 };
+pub use crate::fetch::fetch_tree;
 pub use crate::guard::Broken;
 pub use crate::key::{BadKey, decode_key, encode_key, push_key};
 pub use crate::maintain::{Job, Priority, Status};

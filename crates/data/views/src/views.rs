@@ -188,7 +188,7 @@ impl Views {
     }
 
     /// Holds trees in memory; whether they should be stored now.
-    fn hold(&self, trees: Vec<(Place, Tree)>, blocks: Vec<Block>, in_use: Hold) -> bool {
+    pub(crate) fn hold(&self, trees: Vec<(Place, Tree)>, blocks: Vec<Block>, in_use: Hold) -> bool {
         lock(&self.inner.memo).hold(trees, blocks, in_use)
     }
 
@@ -259,7 +259,7 @@ impl Snapshot {
         &self.views
     }
 
-    fn definition(&self, name: &Name) -> Result<Arc<Projection>, ViewError> {
+    pub(crate) fn definition(&self, name: &Name) -> Result<Arc<Projection>, ViewError> {
         let found = self.now.projection(name);
         found
             .cloned()
@@ -370,7 +370,7 @@ impl Snapshot {
     }
 
     /// A tree by its root; none if its blocks are lost.
-    fn open(&self, root: Cid) -> Result<Option<Tree>, ViewError> {
+    pub(crate) fn open(&self, root: Cid) -> Result<Option<Tree>, ViewError> {
         let empty = Tree::empty();
         // Nobody stores the node of an empty tree.
         if root == empty.root() {

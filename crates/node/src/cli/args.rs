@@ -292,7 +292,9 @@ impl Command {
             }
             Self::Projection { command } => matches!(
                 command,
-                ProjectionCommand::Create(_) | ProjectionCommand::Drop { .. }
+                ProjectionCommand::Create(_)
+                    | ProjectionCommand::Drop { .. }
+                    | ProjectionCommand::Fetch(_)
             ),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),

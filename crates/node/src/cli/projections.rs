@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use allod::{Course, Node, Position};
+use allod::{Course, Fetched, Node, NodeError, Position};
 use allod_repo::{Heads, Repo};
 use allod_views::{
     Checked, FieldKind, Name, OnStale, Page, Projected, Projection, ProjectionDefinition, Row,
@@ -13,14 +13,14 @@ use allod_views::{
 use anyhow::{Result, bail};
 use serde_json::{Map, Value as Json, json};
 
-use crate::cli::Usage;
 use crate::cli::io::{Io, count};
 use crate::cli::shapes::shape;
 use crate::cli::types::{parse_name, snapshot};
 use crate::cli::values::hex;
 use crate::cli::view_args::{
-    CreateProjection, ProjectionCommand, QueryProjection, WatchProjection,
+    CreateProjection, FetchProjection, ProjectionCommand, QueryProjection, WatchProjection,
 };
+use crate::cli::{Usage, with_net};
 
 /// Rows that one step of a watch tells of at most; more are a reason to read the projection anew.
 const CHANGES_MAX: usize = 100_000;
@@ -75,9 +75,64 @@ pub(crate) fn projections(
             let value = json!({ "dropped": name.as_str(), "meta": made.to_string() });
             io.data(&value, || format!("{name} is no projection any more"))
         }
+        ProjectionCommand::Fetch(options) => fetch(node, &repo, &views, options, io),
         ProjectionCommand::Query(options) => query(node, &repo, &views, options, io),
         ProjectionCommand::Watch(options) => watch(node, &repo, &views, options, io),
     }
+}
+
+/// Asks peers for a projection, one after the other until one has it.
+fn fetch(
+    node: &Node,
+    repo: &Repo,
+    views: &Views,
+    options: &FetchProjection,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let name = parse_name(&options.name)?;
+    let snapshot = snapshot(node, repo, views, options.at.as_deref())?;
+    if snapshot.is_fresh(&name)? {
+        let value = json!({ "projection": name.as_str(), "fetched": false });
+        return io.data(&value, || format!("{name} is here already"));
+    }
+    let peers = node.find_peers(repo, options.from.as_deref())?;
+    if peers.is_empty() {
+        return Err(NodeError::NoPeer.into());
+    }
+    with_net(node, io, |io, net| {
+        for (device, peer) in &peers {
+            let fetched = {
+                let mut progress = io.progress("fetching nodes");
+                let on = &mut |nodes| progress.at(nodes, 0);
+                let net = (&net.endpoint, &net.handle);
+                node.fetch_projection(net, (&snapshot, &name), (*device, peer), options.sample, on)
+            };
+            match fetched {
+                Ok(Fetched::Here(nodes, compared)) => {
+                    node.touch();
+                    let value = json!({
+                        "projection": name.as_str(),
+                        "fetched": true,
+                        "peer": device.to_string(),
+                        "nodes": nodes,
+                        "compared_entries": compared.entries,
+                        "compared_records": compared.records,
+                    });
+                    return io.data(&value, || {
+                        format!(
+                            "{name} is here, by {} nodes from {device}; {} of its entries and {} records were compared",
+                            count(nodes),
+                            count(compared.entries),
+                            count(compared.records)
+                        )
+                    });
+                }
+                Ok(Fetched::NotThere) => io.say(format!("{device}  does not keep it"))?,
+                Err(error) => io.say(format!("{device}  {error}"))?,
+            }
+        }
+        bail!("no peer has {name} for this state; `allod projection query` computes it here")
+    })
 }
 
 fn create(node: &Node, repo: &Repo, options: &CreateProjection, io: &mut Io<'_>) -> Result<()> {

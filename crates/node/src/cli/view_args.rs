@@ -149,6 +149,13 @@ pub(crate) enum ProjectionCommand {
         /// One of them [default: all]
         name: Option<String>,
     },
+    /// Fetch what a peer has computed, instead of computing it here
+    #[command(
+        after_help = "Examples:\n  allod projection fetch users_by_role\n  allod projection fetch users_by_role --from laptop --sample 10000\n\n\
+        Entries and records that are chosen by chance are compared, so that a peer that would deceive is found: with 1000 of them one that has one entry \
+        of a hundred wrong passes once in 20,000 times. `projection check` computes all of it."
+    )]
+    Fetch(FetchProjection),
     /// Take a projection away
     Drop {
         /// Its name
@@ -259,4 +266,20 @@ pub(crate) struct WatchProjection {
     /// Only what changed until now
     #[arg(long, requires = "since")]
     pub(crate) once: bool,
+}
+
+/// `projection fetch`.
+#[derive(Debug, Args)]
+pub(crate) struct FetchProjection {
+    /// Its name
+    pub(crate) name: String,
+    /// From this peer: a remote, or the end of a device id [default: the first that has it]
+    #[arg(long, value_name = "PEER")]
+    pub(crate) from: Option<String>,
+    /// As of a branch or commit
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) at: Option<String>,
+    /// Compare so many entries, and as many records
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) sample: u64,
 }

@@ -297,6 +297,37 @@ fn projections_of_every_shape() {
     assert_eq!(run(&home, "projection list --json").rows().len(), 4);
 }
 
+/// What a peer has computed is fetched, compared with the records, and gives the same rows.
+#[test]
+fn projections_are_fetched_from_a_peer() {
+    let (ada, bob) = (with_projections(), Home::new());
+    for name in ["by_role_age", "ages"] {
+        run(&ada, &format!("projection query {name}")).ok();
+    }
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok();
+    bob.run(&["space", "join", ticket.trim()]).ok();
+    let fetched = bob.json(&["projection", "fetch", "by_role_age"]);
+    assert_eq!(fetched["fetched"], true, "{fetched}");
+    assert_eq!(fetched["peer"], up.device);
+    assert!(fetched["compared_entries"].as_u64().unwrap() > 0);
+    assert_eq!(
+        run(&bob, "projection query by_role_age --json").rows(),
+        run(&ada, "projection query by_role_age --json").rows()
+    );
+    run(&bob, "projection check by_role_age").ok();
+    let again = bob.json(&["projection", "fetch", "by_role_age"]);
+    assert_eq!(again["fetched"], false);
+    run(&bob, "projection fetch nothing").fails(1, &["no projection named nothing"]);
+    run(&bob, "projection fetch ages --from nobody").fails(1, &["nobody"]);
+    let text = run(&bob, "projection fetch ages").ok();
+    assert!(text.contains("ages is here"), "{text}");
+    // What the peer has not computed is computed here.
+    put(&bob, "new", "admin", 1);
+    bob.run(&["commit", "-m", "new"]).ok();
+    run(&bob, "projection fetch ages").fails(1, &["no peer has ages for this state"]);
+}
+
 #[test]
 fn projections_that_are_none() {
     let home = with_projections();

@@ -107,6 +107,23 @@ impl Fetching {
         Ok(Message::Want { opened, names }.encode())
     }
 
+    /// Asks which tree the peer keeps of a projection of a state: of what name (PROJ-10), and of which root
+    /// (SYNC-37). The next frame is for [`take_tree`](Self::take_tree).
+    #[must_use]
+    pub fn projection(name: Cid, state: Cid) -> Bytes {
+        Message::Projection { name, state }.encode()
+    }
+
+    /// Takes the answer to [`projection`](Self::projection): the root of the tree, if the peer keeps one.
+    /// What is below it is wanted with the root first in what is opened.
+    pub fn take_tree(&mut self, frame: &Bytes) -> Result<Option<Cid>, FetchError> {
+        match Message::decode(frame)? {
+            Message::Tree(root) if !self.waiting => Ok(root),
+            Message::Close { code, reason } => Err(FetchError::Closed { code, reason }),
+            _ => Err(FetchError::NotAsked),
+        }
+    }
+
     /// Takes a frame of the peer.
     pub fn take(&mut self, frame: &Bytes) -> Result<Answer, FetchError> {
         let (contents, absent) = match Message::decode(frame)? {

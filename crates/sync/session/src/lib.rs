@@ -40,7 +40,7 @@ pub use crate::join::{
 pub use crate::limits::{FRAME_BYTES_CEILING, FRAME_BYTES_MAX, IDLE_MS};
 pub use crate::message::{FrameError, Hello, Message, Mode};
 pub use crate::scope::{Branches, Scope};
-pub use crate::serving::Serving;
+pub use crate::serving::{KeptTrees, Serving};
 pub use crate::session::{Event, Input, Me, Outcome, Output, Refused, Session, Stats};
 
 #[doc = include_str!("../README.md")]

@@ -25,6 +25,10 @@ pub(crate) const WANTED_MAX: usize = 1024;
 /// fits one frame, and a path has 50 blocks at most.
 pub(crate) const FETCH_LINKS_MAX: usize = 1024;
 
+/// Trees of projections that one is told of on a stream: more than projections of a space have at a
+/// time, and a bound on what is remembered.
+pub(crate) const TREES_TOLD_MAX: usize = 256;
+
 /// Blocks asked for in one frame.
 pub(crate) const WANT_FRAME_MAX: usize = 256;
 

@@ -79,6 +79,15 @@ pub enum Message {
         /// The reason in words.
         reason: String,
     },
+    /// Asks which tree the peer keeps of a projection.
+    Projection {
+        /// The name of the resolved definition.
+        name: Cid,
+        /// The root of the state.
+        state: Cid,
+    },
+    /// The root of that tree, if the peer keeps one.
+    Tree(Option<Cid>),
 }
 
 /// How a commit's tree travels.
@@ -168,6 +177,8 @@ impl Message {
             Self::Ack => canonical::encode(&(9u64,)),
             Self::Credit(credit) => canonical::encode(&(10u64, credit)),
             Self::Close { code, reason } => canonical::encode(&(11u64, code, reason)),
+            Self::Projection { name, state } => canonical::encode(&(12u64, name, state)),
+            Self::Tree(root) => canonical::encode(&(13u64, root)),
         };
         #[expect(
             clippy::expect_used,
@@ -234,6 +245,11 @@ impl Message {
                 let (_, code, reason): (u64, String, String) = read(frame)?;
                 Self::Close { code, reason }
             }
+            12 => {
+                let (_, name, state): (u64, Cid, Cid) = read(frame)?;
+                Self::Projection { name, state }
+            }
+            13 => Self::Tree(read::<(u64, Option<Cid>)>(frame)?.1),
             _ => return Err(FrameError::Malformed),
         };
         if message.is_bounded() {

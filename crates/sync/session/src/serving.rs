@@ -1,27 +1,35 @@
 //! The side that is asked for damaged blocks (SYNC-30 to SYNC-33).
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 
 use allod_blocks::Cid;
 use allod_identity::DeviceId;
 use allod_repo::{CommitId, Repo};
 use bytes::Bytes;
 
-use crate::limits::{BLOCKS_FRAME_BYTES, FETCH_LINKS_MAX};
+use crate::limits::{BLOCKS_FRAME_BYTES, FETCH_LINKS_MAX, TREES_TOLD_MAX};
 use crate::message::Message;
 use crate::outbound::links_of;
 use crate::recognise::recognise;
 use crate::session::{Fault, Stop, short};
+
+/// The root of the tree that is kept of a projection, by its name (PROJ-10) and the root of the state.
+pub type KeptTrees = Box<dyn Fn(&Cid, &Cid) -> Option<Cid> + Send + Sync>;
 
 /// Serves the blocks of one space to a member that has lost some of its own.
 ///
 /// A machine without I/O: call [`handle`](Self::handle) with a frame, then send what
 /// [`poll`](Self::poll) gives until it gives nothing, and only then read the next frame. It changes
 /// nothing but what is known of the asker's key log.
-#[derive(Debug)]
 pub struct Serving {
     repo: Repo,
     peer: DeviceId,
+    kept: Option<KeptTrees>,
+    /// The trees that the asker was told of (SYNC-37).
+    told: BTreeSet<Cid>,
+    /// The answer to a question for a tree.
+    tree: Option<Message>,
     met: bool,
     closed: bool,
     /// The want at hand: its names that were not answered yet.
@@ -34,6 +42,16 @@ pub struct Serving {
     key_events: Option<BTreeSet<Cid>>,
 }
 
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving")
+            .field("peer", &self.peer)
+            .field("met", &self.met)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Serving {
     /// The side that has `repo`, towards the device that the transport has authenticated.
     #[must_use]
@@ -41,6 +59,9 @@ impl Serving {
         Self {
             repo,
             peer,
+            kept: None,
+            told: BTreeSet::new(),
+            tree: None,
             met: false,
             closed: false,
             names: VecDeque::new(),
@@ -49,6 +70,13 @@ impl Serving {
             close: None,
             key_events: None,
         }
+    }
+
+    /// It with what says which trees of projections are kept; without, none are.
+    #[must_use]
+    pub fn with_kept(mut self, kept: KeptTrees) -> Self {
+        self.kept = Some(kept);
+        self
     }
 
     /// Takes a frame of the asker. Reads at most 1,024 blocks.
@@ -67,6 +95,9 @@ impl Serving {
     pub fn poll(&mut self) -> Option<Bytes> {
         if let Some(close) = self.close.take() {
             return Some(close);
+        }
+        if let Some(tree) = self.tree.take() {
+            return Some(tree.encode());
         }
         if self.closed || (self.names.is_empty() && self.unopened.is_none()) {
             return None;
@@ -93,6 +124,9 @@ impl Serving {
                 }
                 self.judge(&opened, names)?;
             }
+            Message::Projection { name, state } if self.met && self.is_idle() => {
+                self.tell(&name, &state)?;
+            }
             Message::Close { .. } => self.closed = true,
             _ => return Err(Stop("E_ORDER", "not what is asked here".to_owned())),
         }
@@ -101,6 +135,18 @@ impl Serving {
 
     fn is_idle(&self) -> bool {
         self.names.is_empty() && self.unopened.is_none()
+    }
+
+    /// Tells which tree is kept of a projection (SYNC-37).
+    fn tell(&mut self, name: &Cid, state: &Cid) -> Result<(), Stop> {
+        let kept = self.kept.as_ref();
+        let root = kept.and_then(|kept| kept(name, state));
+        self.told.extend(root);
+        if self.told.len() > TREES_TOLD_MAX {
+            return Err(Stop("E_LIMIT", "too many trees of projections".to_owned()));
+        }
+        self.tree = Some(Message::Tree(root));
+        Ok(())
     }
 
     /// Follows the path of a want, and notes which of its names that shows (SYNC-32).
@@ -131,7 +177,7 @@ impl Serving {
         if let Some(tree) = self.tree_of(cid) {
             return Ok(Some(vec![tree]));
         }
-        if !shown.contains(cid) {
+        if !shown.contains(cid) && !self.told.contains(cid) {
             // Genesis and key events lead nowhere.
             return Ok(self.is_root(cid)?.then(Vec::new));
         }
@@ -148,7 +194,8 @@ impl Serving {
 
     /// Whether a block belongs to the space without a path to it.
     fn is_root(&mut self, cid: &Cid) -> Result<bool, Stop> {
-        if cid == self.repo.id().cid() || self.tree_of(cid).is_some() {
+        let is_own = cid == self.repo.id().cid() || self.told.contains(cid);
+        if is_own || self.tree_of(cid).is_some() {
             return Ok(true);
         }
         if self.key_events.is_none() {

@@ -425,6 +425,9 @@ impl Session {
                 flow.acked = true;
             }
             Message::Credit(bytes) => flow.outbound.add_credit(bytes),
+            Message::Projection { .. } | Message::Tree(_) => {
+                return Err(order("a message of another kind of stream"));
+            }
             Message::Hello(_) | Message::Close { .. } => {}
         }
         Ok(())

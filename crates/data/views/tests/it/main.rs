@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod adopt;
 mod definitions;
 mod guard;
 mod maintain;

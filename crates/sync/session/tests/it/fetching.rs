@@ -373,6 +373,78 @@ fn strangers_and_those_who_ask_out_of_order_or_for_too_much_are_refused() {
     assert_eq!(fetching.want(&many, &[]).unwrap_err().code(), "E_LIMIT");
 }
 
+/// A tree of a projection is told of and served to whoever asks for it, and only then.
+#[test]
+fn trees_of_projections_are_served_to_whoever_asked_for_them() {
+    let (_ada, bob, whole, _) = setting();
+    let entries = (0..5000).map(|n| (format!("{n:05}"), "a value of a projection"));
+    let mut blocks = Vec::new();
+    let tree = allod_tree::Tree::build(entries, &mut |block| blocks.push(block)).unwrap();
+    let mut batch = Batch::new();
+    for block in blocks {
+        batch.put(block);
+    }
+    drop(whole.store().commit(batch).unwrap());
+    let (name, state, root) = (
+        sha256_cid(Codec::DagCbor, b"name"),
+        sha256_cid(Codec::DagCbor, b"state"),
+        tree.root(),
+    );
+    let mut peer = Direct::new(&whole, &bob);
+    let serving = std::mem::replace(
+        &mut peer.serving,
+        Serving::new(whole.clone(), bob.0.device_id()),
+    );
+    peer.serving = serving.with_kept(Box::new(move |known, of| {
+        (*known == name && *of == state).then_some(root)
+    }));
+    let question = |peer: &mut Direct, name, state| {
+        peer.serving.handle(&Fetching::projection(name, state));
+        let frame = peer.serving.poll().unwrap();
+        peer.fetching.take_tree(&frame).unwrap()
+    };
+    let node = allod_tree::Node::decode(whole.store().get(&root).unwrap().unwrap().bytes());
+    let children: Vec<Cid> = node
+        .as_ref()
+        .map(|node| {
+            (0..node.len())
+                .filter_map(|index| node.link(index))
+                .collect()
+        })
+        .unwrap();
+    assert!(children.len() > 2);
+    // Not before somebody asked.
+    assert_eq!(peer.ask(&[], &[root]).unwrap().absent, [root]);
+    assert_eq!(question(&mut peer, name, name), None);
+    assert_eq!(question(&mut peer, name, state), Some(root));
+    assert_eq!(peer.ask(&[], &[root]).unwrap().blocks.len(), 1);
+    // A child by the path to it, and not without.
+    assert_eq!(
+        peer.ask(&[root], &children).unwrap().blocks.len(),
+        children.len()
+    );
+    assert_eq!(peer.ask(&[], &children[..1]).unwrap().absent, [children[0]]);
+    // Nor by another who was not told.
+    let mut other = Direct::new(&whole, &bob);
+    assert_eq!(other.ask(&[root], &children[..1]).unwrap().blocks.len(), 0);
+    // A bound on what is remembered.
+    let mut serving =
+        Serving::new(whole.clone(), bob.0.device_id()).with_kept(Box::new(|name, _| Some(*name)));
+    serving.handle(&Fetching::hello(bob.0.agent_id(), whole.id()));
+    for n in 0..=255 {
+        serving.handle(&Fetching::projection(
+            sha256_cid(Codec::DagCbor, &[n]),
+            state,
+        ));
+        assert!(serving.poll().is_some() && !serving.is_closed());
+    }
+    serving.handle(&Fetching::projection(
+        sha256_cid(Codec::DagCbor, b"one more"),
+        state,
+    ));
+    assert_eq!(code(&mut serving), "E_LIMIT");
+}
+
 /// Whatever a peer answers, nothing is kept but what was asked for.
 #[test]
 fn false_answers_are_noticed_and_change_nothing() {

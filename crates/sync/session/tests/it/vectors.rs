@@ -113,6 +113,15 @@ fn view(message: &Message) -> Value {
             "message": "refuse", "commit": commit.to_string(), "code": code, "reason": reason,
         }),
         Message::Ack => json!({ "message": "ack" }),
+        Message::Projection { name, state } => json!({
+            "message": "projection",
+            "name": name.to_string(),
+            "state": state.to_string(),
+        }),
+        Message::Tree(root) => json!({
+            "message": "tree",
+            "root": root.map(|root| root.to_string()),
+        }),
         Message::Credit(bytes) => json!({ "message": "credit", "bytes": bytes }),
         Message::Close { code, reason } => {
             json!({ "message": "close", "code": code, "reason": reason })
