@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 19] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -24,6 +24,7 @@ const PAGES: [(&str, &str); 18] = [
     ("TREE", "21-tree.md"),
     ("REPO", "22-repo.md"),
     ("MERGE", "23-merge.md"),
+    ("CRDT", "23-crdt.md"),
     ("WORK", "24-work.md"),
     ("OBJ", "25-objects.md"),
     ("PATCH", "26-patch.md"),

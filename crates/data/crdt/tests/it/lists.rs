@@ -1,0 +1,132 @@
+//! Lists: what is written at one place is not mixed, and a tree of any shape is gone through.
+
+use allod_crdt::{Epoch, Kind, Op, State, Writer};
+use proptest::prelude::*;
+
+use crate::world::{cases, writer};
+
+fn insert(state: &mut State, index: usize, value: &str, by: Writer) {
+    let op = Op::Insert(index, value.as_bytes().to_vec());
+    state.apply(&op, by, 0).unwrap();
+}
+
+fn text(state: &State) -> String {
+    let shown = state
+        .value()
+        .map(|value| value.to_string())
+        .unwrap_or_default();
+    shown.replace(['[', ']', '"', ','], "")
+}
+
+/// Writes a word at a place, from its first letter on or from its last one back.
+fn write(state: &mut State, at: usize, word: &str, is_backwards: bool, by: Writer) {
+    for (offset, letter) in word.chars().enumerate() {
+        if is_backwards {
+            let letter = word.chars().rev().nth(offset).unwrap();
+            insert(state, at, &letter.to_string(), by);
+        } else {
+            insert(state, at + offset, &letter.to_string(), by);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// Words that several write at one place come one after the other, whichever way they were written.
+    #[test]
+    fn words_are_not_mixed(
+        before in "[xy]{0,4}",
+        words in proptest::collection::vec(("[a-c]{1,5}", any::<bool>()), 1..4),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let mut start = State::empty(Kind::List);
+        write(&mut start, 0, &before, false, writer(9));
+        let at = place.index(before.len() + 1);
+        let mut all = start.clone();
+        for (number, (word, is_backwards)) in words.iter().enumerate() {
+            let mut mine = start.clone();
+            write(&mut mine, at, word, *is_backwards, writer(number));
+            all = all.join(&mine).unwrap();
+        }
+        let shown = text(&all);
+        prop_assert!(shown.starts_with(&before[..at]) && shown.ends_with(&before[at..]));
+        let middle = &shown[at..shown.len() - (before.len() - at)];
+        // Some order of the words is what is there.
+        let orders: [&[usize]; 6] =
+            [&[0, 1, 2], &[0, 2, 1], &[1, 0, 2], &[1, 2, 0], &[2, 0, 1], &[2, 1, 0]];
+        let in_order = |order: &[usize]| {
+            let words = order.iter().filter_map(|number| words.get(*number));
+            words.map(|(word, _)| word.as_str()).collect::<String>()
+        };
+        prop_assert!(orders.iter().any(|order| in_order(order) == middle), "{}", shown);
+    }
+}
+
+/// The encoding of a list whose nodes hang one below the other, or of one whose nodes go round in a circle.
+fn chain(count: u64, is_right: bool, is_circle: bool) -> Vec<u8> {
+    let mut nodes = Vec::new();
+    for seq in 1..=count {
+        let parent = if seq > 1 { seq - 1 } else { count };
+        let mut node = vec![0x84];
+        number(&mut node, seq);
+        if seq == 1 && !is_circle {
+            node.extend([0xf6, 0xf5]);
+        } else {
+            number(&mut node, parent);
+            node.push(if is_right { 0xf5 } else { 0xf4 });
+        }
+        node.push(0x40);
+        nodes.extend(node);
+    }
+    let mut bytes = vec![0x82, 0xf6, 0x81, 0x82, 0x48, 0, 0, 0, 0, 0, 0, 0, 1, 0x9a];
+    bytes.extend(u32::try_from(count).unwrap().to_be_bytes());
+    bytes.extend(nodes);
+    bytes
+}
+
+fn number(bytes: &mut Vec<u8>, number: u64) {
+    match number {
+        0..24 => bytes.push(u8::try_from(number).unwrap()),
+        24..256 => bytes.extend([0x18, u8::try_from(number).unwrap()]),
+        256..65_536 => {
+            bytes.push(0x19);
+            bytes.extend(u16::try_from(number).unwrap().to_be_bytes());
+        }
+        _ => {
+            bytes.push(0x1a);
+            bytes.extend(u32::try_from(number).unwrap().to_be_bytes());
+        }
+    }
+}
+
+#[test]
+fn deep_trees_and_circles_are_gone_through() {
+    for is_right in [true, false] {
+        for is_circle in [true, false] {
+            let bytes = chain(80_000, is_right, is_circle);
+            let mut state = State::decode(Kind::List, &bytes).unwrap();
+            assert_eq!(state.encode().unwrap(), bytes);
+            let len = text(&state).len();
+            assert_eq!(len, 0);
+            insert(&mut state, 0, "x", writer(2));
+            assert_eq!(text(&state), "x");
+            let epoch = Epoch {
+                stamp: 1,
+                writer: writer(3),
+            };
+            assert_eq!(state.compact(epoch).unwrap().value(), state.value());
+        }
+    }
+}
+
+#[test]
+fn a_part_is_kept_and_shown_when_the_rest_comes() {
+    let mut start = State::empty(Kind::List);
+    write(&mut start, 0, "ab", false, writer(1));
+    let mut later = start.clone();
+    write(&mut later, 2, "cd", false, writer(2));
+    let part = later.delta(&start);
+    assert_eq!(text(&part), "");
+    assert_eq!(text(&part.join(&start).unwrap()), "abcd");
+}

@@ -1,0 +1,15 @@
+//! The tests of the crate: worlds of replicas, the laws, naive twins, limits, vectors.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod laws;
+mod limits;
+mod lists;
+mod rebase;
+mod twin;
+mod world;
