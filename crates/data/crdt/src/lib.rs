@@ -28,6 +28,8 @@ mod body;
 mod causal;
 mod counter;
 mod document;
+#[cfg(feature = "documents")]
+mod documents;
 mod error;
 mod item;
 mod kind;
@@ -39,6 +41,8 @@ mod set;
 mod state;
 mod value;
 
+#[cfg(feature = "documents")]
+pub use documents::{Authorship, ChangeInfo, Document, DocumentError, Edit};
 pub use error::{BadState, ITEM_BYTES_MAX, JoinError, OpError, STATE_BYTES_MAX, TooLarge};
 pub use kind::{Epoch, Kind, UnknownKind, Writer};
 pub use op::Op;

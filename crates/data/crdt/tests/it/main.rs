@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[cfg(feature = "documents")]
+mod documents;
 mod laws;
 mod limits;
 mod lists;

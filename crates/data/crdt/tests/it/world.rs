@@ -51,7 +51,7 @@ pub(crate) struct World {
 pub(crate) fn cases() -> ProptestConfig {
     let scale = std::env::var("ALLOD_TEST_SCALE").ok();
     let scale: u32 = scale.and_then(|text| text.parse().ok()).unwrap_or(1);
-    ProptestConfig::with_cases(256 * scale)
+    ProptestConfig::with_cases(512 * scale)
 }
 
 pub(crate) fn writer(number: usize) -> Writer {
