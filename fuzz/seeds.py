@@ -98,6 +98,18 @@ def main():
         ("alias", "SELECT a AS of FROM t AS of JOIN t u ON branch = x'00' OR 1e5 > $a::b(c)"),
     ):
         (folder / name).write_text(text)
+    folder = HERE / "seeds" / "crdt"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # The kind, the size of the first state, two states.
+    cases = json.loads((VECTORS / "crdt/join.json").read_text())["cases"]
+    kinds = list(dict.fromkeys(case["input"]["kind"] for case in cases))
+    for case in cases:
+        left, right = (case["input"][side] for side in ("left", "right"))
+        is_short = isinstance(left, str) and isinstance(right, str) and len(left) <= 2 * 255
+        if is_short and case["id"].endswith("-forth"):
+            data = bytes([kinds.index(case["input"]["kind"]), len(left) // 2]) + bytes.fromhex(left + right)
+            (folder / case["id"].lower().replace("/", "-")).write_bytes(data)
 
 
 if __name__ == "__main__":

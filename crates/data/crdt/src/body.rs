@@ -27,7 +27,8 @@ pub(crate) trait Body: Join + Default + Eq {
     /// Whether nothing was done.
     fn is_empty(&self) -> bool;
 
-    /// Reads what was encoded. It has to be in the one form that [`Body::to_wire`] gives (CRDT-1).
+    /// Reads what was encoded. It has to be in the one form that [`Body::to_wire`] gives (CRDT-1). What reads
+    /// as empty is refused by whoever calls this.
     fn from_wire(wire: Self::Wire) -> Result<Self, BadState>;
 
     /// What is encoded.

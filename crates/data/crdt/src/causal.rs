@@ -32,7 +32,7 @@ pub(crate) type CausalWire = (Vec<(Writer, u64)>, Vec<(Item, Vec<(Writer, u64)>)
 
 impl Causal {
     pub(crate) fn from_wire((seen, items): CausalWire) -> Result<Self, BadState> {
-        if seen.is_empty() || seen.iter().any(|(_, seq)| *seq == 0) {
+        if seen.iter().any(|(_, seq)| *seq == 0) {
             return Err(BadState::Needless);
         }
         let seen = ascending(seen)?;

@@ -59,9 +59,6 @@ impl Body for Document {
     }
 
     fn from_wire(wire: Self::Wire) -> Result<Self, BadState> {
-        if wire.is_empty() {
-            return Err(BadState::Needless);
-        }
         let changes = wire.into_iter();
         let named: Result<Vec<_>, BadState> = changes
             .map(|change| Ok((change_hash(change.as_slice())?, change)))

@@ -55,9 +55,6 @@ impl Body for TwoPhaseSet {
 
     fn from_wire((there, removed): Self::Wire) -> Result<Self, BadState> {
         let count = there.len() + removed.len();
-        if count == 0 {
-            return Err(BadState::Needless);
-        }
         for element in there.iter().chain(&removed) {
             element.check()?;
         }

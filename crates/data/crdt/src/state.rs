@@ -137,10 +137,11 @@ impl State {
         fn read<B: crate::body::Body>(bytes: &[u8]) -> Result<(Option<Epoch>, B), BadState> {
             let Encoded(epoch, body) = canonical::decode::<Encoded<B::Wire>>(bytes, usize::MAX)?;
             let epoch = epoch.map(|(stamp, writer)| Epoch { stamp, writer });
-            Ok((
-                epoch,
-                body.map(B::from_wire).transpose()?.unwrap_or_default(),
-            ))
+            let body = body.map(B::from_wire).transpose()?;
+            if body.as_ref().is_some_and(B::is_empty) {
+                return Err(BadState::Needless);
+            }
+            Ok((epoch, body.unwrap_or_default()))
         }
         TooLarge::check(bytes.len(), STATE_BYTES_MAX)?;
         let epoch;

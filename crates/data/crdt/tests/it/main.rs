@@ -14,4 +14,5 @@ mod limits;
 mod lists;
 mod rebase;
 mod twin;
+mod vectors;
 mod world;
