@@ -34,8 +34,19 @@ pub(crate) trait Body: Join + Default + Eq {
     /// What is encoded.
     fn to_wire(&self) -> Self::Wire;
 
-    /// Does an operation; says whether that changed something. After an error, the body is of no use.
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError>;
+    /// Does operations; says whether that changed something. After an error, the body is of no use.
+    fn apply(&mut self, ops: &[Op], at: At) -> Result<bool, OpError> {
+        let mut has_changed = false;
+        for op in ops {
+            has_changed |= self.apply_one(op, at)?;
+        }
+        Ok(has_changed)
+    }
+
+    /// Does an operation, as [`Body::apply`] does several.
+    fn apply_one(&mut self, op: &Op, _at: At) -> Result<bool, OpError> {
+        Self::refuse(op)
+    }
 
     /// The operations that lead from the value of this body to that of another.
     fn changes(&self, to: &Self) -> Result<Vec<Op>, OpError>;

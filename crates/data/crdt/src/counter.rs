@@ -50,7 +50,7 @@ impl Body for GCounter {
             .collect()
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         match op {
             Op::Increment(0) => Ok(false),
             Op::Increment(by) => {
@@ -168,7 +168,7 @@ impl Body for PnCounter {
             .collect()
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         let by = match op {
             Op::Increment(by) => i128::from(*by),
             Op::Decrement(by) => -i128::from(*by),

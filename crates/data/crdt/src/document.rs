@@ -70,10 +70,6 @@ impl Body for Document {
         self.0.values().cloned().collect()
     }
 
-    fn apply(&mut self, op: &Op, _at: At) -> Result<bool, OpError> {
-        Self::refuse(op)
-    }
-
     fn changes(&self, to: &Self) -> Result<Vec<Op>, OpError> {
         if self == to {
             return Ok(Vec::new());

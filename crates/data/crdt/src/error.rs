@@ -103,7 +103,7 @@ pub enum JoinError {
 #[non_exhaustive]
 pub enum OpError {
     /// The kind does not have the operation.
-    #[error("a {kind} has no {operation}; it has: {}", .kind.operations().join(", "))]
+    #[error("a {kind} has no {operation}; {}", those_of(*.kind))]
     NoSuchOperation {
         /// The kind of the state.
         kind: Kind,
@@ -145,4 +145,11 @@ pub enum OpError {
     /// The item is too large, or the state would be.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
+}
+
+fn those_of(kind: Kind) -> String {
+    match kind.operations() {
+        [] => "it is edited as a document of Automerge".to_owned(),
+        operations => format!("it has: {}", operations.join(", ")),
+    }
 }

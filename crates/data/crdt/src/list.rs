@@ -1,11 +1,13 @@
 //! Lists: the Fugue tree, whose order does not mix what two people write at one place (CRDT-15).
 
+mod edit;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use self::edit::Editing;
 use crate::body::{At, Body};
 use crate::causal::Dot;
 use crate::error::{BadState, OpError};
@@ -94,48 +96,6 @@ impl List {
         Ok(Dot(writer, seq))
     }
 
-    fn insert(&mut self, index: usize, value: &[u8], writer: Writer) -> Result<(), OpError> {
-        let order = order::of(&self.0);
-        let shown = order.iter().enumerate();
-        let mut shown = shown.filter(|(_, dot)| self.get(**dot).is_some());
-        let (left, after) = match index.checked_sub(1) {
-            None => (None, 0),
-            Some(before) => match shown.nth(before) {
-                Some((at, dot)) => (Some(*dot), at + 1),
-                None => return Err(self.out_of_bounds(index)),
-            },
-        };
-        let is_right_of_left = |node: &Node| node.parent == left && node.is_right;
-        let has_right = self.0.values().any(is_right_of_left);
-        let (parent, is_right) = match order.get(after) {
-            Some(next) if has_right => (Some(*next), false),
-            _ => (left, true),
-        };
-        let node = Node {
-            parent,
-            is_right,
-            value: Some(Item::from(value)),
-        };
-        self.0.insert(self.next(writer)?, node);
-        Ok(())
-    }
-
-    fn remove_at(&mut self, index: usize) -> Result<(), OpError> {
-        let order = order::of(&self.0).into_iter();
-        let dot = order.filter(|dot| self.get(*dot).is_some()).nth(index);
-        let node = dot.and_then(|dot| self.0.get_mut(&dot));
-        let Some(node) = node else {
-            return Err(self.out_of_bounds(index));
-        };
-        node.value = None;
-        Ok(())
-    }
-
-    fn out_of_bounds(&self, index: usize) -> OpError {
-        let len = self.shown().len();
-        OpError::OutOfBounds { index, len }
-    }
-
     /// Values of one writer, each on the right of the one before.
     fn chain<'a>(
         writer: Writer,
@@ -215,13 +175,16 @@ impl Body for List {
         all
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
-        match op {
-            Op::Insert(index, value) => self.insert(*index, value, at.writer)?,
-            Op::RemoveAt(index) => self.remove_at(*index)?,
-            _ => return Self::refuse(op),
+    fn apply(&mut self, ops: &[Op], at: At) -> Result<bool, OpError> {
+        let mut editing = Editing::new(self);
+        for op in ops {
+            match op {
+                Op::Insert(index, value) => editing.insert(*index, value, at.writer)?,
+                Op::RemoveAt(index) => editing.remove_at(*index)?,
+                _ => return Self::refuse(op),
+            }
         }
-        Ok(true)
+        Ok(!ops.is_empty())
     }
 
     fn changes(&self, to: &Self) -> Result<Vec<Op>, OpError> {

@@ -94,7 +94,7 @@ impl Body for LwwRegister {
         parts.unwrap_or((0, Writer([0; 8]), Item::default()))
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         let Op::Set(value) = op else {
             return Self::refuse(op);
         };
@@ -160,7 +160,7 @@ impl Body for MvRegister {
         self.0.to_wire()
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         let Op::Set(value) = op else {
             return Self::refuse(op);
         };
@@ -242,7 +242,7 @@ impl Body for LwwMap {
         self.0.iter().map(field).collect()
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         match op {
             Op::Put(field, value) => self.write(field, at, Some(value)),
             Op::Delete(field) if self.get(field).is_none() => Ok(false),

@@ -76,7 +76,7 @@ impl Body for TwoPhaseSet {
         (list(false), list(true))
     }
 
-    fn apply(&mut self, op: &Op, _at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, _at: At) -> Result<bool, OpError> {
         match op {
             Op::Add(element) => match self.0.get(element.as_slice()) {
                 Some(Removed(true)) => Err(OpError::RemovedForEver),
@@ -149,7 +149,7 @@ impl Body for OrSet {
         self.0.to_wire()
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         match op {
             Op::Add(element) => self.0.add(at.writer, element).map(|()| true),
             Op::Remove(element) => Ok(self.0.remove(element)),
@@ -222,7 +222,7 @@ impl Body for CountedSet {
             .collect()
     }
 
-    fn apply(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
+    fn apply_one(&mut self, op: &Op, at: At) -> Result<bool, OpError> {
         match op {
             Op::Add(element) => self.add(at.writer, element, 1),
             Op::Remove(element) if self.sum(element) <= 0 => Ok(false),

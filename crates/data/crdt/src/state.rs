@@ -250,10 +250,20 @@ impl State {
     ///
     /// `stamp` is for registers and maps of the last writer, and has to be greater than any that was seen.
     pub fn apply(&mut self, op: &Op, writer: Writer, stamp: u64) -> Result<bool, OpError> {
-        TooLarge::check(op.item_bytes(), ITEM_BYTES_MAX)?;
+        self.apply_all(std::slice::from_ref(op), writer, stamp)
+    }
+
+    /// Does operations, one after the other, all of them or none. With one stamp a register or a field is
+    /// written once.
+    ///
+    /// Each call goes through the whole state, so that many operations take less time together.
+    pub fn apply_all(&mut self, ops: &[Op], writer: Writer, stamp: u64) -> Result<bool, OpError> {
+        for op in ops {
+            TooLarge::check(op.item_bytes(), ITEM_BYTES_MAX)?;
+        }
         let mut next = self.clone();
         let at = At { writer, stamp };
-        let has_changed = of_any!(&mut next.body, it => it.apply(op, at))?;
+        let has_changed = of_any!(&mut next.body, it => it.apply(ops, at))?;
         if has_changed {
             next.encode()?;
             *self = next;
@@ -262,12 +272,12 @@ impl State {
     }
 
     /// The operations that do to this state what leads from the value of one state to that of another: what
-    /// a cherry-pick does, and with the two exchanged a revert. They are for [`State::apply`], one after the
-    /// other.
+    /// a cherry-pick does, and with the two exchanged a revert. They are for [`State::apply_all`].
     ///
     /// What is there already, or not there any more, is no error when they are applied, except in a 2p-set
     /// ([`OpError::RemovedForEver`]). In lists of one epoch, places are found by the nodes around them; of
-    /// several, by counting from the start.
+    /// several, by counting from the start. What is inserted is a new value: it is not that of `to` when the two
+    /// states are joined later. Documents have edits of their own (`Document::difference`).
     pub fn rebase(&self, from: &Self, to: &Self) -> Result<Vec<Op>, OpError> {
         if to.body.is_empty() && !from.body.is_empty() {
             return Err(OpError::NoOperation);

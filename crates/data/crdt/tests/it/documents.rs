@@ -200,7 +200,10 @@ fn edits_that_name_nothing_change_nothing() {
     );
     let mut state = start.clone();
     let op = state.apply(&Op::Set(vec![]), writer(1), 1).unwrap_err();
-    assert_eq!(op.to_string(), "a document has no set; it has: ");
+    assert_eq!(
+        op.to_string(),
+        "a document has no set; it is edited as a document of Automerge"
+    );
     let large = "x".repeat(1 << 20);
     let done = document.edit(&[set("/x", json!(large))], by(2));
     assert!(matches!(done, Err(DocumentError::TooLarge(_))));

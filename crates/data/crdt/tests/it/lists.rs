@@ -1,6 +1,6 @@
 //! Lists: what is written at one place is not mixed, and a tree of any shape is gone through.
 
-use allod_crdt::{Epoch, Kind, Op, State, Writer};
+use allod_crdt::{Epoch, Kind, Op, OpError, State, Writer};
 use proptest::prelude::*;
 
 use crate::world::{cases, writer};
@@ -129,4 +129,23 @@ fn a_part_is_kept_and_shown_when_the_rest_comes() {
     let part = later.delta(&start);
     assert_eq!(text(&part), "");
     assert_eq!(text(&part.join(&start).unwrap()), "abcd");
+}
+
+#[test]
+fn a_long_text_is_written_at_once() {
+    let insert = |index: usize| Op::Insert(index, vec![b'x']);
+    let mut ops: Vec<Op> = (0..20_000).map(insert).collect();
+    ops.extend((0..10_000).map(|_| insert(7)));
+    ops.extend((0..5_000).map(|_| Op::RemoveAt(9)));
+    let mut list = State::empty(Kind::List);
+    list.apply_all(&ops, writer(1), 0).unwrap();
+    assert_eq!(text(&list).len(), 25_000);
+    // None of them, if one cannot be done.
+    let before = list.clone();
+    let done = list.apply_all(&[insert(0), Op::RemoveAt(25_001)], writer(1), 0);
+    let error = OpError::OutOfBounds {
+        index: 25_001,
+        len: 25_001,
+    };
+    assert_eq!((done, list), (Err(error), before));
 }

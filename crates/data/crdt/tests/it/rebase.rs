@@ -55,6 +55,9 @@ proptest! {
         for op in &ops {
             prop_assert_eq!(made.apply(op, writer(9), 0), Ok(true));
         }
+        let mut at_once = here.clone();
+        prop_assert_eq!(at_once.apply_all(&ops, writer(9), 0), Ok(!ops.is_empty()));
+        prop_assert_eq!(&at_once, &made);
         prop_assert_eq!(here.rebase(from, from), Ok(Vec::new()));
         let again = State::decode(Kind::List, &made.encode().unwrap()).unwrap();
         prop_assert_eq!(again, made);
