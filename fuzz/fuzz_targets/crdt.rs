@@ -26,7 +26,11 @@ fuzz_target!(|data: &[u8]| {
         writer: Writer([0xff; 8]),
     };
     if let Ok(compact) = one.compact(epoch) {
-        assert_eq!(compact.value().map(|value| value.to_string()), shown, "CRDT-20");
+        assert_eq!(
+            compact.value().map(|value| value.to_string()),
+            shown,
+            "CRDT-20"
+        );
         assert!(compact.includes(&one), "CRDT-4");
     }
     assert_eq!(one.join(&one).unwrap(), one, "CRDT-3");
@@ -38,7 +42,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(both.join(&one).unwrap(), both, "CRDT-3");
     assert_eq!(one.includes(&two), both == one);
     assert_eq!(two.join(&one.delta(&two)).unwrap(), both);
-    assert_eq!(join_encoded(kind, left, right).unwrap(), both.encode().unwrap());
+    assert_eq!(
+        join_encoded(kind, left, right).unwrap(),
+        both.encode().unwrap()
+    );
     assert_eq!(read(&both.encode().unwrap()), Some(both));
     let _ = one.rebase(&one, &two);
 });
