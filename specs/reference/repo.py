@@ -11,6 +11,7 @@ by statement.py and trees by tree.py beside this file.
 
 import sys
 
+import crdt
 import statement as s
 import tree
 import vectors
@@ -32,8 +33,51 @@ def is_value_link(link):
     return len(link) == 36 and head[0] == 1 and head[1] in (0x55, 0x70) and head[2] in (0x12, 0x1E) and head[3] == 32
 
 
+def is_state_link(link):
+    """Raw, sha2-256."""
+    return is_value_link(link) and link[1] == 0x55 and link[2] == 0x12
+
+
+class Joining:
+    """A joining state: the name of its kind, and bytes or a Link."""
+
+    def __init__(self, code, state):
+        if type(code) is not int or not 1 <= code <= len(crdt.KINDS):
+            raise Fault("E_ENTRY")
+        self.kind, self.state = crdt.KINDS[code - 1], state
+        fits = is_state_link(state) if isinstance(state, s.Link) else is_inline(state)
+        if not fits:
+            raise Fault("E_ENTRY")
+
+    def read(self):
+        return crdt.decode(self.kind, self.state)
+
+    def order(self):
+        """What decides before the states join (REPO-4)."""
+        return self.read()[0] or (), crdt.KINDS.index(self.kind)
+
+    def newest(self):
+        """The greatest stamp in it (REPO-16)."""
+        epoch, body = self.read()
+        stamps = [0] if epoch is None else [epoch[0]]
+        if self.kind in ("lww-register", "lww-map"):
+            stamps += [write[0] for write in (body or {}).values()]
+        return max(stamps)
+
+
+def is_live(state):
+    """Whether a key has a value; a state in a block is not empty."""
+    if isinstance(state, Joining) and not isinstance(state.state, s.Link):
+        return state.read()[1] is not None
+    return state is not None
+
+
+def is_inline(state):
+    return type(state) is bytes and len(state) <= VALUE_INLINE_BYTES_MAX
+
+
 def read_entry(data):
-    """(stamp, state); the state is bytes, a Link or None."""
+    """(stamp, state); the state is bytes, a Link, None or Joining."""
     try:
         value = s.decode(data)
     except s.Fault:
@@ -41,10 +85,12 @@ def read_entry(data):
     if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int or value[0] < 0:
         raise Fault("E_ENTRY")
     stamp, state = value
+    if isinstance(state, list) and len(state) == 2:
+        return stamp, Joining(*state)
     if isinstance(state, s.Link):
         fits = is_value_link(state)
     else:
-        fits = state is None or type(state) is bytes and len(state) <= VALUE_INLINE_BYTES_MAX
+        fits = state is None or is_inline(state)
     if not fits:
         raise Fault("E_ENTRY")
     return stamp, state
@@ -55,13 +101,28 @@ def rank(entry):
     return read_entry(entry)[0], entry
 
 
+def join_entries(one, two):
+    """REPO-4."""
+    (first, ours), (second, theirs) = read_entry(one), read_entry(two)
+    stamp = max(first, second)
+    if not isinstance(ours, Joining) or not isinstance(theirs, Joining):
+        if not isinstance(ours, Joining) and not isinstance(theirs, Joining):
+            return max(one, two, key=rank)
+        wins = ours if isinstance(ours, Joining) else theirs
+    elif ours.order() != theirs.order():
+        wins = max(ours, theirs, key=Joining.order)
+    else:
+        both = crdt.join(ours.kind, ours.read(), theirs.read())
+        wins = Joining(crdt.KINDS.index(ours.kind) + 1, crdt.encode(ours.kind, both))
+    return s.encode([stamp, [crdt.KINDS.index(wins.kind) + 1, wins.state]])
+
+
 def join(*trees):
     """REPO-5, over dictionaries of entries by key."""
     joined = {}
     for one in trees:
         for key, entry in one.items():
-            if key not in joined or rank(entry) > rank(joined[key]):
-                joined[key] = entry
+            joined[key] = join_entries(joined[key], entry) if key in joined else entry
     return joined
 
 
@@ -197,6 +258,17 @@ class Replica:
             raise Fault("E_NOT_MEMBER")
         return said
 
+    def joins(self, key):
+        """REPO-42: whether a pattern has the key."""
+        for name, entry in self.state("meta").items():
+            state = read_entry(entry)[1]
+            if not name.startswith(b"joins/") or type(state) is not bytes or state.decode(errors="replace") not in crdt.KINDS:
+                continue
+            pattern = name[len(b"joins/"):]
+            if pattern == key or pattern.endswith(b"*") and key.startswith(pattern[:-1]):
+                return True
+        return False
+
     def with_changes(self, said, changes):
         """REPO-15, REPO-16, REPO-19, REPO-31."""
         base = join(*(self.trees[parent] for parent in said["parents"]))
@@ -206,7 +278,13 @@ class Replica:
             stamp, state = read_entry(entry)
             if stamp > said["stamp"]:
                 raise Fault("E_ENTRY_STAMP")
-            if key in base and rank(base[key]) >= rank(entry):
+            if isinstance(state, Joining):
+                # REPO-42
+                if said["branch"] == "meta" or not self.joins(key):
+                    raise Fault("E_CRDT_KIND")
+                if state.newest() > said["stamp"]:
+                    raise Fault("E_ENTRY_STAMP")
+            if key in base and (base[key] == entry or join_entries(base[key], entry) != entry):
                 raise Fault("E_ENTRY_STAMP")
             # REPO-31
             if said["branch"] == "meta" and key.startswith(b"tag/") and key in base:
@@ -253,6 +331,9 @@ def run_entry(given):
     stamp, state = read_entry(bytes.fromhex(given["bytes"]))
     if isinstance(state, s.Link):
         return {"stamp": stamp, "state": f"link {s.cid_text(state)}"}
+    if isinstance(state, Joining):
+        shown = f"link {s.cid_text(state.state)}" if isinstance(state.state, s.Link) else state.state.hex()
+        return {"stamp": stamp, "state": f"{state.kind} {shown}"}
     text = "tombstone" if state is None else f"value {state.hex()}"
     return {"stamp": stamp, "state": text}
 
@@ -284,7 +365,7 @@ def run_history(given):
     branches = {}
     for branch, heads in sorted(here.heads.items()):
         state = here.state(branch)
-        live = [read_entry(entry)[1] is not None for entry in state.values()]
+        live = [is_live(read_entry(entry)[1]) for entry in state.values()]
         branches[branch] = {
             "heads": sorted(map(s.cid_text, heads)),
             "root": root_of(state),

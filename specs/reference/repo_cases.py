@@ -1,5 +1,6 @@
 """The cases of the REPO vectors: each accept in full, each reject with one fault."""
 
+import crdt
 import repo
 import statement as s
 
@@ -54,6 +55,24 @@ ENTRIES = [
     ("invalid/link-json", "link to codec json", "8201d82a58260001800412" + "20" + "00" * 32),
     ("invalid/link-v0", "link without a version", "8201d82a58230012" + "20" + "00" * 32),
     ("invalid/stamp-65", "stamp over 64 bits, as a tag", "82c249010000000000000000" + "40"),
+    ("valid/joining/inline", "joining: a state", "820182024582f6f60000"),
+    ("valid/joining/longest", "joining: 1,024 bytes", "82018206590400" + "76" * 1024),
+    ("valid/joining/block", "joining: in a block", "8201820ad82a582500015512202cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
+    ("invalid/joining-kind-0", "a kind with code 0", "820182004382f6f6"),
+    ("invalid/joining-kind-11", "a kind that is not known", "8201820b4382f6f6"),
+    ("invalid/joining-kind-long", "a kind whose head is not the shortest", "82018218024382f6f6"),
+    ("invalid/joining-kind-text", "a kind that is a text", "82018261324382f6f6"),
+    ("invalid/joining-three", "three items", "820183024382f6f640"),
+    ("invalid/joining-one", "one item", "82018102"),
+    ("invalid/joining-text", "a state that is a text", "820182026161"),
+    ("invalid/joining-null", "a state that is null", "82018202f6"),
+    ("invalid/joining-array", "a state that is not bytes", "8201820282f6f6"),
+    ("invalid/joining-cut", "a state that is cut off", "820182024382f6"),
+    ("invalid/joining-trailing", "a byte follows", "820182024382f6f600"),
+    ("invalid/joining-too-long", "a state of 1,025 bytes", "82018202590401" + "76" * 1025),
+    ("invalid/joining-file", "a state in a file", "82018202d82a582500017012202cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
+    ("invalid/joining-blake3", "a state in a block with another hash", "82018202d82a58250001551e202cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"),
+    ("invalid/joining-block-cut", "a link that is cut off", "82018202d82a582500015512202cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b98"),
 ]
 
 
@@ -92,6 +111,23 @@ def stamp(ms=0, counter=0):
 
 def entry(state, ms=0, counter=0):
     return s.encode([stamp(ms, counter), state])
+
+
+WRITERS = [bytes([n]) * 8 for n in (1, 2)]
+
+
+def state(kind, body, ms=0, epoch=None):
+    """An entry with a state that joins."""
+    data = s.encode([epoch, body])
+    return entry([crdt.KINDS.index(kind) + 1, data], ms)
+
+
+def counter(*slots, ms=0, epoch=None):
+    return state("pn-counter", [[name, up, 0] for name, up in zip(WRITERS, slots) if up], ms, epoch)
+
+
+def defined(kind="pn-counter", key=b"joins/n*"):
+    return [(key, entry(kind.encode(), 0))]
 
 
 def link(text_or_root):
@@ -282,6 +318,41 @@ def commits():
                changes=[(b"a", entry(b"0", 1))])
     yield case("REPO-19 same", "the entry that is there, sent as a change", "E_ENTRY_STAMP", parents=[first],
                changes=[A])
+    joins = Line()
+    joins.add(defined(), branch="meta", ms=1)
+    joins.add(defined("lww-register", b"joins/r"), branch="meta", ms=2, parents=[s.cid(bytes.fromhex(joins.known[0]["bytes"]))])
+    base = joins.add([(b"n", counter(5, ms=3))], ms=3)
+
+    def on_base(name, comment, changes, error=None, **members):
+        parents = members.pop("parents", [base])
+        payload, _ = joins.payload(changes, parents, 5)
+        data = s.make(OWNER, "commit", payload | members)
+        return case(name, comment, error, changes, data=data, known=joins.known, **members)
+
+    yield on_base("REPO-4 counts", "a counter that has what was there and more", [(b"n", counter(6, 2, ms=4))])
+    yield on_base("REPO-4 epoch", "a later epoch without a value", [(b"n", state("pn-counter", None, 4, [7, WRITERS[0]]))])
+    yield on_base("REPO-42 kind", "a state of another kind than the rule's, in a later epoch",
+                  [(b"n", state("g-counter", [[WRITERS[0], 1]], 4, [7, WRITERS[0]]))])
+    yield on_base("REPO-42 register", "a register, written with the stamp of its commit",
+                  [(b"r", state("lww-register", [stamp(5), WRITERS[0], b"v"], 4))])
+    yield on_base("REPO-19 less", "a counter that has lost an increment", [(b"n", counter(4, 9, ms=4))], "E_ENTRY_STAMP")
+    yield on_base("REPO-19 none", "a counter that has nothing of it", [(b"n", counter(0, 9, ms=4))], "E_ENTRY_STAMP")
+    yield on_base("REPO-19 stamp", "a counter with an older stamp than is there", [(b"n", counter(6, ms=2))], "E_ENTRY_STAMP")
+    yield on_base("REPO-19 unchanged", "the state that is there, sent as a change", [(b"n", counter(5, ms=3))], "E_ENTRY_STAMP")
+    yield on_base("REPO-19 plain", "a value over a state", [(b"n", entry(b"9", 4))], "E_ENTRY_STAMP")
+    yield on_base("REPO-19 gone", "a tombstone over a state", [(b"n", entry(None, 4))], "E_ENTRY_STAMP")
+    yield on_base("REPO-19 lesser-kind", "a kind of a lesser code in the same epoch",
+                  [(b"n", state("g-counter", [[WRITERS[0], 9]], 4))], "E_ENTRY_STAMP")
+    yield on_base("REPO-16 ahead", "a register, written later than its commit",
+                  [(b"r", state("lww-register", [stamp(6), WRITERS[0], b"v"], 4))], "E_ENTRY_STAMP")
+    yield on_base("REPO-16 epoch", "an epoch later than its commit",
+                  [(b"n", state("pn-counter", None, 4, [stamp(6), WRITERS[0]]))], "E_ENTRY_STAMP")
+    yield on_base("REPO-16 slots", "a counter with a slot of nothing",
+                  [(b"n", state("pn-counter", [[WRITERS[0], 0, 0]], 4))], "E_CRDT")
+    yield on_base("REPO-16 nonsense", "a state that does not decode", [(b"n", entry([2, b"\x80"], 4))], "E_CRDT")
+    yield on_base("REPO-42 key", "under a key that no rule has", [(b"m", counter(1, ms=4))], "E_CRDT_KIND")
+    yield on_base("REPO-42 longer", "under a key that only begins like a rule's", [(b"rr", counter(1, ms=4))], "E_CRDT_KIND")
+    yield on_base("REPO-42 meta", "on meta", [(b"n", counter(1, ms=4))], "E_CRDT_KIND", branch="meta", parents=[])
     yield case("REPO-2 key-empty", "the empty key", shape, changes=[(b"", entry(b"", 1))])
     yield case("REPO-17 member", "a member on meta", "E_NOT_OWNER", branch="meta", author=KEY[MEMBER], signer=MEMBER,
                changes=())
@@ -362,6 +433,26 @@ def histories():
     ties.add([(b"a", entry(b"1", 1)), (b"b", entry(b"2", 1)), (b"c", entry(None, 1)), (b"d", entry(HELLO[:3], 1))], ms=1)
     ties.add([(b"a", entry(b"2", 1)), (b"b", entry(b"10", 1)), (b"c", entry(b"", 1)), (b"d", entry(b"", 2))], ms=2)
     yield history("REPO-4 ties", "equal stamps: the greater encoding wins, so a tombstone over a value", ties)
+    apart = Line()
+    apart.add(defined() + defined("or-set", b"joins/s"), branch="meta", ms=1)
+    first = apart.add([(b"n", counter(5, ms=2))], ms=2)
+    seen = [[WRITERS[0], 1]]
+    apart.add([(b"n", counter(7, ms=4)), (b"s", state("or-set", [seen, [[b"a", seen]]], 4))], [first], ms=4)
+    seen = [[WRITERS[1], 1]]
+    apart.add([(b"n", counter(5, 3, ms=3)), (b"s", state("or-set", [seen, [[b"b", seen]]], 3))], [first], ms=5)
+    yield history("REPO-4 joining", "states that were changed apart join", apart)
+    yield history("REPO-4 joining-order", "in another order", apart, commits=[apart.known[n] for n in (0, 1, 3, 2)])
+    begun = Line()
+    begun.add(defined(), branch="meta", ms=1)
+    first = begun.add([(b"n", counter(5, ms=2))], ms=2)
+    begun.add([(b"n", counter(9, ms=6))], [first], ms=6)
+    begun.add([(b"n", state("pn-counter", None, 4, [stamp(4), WRITERS[1]]))], [first], ms=5)
+    yield history("REPO-4 begun", "a later epoch wins whatever the stamps say, and keeps the greater one", begun)
+    kinds = Line()
+    kinds.add(defined(), branch="meta", ms=1)
+    kinds.add([(b"n", counter(5, ms=2)), (b"no", entry(b"plain", 9))], ms=9)
+    kinds.add([(b"n", state("or-set", [[[WRITERS[0], 1]], []], 1)), (b"no", counter(1, ms=3))], ms=8)
+    yield history("REPO-4 kinds", "of two kinds the greater code wins, and a state over a value", kinds)
     both = Line()
     both.add(text_pairs(range(5), "main", 1), ms=2)
     both.add(text_pairs(range(5), "draft", 1), ms=2, branch="draft/one")

@@ -360,7 +360,7 @@ impl Node {
         if let Some(repo) = spaces.iter().find(|repo| repo.id() == id) {
             return Ok(repo.clone());
         }
-        let repo = Repo::open(Arc::clone(&self.inner.store), id)?;
+        let repo = Repo::open(Arc::clone(&self.inner.store), id)?.on_device(self.device()?);
         let repo = self.attended(repo);
         spaces.push(repo.clone());
         Ok(repo)

@@ -36,6 +36,7 @@ mod kind;
 mod lattice;
 mod list;
 mod op;
+mod peek;
 mod register;
 mod set;
 mod state;
@@ -46,6 +47,7 @@ pub use documents::{Authorship, ChangeInfo, Document, DocumentError, Edit};
 pub use error::{BadState, ITEM_BYTES_MAX, JoinError, OpError, STATE_BYTES_MAX, TooLarge};
 pub use kind::{Epoch, Kind, UnknownKind, Writer};
 pub use op::Op;
+pub use peek::has_value;
 pub use state::{State, join_encoded};
 pub use value::Value;
 

@@ -11,15 +11,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, FILE_DEPTH_MAX};
+use allod_crdt::State as Joinable;
 use allod_identity::{Signed, Verified};
 use allod_tree::Tree;
 use bytes::Bytes;
 
 use crate::agents::{speaks, statement_block};
-use crate::entry::{Entry, State, left_wins};
+use crate::entry::{Entry, StateRef, VALUE_INLINE_BYTES_MAX, joins, left_wins};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
+use crate::joining::{Joining, Load, join_entries};
+use crate::kinds::KindRules;
 use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::statements::Commit;
@@ -53,6 +56,18 @@ pub struct Complete {
     tree: Tree,
     blocks: Vec<Block>,
     links: Vec<Cid>,
+    /// Entries that join and can be judged when what they link to is here: before and now.
+    states: Vec<Judged>,
+}
+
+/// A changed entry that joins with the one before it.
+pub(crate) type Judged = (Option<Bytes>, Bytes);
+
+/// What is found of one changed entry.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) link: Option<Cid>,
+    pub(crate) judged: Option<Judged>,
 }
 
 impl Reviewed {
@@ -75,12 +90,17 @@ impl Reviewed {
 
 impl Complete {
     /// A commit whose tree is in the store.
-    pub(crate) const fn new(commit: Verified<Commit>, tree: Tree, links: Vec<Cid>) -> Self {
+    pub(crate) fn new(
+        commit: Verified<Commit>,
+        tree: Tree,
+        (links, states): (Vec<Cid>, Vec<Judged>),
+    ) -> Self {
         Self {
             commit,
             tree,
             blocks: Vec::new(),
             links,
+            states,
         }
     }
 
@@ -156,11 +176,14 @@ impl Repo {
     ) -> Result<Complete, Rejected> {
         let said = reviewed.commit.payload();
         let (base, joined) = self.joined(&parents(said))?;
-        let mut links = Vec::new();
+        let kinds = self.kind_rules()?;
+        let (mut links, mut states) = (Vec::new(), Vec::new());
         for (key, entry) in changes {
             check_key(key).map_err(|_error| Refusal::Malformed("a key breaks its limit"))?;
             let before = base.get(key)?;
-            links.extend(check_entry(said, key, before.as_ref(), entry)?);
+            let found = check_entry((said, &kinds), key, before.as_ref(), entry)?;
+            links.extend(found.link);
+            states.extend(found.judged);
         }
         let mut blocks = joined.to_vec();
         let tree = apply(&base, changes, &mut |block| blocks.push(block))?;
@@ -172,6 +195,7 @@ impl Repo {
             tree,
             blocks,
             links,
+            states,
         })
     }
 
@@ -228,6 +252,9 @@ impl Repo {
             return Err(Refusal::Missing.into());
         }
         let said = complete.commit.payload();
+        for (before, entry) in &complete.states {
+            judge(said, before.as_ref(), entry, &|cid| self.raw(cid))?;
+        }
         if branch.is_meta() != said.branch.is_meta() {
             return Err(Refusal::Branch.into());
         }
@@ -341,20 +368,83 @@ pub(crate) fn parents(commit: &Commit) -> Heads {
     commit.parents.iter().copied().collect()
 }
 
-/// REPO-16, REPO-19 and REPO-31 for one changed entry; returns what it links to.
+/// REPO-16, REPO-19, REPO-31 and REPO-42 for one changed entry.
 pub(crate) fn check_entry(
-    commit: &Commit,
+    (commit, kinds): (&Commit, &KindRules),
     key: &[u8],
     before: Option<&Bytes>,
     entry: &Bytes,
-) -> Result<Option<Cid>, Refusal> {
+) -> Result<Found, Refusal> {
     let decoded = Entry::decode(entry).map_err(Refusal::Entry)?;
-    if decoded.stamp > commit.stamp || before.is_some_and(|before| left_wins(before, entry)) {
+    if decoded.stamp > commit.stamp {
         return Err(Refusal::EntryStamp);
     }
     check_tag(&commit.branch, key, before, &decoded)?;
-    Ok(match decoded.state {
-        State::Link(cid) => Some(cid),
-        State::Value(_) | State::Tombstone => None,
-    })
+    let link = decoded.state.link().copied();
+    if !StateRef::from(&decoded.state).joins() {
+        // A state that joins is not put aside for another (REPO-4).
+        if before.is_some_and(|before| joins(before) || left_wins(before, entry)) {
+            return Err(Refusal::EntryStamp);
+        }
+        return Ok(Found { link, judged: None });
+    }
+    let is_defined = kinds.iter().any(|(pattern, _)| pattern.matches(key));
+    if commit.branch.is_meta() || !is_defined {
+        return Err(Refusal::Kind);
+    }
+    let is_whole = link.is_none() && before.is_none_or(|before| !has_link(before));
+    let judged = (before.cloned(), entry.clone());
+    if !is_whole {
+        let judged = Some(judged);
+        return Ok(Found { link, judged });
+    }
+    // Nothing is to be read for it.
+    match judge(commit, before, entry, &|cid| Err(RepoError::Missing(*cid))) {
+        Ok(()) => Ok(Found::default()),
+        Err(Rejected::Refused(refusal)) => Err(refusal),
+        Err(Rejected::Fault(_)) => Err(Refusal::Malformed("a state that joins")),
+    }
+}
+
+/// Whether an encoded entry links to something.
+fn has_link(entry: &[u8]) -> bool {
+    let state = StateRef::decode(entry).map(|(_, state)| state);
+    matches!(state, Ok(StateRef::Link(_) | StateRef::JoiningLink(..)))
+}
+
+/// What was left to judge of an entry that joins: its state, and that it includes the one before (REPO-3,
+/// REPO-16, REPO-19).
+pub(crate) fn judge(
+    commit: &Commit,
+    before: Option<&Bytes>,
+    entry: &Bytes,
+    load: Load<'_>,
+) -> Result<(), Rejected> {
+    let (_, state) = StateRef::decode(entry).map_err(Refusal::Entry)?;
+    let (kind, bytes) = match state {
+        StateRef::Joining(kind, bytes) => (kind, Bytes::copy_from_slice(bytes)),
+        StateRef::JoiningLink(kind, cid) => {
+            let bytes = load(&cid)?;
+            if bytes.len() <= VALUE_INLINE_BYTES_MAX {
+                return Err(Refusal::StateSize.into());
+            }
+            (kind, bytes)
+        }
+        _ => return Ok(()),
+    };
+    let joinable = Joinable::decode(kind, &bytes).map_err(Refusal::State)?;
+    if joinable.newest_stamp() > Some(commit.stamp.bits()) {
+        return Err(Refusal::EntryStamp.into());
+    }
+    // What is there is no change.
+    if before == Some(entry) {
+        return Err(Refusal::EntryStamp.into());
+    }
+    match before
+        .map(|before| join_entries(before, entry, load))
+        .transpose()?
+    {
+        None | Some(Joining::Right) => Ok(()),
+        Some(_) => Err(Refusal::EntryStamp.into()),
+    }
 }

@@ -10,9 +10,10 @@ use allod_identity::Verified;
 use allod_tree::{Node, Range, Tree, TreeError, Walk, WalkError, WalkProgress};
 use bytes::Bytes;
 
-use crate::accept::{Complete, Reviewed, check_entry, parents};
+use crate::accept::{Complete, Judged, Reviewed, check_entry, parents};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
+use crate::kinds::KindRules;
 use crate::repo::Repo;
 use crate::statements::Commit;
 use crate::view::check_key;
@@ -31,7 +32,9 @@ pub struct Arriving {
     walk: Walk,
     /// Keys that `base` has not.
     added: u64,
+    kinds: KindRules,
     links: Vec<Cid>,
+    states: Vec<Judged>,
     /// Leaves that could not be compared: what is damaged in `base` may be mended by the walk.
     uncompared: Vec<Cid>,
 }
@@ -61,7 +64,9 @@ impl Repo {
             joined,
             walk,
             added: 0,
+            kinds: self.kind_rules()?,
             links: Vec::new(),
+            states: Vec::new(),
             uncompared: Vec::new(),
         })
     }
@@ -131,14 +136,14 @@ impl Arriving {
         if self.base.len() + self.added != tree.len() {
             return Err(Refusal::Tree.into());
         }
-        Ok(Complete::new(self.commit, tree, self.links))
+        Ok(Complete::new(self.commit, tree, (self.links, self.states)))
     }
 
     /// Compares a leaf with what is there in the base; all of it or, at a fault, nothing.
     fn compare(&mut self, leaf: &Node) -> Result<Result<(), Refusal>, TreeError> {
         let said = self.commit.payload();
         let mut before = leaf_range(&self.base, leaf);
-        let (mut added, mut links) = (0, Vec::new());
+        let (mut added, mut links, mut states) = (0, Vec::new(), Vec::new());
         for (key, entry) in leaf.entries() {
             if check_key(&key).is_err() {
                 return Ok(Err(Refusal::Tree));
@@ -157,13 +162,17 @@ impl Arriving {
             if old.as_ref() == Some(&entry) {
                 continue;
             }
-            match check_entry(said, &key, old.as_ref(), &entry) {
-                Ok(link) => links.extend(link),
+            match check_entry((said, &self.kinds), &key, old.as_ref(), &entry) {
+                Ok(found) => {
+                    links.extend(found.link);
+                    states.extend(found.judged);
+                }
                 Err(refusal) => return Ok(Err(refusal)),
             }
         }
         self.added += added;
         self.links.append(&mut links);
+        self.states.append(&mut states);
         Ok(Ok(()))
     }
 }

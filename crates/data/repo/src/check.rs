@@ -6,7 +6,7 @@ use std::fmt;
 use allod_blocks::{BLOCK_BYTES_MAX, Cid, StoreErrorKind};
 use allod_tree::{TreeError, Walk};
 
-use crate::accept::{check_entry, parents};
+use crate::accept::{check_entry, judge, parents};
 use crate::agents::speaks;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
@@ -202,22 +202,29 @@ impl Repo {
         }
         report.nodes += self.walk_stored(said.tree, known)?;
         let (base, _) = self.joined(&parents(said))?;
+        let kinds = self.kind_rules()?;
         let mut links: Vec<Cid> = Vec::new();
+        let mut states = Vec::new();
         for change in base.diff(&self.tree(said.tree)?) {
             let change = change?;
             let entry = change.right.ok_or(Refusal::Tree)?;
             report.entries += 1;
-            links.extend(check_entry(
-                said,
-                &change.key,
-                change.left.as_ref(),
-                &entry,
-            )?);
+            let before = change.left.as_ref();
+            let found = check_entry((said, &kinds), &change.key, before, &entry)?;
+            links.extend(found.link);
+            states.extend(found.judged);
         }
         report.files += links.len() as u64;
         for cid in self.missing_blocks(&links, STEP)?.blocks {
             let text = format!("commit {id}: block {cid} is missing");
             report.problem(ProblemKind::Missing, Some(cid), text);
+        }
+        for (before, entry) in states {
+            match judge(said, before.as_ref(), &entry, &|cid| self.raw(cid)) {
+                // It is told above.
+                Err(Rejected::Fault(RepoError::Missing(_))) => {}
+                judged => judged?,
+            }
         }
         Ok(())
     }

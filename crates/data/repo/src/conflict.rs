@@ -1,17 +1,18 @@
 //! What a join put aside (REPO-9): recorded, readable, never silent.
 
-use allod_blocks::{Batch, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
+use allod_blocks::{Batch, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
 use allod_identity::canonical;
 use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, left_wins};
+use crate::entry::Entry;
 use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
+use crate::joining::{Joining, are_both_kept, join_entries};
 use crate::layout;
 use crate::repo::{Heads, Repo};
-use crate::threeway::{Three, ThreeWay};
+use crate::threeway::{Three, ThreeWay, value_of};
 use crate::view::decode;
 
 /// Conflicts recorded for one meeting of heads; beyond that the history still has them all.
@@ -77,12 +78,9 @@ pub(crate) fn record(
     let (right, _) = repo.joined(&heads)?;
     for clash in clashes(&base, &left, &right).take(RECORDED_MAX) {
         let (key, left, right) = clash?;
-        let (kept, aside) = if left_wins(&left, &right) {
-            (left, right)
-        } else {
-            (right, left)
-        };
-        keep(repo, branch, &key, (&kept, &aside), commit, batch)?;
+        if let Some((kept, aside)) = kept_and_aside(repo, left, right)? {
+            keep(repo, branch, &key, (&kept, &aside), commit, batch)?;
+        }
     }
     Ok(())
 }
@@ -112,6 +110,29 @@ pub(crate) fn keep(
     let name = layout::clash(repo.id(), branch, key, &digest);
     batch.set_ref(name, Expect::Any, Some(value));
     Ok(())
+}
+
+/// The entry that the join of two keeps, and the one that it puts aside; none if it has both.
+fn kept_and_aside(
+    repo: &Repo,
+    left: Bytes,
+    right: Bytes,
+) -> Result<Option<(Bytes, Bytes)>, RepoError> {
+    let load = &|cid: &Cid| repo.raw(cid);
+    Ok(match join_entries(&left, &right, load)? {
+        _ if are_both_kept(&left, &right, load)? => None,
+        Joining::Left => Some((left, right)),
+        Joining::Right => Some((right, left)),
+        // One of them, with the stamp of the other.
+        Joining::Made(kept, _) => {
+            let aside = if value_of(Some(&kept))? == value_of(Some(&left))? {
+                right
+            } else {
+                left
+            };
+            Some((kept, aside))
+        }
+    })
 }
 
 type Clash = (Bytes, Bytes, Bytes);

@@ -52,7 +52,8 @@ impl Repo {
         limit: usize,
     ) -> Result<Vec<(MergeConflict, Option<State>)>, RepoError> {
         let (task, stored) = self.task_of(branch)?;
-        let terms = self.terms(branch, &task, &stored, resolving)?;
+        // Nothing is written here, and so nothing is stamped.
+        let terms = self.terms(branch, &task, &stored, (resolving, 0))?;
         let mut found = Vec::new();
         let mut changes = self.sides(branch, &task)?.changes();
         while let Some(three) = changes.next_key()? {
@@ -60,7 +61,8 @@ impl Repo {
                 break;
             }
             let values = three.values()?;
-            if values.agreed().is_some() || after.is_some_and(|after| three.key <= after) {
+            let is_none = values.join() || values.agreed().is_some();
+            if is_none || after.is_some_and(|after| three.key <= after) {
                 continue;
             }
             found.push(match terms.decide(&three, &values)? {
@@ -82,7 +84,7 @@ impl Repo {
         branch: &BranchName,
         task: &UnderWay,
         stored: &'a Stored,
-        resolving: Resolving<'a>,
+        (resolving, now_ms): (Resolving<'a>, u64),
     ) -> Result<Terms<'a>, RepoError> {
         // The rules of the call before those of the space (MERGE-11).
         let mut rules = task.parsed_rules()?;
@@ -98,6 +100,7 @@ impl Repo {
                 types: resolving.types,
                 callback: resolving.callback,
             },
+            now_ms,
             resolved: &stored.resolved,
             staged: self.staged(changed)?,
         })

@@ -1,6 +1,7 @@
 //! What a space keeps under a key: a stamp and a state.
 
 use allod_blocks::{BLOCK_BYTES_MAX, Cid, Codec};
+use allod_crdt::Kind;
 use bytes::Bytes;
 
 use crate::stamp::Stamp;
@@ -10,6 +11,9 @@ pub const KEY_BYTES_MAX: usize = 4096;
 
 /// The largest value kept inside the tree, in bytes (REPO-3).
 pub const VALUE_INLINE_BYTES_MAX: usize = 1024;
+
+/// What a state that joins begins with: an array of two, its kind and the state.
+const JOINING: u8 = 0x82;
 
 /// The bytes of a tag-42 link to a CIDv1 with a one-byte codec and a 32-byte digest.
 const LINK_BYTES: usize = 41;
@@ -32,6 +36,10 @@ pub enum State {
     Link(Cid),
     /// The key was deleted.
     Tombstone,
+    /// A state that joins, at most [`VALUE_INLINE_BYTES_MAX`].
+    Joining(Kind, Bytes),
+    /// A state that joins, in this raw block.
+    JoiningLink(Kind, Cid),
 }
 
 /// A [`State`] where it stands in an encoded entry.
@@ -43,6 +51,10 @@ pub enum StateRef<'a> {
     Link(Cid),
     /// The key was deleted.
     Tombstone,
+    /// A state that joins.
+    Joining(Kind, &'a [u8]),
+    /// A state that joins, in this raw block.
+    JoiningLink(Kind, Cid),
 }
 
 /// Why bytes are not an entry (REPO-1). Blame: whoever made the bytes.
@@ -58,7 +70,7 @@ pub enum EntryError {
     /// Not an array of two, or a head that is not the shortest.
     #[error("not the canonical form of an entry")]
     NotCanonical,
-    /// The state is none of value, link, tombstone.
+    /// The state is none of value, link, tombstone, state that joins; or joins by a kind that is not known.
     #[error("the state is of an unknown kind")]
     UnknownState,
     /// The value is longer than fits the tree (REPO-3).
@@ -84,11 +96,17 @@ impl Entry {
                 put_head(&mut out, 2, value.len() as u64);
                 out.extend_from_slice(value);
             }
-            State::Link(cid) => {
-                out.extend_from_slice(&[0xd8, 0x2a, 0x58, 37, 0]);
-                out.extend_from_slice(&cid.to_bytes());
-            }
+            State::Link(cid) => put_link(&mut out, cid),
             State::Tombstone => out.push(0xf6),
+            State::Joining(kind, state) => {
+                out.extend_from_slice(&[JOINING, kind.code()]);
+                put_head(&mut out, 2, state.len() as u64);
+                out.extend_from_slice(state);
+            }
+            State::JoiningLink(kind, cid) => {
+                out.extend_from_slice(&[JOINING, kind.code()]);
+                put_link(&mut out, cid);
+            }
         }
         out.into()
     }
@@ -100,14 +118,31 @@ impl Entry {
             StateRef::Value(value) => State::Value(bytes.slice_ref(value)),
             StateRef::Link(cid) => State::Link(cid),
             StateRef::Tombstone => State::Tombstone,
+            StateRef::Joining(kind, state) => State::Joining(kind, bytes.slice_ref(state)),
+            StateRef::JoiningLink(kind, cid) => State::JoiningLink(kind, cid),
         };
         Ok(Self { stamp, state })
     }
 
     /// Whether the key has a value.
     #[must_use]
-    pub const fn is_live(&self) -> bool {
-        !matches!(self.state, State::Tombstone)
+    pub fn is_live(&self) -> bool {
+        match &self.state {
+            State::Tombstone => false,
+            State::Joining(_, state) => allod_crdt::has_value(state),
+            State::Value(_) | State::Link(_) | State::JoiningLink(..) => true,
+        }
+    }
+}
+
+impl State {
+    /// The block or file that the key has its value from.
+    #[must_use]
+    pub const fn link(&self) -> Option<&Cid> {
+        match self {
+            Self::Link(cid) | Self::JoiningLink(_, cid) => Some(cid),
+            Self::Value(_) | Self::Tombstone | Self::Joining(..) => None,
+        }
     }
 }
 
@@ -123,31 +158,37 @@ impl<'a> StateRef<'a> {
             return Err(EntryError::NotCanonical);
         }
         let stamp = Stamp::from_bits(stamp);
-        if rest == [0xf6] {
-            return Ok((stamp, Self::Tombstone));
-        }
-        if rest.first() == Some(&0xd8) {
-            return Ok((stamp, Self::Link(decode_link(rest)?)));
-        }
-        let (major, length) = take_head(&mut rest)?;
-        if major != 2 {
-            return Err(EntryError::UnknownState);
-        }
-        if length > VALUE_INLINE_BYTES_MAX as u64 {
-            return Err(EntryError::TooLong { got: length });
-        }
-        match (rest.len() as u64).cmp(&length) {
-            std::cmp::Ordering::Less => Err(EntryError::Truncated),
-            std::cmp::Ordering::Greater => Err(EntryError::Trailing),
-            std::cmp::Ordering::Equal => Ok((stamp, Self::Value(rest))),
-        }
+        let state = match rest.first() {
+            Some(0xf6) if rest.len() == 1 => Self::Tombstone,
+            Some(0xd8) => Self::Link(decode_link(rest)?),
+            Some(&JOINING) => {
+                let (&[_, code], rest) = rest.split_first_chunk().ok_or(EntryError::Truncated)?;
+                let kind = Kind::from_code(code).ok_or(EntryError::UnknownState)?;
+                match rest.first() {
+                    Some(0xd8) => Self::JoiningLink(kind, raw_only(decode_link(rest)?)?),
+                    _ => Self::Joining(kind, decode_bytes(rest)?),
+                }
+            }
+            _ => Self::Value(decode_bytes(rest)?),
+        };
+        Ok((stamp, state))
     }
 
-    pub(crate) fn to_state(self) -> State {
+    /// Whether it is a state that joins.
+    #[must_use]
+    pub const fn joins(&self) -> bool {
+        matches!(self, Self::Joining(..) | Self::JoiningLink(..))
+    }
+
+    /// It as a state of its own.
+    #[must_use]
+    pub fn to_state(self) -> State {
         match self {
             Self::Value(value) => State::Value(Bytes::copy_from_slice(value)),
             Self::Link(cid) => State::Link(cid),
             Self::Tombstone => State::Tombstone,
+            Self::Joining(kind, state) => State::Joining(kind, Bytes::copy_from_slice(state)),
+            Self::JoiningLink(kind, cid) => State::JoiningLink(kind, cid),
         }
     }
 }
@@ -158,15 +199,23 @@ impl<'a> From<&'a State> for StateRef<'a> {
             State::Value(value) => Self::Value(value),
             State::Link(cid) => Self::Link(*cid),
             State::Tombstone => Self::Tombstone,
+            State::Joining(kind, state) => Self::Joining(*kind, state),
+            State::JoiningLink(kind, cid) => Self::JoiningLink(*kind, *cid),
         }
     }
 }
 
-/// Which of two encoded entries of one key wins a join (REPO-4): the greater stamp, then the
-/// greater encoding. `true` for the left one, also when both are equal.
+/// Which of two encoded entries of one key without a state that joins is kept (REPO-4): the one with the
+/// greater stamp, then with the greater encoding. `true` for the left one, also when both are equal.
 #[must_use]
 pub fn left_wins(left: &[u8], right: &[u8]) -> bool {
     (stamp_of(left), left) >= (stamp_of(right), right)
+}
+
+/// Whether an encoded entry has a state that joins.
+pub(crate) fn joins(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(1..).unwrap_or_default();
+    take_head(&mut rest).is_ok() && rest.first() == Some(&JOINING)
 }
 
 /// The stamp of an encoded entry; 0 for bytes that are none, so that any entry beats them.
@@ -176,6 +225,33 @@ fn stamp_of(bytes: &[u8]) -> u64 {
         Ok((0, stamp)) => stamp,
         _ => 0,
     }
+}
+
+/// A byte string of at most [`VALUE_INLINE_BYTES_MAX`], and nothing behind it.
+fn decode_bytes(mut rest: &[u8]) -> Result<&[u8], EntryError> {
+    let (major, length) = take_head(&mut rest)?;
+    if major != 2 {
+        return Err(EntryError::UnknownState);
+    }
+    if length > VALUE_INLINE_BYTES_MAX as u64 {
+        return Err(EntryError::TooLong { got: length });
+    }
+    match (rest.len() as u64).cmp(&length) {
+        std::cmp::Ordering::Less => Err(EntryError::Truncated),
+        std::cmp::Ordering::Greater => Err(EntryError::Trailing),
+        std::cmp::Ordering::Equal => Ok(rest),
+    }
+}
+
+/// A state that joins is one raw block.
+fn raw_only(cid: Cid) -> Result<Cid, EntryError> {
+    let is_raw = cid.codec() == Codec::Raw.code() && cid.hash().code() == 0x12;
+    is_raw.then_some(cid).ok_or(EntryError::BadLink)
+}
+
+fn put_link(out: &mut Vec<u8>, cid: &Cid) {
+    out.extend_from_slice(&[0xd8, 0x2a, 0x58, 37, 0]);
+    out.extend_from_slice(&cid.to_bytes());
 }
 
 fn decode_link(bytes: &[u8]) -> Result<Cid, EntryError> {

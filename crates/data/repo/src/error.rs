@@ -1,6 +1,7 @@
 //! Faults and refusals.
 
 use allod_blocks::{Cid, StoreError};
+use allod_crdt::{BadState, DocumentError, Kind, OpError, TooLarge};
 use allod_tree::TreeError;
 
 use crate::entry::EntryError;
@@ -154,6 +155,55 @@ pub enum RepoError {
     /// The bad commit does not descend from the good one (MERGE-32). Blame: the caller.
     #[error("the bad commit does not descend from the good one")]
     NotBefore,
+    /// What was to be done to a value that joins cannot be done. Blame: the caller.
+    #[error(transparent)]
+    Operation(#[from] OpError),
+    /// A document cannot be read or changed. Blame: the caller, or whoever made its changes.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// What led from one value to another cannot be done, or undone, to the value of a key (REPO-43). Blame:
+    /// nobody; what is left out of the commit can be applied.
+    #[error("key {}: {source}", key.escape_ascii())]
+    Carried {
+        /// The key.
+        key: Vec<u8>,
+        /// Why not.
+        source: OpError,
+    },
+    /// A state that joins, or a part of it, is too large. Blame: the caller, or whoever let it grow.
+    #[error(transparent)]
+    StateTooLarge(#[from] TooLarge),
+    /// The key has a value that joins, which nobody can put another in the place of (REPO-40). Blame: the
+    /// caller.
+    #[error("key {} has a {kind}, which is changed by operations and not put; `del` takes its value", key.escape_ascii())]
+    Joins {
+        /// The key.
+        key: Vec<u8>,
+        /// The kind of its value.
+        kind: Kind,
+    },
+    /// The key has a value that joins by another kind, or is to have one (REPO-42). Blame: the caller.
+    #[error("key {} has a {has}, and no {asked}", key.escape_ascii())]
+    OtherKind {
+        /// The key.
+        key: Vec<u8>,
+        /// The kind that it has.
+        has: Kind,
+        /// The kind that was asked for.
+        asked: Kind,
+    },
+    /// The key is to have a value that joins, and no rule of the space says so (REPO-42). Blame: the caller.
+    #[error("key {} has no values that join; its owner says so first: `allod values define PATTERN {asked}`", key.escape_ascii())]
+    NoKind {
+        /// The key.
+        key: Vec<u8>,
+        /// The kind that was asked for.
+        asked: Kind,
+    },
+    /// The handle on the space is no device's, so it cannot change values that join (REPO-41). Blame: the
+    /// program.
+    #[error("this handle is on no device, so it changes no values that join")]
+    NoDevice,
     /// Not a pattern (MERGE-12). Blame: whoever wrote it.
     #[error(transparent)]
     Pattern(#[from] BadPattern),
@@ -211,6 +261,15 @@ pub enum Refusal {
     /// REPO-16.
     #[error("an entry is stamped later than its commit")]
     EntryStamp,
+    /// REPO-16.
+    #[error("a state that joins is malformed: {0}")]
+    State(BadState),
+    /// REPO-42.
+    #[error("a key has a state that joins, and no rule of the space says so")]
+    Kind,
+    /// REPO-3.
+    #[error("a state that joins is in a block of its own, or not, against its size")]
+    StateSize,
     /// REPO-18.
     #[error("a block that it links to was not sent")]
     Missing,
@@ -250,8 +309,10 @@ impl Refusal {
             Self::Future => "E_FUTURE",
             Self::Tree => "E_TREE",
             Self::Root => "E_ROOT",
-            Self::Entry(_) => "E_ENTRY",
+            Self::Entry(_) | Self::StateSize => "E_ENTRY",
             Self::EntryStamp => "E_ENTRY_STAMP",
+            Self::State(bad) => bad.code(),
+            Self::Kind => "E_CRDT_KIND",
             Self::Missing => "E_MISSING",
             Self::TooManyHeads => "E_HEADS",
             Self::TooManyBranches => "E_BRANCHES",

@@ -16,7 +16,7 @@ use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
 use crate::patch::{PatchError, write_changes};
 use crate::repo::{Heads, Repo};
-use crate::view::{Content, Span, View};
+use crate::view::{Content, Span, View, shown};
 
 /// What is about to be done to a branch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,6 +127,7 @@ impl Proposal<'_> {
                 self.block(cid).map(|block| Some(Content::Bytes(block)))
             }
             State::Link(cid) => Ok(Some(Content::File(*cid))),
+            joining => shown(joining.into(), &|cid| self.block(cid)),
         }
     }
 

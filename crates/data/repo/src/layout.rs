@@ -9,6 +9,7 @@
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record | both links, the commit |
 //! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way | the commits it names |
 //! | `s/<id>/merge/<branch>\0<key>` | how a conflict of it was resolved | its link |
+//! | `s/<id>/writer/<branch>` | who writes values that join there, and digests of heads | nothing |
 //! | `s/<id>/stash/<number>` | what is known of a stash | the commits it names |
 //! | `s/<id>/stash/<number>\0<key>` | an edit in it, as it was staged | its link |
 //! | `keylog/<agent>` | the events of an agent's key log, a list of links | the events |
@@ -114,6 +115,10 @@ pub(crate) fn work(id: SpaceId, branch: &BranchName) -> Vec<u8> {
 
 pub(crate) fn staged(id: SpaceId, branch: &BranchName, key: &[u8]) -> Vec<u8> {
     [&work(id, branch)[..], key].concat()
+}
+
+pub(crate) fn writer(id: SpaceId, branch: &BranchName) -> Vec<u8> {
+    [&scoped(id, "writer")[..], branch.as_str().as_bytes()].concat()
 }
 
 pub(crate) fn clashes(id: SpaceId, branch: &BranchName) -> Vec<u8> {

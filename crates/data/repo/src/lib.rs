@@ -9,7 +9,7 @@
 //! and [`Repo::accept`], in this order: the types allow no other.
 //!
 //! # What it is not
-//! No network and no clock: the time is an argument. How commits travel is `allod-sync`.
+//! No network, no clock: the time is an argument. How commits travel is `allod-sync`.
 //!
 //! # The flow
 //! ```text
@@ -45,11 +45,14 @@ mod history;
 mod hooks;
 mod ids;
 mod inspect;
+mod joining;
 mod json;
+mod kinds;
 mod layout;
 mod members;
 mod merge;
 mod objects;
+mod operate;
 mod patch;
 mod pattern;
 mod pending;
@@ -73,11 +76,7 @@ mod work;
 mod write;
 
 pub use crate::accept::{Complete, Missing, Reviewed};
-pub use crate::bisect::{Bisect, Verdict};
-pub use crate::blame::{Blame, KeyHistory};
 pub use crate::check::{Problem, ProblemKind, Report};
-pub use crate::copy::{Copied, copy_store};
-pub use crate::diff::{Difference, Differences};
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
     VALUE_INLINE_BYTES_MAX, left_wins,
@@ -106,14 +105,15 @@ pub use crate::resolve::{
 pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
 pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
-pub use crate::tags::{TAG_MESSAGE_BYTES_MAX, Tag};
-pub use crate::timing::{Timings, Verb};
 pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
 pub use crate::work::{Edit, Staged};
 pub use crate::{agents::Agents, arrive::Arriving, event::RefMove};
-pub use crate::{conflict::Conflict, history::Log};
-pub use crate::{pick::REPLAY_MAX, pins::pin, pins::pins, pins::unpin};
+pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory};
+pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::shown_text};
+pub use crate::{copy::Copied, copy::copy_store, diff::Difference, diff::Differences};
+pub use crate::{kinds::KindRules, pick::REPLAY_MAX, pins::pin, pins::pins, pins::unpin};
+pub use crate::{tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings, timing::Verb};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

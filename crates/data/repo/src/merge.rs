@@ -353,9 +353,12 @@ impl Job<'_> {
 
     /// What is to be done with these trees.
     pub(crate) fn plan(&self, sides: &Sides) -> Result<Plan, RepoError> {
-        let terms = self
-            .repo
-            .terms(self.branch, &self.task, &self.stored, self.resolving)?;
+        let terms = self.repo.terms(
+            self.branch,
+            &self.task,
+            &self.stored,
+            (self.resolving, self.now_ms),
+        )?;
         Plan::make(sides, &terms)
     }
 

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _, Write};
 
 use allod_blocks::{Batch, Block, Cid, Codec, Expect};
+use allod_crdt::{Kind, State as Joinable};
 use bytes::Bytes;
 use multibase::Base;
 use serde_json::value::RawValue;
 
 use crate::diff::{Difference, Differences, state};
 use crate::entry::{
-    Entry, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX, is_value_link,
+    Entry, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
+    is_value_link,
 };
 use crate::error::RepoError;
 use crate::ids::BranchName;
+use crate::joining::state_of_joinable;
 use crate::json::Fields;
 use crate::layout;
+use crate::operate::Over;
 use crate::plan::KEYS_LISTED;
 use crate::repo::Repo;
 use crate::view::{Span, View};
@@ -207,10 +211,24 @@ impl Patch {
             return Ok(State::Tombstone);
         }
         let mut fields = fields(value.get().as_bytes())?;
+        let kind = text_of(&mut fields, "joins")?;
         let link = text_of(&mut fields, "link")?;
         let bytes = bytes_of(&mut fields, "text", "base64")?;
         if !fields.is_empty() {
             return Err("a value has a member that is not known");
+        }
+        if let Some(kind) = kind {
+            let kind = kind.parse().ok().filter(|_| link.is_none());
+            let joinable = kind
+                .zip(bytes)
+                .map(|(kind, bytes)| Joinable::decode(kind, &bytes));
+            let joinable = joinable.ok_or("a value that joins has a kind and a state")?;
+            let joinable = joinable.map_err(|_error| "a state that joins is none")?;
+            let made = state_of_joinable(&joinable);
+            let (state, block) = made.map_err(|_error| "a state that joins is too large")?;
+            self.blocks
+                .extend(block.map(|block| (*block.cid(), block.into_bytes())));
+            return Ok(state);
         }
         let Some(link) = link else {
             let bytes = bytes.ok_or("a value is empty")?;
@@ -280,7 +298,7 @@ pub(crate) fn write_changes(
         let change = change?;
         let mut blocks = BTreeMap::new();
         for state in [&change.before, &change.after] {
-            if let State::Link(cid) = state
+            if let Some(cid) = state.link()
                 && cid.codec() == Codec::Raw.code()
             {
                 let bytes = block(cid)?;
@@ -325,17 +343,15 @@ impl Repo {
             let head = layout::head(self.id(), branch);
             batch.set_ref(head, Expect::read(raw.clone()), raw);
             let mut entries = Entries::new();
+            let over = self.over(|| Ok(working.clone()))?;
             for change in &patch.changes {
-                let (state, block) = self.state_of_edit(match &change.after {
-                    State::Tombstone => Edit::Delete,
-                    State::Value(value) => Edit::Put(value.clone()),
-                    State::Link(cid) => Edit::Link(*cid),
-                })?;
-                if let Some(block) = block {
+                let Some((entry, blocks)) = self.changed(change, &over, now_ms)? else {
+                    continue;
+                };
+                for block in blocks {
                     batch.put(block);
                 }
-                let stamp = self.tick(now_ms);
-                entries.insert(change.key.clone(), Entry { stamp, state }.encode());
+                entries.insert(change.key.clone(), entry.encode());
             }
             // Committed or staged anew meanwhile: look again.
             let staged = working.staged().cloned().unwrap_or_default();
@@ -344,6 +360,35 @@ impl Repo {
             }
         }
         Err(RepoError::Contended(branch.clone()).into())
+    }
+
+    /// What a change makes of its key, and the blocks that it needs; none if nothing.
+    fn changed(
+        &self,
+        change: &Difference,
+        over: &Over,
+        now_ms: u64,
+    ) -> Result<Option<(Entry, Vec<Block>)>, PatchError> {
+        let (state, block) = match &change.after {
+            State::Tombstone => self.state_of_edit(Edit::Delete)?,
+            State::Value(value) => self.state_of_edit(Edit::Put(value.clone()))?,
+            State::Link(cid) => self.state_of_edit(Edit::Link(*cid))?,
+            State::Joining(kind, _) | State::JoiningLink(kind, _) => {
+                self.check_kind(&change.key, *kind)?;
+                let before = StateRef::from(&change.before);
+                let sides = (before, StateRef::from(&change.after), before);
+                let Some((state, block)) = self.carried_over(&change.key, sides, now_ms)? else {
+                    return Ok(None);
+                };
+                let stamp = self.tick(now_ms);
+                let blocks = block.into_iter().collect();
+                return Ok(Some((Entry { stamp, state }, blocks)));
+            }
+        };
+        let stamp = self.tick(now_ms);
+        let (state, new_epoch) = over.write(&change.key, state, stamp)?;
+        let blocks = block.into_iter().chain(new_epoch).collect();
+        Ok(Some((Entry { stamp, state }, blocks)))
     }
 
     fn check_patch_on(&self, working: &View, patch: &Patch) -> Result<(), PatchError> {
@@ -467,10 +512,20 @@ fn change_line<'a>(change: &Difference, block: impl Fn(&Cid) -> Option<&'a Bytes
             let bytes = block(cid).map(|bytes| format!(",{}", member("text", "base64", bytes)));
             format!("{{\"link\":\"{cid}\"{}}}", bytes.unwrap_or_default())
         }
+        State::Joining(kind, state) => joining(*kind, state),
+        State::JoiningLink(kind, cid) => joining(
+            *kind,
+            block(cid).map(|state| &state[..]).unwrap_or_default(),
+        ),
     };
     let key = member("key", "key_base64", &change.key);
     let (before, after) = (value(&change.before), value(&change.after));
     format!("{{{key},\"before\":{before},\"after\":{after}}}\n")
+}
+
+fn joining(kind: Kind, state: &[u8]) -> String {
+    let state = Base::Base64Pad.encode(state);
+    format!("{{\"joins\":\"{kind}\",\"base64\":\"{state}\"}}")
 }
 
 fn member(text: &str, base64: &str, bytes: &[u8]) -> String {

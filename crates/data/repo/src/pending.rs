@@ -130,7 +130,8 @@ impl Resolved {
         let (link, value) = match state {
             State::Value(value) => (None, Some(serde_bytes::ByteBuf::from(value.to_vec()))),
             State::Link(cid) => (Some(cid), None),
-            State::Tombstone => (None, None),
+            // What joins is never a conflict (MERGE-2).
+            State::Tombstone | State::Joining(..) | State::JoiningLink(..) => (None, None),
         };
         let seen = seen_name(seen);
         Self { seen, link, value }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, State, StateRef, left_wins};
 use crate::error::RepoError;
+use crate::joining::{Joining, join_entries};
 use crate::pending::Resolved;
 use crate::repo::Repo;
 use crate::resolve::{Judge, MergeConflict, Resolution};
@@ -68,7 +69,7 @@ impl Sides {
         ])
     }
 
-    /// What the result holds under a key if nobody writes it.
+    /// What the result holds under a key if nobody writes it, and nothing there joins.
     fn stands<'a>(&self, three: &Three<'a>) -> Result<StateRef<'a>, RepoError> {
         value_of(match (three.ours, three.theirs) {
             (Some(ours), Some(theirs)) if self.joins && !left_wins(ours, theirs) => Some(theirs),
@@ -81,6 +82,7 @@ impl Sides {
 /// What decides conflicts, and what must not be touched.
 pub(crate) struct Terms<'a> {
     pub(crate) judge: Judge<'a>,
+    pub(crate) now_ms: u64,
     pub(crate) resolved: &'a BTreeMap<Bytes, Resolved>,
     pub(crate) staged: Arc<Staged>,
 }
@@ -131,6 +133,10 @@ impl Plan {
         let mut changes = sides.changes();
         while let Some(three) = changes.next_key()? {
             let values = three.values()?;
+            if values.join() {
+                plan.joining(sides, terms, &three, &values)?;
+                continue;
+            }
             let decided;
             let chosen = match values.agreed() {
                 Some(state) => Some(state),
@@ -154,6 +160,44 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// A key with a state that joins on some side: a join needs no decision, and what is applied are
+    /// operations (REPO-43).
+    fn joining(
+        &mut self,
+        sides: &Sides,
+        terms: &Terms<'_>,
+        three: &Three<'_>,
+        values: &Values<'_>,
+    ) -> Result<(), RepoError> {
+        let repo = terms.judge.repo;
+        let changed = if sides.joins {
+            let joined = match (three.ours, three.theirs) {
+                (Some(ours), Some(theirs)) => {
+                    join_entries(ours, theirs, &|cid| repo.raw(cid))? != Joining::Left
+                }
+                (ours, theirs) => ours.is_none() && theirs.is_some(),
+            };
+            joined.then_some(None)
+        } else {
+            let sides = (values.base, values.theirs, values.ours);
+            repo.carried_over(three.key, sides, terms.now_ms)?.map(Some)
+        };
+        let Some(written) = changed else {
+            return Ok(());
+        };
+        if terms.staged.get(three.key).is_some() {
+            return Err(RepoError::InTheWay {
+                key: three.key.to_vec(),
+            });
+        }
+        self.merged.add(three.key);
+        if let Some((state, block)) = written {
+            self.blocks.extend(block);
+            self.writes.insert(Bytes::copy_from_slice(three.key), state);
+        }
+        Ok(())
     }
 
     fn decide(

@@ -3,7 +3,7 @@
 use allod_blocks::{Block, Cid, Codec, block_links, cbor_links};
 use allod_tree::Node;
 
-use crate::entry::{Entry, State};
+use crate::entry::Entry;
 use crate::layout;
 use crate::tags::TAG_PREFIX;
 
@@ -38,13 +38,9 @@ pub(crate) fn named_by(block: &Block) -> Option<Named> {
         if entry.is_err() || key.starts_with(TAG_PREFIX.as_bytes()) {
             named.hints.extend(cids_in(&value));
         }
-        if let Ok(Entry {
-            state: State::Link(cid),
-            ..
-        }) = entry
-        {
-            named.links.push(cid);
-        }
+        named
+            .links
+            .extend(entry.ok().and_then(|entry| entry.state.link().copied()));
     }
     Some(named)
 }

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect, REF_VALUE_BYTES_MAX, Store};
-use allod_identity::{AgentId, SecretKey, Signed, Verified, canonical};
-use allod_tree::{Forest, Tree};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
+use allod_identity::{AgentId, DeviceId, SecretKey, Signed, Verified, canonical};
+use allod_tree::{Forest, Resolve, Tree};
 use bytes::Bytes;
 
 use crate::agents::{Agents, speaks, statement_block};
-use crate::entry::left_wins;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
 use crate::hooks::PreCommit;
 use crate::ids::{BranchName, CommitId, SpaceId};
+use crate::joining::{Joining, Load, join_entries};
+use crate::kinds::KnownKinds;
 use crate::layout;
 use crate::stamp::{Clock, Stamp};
 use crate::statements::{Commit, Genesis};
@@ -59,6 +60,8 @@ pub struct Repo {
     pub(crate) inner: Arc<Inner>,
     pub(crate) timings: Option<Timings>,
     pub(crate) hook: Option<Arc<PreCommit>>,
+    /// Who changes values that join through this handle.
+    pub(crate) device: Option<DeviceId>,
 }
 
 pub(crate) struct Inner {
@@ -72,6 +75,7 @@ pub(crate) struct Inner {
     forest: Forest,
     trees: Mutex<Vec<(Cid, Tree)>>,
     joins: Mutex<Option<Joined>>,
+    pub(crate) kinds: Mutex<KnownKinds>,
 }
 
 /// Commits at hand. Void once a collection of garbage removed marks.
@@ -82,10 +86,13 @@ struct Commits {
 }
 
 /// The last join of several heads, with the blocks that no commit has.
+#[derive(Clone)]
 struct Joined {
     heads: Heads,
     tree: Tree,
     blocks: Arc<[Block]>,
+    /// States that no commit has. They are stored, and a collection of garbage may take them.
+    states: Vec<Cid>,
 }
 
 impl fmt::Debug for Repo {
@@ -158,9 +165,11 @@ impl Repo {
                 commits: Mutex::default(),
                 trees: Mutex::default(),
                 joins: Mutex::default(),
+                kinds: Mutex::default(),
             }),
             timings: None,
             hook: None,
+            device: None,
         };
         for (branch, mut heads) in repo.branches()? {
             while let Err(error) = repo.observe_all(&heads) {
@@ -427,24 +436,57 @@ impl Repo {
         if commits.len() == 1 {
             return Ok((first, Arc::default()));
         }
-        if let Some(known) = &*lock(&self.inner.joins)
-            && known.heads == *commits
+        let known = match &*lock(&self.inner.joins) {
+            Some(known) if known.heads == *commits => Some(known.clone()),
+            _ => None,
+        };
+        if let Some(known) = known
+            && self.has_blocks(&known.states)?
         {
-            return Ok((known.tree.clone(), Arc::clone(&known.blocks)));
+            return Ok((known.tree, known.blocks));
         }
         let mut joined = first;
-        let mut blocks = Vec::new();
+        let (mut blocks, mut states) = (Vec::new(), Vec::new());
         for id in ids {
             let other = self.tree(self.commit(*id)?.payload().tree)?;
-            joined = join(&joined, &other, &mut |block| blocks.push(block))?;
+            let made = blocks.len();
+            let load = |cid: &Cid| self.raw(cid);
+            joined = join(&joined, &other, &load, &mut |block| blocks.push(block))?;
+            // States are read by their names, also before a commit has them.
+            let mut batch = Batch::new();
+            for block in blocks.iter().skip(made) {
+                if block.cid().codec() == Codec::Raw.code() {
+                    states.push(*block.cid());
+                    batch.put(block.clone());
+                }
+            }
+            if !batch.is_empty() {
+                let _outcome = self.inner.store.commit(batch)?;
+            }
         }
         let blocks: Arc<[Block]> = blocks.into();
         *lock(&self.inner.joins) = Some(Joined {
             heads: commits.clone(),
             tree: joined.clone(),
             blocks: Arc::clone(&blocks),
+            states,
         });
         Ok((joined, blocks))
+    }
+
+    fn has_blocks(&self, cids: &[Cid]) -> Result<bool, RepoError> {
+        for cid in cids {
+            if !self.inner.store.has(cid)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The content of a raw block.
+    pub(crate) fn raw(&self, cid: &Cid) -> Result<Bytes, RepoError> {
+        let block = self.inner.store.get(cid)?;
+        Ok(block.ok_or(RepoError::Missing(*cid))?.into_bytes())
     }
 
     /// Takes note of a stamp made elsewhere.
@@ -466,16 +508,35 @@ fn keep(trees: &mut Vec<(Cid, Tree)>, tree: &Tree) {
     trees.push((tree.root(), tree.clone()));
 }
 
-/// The join of two trees of entries (REPO-4, REPO-5).
-pub fn join(left: &Tree, right: &Tree, out: &mut dyn FnMut(Block)) -> Result<Tree, RepoError> {
-    let mut resolve = |_key: &[u8], left: &[u8], right: &[u8]| {
-        if left_wins(left, right) {
-            allod_tree::Resolve::Left
-        } else {
-            allod_tree::Resolve::Right
+/// The join of two trees of entries (REPO-4, REPO-5). `load` reads the raw blocks of states that join; new
+/// ones are handed to `out` as those of nodes are.
+pub fn join(
+    left: &Tree,
+    right: &Tree,
+    load: Load<'_>,
+    out: &mut dyn FnMut(Block),
+) -> Result<Tree, RepoError> {
+    let mut fault = None;
+    let mut states = Vec::new();
+    let mut resolve = |_key: &[u8], left: &[u8], right: &[u8]| match join_entries(left, right, load)
+    {
+        Ok(Joining::Left) => Resolve::Left,
+        Ok(Joining::Right) => Resolve::Right,
+        Ok(Joining::Made(entry, block)) => {
+            states.extend(block);
+            Resolve::Value(entry)
+        }
+        Err(error) => {
+            fault.get_or_insert(error);
+            Resolve::Left
         }
     };
-    Ok(left.join(right, &mut resolve, out)?)
+    let joined = left.join(right, &mut resolve, out)?;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    states.into_iter().for_each(out);
+    Ok(joined)
 }
 
 pub(crate) fn encode_heads(heads: &Heads) -> Result<Vec<u8>, RepoError> {

@@ -184,7 +184,7 @@ impl Repo {
                 base,
                 joins: false,
             };
-            let plan = self.plan_unstash(&sides, resolving)?;
+            let plan = self.plan_unstash(&sides, resolving, now_ms)?;
             if plan.open_count > 0 {
                 return Ok(Unstashed::Conflicts {
                     conflicts: plan.open,
@@ -230,7 +230,12 @@ impl Repo {
         }
     }
 
-    fn plan_unstash(&self, sides: &Sides, resolving: Resolving<'_>) -> Result<Plan, RepoError> {
+    fn plan_unstash(
+        &self,
+        sides: &Sides,
+        resolving: Resolving<'_>,
+        now_ms: u64,
+    ) -> Result<Plan, RepoError> {
         let mut rules = resolving.rules.to_vec();
         rules.extend(self.merge_rules()?);
         let terms = Terms {
@@ -240,6 +245,7 @@ impl Repo {
                 types: resolving.types,
                 callback: resolving.callback,
             },
+            now_ms,
             resolved: &BTreeMap::new(),
             // What is staged is part of ours, and not in the way.
             staged: Arc::default(),

@@ -38,6 +38,11 @@ impl<'a> Three<'a> {
 }
 
 impl<'a> Values<'a> {
+    /// Whether one of them is a state that joins.
+    pub(crate) const fn join(&self) -> bool {
+        self.base.joins() || self.ours.joins() || self.theirs.joins()
+    }
+
     /// The value that stands without anybody's decision; `None` for a conflict (MERGE-2).
     pub(crate) fn agreed(&self) -> Option<StateRef<'a>> {
         if self.theirs == self.base || self.theirs == self.ours {

@@ -185,26 +185,20 @@ impl Transaction {
             .values()
             .filter_map(|state| match state {
                 State::Link(cid) => Some(cid),
-                State::Value(_) | State::Tombstone => None,
+                _ => None,
             })
             .collect();
         self.blocks.retain(|block| linked.contains(block.cid()));
         let mut newest = crate::stamp::Stamp::default();
-        let entries: Entries = self
-            .writes
-            .iter()
-            .map(|(key, state)| {
-                newest = self.repo.tick(now_ms);
-                (
-                    key.clone(),
-                    Entry {
-                        stamp: newest,
-                        state: state.clone(),
-                    }
-                    .encode(),
-                )
-            })
-            .collect();
+        let over = repo.over(|| Ok(self.snapshot.clone()))?;
+        let mut entries = Entries::new();
+        for (key, state) in &self.writes {
+            newest = repo.tick(now_ms);
+            let (state, block) = over.write(key, state.clone(), newest)?;
+            self.blocks.extend(block);
+            let stamp = newest;
+            entries.insert(key.clone(), Entry { stamp, state }.encode());
+        }
         let draft = Draft {
             act: Act::Commit,
             branch: &self.branch,

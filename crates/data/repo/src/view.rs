@@ -9,9 +9,11 @@ use allod_tree::Tree;
 use bytes::Bytes;
 
 use crate::entry::{
-    Entry, EntryError, KEY_BYTES_MAX, State, VALUE_BLOCK_BYTES_MAX, VALUE_INLINE_BYTES_MAX,
+    Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
+    VALUE_INLINE_BYTES_MAX,
 };
 use crate::error::RepoError;
+use crate::joining::{Load, joinable_of, shown_text};
 use crate::repo::{Heads, Repo};
 use crate::timing::Verb;
 use crate::work::Staged;
@@ -140,6 +142,10 @@ impl View {
         items.map(|(key, _)| key).collect()
     }
 
+    pub(crate) const fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         self.repo.store()
     }
@@ -260,12 +266,19 @@ impl Repo {
             State::Tombstone => Ok(None),
             State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),
             State::Link(cid) if cid.codec() == Codec::Raw.code() => {
-                let block = self.store().get(cid)?.ok_or(RepoError::Missing(*cid))?;
-                Ok(Some(Content::Bytes(block.into_bytes())))
+                Ok(Some(Content::Bytes(self.raw(cid)?)))
             }
             State::Link(cid) => Ok(Some(Content::File(*cid))),
+            joining => shown(joining.into(), &|cid| self.raw(cid)),
         }
     }
+}
+
+/// What a state that joins shows, as JSON (CRDT, "Values as text").
+pub(crate) fn shown(state: StateRef<'_>, load: Load<'_>) -> Result<Option<Content>, RepoError> {
+    let joinable = joinable_of(state, load)?;
+    let text = joinable.as_ref().map(shown_text).transpose()?.flatten();
+    Ok(text.map(|text| Content::Bytes(text.into())))
 }
 
 /// The numbers below an end in an order of chance, each once. What was exchanged so far is kept, not

@@ -123,19 +123,16 @@ impl Repo {
         let _hold = self.inner.store.uses().hold();
         let mut batch = Batch::new();
         let mut entries = BTreeMap::new();
+        let over = self.over(|| self.working(branch))?;
         for (key, edit) in edits {
             check_key(&key)?;
             let (state, block) = self.state_of_edit(edit)?;
-            if let Some(block) = block {
+            let stamp = self.tick(now_ms);
+            let (state, new_epoch) = over.write(&key, state, stamp)?;
+            for block in block.into_iter().chain(new_epoch) {
                 batch.put(block);
             }
-            entries.insert(
-                key,
-                Entry {
-                    stamp: self.tick(now_ms),
-                    state,
-                },
-            );
+            entries.insert(key, Entry { stamp, state });
         }
         for (key, entry) in &entries {
             let name = layout::staged(self.inner.id, branch, key);

@@ -4,18 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Block, Expect};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use allod_identity::Verified;
 use allod_tree::Tree;
 use bytes::Bytes;
 
 use crate::agents::{speaks, statement_block};
 use crate::conflict;
-use crate::entry::{Entry, left_wins};
+use crate::entry::{Entry, joins};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
 use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
+use crate::joining::{Joining, are_both_kept, join_entries};
 use crate::layout;
 use crate::repo::{
     Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, encode_heads, lock,
@@ -109,8 +110,12 @@ impl Repo {
             None => Vec::new(),
         };
         let mut entries = Cow::Borrowed(draft.entries);
-        for (key, _, renewed) in &overtaken {
+        for overtaken in &overtaken {
+            let (key, renewed) = (&overtaken.key, &overtaken.renewed);
             entries.to_mut().insert(key.clone(), renewed.clone());
+            if let Some(block) = &overtaken.block {
+                batch.put(block.clone());
+            }
         }
         let sweeps = self.inner.store.uses().sweeps();
         let (commit, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
@@ -118,8 +123,11 @@ impl Repo {
         let merged_into = draft.merges.is_some() && !heads.is_empty();
         let stands = if merged_into { heads } else { &parents };
         self.propose_draft(draft, stands, &parents, &tree)?;
-        for (key, aside, kept) in &overtaken {
-            conflict::keep(self, draft.branch, key, (kept, aside), id, &mut batch)?;
+        for overtaken in &overtaken {
+            if let Some(aside) = &overtaken.aside {
+                let both = (&overtaken.renewed, aside);
+                conflict::keep(self, draft.branch, &overtaken.key, both, id, &mut batch)?;
+            }
         }
         let mut next = Heads::from([id]);
         if draft.merges.is_none() {
@@ -129,6 +137,9 @@ impl Repo {
             self.rely_on(*parent, &mut batch);
         }
         self.move_heads(draft.branch, (raw, heads), &next, &mut batch)?;
+        if entries.values().any(|entry| joins(entry)) {
+            self.note_line(draft.branch, &next, &mut batch)?;
+        }
         if let Some(staged) = staged {
             self.consume(draft.branch, staged, &mut batch);
         }
@@ -225,33 +236,51 @@ impl Repo {
         Ok(())
     }
 
-    /// The staged edits that what arrived since has overtaken (REPO-23): each key with the entry that
-    /// is there now, and the edit under a new stamp.
+    /// The staged edits that what arrived since has overtaken (REPO-23).
     fn overtaken(
         &self,
         staged: &Staged,
         parents: &Heads,
         base: &Tree,
         now_ms: u64,
-    ) -> Result<Vec<(Bytes, Bytes, Bytes)>, RepoError> {
+    ) -> Result<Vec<Overtaken>, RepoError> {
         let oldest = staged.iter().map(|(_, entry)| entry.stamp).min();
         let mut newer = false;
         for parent in parents {
             newer |= Some(self.commit(*parent)?.payload().stamp) >= oldest;
         }
         let mut overtaken = Vec::new();
-        // An entry is not later than its commit, so older parents have overtaken nothing.
-        for (key, entry) in staged.iter().filter(|_| newer) {
+        let kinds = self.kind_rules()?;
+        // An entry is not later than its commit, so older parents have overtaken nothing; but what joins has
+        // to have all that was there, whenever it was made.
+        let may_be = |key: &[u8]| newer || kinds.iter().any(|(pattern, _)| pattern.matches(key));
+        for (key, entry) in staged.iter().filter(|(key, _)| may_be(key)) {
             let Some(there) = base.get(key)? else {
                 continue;
             };
-            if left_wins(&there, &entry.encode()) {
-                let renewed = Entry {
-                    stamp: self.tick(now_ms),
-                    state: entry.state.clone(),
-                };
-                overtaken.push((key.clone(), there, renewed.encode()));
-            }
+            let edit = entry.encode();
+            let load = &|cid: &Cid| self.raw(cid);
+            let (kept, block) = match join_entries(&there, &edit, load)? {
+                Joining::Right => continue,
+                // What was edited stands, unless it cannot (REPO-4).
+                Joining::Left if !joins(&there) => (edit, None),
+                Joining::Left => (there.clone(), None),
+                Joining::Made(joined, block) => (joined, block),
+            };
+            let state = decode(&kept)?.state;
+            let both_kept = are_both_kept(&there, &entry.encode(), load)?;
+            let aside = if state == entry.state {
+                there
+            } else {
+                entry.encode()
+            };
+            let stamp = self.tick(now_ms);
+            overtaken.push(Overtaken {
+                key: key.clone(),
+                aside: (!both_kept).then_some(aside),
+                renewed: Entry { stamp, state }.encode(),
+                block,
+            });
         }
         Ok(overtaken)
     }
@@ -360,6 +389,16 @@ impl Repo {
         }
         Ok(())
     }
+}
+
+/// A staged edit that was overtaken.
+struct Overtaken {
+    key: Bytes,
+    /// What is put aside: the entry that arrived, or the edit; neither where they join.
+    aside: Option<Bytes>,
+    /// What is committed, under a new stamp.
+    renewed: Bytes,
+    block: Option<Block>,
 }
 
 /// The heads that the next commit names. More than a commit may name wait for those after it.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use allod_repo::{Content, Entry, Repo, RepoError, State, StateRef};
+use allod_repo::{Content, Entry, Repo, RepoError, StateRef};
 use allod_sql::{ColumnSet, Scalar, ScalarRef, TableError};
 use allod_tree::Node;
 use allod_views::{FieldKind, Record, RecordReader, Type, is_record_key, plain_text};
@@ -226,8 +226,8 @@ fn record_bytes<'a>(repo: &Repo, entry: &'a [u8]) -> Result<Option<Cow<'a, [u8]>
     match state {
         StateRef::Value(bytes) => Ok(Some(Cow::Borrowed(bytes))),
         StateRef::Tombstone => Ok(None),
-        StateRef::Link(cid) => {
-            let state = State::Link(cid);
+        StateRef::Link(_) | StateRef::Joining(..) | StateRef::JoiningLink(..) => {
+            let state = state.to_state();
             match repo.content(&Entry { stamp, state }).map_err(fault)? {
                 Some(Content::Bytes(bytes)) => Ok(Some(Cow::Owned(bytes.to_vec()))),
                 _ => Ok(None),

@@ -43,7 +43,7 @@ pub(crate) fn bytes_of(view: &View, state: &State) -> Result<Option<Bytes>, Repo
     let entry = match state {
         State::Value(bytes) => return Ok(Some(bytes.clone())),
         State::Tombstone => return Ok(None),
-        State::Link(_) => allod_repo::Entry {
+        State::Link(_) | State::Joining(..) | State::JoiningLink(..) => allod_repo::Entry {
             stamp: allod_repo::Stamp::default(),
             state: state.clone(),
         },
@@ -144,8 +144,8 @@ fn each_record(view: &View, prefix: &[u8], each: Each<'_>) -> Result<(), ViewErr
             match StateRef::decode(entry).map_err(damaged)?.1 {
                 StateRef::Value(bytes) => each(&key, bytes)?,
                 StateRef::Tombstone => {}
-                StateRef::Link(cid) => {
-                    if let Some(bytes) = bytes_of(view, &State::Link(cid))? {
+                state => {
+                    if let Some(bytes) = bytes_of(view, &state.to_state())? {
                         each(&key, &bytes)?;
                     }
                 }

@@ -10,6 +10,9 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::hooks::{Hooks, Verify};
+use crate::cli::join_args::{
+    CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
+};
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
@@ -205,6 +208,41 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// List the peers of the space
     Peers,
+    /// Say which keys have values that join, and look at them
+    Values {
+        #[command(subcommand)]
+        command: ValuesCommand,
+    },
+    /// Count together with others
+    Counter {
+        #[command(subcommand)]
+        command: CounterCommand,
+    },
+    /// Keep a set together with others
+    Set {
+        #[command(subcommand)]
+        command: SetCommand,
+    },
+    /// Write one value that others write too
+    Register {
+        #[command(subcommand)]
+        command: RegisterCommand,
+    },
+    /// Keep fields together with others
+    Map {
+        #[command(subcommand)]
+        command: MapCommand,
+    },
+    /// Keep a list together with others
+    List {
+        #[command(subcommand)]
+        command: ListCommand,
+    },
+    /// Edit a document together with others
+    Doc {
+        #[command(subcommand)]
+        command: DocCommand,
+    },
     /// Say what records have, and check them
     Type {
         #[command(subcommand)]
@@ -296,6 +334,7 @@ impl Command {
                     | ProjectionCommand::Drop { .. }
                     | ProjectionCommand::Fetch(_)
             ),
+            Self::Values { command } => matches!(command, ValuesCommand::Define { .. }),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
             Self::Space { command } => {

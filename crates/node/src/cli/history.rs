@@ -2,14 +2,16 @@
 
 use allod::{Node, Position};
 use allod_blocks::{Block, Codec, Store};
+use allod_crdt::{Kind, State as Joinable};
 use allod_identity::AgentId;
-use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View};
+use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View, shown_text};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::hooks::Verify;
 use crate::cli::io::{Io, as_text, count};
+use crate::cli::joining::parsed;
 use crate::cli::keys::key_text;
 use crate::cli::merging::task_text;
 use crate::cli::values::{branch as current_branch, view};
@@ -209,18 +211,46 @@ pub(crate) fn state_text(state: &State) -> String {
     match state {
         State::Tombstone => "deleted".to_owned(),
         State::Link(cid) => format!("file {cid}"),
+        State::Joining(kind, state) => joining_text(*kind, state),
+        State::JoiningLink(kind, cid) => format!("{kind} {cid}"),
         State::Value(value) => match as_text(value) {
-            Some(text) => {
-                let line = text.lines().next().unwrap_or_default();
-                let mut shown: String = line.chars().take(SHOWN_CHARS).collect();
-                if shown.len() < text.len() {
-                    shown.push_str(" ...");
-                }
-                shown
-            }
+            Some(text) => cut(text),
             None => format!("{} bytes", value.len()),
         },
     }
+}
+
+/// What a value that joins shows; none if it has no value, or cannot be read.
+fn joining(kind: Kind, state: &[u8]) -> Result<Option<String>> {
+    Ok(shown_text(&Joinable::decode(kind, state)?)?)
+}
+
+/// What a value that joins shows, in one line.
+fn joining_text(kind: Kind, state: &[u8]) -> String {
+    match joining(kind, state) {
+        Ok(Some(text)) => cut(&text),
+        Ok(None) => "deleted".to_owned(),
+        Err(_) => format!("{kind} of {} bytes", state.len()),
+    }
+}
+
+/// What a value that joins shows, and its kind.
+fn joining_value(kind: Kind, state: &[u8]) -> Value {
+    match joining(kind, state) {
+        Ok(Some(text)) => json!({ "joins": kind.name(), "value": parsed(&text) }),
+        Ok(None) => Value::Null,
+        Err(_) => json!({ "joins": kind.name(), "damaged": true }),
+    }
+}
+
+/// The first line of a text, as far as it is shown.
+fn cut(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut shown: String = line.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < text.len() {
+        shown.push_str(" ...");
+    }
+    shown
 }
 
 /// The whole of a state for programs: text as it is, other bytes in base64, a file by its name, and
@@ -235,6 +265,14 @@ pub(crate) fn state_value(store: &dyn Store, state: &State) -> Value {
             block.map(Block::into_bytes)
         }
         State::Link(_) => None,
+        State::Joining(kind, state) => return joining_value(*kind, state),
+        State::JoiningLink(kind, cid) => {
+            let block = store.get(cid).ok().flatten();
+            return match block {
+                Some(block) => joining_value(*kind, block.bytes()),
+                None => json!({ "joins": kind.name(), "block": cid.to_string() }),
+            };
+        }
     };
     match (bytes, state) {
         (Some(bytes), _) => match std::str::from_utf8(&bytes) {

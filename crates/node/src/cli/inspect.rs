@@ -322,6 +322,12 @@ fn entry_value(key: &str, value: &bytes::Bytes) -> Value {
     match &entry.state {
         State::Tombstone => json!({ "key": key, "time": time, "deleted": true }),
         State::Link(cid) => json!({ "key": key, "time": time, "link": cid.to_string() }),
+        State::Joining(kind, state) => {
+            json!({ "key": key, "time": time, "joins": kind.name(), "base16": hex(state) })
+        }
+        State::JoiningLink(kind, cid) => {
+            json!({ "key": key, "time": time, "joins": kind.name(), "link": cid.to_string() })
+        }
         State::Value(value) => match as_text(value) {
             Some(text) => json!({ "key": key, "time": time, "value": text }),
             None => json!({ "key": key, "time": time, "base16": hex(value) }),

@@ -71,7 +71,7 @@ fn print(
     let value = json!({ "key": key, "kind": kind, "size": bytes, "time": time });
     io.data(&value, || {
         if long {
-            format!("{time}  {:>10}  {kind:<5}  {key}", size(bytes))
+            format!("{time}  {:>10}  {kind:<12}  {key}", size(bytes))
         } else {
             key.clone()
         }
@@ -98,5 +98,13 @@ pub(crate) fn kind(node: &Node, state: &State) -> Result<(&'static str, u64)> {
         State::Value(value) => ("value", value.len() as u64),
         State::Link(cid) => ("file", file_size(node.store().as_ref(), cid)?),
         State::Tombstone => ("none", 0),
+        State::Joining(kind, state) => (kind.name(), state.len() as u64),
+        State::JoiningLink(kind, cid) => {
+            let block = node.store().get(cid)?;
+            (
+                kind.name(),
+                block.map_or(0, |block| block.bytes().len() as u64),
+            )
+        }
     })
 }

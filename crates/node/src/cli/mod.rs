@@ -13,6 +13,8 @@ mod hooks;
 mod import;
 mod inspect;
 mod io;
+mod join_args;
+mod joining;
 mod keeping;
 mod keys;
 mod list_args;
@@ -233,6 +235,13 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Pull(options) => remotes::transfer(node, space, (Way::Pull, options), io),
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
+        Command::Values { command } => joining::values(node, space, command, io),
+        Command::Counter { command } => joining::counter(node, space, command, io),
+        Command::Set { command } => joining::set(node, space, command, io),
+        Command::Register { command } => joining::register(node, space, command, io),
+        Command::Map { command } => joining::map(node, space, command, io),
+        Command::List { command } => joining::list(node, space, command, io),
+        Command::Doc { command } => joining::doc(node, space, command, io),
         Command::Type { command } => types::types(node, space, command, io),
         Command::Projection { command } => projections::projections(node, space, command, io),
         Command::Table(options) => tables::table(node, space, options, io),

@@ -8,9 +8,7 @@ use allod::{Node, Position};
 use allod_blocks::{
     Cid, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri, read_file,
 };
-use allod_repo::{
-    BranchName, Content, Edit, Entry, Repo, Span, State, VALUE_BLOCK_BYTES_MAX, View, pin,
-};
+use allod_repo::{BranchName, Content, Edit, Entry, Repo, Span, VALUE_BLOCK_BYTES_MAX, View, pin};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -197,10 +195,7 @@ pub(crate) fn export(
 fn linked(view: &View) -> Result<Vec<Cid>> {
     let entries = view.tree().range(..).map(|item| {
         let (_, entry) = item?;
-        Ok(match Entry::decode(&entry)?.state {
-            State::Link(cid) => Some(cid),
-            State::Value(_) | State::Tombstone => None,
-        })
+        Ok(Entry::decode(&entry)?.state.link().copied())
     });
     entries.filter_map(Result::transpose).collect()
 }

@@ -12,6 +12,7 @@ mod faults;
 mod healing;
 mod home;
 mod hooks;
+mod joining;
 mod keeping;
 mod kill;
 mod listing;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Block, Cid, Codec, file_links};
 use allod_identity::AgentId;
-use allod_repo::{BranchName, CommitId, Entry, Repo, RepoError, State};
+use allod_repo::{BranchName, CommitId, Entry, Repo, RepoError};
 use allod_tree::Node;
 use bytes::Bytes;
 
@@ -265,11 +265,7 @@ pub(crate) fn links_of(block: &Block) -> Result<Vec<Cid>, RepoError> {
 /// What an entry links to, if it does.
 fn link_of(entry: &Bytes) -> Result<Option<Cid>, RepoError> {
     match Entry::decode(entry) {
-        Ok(Entry {
-            state: State::Link(cid),
-            ..
-        }) => Ok(Some(cid)),
-        Ok(_) => Ok(None),
+        Ok(entry) => Ok(entry.state.link().copied()),
         Err(_) => Err(RepoError::Damaged("a stored entry does not decode")),
     }
 }

@@ -1,6 +1,7 @@
 //! REPO-1 to REPO-4: entries and their encoding.
 
 use allod_blocks::{Codec, sha256_cid};
+use allod_crdt::Kind;
 use allod_repo::{Entry, EntryError, Stamp, State, left_wins};
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -11,7 +12,16 @@ fn state() -> impl Strategy<Value = State> {
             .prop_map(|bytes| State::Value(bytes.into())),
         any::<u64>().prop_map(|n| State::Link(sha256_cid(Codec::Raw, &n.to_le_bytes()))),
         Just(State::Tombstone),
+        (kind(), proptest::collection::vec(any::<u8>(), 0..1025))
+            .prop_map(|(kind, bytes)| State::Joining(kind, bytes.into())),
+        (kind(), any::<u64>()).prop_map(|(kind, n)| {
+            State::JoiningLink(kind, sha256_cid(Codec::Raw, &n.to_le_bytes()))
+        }),
     ]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    (0..Kind::ALL.len()).prop_map(|index| Kind::ALL[index])
 }
 
 proptest! {
@@ -85,6 +95,8 @@ fn vectors() {
             State::Value(value) => format!("value {}", to_hex(value)),
             State::Link(cid) => format!("link {cid}"),
             State::Tombstone => "tombstone".to_owned(),
+            State::Joining(kind, bytes) => format!("{kind} {}", to_hex(bytes)),
+            State::JoiningLink(kind, cid) => format!("{kind} link {cid}"),
         };
         assert_eq!(state, expected["state"].as_str().unwrap(), "{id}");
         assert_eq!(entry.encode(), bytes, "{id}");

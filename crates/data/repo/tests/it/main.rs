@@ -13,6 +13,7 @@ mod asking;
 mod entries;
 mod gc;
 mod hooks;
+mod joining;
 mod merging;
 mod model;
 mod objects;

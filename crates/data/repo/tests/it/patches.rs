@@ -25,6 +25,8 @@ fn vectors() {
         State::Tombstone => "none".to_owned(),
         State::Value(bytes) => format!("value {}", hex(bytes)),
         State::Link(cid) => format!("link {}", hex(&cid.to_bytes())),
+        State::Joining(kind, state) => format!("{kind} {}", hex(state)),
+        State::JoiningLink(kind, cid) => format!("{kind} link {}", hex(&cid.to_bytes())),
     };
     let (mut accepts, mut rejects) = (0, 0);
     for case in vectors["cases"].as_array().unwrap() {
