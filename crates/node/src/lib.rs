@@ -26,6 +26,7 @@ mod heal;
 mod home;
 mod hooks;
 mod line;
+mod links;
 mod net;
 mod node;
 mod outside;
@@ -35,6 +36,7 @@ mod program;
 mod query_watch;
 mod remotes;
 mod result_rows;
+mod touch;
 mod views;
 
 pub use crate::clock::{now_ms, utc};

@@ -8,7 +8,7 @@ use allod_identity::DeviceId;
 use allod_quic::{CloseCode, Config, Connection, Endpoint, Limits, QuicError, Stream, StreamKind};
 use allod_repo::{BranchName, Repo, SpaceId};
 use allod_sync::{
-    JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
+    Backoff, JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
 };
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// that only takes a place would keep others out.
 const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 
-/// How often a serving node tries the peers that it could not reach.
+/// How often a serving node looks for what it could not do before.
 pub(crate) const RETRY_EVERY: Duration = Duration::from_secs(30);
 
 /// What a session did.
@@ -169,8 +169,7 @@ impl Node {
         progress: &mut (dyn FnMut(&Stats) + Send),
     ) -> Result<(SyncReport, Session), NodeError> {
         let started = std::time::Instant::now();
-        let connection = dial(endpoint, device, &peer.addrs).await?;
-        let stream = connection.open(StreamKind::Sync).await?;
+        let (connection, stream) = self.reach(endpoint, device, &peer.addrs).await?;
         // The key log comes along each time: it is short, and a peer that does not know it says no
         // more than to any stranger.
         let me = Me {
@@ -189,6 +188,7 @@ impl Node {
         match outcome {
             Outcome::Complete => {
                 self.note_session(repo, device, &session, &connection, true)?;
+                self.links().keep(&connection, true);
                 let report = SyncReport {
                     peer: device,
                     stats: session.stats().clone(),
@@ -203,6 +203,25 @@ impl Node {
             }),
             Outcome::EndedByPeer { code, reason } => Err(NodeError::Session { code, reason }),
         }
+    }
+
+    /// A stream for a session with a device: on the connection that is open, or on one to be dialled.
+    async fn reach(
+        &self,
+        endpoint: &Endpoint,
+        device: DeviceId,
+        addrs: &[String],
+    ) -> Result<(Connection, Stream), NodeError> {
+        if let Some(link) = self.links().get(device) {
+            match link.open(StreamKind::Sync).await {
+                Ok(stream) => return Ok((link, stream)),
+                // It is gone, and nobody has noticed yet.
+                Err(_) => self.links().remove(&link),
+            }
+        }
+        let connection = dial(endpoint, device, addrs).await?;
+        let stream = connection.open(StreamKind::Sync).await?;
+        Ok((connection, stream))
     }
 
     /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
@@ -236,12 +255,19 @@ impl Node {
         Ok(())
     }
 
-    /// Serves peers until `stop` becomes true, and keeps in touch with those that are known.
-    pub async fn serve(&self, endpoint: &Endpoint, mut stop: watch::Receiver<bool>) {
+    /// Serves peers until `stop` becomes true, and keeps in touch with those that are known; `backoff` says
+    /// when one that cannot be reached is tried again.
+    pub async fn serve(
+        &self,
+        endpoint: &Endpoint,
+        backoff: Backoff,
+        mut stop: watch::Receiver<bool>,
+    ) {
         let mut tasks = JoinSet::new();
         let places = Places::default();
+        let mut dialled = self.links().begin();
         let (node, own) = (self.clone(), endpoint.clone());
-        tasks.spawn(async move { node.keep_in_touch(&own).await });
+        tasks.spawn(async move { node.keep_in_touch(&own, backoff).await });
         let node = self.clone();
         tasks.spawn(async move { node.keep_telling().await });
         let (node, stopped) = (self.clone(), stop.clone());
@@ -261,9 +287,14 @@ impl Node {
                         drop(place);
                     });
                 }
+                Some(connection) = dialled.recv() => {
+                    let node = self.clone();
+                    tasks.spawn(async move { node.serve_connection(connection).await });
+                }
                 Some(_) = tasks.join_next() => {}
             }
         }
+        self.links().end();
         tasks.shutdown().await;
         endpoint.close().await;
     }
@@ -283,41 +314,6 @@ impl Node {
         }
     }
 
-    /// A round of sessions after each change and every half minute, one round at a time: changes
-    /// that come meanwhile are one more round.
-    async fn keep_in_touch(&self, endpoint: &Endpoint) {
-        let mut changes = self.watch();
-        let mut retry = tokio::time::interval(RETRY_EVERY);
-        loop {
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
-                _ = retry.tick() => {}
-            }
-            self.sync_all(endpoint).await;
-        }
-    }
-
-    /// One session with each peer that may lack something. Failures are left to the next round.
-    async fn sync_all(&self, endpoint: &Endpoint) {
-        let Ok(spaces) = self.spaces() else { return };
-        for (_, id) in spaces {
-            let Ok(repo) = self.repo(id) else { continue };
-            let Ok(peers) = self.peers(&repo) else {
-                continue;
-            };
-            for (device, peer) in peers {
-                if peer.is_current(&repo).unwrap_or(false) {
-                    continue;
-                }
-                // What cannot be reached now is tried again with the next change or round.
-                let outcome = self
-                    .sync_with(endpoint, &repo, device, &peer, &mut |_| {})
-                    .await;
-                drop(outcome);
-            }
-        }
-    }
-
     async fn serve_connection(&self, connection: Connection) {
         let mut streams = JoinSet::new();
         loop {
@@ -331,9 +327,11 @@ impl Node {
                     });
                 }
                 Some(_) = streams.join_next() => {}
-                () = tokio::time::sleep(IDLE_CONNECTION), if streams.is_empty() => break,
+                () = tokio::time::sleep(IDLE_CONNECTION),
+                    if streams.is_empty() && !self.links().has(&connection) => break,
             }
         }
+        self.links().remove(&connection);
         // Sessions end by themselves once the connection is gone.
         while streams.join_next().await.is_some() {}
     }
@@ -408,6 +406,7 @@ impl Node {
         let (session, outcome) = drive(session, stream, Some(first), &mut progress).await?;
         if outcome == Outcome::Complete {
             self.note_session(&repo, device, &session, connection, false)?;
+            self.links().keep(connection, false);
         }
         Ok(())
     }

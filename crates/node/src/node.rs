@@ -18,6 +18,7 @@ use crate::clock::{self, now_ms};
 use crate::error::NodeError;
 use crate::home::{Home, HomeConfig, HomeLock, random};
 use crate::hooks::Hooks;
+use crate::links::Links;
 use crate::views::AllViews;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
@@ -40,6 +41,7 @@ struct Inner {
     timings: Timings,
     hooks: Arc<Hooks>,
     views: Arc<AllViews>,
+    links: Links,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -100,6 +102,7 @@ impl Node {
             timings,
             hooks: Arc::new(Hooks::new(home.path(), store.clone())),
             views: Arc::default(),
+            links: Links::default(),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -109,6 +112,11 @@ impl Node {
         Ok(Self {
             inner: Arc::new(inner),
         })
+    }
+
+    /// The connections that stay open.
+    pub(crate) fn links(&self) -> &Links {
+        &self.inner.links
     }
 
     /// The home.

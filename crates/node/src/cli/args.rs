@@ -473,6 +473,18 @@ pub(crate) struct Up {
     /// Where to listen; port 0 lets the system choose
     #[arg(long, default_value = "0.0.0.0:0", value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
+    /// Seconds until a peer that could not be reached is tried again, the first time
+    #[arg(long, default_value_t = 1, value_name = "SECONDS")]
+    pub(crate) retry_first: u64,
+    /// What that is multiplied by each time
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(crate) retry_factor: u64,
+    /// The longest such wait, in seconds
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub(crate) retry_most: u64,
+    /// How often a peer is tried in a row; 0 for ever
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) retries: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use allod::{Home, Node, NodeError, Peer, SyncReport};
 use allod_identity::DeviceId;
 use allod_repo::Repo;
-use allod_sync::Stats;
+use allod_sync::{Backoff, Stats};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,9 +69,10 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         let value = json!({ "listen": addr.to_string(), "device": node.device()?.to_string() });
         io.data(&value, || format!("listening on {addr}"))?;
         io.out.flush()?;
+        let backoff = backoff(up);
         let serving = tokio::spawn({
             let (node, stopped) = (node.clone(), stopped);
-            async move { node.serve(&endpoint, stopped).await }
+            async move { node.serve(&endpoint, backoff, stopped).await }
         });
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -82,6 +83,16 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         control.await?;
         io.say("stopped")
     })
+}
+
+/// How peers that cannot be reached are tried again.
+fn backoff(up: &Up) -> Backoff {
+    Backoff {
+        first_ms: up.retry_first.saturating_mul(1000),
+        factor_percent: up.retry_factor.saturating_mul(100),
+        most_ms: up.retry_most.saturating_mul(1000),
+        attempts: up.retries,
+    }
 }
 
 pub(crate) fn sync(

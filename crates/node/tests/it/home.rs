@@ -148,7 +148,12 @@ impl Home {
 
     /// Starts a node on the home.
     pub(crate) fn up(&self) -> Up {
-        let mut command = self.command(&["up", "--listen", "127.0.0.1:0", "--json"]);
+        self.up_at("127.0.0.1:0")
+    }
+
+    /// Runs the node at an address.
+    pub(crate) fn up_at(&self, listen: &str) -> Up {
+        let mut command = self.command(&["up", "--listen", listen, "--json"]);
         command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());

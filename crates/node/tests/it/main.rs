@@ -23,6 +23,7 @@ mod positions;
 mod remotes;
 mod running;
 mod sql;
+mod touch;
 mod tour;
 mod views;
 mod watched;

@@ -22,6 +22,7 @@
 //! - What a peer can make this side buffer is bounded by the limits of the spec.
 //! - The same inputs on the same repo give the same outputs.
 
+mod backoff;
 mod fetching;
 mod inbound;
 mod join;
@@ -33,6 +34,7 @@ mod scope;
 mod serving;
 mod session;
 
+pub use crate::backoff::Backoff;
 pub use crate::fetching::{Answer, FetchError, Fetching};
 pub use crate::join::{
     JoinFrameError, JoinReply, JoinRequest, Ticket, TicketError, Tickets, Welcome, admit, enter,

@@ -97,6 +97,12 @@ impl Connection {
         })
     }
 
+    /// Whether both are handles on one connection.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// The device on the other side, which proved its key.
     #[must_use]
     pub fn peer(&self) -> DeviceId {

@@ -1,0 +1,105 @@
+//! Connections that stay open: what either side has for the other goes over them at once (SYNC-41).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use allod_identity::DeviceId;
+use allod_quic::{Connection, prefer};
+use tokio::sync::{mpsc, watch};
+
+use crate::hooks::lock;
+
+/// Connections that stay open without a stream: each takes some 100 KiB, and a space has fewer peers that
+/// are there at a time.
+const LINKS_MAX: usize = 256;
+
+/// Dialled connections that wait to be served.
+const WAITING_MAX: usize = LINKS_MAX;
+
+/// The connections of a running node, one for each device that it had a session with.
+#[derive(Clone, Default)]
+pub(crate) struct Links(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    open: Mutex<BTreeMap<DeviceId, Connection>>,
+    /// Where dialled connections are served, while the node runs.
+    serving: Mutex<Option<mpsc::Sender<Connection>>>,
+    changed: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Links")
+            .field("open", &lock(&self.0.open).len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Links {
+    /// Begins to keep connections; gives those that this node dials, to be served like others.
+    pub(crate) fn begin(&self) -> mpsc::Receiver<Connection> {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        *lock(&self.0.serving) = Some(sender);
+        receiver
+    }
+
+    /// Keeps none any more.
+    pub(crate) fn end(&self) {
+        *lock(&self.0.serving) = None;
+        lock(&self.0.open).clear();
+    }
+
+    /// The connection to a device, if one is open.
+    pub(crate) fn get(&self, device: DeviceId) -> Option<Connection> {
+        let open = lock(&self.0.open);
+        let found = open.get(&device);
+        found.filter(|link| link.close_reason().is_none()).cloned()
+    }
+
+    /// Keeps a connection on which a session came to its end; `is_dialled` by this node. Of two to one
+    /// device both sides keep the same.
+    pub(crate) fn keep(&self, connection: &Connection, is_dialled: bool) {
+        let Some(serving) = lock(&self.0.serving).clone() else {
+            return;
+        };
+        let mut open = lock(&self.0.open);
+        open.retain(|_, link| link.close_reason().is_none());
+        let peer = connection.peer();
+        match open.get(&peer) {
+            Some(known) if known.is_same(connection) => return,
+            Some(known) if !prefer(known, connection).is_same(connection) => return,
+            None if open.len() >= LINKS_MAX => return,
+            _ => {}
+        }
+        if is_dialled && serving.try_send(connection.clone()).is_err() {
+            return;
+        }
+        open.insert(peer, connection.clone());
+        drop(open);
+        self.0.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Whether this very connection is kept.
+    pub(crate) fn has(&self, connection: &Connection) -> bool {
+        let open = lock(&self.0.open);
+        let known = open.get(&connection.peer());
+        known.is_some_and(|known| known.is_same(connection))
+    }
+
+    /// Lets a connection go that is closed, or of no more use.
+    pub(crate) fn remove(&self, connection: &Connection) {
+        let mut open = lock(&self.0.open);
+        let known = open.get(&connection.peer());
+        if known.is_some_and(|known| known.is_same(connection)) {
+            open.remove(&connection.peer());
+            drop(open);
+            self.0.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Hears of connections that come and go.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+}

@@ -1,0 +1,183 @@
+//! Keeping in touch with the peers of all spaces (SYNC-40, SYNC-41).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use allod_identity::DeviceId;
+use allod_quic::Endpoint;
+use allod_repo::SpaceId;
+use allod_sync::Backoff;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::clock::now_ms;
+use crate::home::random;
+use crate::net::RETRY_EVERY;
+use crate::node::Node;
+use crate::peers::Peer;
+
+/// Sessions that this node begins at a time: each visits the store.
+const SESSIONS_MAX: usize = 16;
+
+/// By how much the time of the day may run ahead of the time that passed: more means that the machine slept,
+/// and whoever could not be reached may be reached now.
+const SLEPT: Duration = Duration::from_secs(5);
+
+/// A peer of a space.
+type Tie = (SpaceId, DeviceId);
+
+/// How it stands with a peer.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// Failures in a row.
+    failures: u32,
+    /// When it is tried again; none if never.
+    due: Option<Instant>,
+    is_busy: bool,
+    /// Something changed since the session at hand began.
+    is_stirred: bool,
+}
+
+/// All peers, and when each is tried.
+struct Round {
+    backoff: Backoff,
+    standing: BTreeMap<Tie, Standing>,
+}
+
+impl Round {
+    /// When something is due next.
+    fn next_due(&self) -> Instant {
+        let all = self.standing.values();
+        let due = all.filter(|peer| !peer.is_busy).filter_map(|peer| peer.due);
+        let last = Instant::now() + RETRY_EVERY;
+        due.min().map_or(last, |due| due.min(last))
+    }
+
+    fn ended(&mut self, tie: Tie, is_done: bool, chance: u64) {
+        let Some(standing) = self.standing.get_mut(&tie) else {
+            return;
+        };
+        standing.is_busy = false;
+        let is_stirred = std::mem::take(&mut standing.is_stirred);
+        if is_done {
+            standing.failures = 0;
+            // What it refused it would refuse again.
+            let rest = if is_stirred {
+                Duration::ZERO
+            } else {
+                RETRY_EVERY
+            };
+            standing.due = Some(Instant::now() + rest);
+            return;
+        }
+        standing.failures = standing.failures.saturating_add(1);
+        let wait = self.backoff.wait_ms(standing.failures, chance);
+        standing.due = wait.map(|wait| Instant::now() + Duration::from_millis(wait));
+    }
+
+    /// Whoever may have something to hear or to tell is tried at once: all who were reached the last time,
+    /// and of the others those who are said to be there.
+    fn stir(&mut self, is_there: impl Fn(DeviceId) -> bool) {
+        for ((_, device), standing) in &mut self.standing {
+            if standing.is_busy {
+                standing.is_stirred = true;
+            } else if standing.failures == 0 || is_there(*device) {
+                standing.failures = 0;
+                standing.due = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Whether a peer is to be tried now; then it is busy.
+    fn take(&mut self, tie: Tie) -> bool {
+        let standing = self.standing.entry(tie).or_insert(Standing {
+            failures: 0,
+            due: Some(Instant::now()),
+            is_busy: false,
+            is_stirred: false,
+        });
+        let is_due = standing.due.is_some_and(|due| due <= Instant::now());
+        let taken = is_due && !standing.is_busy;
+        standing.is_busy |= taken;
+        taken
+    }
+}
+
+impl Node {
+    /// Sessions with the peers of all spaces: after each change with those that may lack something, and
+    /// with those that there is no connection to, so that they can tell what they have. Whoever cannot be
+    /// reached is tried again, after longer and longer. Changes that come during a session are one more.
+    pub(crate) async fn keep_in_touch(&self, endpoint: &Endpoint, backoff: Backoff) {
+        let (mut changes, mut links) = (self.watch(), self.links().watch());
+        let mut round = Round {
+            backoff,
+            standing: BTreeMap::new(),
+        };
+        let mut sessions = JoinSet::new();
+        let mut clocks = (Instant::now(), now_ms());
+        loop {
+            let (passed, told) = (clocks.0.elapsed(), now_ms().saturating_sub(clocks.1));
+            if Duration::from_millis(told) > passed + SLEPT {
+                round.stir(|_device| true);
+            }
+            clocks = (Instant::now(), now_ms());
+            for (tie, peer) in self.lacking() {
+                if sessions.len() >= SESSIONS_MAX {
+                    break;
+                }
+                if round.take(tie) {
+                    let (node, endpoint) = (self.clone(), endpoint.clone());
+                    sessions
+                        .spawn(async move { (tie, node.touch_one(&endpoint, tie, peer).await) });
+                }
+            }
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    round.stir(|_device| false);
+                }
+                _ = links.changed() => {
+                    let links = self.links().clone();
+                    round.stir(|device| links.get(device).is_some());
+                }
+                Some(ended) = sessions.join_next() => if let Ok((tie, is_done)) = ended {
+                    round.ended(tie, is_done, chance());
+                },
+                () = sleep_until(round.next_due()) => {}
+            }
+        }
+    }
+
+    /// Peers that may lack something, or that no connection leads to.
+    fn lacking(&self) -> Vec<(Tie, Peer)> {
+        let mut lacking = Vec::new();
+        for (_, id) in self.spaces().unwrap_or_default() {
+            let Ok(repo) = self.repo(id) else { continue };
+            for (device, peer) in self.peers(&repo).unwrap_or_default() {
+                let is_linked = self.links().get(device).is_some();
+                let has_all = is_linked && peer.is_current(&repo).unwrap_or(false);
+                if !has_all && (is_linked || !peer.addrs.is_empty()) {
+                    lacking.push(((id, device), peer));
+                }
+            }
+        }
+        lacking
+    }
+
+    /// One session with a peer; whether it came to its end.
+    async fn touch_one(&self, endpoint: &Endpoint, (space, device): Tie, peer: Peer) -> bool {
+        let Ok(repo) = self.repo(space) else {
+            return false;
+        };
+        let progress = &mut |_: &_| {};
+        let session = self.sync_with(endpoint, &repo, device, &peer, progress);
+        session.await.is_ok()
+    }
+}
+
+/// Any number. Without one all wait equally long, which does no more harm than that.
+fn chance() -> u64 {
+    random().map_or(0, u64::from_le_bytes)
+}
