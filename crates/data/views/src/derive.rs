@@ -299,24 +299,29 @@ fn regroup(
     entries: &mut Entries,
 ) -> Result<(), ViewError> {
     let mut put = |key: &[u8], value: Option<Vec<u8>>| entries.put(&[key], value.as_deref());
-    let count = |key: &[u8]| -> Result<u64, ViewError> { Ok(kept(tree, key)?.unwrap_or_default()) };
+    let count = |key: &[u8], change: i64| -> Result<u64, ViewError> {
+        let before: u64 = kept(tree, key)?.unwrap_or_default();
+        before
+            .checked_add_signed(change)
+            .ok_or(ViewError::Damaged)
+    };
     for (place, ((function, of), change)) in (0u8..).zip(totals.iter().zip(&change.totals)) {
         let key = [&key[..], &[place]].concat();
         match function {
             Function::Count if of.is_some() => {
-                let after = count(&key)?.saturating_add_signed(change.count);
+                let after = count(&key, change.count)?;
                 put(&key, (after > 0).then(|| encode(&after)));
             }
             Function::Sum | Function::Avg => {
-                let mut sum =
-                    kept::<KeptSum>(tree, &key)?.map_or_else(Sum::default, |kept| kept.sum());
-                sum.absorb(change);
+                let before = kept::<KeptSum>(tree, &key)?.map(|kept| kept.sum());
+                let before = before.transpose()?.unwrap_or_default();
+                let sum = before.absorb(change).ok_or(ViewError::Damaged)?;
                 put(&key, (sum.count > 0).then(|| encode(&KeptSum::of(&sum))));
             }
             _ => {}
         }
     }
-    let after = count(&key)?.saturating_add_signed(change.count);
+    let after = count(&key, change.count)?;
     put(&key, (after > 0).then(|| encode(&after)));
     Ok(())
 }
@@ -332,9 +337,9 @@ impl KeptSum {
         Self(count, digits.into(), power)
     }
 
-    pub(crate) fn sum(&self) -> Sum {
-        let count = i64::try_from(self.0).unwrap_or(i64::MAX);
-        Sum::from_parts(count, &self.1, self.2)
+    /// The sum. [`ViewError::Damaged`] if no values have such a one.
+    pub(crate) fn sum(&self) -> Result<Sum, ViewError> {
+        Sum::from_parts(self.0, &self.1, self.2).ok_or(ViewError::Damaged)
     }
 }
 

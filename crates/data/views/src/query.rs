@@ -238,7 +238,7 @@ impl Projected {
                     let kept = of(place)?
                         .map(|kept| decode::<KeptSum>(&kept))
                         .transpose()?;
-                    let sum = kept.map(|kept| kept.sum()).unwrap_or_default();
+                    let sum = kept.map(|kept| kept.sum()).transpose()?.unwrap_or_default();
                     if *function == Function::Sum {
                         sum.total()
                     } else {

@@ -2,8 +2,14 @@
 
 use num_bigint::BigInt;
 
-use crate::number::{NUMBER_DIGITS_MAX, Number};
+use crate::number::{NUMBER_DIGITS_MAX, NUMBER_POWER_MAX, Number};
 use crate::value::Value;
+
+/// The least power of ten that a sum has: the last digit of the least float, which is 2 to the power of -1074.
+const POWER_MIN: i32 = -1074;
+
+/// No sum reaches ten to this power: that of the longest number, times 2^63 of them.
+const POWER_END: i32 = NUMBER_POWER_MAX + NUMBER_DIGITS_MAX.cast_signed() + 19;
 
 /// A sum of numbers and floats, exact, with how many there are. Taking one away leaves what was there
 /// before it came.
@@ -17,14 +23,29 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// What was written: the count, and digits and power in normal form.
-    pub(crate) fn from_parts(count: i64, digits: &[u8], power: i32) -> Self {
-        let digits = BigInt::from_signed_bytes_be(digits);
-        Self {
+    /// What was written: the count, and digits and power in normal form. None if no values have such a sum:
+    /// what is damaged must not become a number of a thousand million digits.
+    pub(crate) fn from_parts(count: u64, bytes: &[u8], power: i32) -> Option<Self> {
+        let count = i64::try_from(count).ok().filter(|count| *count > 0)?;
+        let places = POWER_END.checked_sub(power)?;
+        if places <= 0 || power < POWER_MIN || bytes.len() > places.unsigned_abs() as usize {
+            return None;
+        }
+        let digits = BigInt::from_signed_bytes_be(bytes);
+        let zero = BigInt::default();
+        let is_normal = if digits == zero {
+            power == 0
+        } else {
+            &digits % 10 != zero
+        };
+        // A decimal digit takes less than ten thirds of a bit.
+        let is_short = digits.bits() <= u64::from(places.unsigned_abs()) * 10 / 3 + 1;
+        let is_written_so = digits.to_signed_bytes_be() == bytes;
+        (is_normal && is_short && is_written_so).then_some(Self {
             count,
             digits,
             power,
-        }
+        })
     }
 
     /// Its digits as two's complement and its power, in normal form.
@@ -48,10 +69,12 @@ impl Sum {
         true
     }
 
-    /// Adds another sum.
-    pub(crate) fn absorb(&mut self, other: &Self) {
+    /// Adds another sum; none if that is of more values than can be counted, or of fewer than none.
+    #[must_use]
+    pub(crate) fn absorb(mut self, other: &Self) -> Option<Self> {
+        self.count = self.count.checked_add(other.count)?;
         self.merge(other.digits.clone(), other.power);
-        self.count += other.count;
+        (self.count >= 0).then_some(self)
     }
 
     fn merge(&mut self, digits: BigInt, power: i32) {

@@ -319,7 +319,11 @@ impl Snapshot {
         let mut projected = self.projection(name, OnStale::Block, go_on)?;
         let resolved = self.in_force.resolve(&projected.projection);
         let states = (&projected.source, &self.view);
-        projected.tree = resolved.derive(&projected.tree, states, go_on, &mut |_| {})?;
+        let derived = resolved.derive(&projected.tree, states, go_on, &mut |_| {});
+        projected.tree = match lost_is_none(derived.map(Some))? {
+            Some(tree) => tree,
+            None => resolved.build(&self.view, go_on, &mut |_| {})?,
+        };
         projected.source = self.view.clone();
         Ok(projected)
     }
@@ -547,16 +551,17 @@ fn derived(
     Ok((tree, blocks))
 }
 
-/// None where blocks are missing or damaged.
-fn lost_is_none<T>(result: Result<Option<T>, ViewError>) -> Result<Option<T>, ViewError> {
+/// None where blocks are missing or damaged, or what they hold was never computed.
+pub(crate) fn lost_is_none<T>(result: Result<Option<T>, ViewError>) -> Result<Option<T>, ViewError> {
     match result {
+        Err(ViewError::Damaged) => Ok(None),
         Err(ViewError::Repo(error)) if is_lost(&error) => Ok(None),
         other => other,
     }
 }
 
 /// Whether blocks are missing or damaged, so that what they hold is to be had another way.
-fn is_lost(error: &RepoError) -> bool {
+pub(crate) fn is_lost(error: &RepoError) -> bool {
     match error {
         RepoError::Missing(_) | RepoError::Damaged(_) => true,
         RepoError::Store(error) => error.kind() == StoreErrorKind::Corrupt,

@@ -109,7 +109,11 @@ proptest! {
         prop_assert_eq!(other.parts(), expected.parts());
         prop_assert_eq!(other.count, expected.count);
         let (digits, power) = expected.parts();
-        let read = Sum::from_parts(expected.count, &digits, power);
+        let count = u64::try_from(expected.count).unwrap();
+        let Some(read) = Sum::from_parts(count, &digits, power) else {
+            prop_assert_eq!(count, 0);
+            return Ok(());
+        };
         prop_assert_eq!(read.total(), expected.total());
         prop_assert_eq!(read.average(), expected.average());
         if let Value::Number(total) = expected.total() {
@@ -118,4 +122,34 @@ proptest! {
             prop_assert_eq!(average, Some(expected.average()));
         }
     }
+}
+
+/// What no values have as their sum is not read, whatever it would take to compute with it.
+#[test]
+fn a_sum_that_nobody_computed_is_not_read() {
+    let read = |count: u64, digits: &[u8], power: i32| Sum::from_parts(count, digits, power);
+    assert!(read(1, &[7], 0).is_some() && read(1, &[0], 0).is_some());
+    assert!(read(1, &[7], 1056).is_some() && read(1, &[7], -1074).is_some());
+    for (count, digits, power) in [
+        (0, &[7][..], 0),
+        (u64::MAX, &[7], 0),
+        (1, &[7], 1057),
+        (1, &[7], -1075),
+        (1, &[7], i32::MAX),
+        (1, &[7], i32::MIN),
+        // Not in normal form.
+        (1, &[10], 0),
+        (1, &[0], 3),
+        (1, &[], 0),
+        (1, &[0, 7], 0),
+        // Too long for its power.
+        (1, &[1; 1000], 0),
+        (1, &[1; 3], 1056),
+    ] {
+        assert!(read(count, digits, power).is_none(), "{count} {digits:?} {power}");
+    }
+    let of = |count| Sum { count, ..Sum::default() };
+    assert!(of(i64::MAX).absorb(&of(1)).is_none());
+    assert!(of(1).absorb(&of(-2)).is_none());
+    assert_eq!(of(1).absorb(&of(-1)), Some(Sum::default()));
 }
