@@ -115,10 +115,12 @@ impl Fetching {
     }
 
     /// Takes the answer to [`projection`](Self::projection): the root of the tree, if the peer keeps one.
-    /// What is below it is wanted with the root first in what is opened.
+    /// What is below it is wanted with the root first in what is opened. A peer that does not know the
+    /// question ends with `E_FRAME`; it keeps none.
     pub fn take_tree(&mut self, frame: &Bytes) -> Result<Option<Cid>, FetchError> {
         match Message::decode(frame)? {
             Message::Tree(root) if !self.waiting => Ok(root),
+            Message::Close { code, .. } if code == "E_FRAME" => Ok(None),
             Message::Close { code, reason } => Err(FetchError::Closed { code, reason }),
             _ => Err(FetchError::NotAsked),
         }

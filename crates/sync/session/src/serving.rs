@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
-use allod_blocks::Cid;
+use allod_blocks::{Cid, Codec};
 use allod_identity::DeviceId;
 use allod_repo::{CommitId, Repo};
+use allod_tree::Node;
 use bytes::Bytes;
 
 use crate::limits::{BLOCKS_FRAME_BYTES, FETCH_LINKS_MAX, TREES_TOLD_MAX};
@@ -154,13 +155,22 @@ impl Serving {
         // What is not in the want need not be remembered, so its size bounds the memory.
         let asked: BTreeSet<Cid> = opened.iter().chain(&names).copied().collect();
         let mut shown = BTreeSet::new();
+        // What is below trees that the asker was told of, where nothing but inner nodes leads on.
+        let mut below_told = BTreeSet::new();
         let mut unopened = Vec::new();
         for cid in opened {
-            match self.open(cid, &shown)? {
-                Some(links) => shown.extend(links.into_iter().filter(|link| asked.contains(link))),
+            let is_of_told = self.told.contains(cid) || below_told.contains(cid);
+            let (links, shows) = if is_of_told && !shown.contains(cid) {
+                (self.children(cid), &mut below_told)
+            } else {
+                (self.open(cid, &shown)?, &mut shown)
+            };
+            match links {
+                Some(links) => shows.extend(links.into_iter().filter(|link| asked.contains(link))),
                 None => unopened.push(*cid),
             }
         }
+        shown.append(&mut below_told);
         for cid in &names {
             if !shown.contains(cid) && self.is_root(cid)? {
                 shown.insert(*cid);
@@ -177,13 +187,23 @@ impl Serving {
         if let Some(tree) = self.tree_of(cid) {
             return Ok(Some(vec![tree]));
         }
-        if !shown.contains(cid) && !self.told.contains(cid) {
+        if !shown.contains(cid) {
             // Genesis and key events lead nowhere.
             return Ok(self.is_root(cid)?.then(Vec::new));
         }
         // Damage here is no fault of the asker, and none of the exchange (SYNC-33).
         let block = self.repo.store().get(cid).ok().flatten();
         Ok(block.and_then(|block| links_of(&block).ok()))
+    }
+
+    /// The children of a node of a tree that the asker was told of; a leaf has none, whatever its entries
+    /// say.
+    fn children(&self, cid: &Cid) -> Option<Vec<Cid>> {
+        let block = self.repo.store().get(cid).ok().flatten()?;
+        let is_node = cid.codec() == Codec::DagCbor.code();
+        let node = Node::decode(block.bytes()).ok().filter(|_| is_node)?;
+        let children = if node.is_leaf() { 0 } else { node.len() };
+        Some((0..children).filter_map(|index| node.link(index)).collect())
     }
 
     /// The tree of a commit of the space that is here whole.

@@ -9,7 +9,8 @@ use allod_blocks::{
     add_file, sha256_cid,
 };
 use allod_repo::{
-    BlockPeer, BranchName, Edit, Keep, Repo, RepoError, check_store, heal_space, lost_blocks, mend,
+    BlockPeer, BranchName, Edit, Entry, Keep, Repo, RepoError, Stamp, State, check_store,
+    heal_space, lost_blocks, mend,
 };
 use allod_sync::{Answer, FetchError, Fetching, Message, Serving};
 use bytes::Bytes;
@@ -443,6 +444,46 @@ fn trees_of_projections_are_served_to_whoever_asked_for_them() {
         state,
     ));
     assert_eq!(code(&mut serving), "E_LIMIT");
+}
+
+/// An entry of such a tree leads nowhere, also if it looks like one of a space.
+#[test]
+fn leaves_of_trees_of_projections_lead_nowhere() {
+    let (_ada, bob, whole, _) = setting();
+    let secret = Block::new(Codec::Raw, &b"of another space"[..]).unwrap();
+    let entry = Entry {
+        stamp: Stamp::default(),
+        state: State::Link(*secret.cid()),
+    };
+    let mut batch = Batch::new();
+    batch.put(secret.clone());
+    let entries = (0..3).map(|n| ([n], entry.encode()));
+    let leaf = allod_tree::Tree::build(entries, &mut |block| batch.put(block)).unwrap();
+    drop(whole.store().commit(batch).unwrap());
+    let told = leaf.root();
+    let mut peer = Direct::new(&whole, &bob);
+    let serving = std::mem::replace(
+        &mut peer.serving,
+        Serving::new(whole.clone(), bob.0.device_id()),
+    );
+    peer.serving = serving.with_kept(Box::new(move |_, _| Some(told)));
+    peer.serving.handle(&Fetching::projection(told, told));
+    let frame = peer.serving.poll().unwrap();
+    assert_eq!(peer.fetching.take_tree(&frame), Ok(Some(told)));
+    let answer = peer.ask(&[told], &[*secret.cid()]).unwrap();
+    assert_eq!(
+        (answer.blocks.len(), answer.absent),
+        (0, vec![*secret.cid()])
+    );
+    // One that does not know the question keeps nothing.
+    let close = |code: &str| Message::Close {
+        code: code.to_owned(),
+        reason: "unknown message".to_owned(),
+    };
+    let old = peer.fetching.take_tree(&close("E_FRAME").encode());
+    assert_eq!(old, Ok(None));
+    let refused = peer.fetching.take_tree(&close("E_NOT_MEMBER").encode());
+    assert_eq!(refused.unwrap_err().code(), "E_NOT_MEMBER");
 }
 
 /// Whatever a peer answers, nothing is kept but what was asked for.
