@@ -47,14 +47,15 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
+    /// Columns of some leaves, which may be all of the type.
     pub(crate) fn new(
         inner: Arc<Inner>,
         used: ColumnSet,
-        leaves: Leaves,
+        (leaves, are_all): (Leaves, bool),
         stop: ShouldStop,
     ) -> Self {
         Self {
-            stored: Stored::new(&inner, used),
+            stored: Stored::new(&inner, used, are_all),
             inner,
             used,
             leaves,
@@ -97,9 +98,9 @@ impl Ahead {
             let name = inner.leaf_name(leaf);
             let mut rows = inner.kept.get(&name);
             let is_whole = |rows: &Arc<LeafRows>| rows.has(self.used);
-            if rows.as_ref().is_some_and(is_whole) {
-                self.stored.pass(leaf);
-            } else if let Some(stored) = self.stored.find(inner, leaf, rows.as_deref()) {
+            if !rows.as_ref().is_some_and(is_whole)
+                && let Some(stored) = self.stored.find(inner, leaf, rows.as_deref())
+            {
                 let stored = Arc::new(stored);
                 inner.kept.keep(name, Arc::clone(&stored));
                 rows = Some(stored);
@@ -133,19 +134,13 @@ impl Ahead {
             decoded
         });
         // Up to where one had enough, or met a fault: what others have behind it is kept, and found again.
-        let mut known = kept.iter();
         for (rows, error) in decoded {
             let is_short = rows.len() < length;
-            for (rows, known) in rows.into_iter().zip(known.by_ref()) {
+            for rows in rows {
                 let Some(leaf) = self.waiting.pop_front() else {
                     break;
                 };
-                if known
-                    .as_ref()
-                    .is_none_or(|known| !Arc::ptr_eq(known, &rows))
-                {
-                    self.stored.add(&leaf, &rows);
-                }
+                self.stored.pass(&leaf, &rows);
                 self.ready.push_back(Decoded { leaf, rows });
             }
             self.fault = error;

@@ -320,9 +320,39 @@ mod tests {
             for (row, value) in values.iter().enumerate() {
                 prop_assert_eq!(read.get(row), value.borrow());
             }
-            // Neither a part of it, nor it as other rows, but for texts of no bytes.
+            // Nor is a part of it the same.
             for end in 0..written.len() {
                 prop_assert!(Cells::read(&written[..end], values.len()).is_none());
+            }
+            // Of other rows it is nothing, or so many: numbers may take no bytes.
+            for rows in 0..values.len() + 3 {
+                if let Some(cells) = Cells::read(&written, rows) {
+                    prop_assert_eq!(cells.len(), rows);
+                }
+            }
+        }
+
+        /// What somebody else wrote, or a disk changed, never panics, and is never more rows.
+        #[test]
+        fn hostile_bytes_are_nothing_or_so_many_rows(
+            kind in 0u8..4,
+            bytes in prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff), any::<u8>()], 0..64),
+            rows in 0usize..40,
+        ) {
+            let bytes = [&[kind], &bytes[..]].concat();
+            if let Some(cells) = Cells::read(&bytes, rows) {
+                prop_assert_eq!(cells.len(), rows);
+                for row in 0..rows + 2 {
+                    let value = cells.get(row);
+                    prop_assert!(row < rows || value == ScalarRef::Null);
+                }
+                let mut again = Vec::new();
+                cells.write(&mut again);
+                let read = Cells::read(&again, rows).unwrap();
+                for row in 0..rows {
+                    // As text, in which no number is another and NaN is itself.
+                    prop_assert_eq!(format!("{:?}", read.get(row)), format!("{:?}", cells.get(row)));
+                }
             }
         }
     }

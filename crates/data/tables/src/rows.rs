@@ -52,8 +52,14 @@ impl LeafScan {
             used = used.with(KEY);
         }
         let leaves = inner.view().tree().leaves(&low, high.as_deref());
+        let are_all = low == inner.prefix && high == allod_tree::prefix_end(&low);
         Self {
-            leaves: Ahead::new(Arc::clone(&inner), used, leaves, Arc::clone(stop)),
+            leaves: Ahead::new(
+                Arc::clone(&inner),
+                used,
+                (leaves, are_all),
+                Arc::clone(stop),
+            ),
             inner,
             filters,
             bounds: (low, high),

@@ -1,9 +1,10 @@
 //! Columns on disk: what was decoded of leaves, for whoever opens the space next (TAB-19).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use allod_sql::ColumnSet;
 use allod_tree::{Cursor, Leaf, VALUE_BYTES_MAX};
+use allod_views::BesidePart;
 use bytes::Bytes;
 
 use crate::cells::{Cells, take};
@@ -20,7 +21,8 @@ const RECORDS_MIN: usize = 4096;
 /// second time.
 const COLUMNS_MAX: usize = 8;
 
-/// Bytes of columns that one scan gathers; the next stores what is left.
+/// Bytes of columns that one scan gathers. What is left is stored by a scan that has to decode it again: of
+/// whoever opens the space next, as here it is in memory.
 const GATHERED_MAX: usize = 64 * 1024 * 1024;
 
 /// Stands for the question which entries are records, where a scan asks for no column.
@@ -29,18 +31,31 @@ const NO_COLUMN: usize = usize::MAX;
 /// The stored columns that a scan asks for, read in step with its leaves, and what it will store.
 pub(crate) struct Stored {
     columns: Vec<StoredColumn>,
+    /// Whether the scan is over all records of the type. Only such a one stores: it knows all leaves that
+    /// there are.
+    is_whole: bool,
+    /// The leaves that were passed.
+    leaves: Vec<LeafDigest>,
+    /// Leaves that were looked for to be stored and not passed yet, with the columns that are not stored of
+    /// them.
+    lacking: BTreeMap<LeafDigest, Lacking>,
     /// Records that are gathered, and the bytes of their columns.
     records: usize,
     bytes: usize,
 }
+
+/// A bit for each of the columns of a scan.
+type Lacking = u8;
 
 struct StoredColumn {
     index: usize,
     /// The digest of its name.
     name: [u8; 32],
     entries: Entries,
-    /// What changes in its tree.
-    edits: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Whether its tree could not be read to its end.
+    is_damaged: bool,
+    /// What its tree gets.
+    gathered: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// The entries of the tree of a column.
@@ -52,11 +67,19 @@ enum Entries {
     Over,
 }
 
+/// What is stored of a column of a leaf.
+enum Found {
+    Nothing,
+    /// It is known to be longer than a tree takes.
+    TooLong,
+    Rows(LeafRows),
+}
+
 /// The digest of a leaf.
 type LeafDigest = [u8; 32];
 
 impl Stored {
-    pub(crate) fn new(inner: &Inner, used: ColumnSet) -> Self {
+    pub(crate) fn new(inner: &Inner, used: ColumnSet, is_whole: bool) -> Self {
         let mut indexes: Vec<usize> = (0..inner.width())
             .filter(|index| used.contains(*index))
             .collect();
@@ -70,121 +93,130 @@ impl Stored {
             index,
             name: inner.column_name(FORMAT, index),
             entries: Entries::Unopened,
-            edits: BTreeMap::new(),
+            is_damaged: false,
+            gathered: BTreeMap::new(),
         });
         Self {
             columns: columns.collect(),
+            is_whole,
+            leaves: Vec::new(),
+            lacking: BTreeMap::new(),
             records: 0,
             bytes: 0,
         }
     }
 
-    /// What is known of a leaf, with what is stored of it. Leaves are asked for in their order.
+    /// What is known of a leaf, with what is stored of it. Leaves are asked for in their order; again of one
+    /// that was not passed, nothing more is found.
     pub(crate) fn find(
         &mut self,
         inner: &Inner,
         leaf: &Leaf,
         known: Option<&LeafRows>,
     ) -> Option<LeafRows> {
-        let (last, digest) = identity(leaf)?;
+        let digest = digest_of(leaf)?;
+        if self.lacking.contains_key(&digest) {
+            return None;
+        }
+        let last = leaf.last_key()?;
         let mut found: Option<LeafRows> = None;
-        for column in &mut self.columns {
+        let mut lacking = 0;
+        for (place, column) in self.columns.iter_mut().enumerate() {
             let before = found.as_ref().or(known);
             if before.is_some_and(|rows| rows.column(column.index).is_some()) {
-                column.pass(&last, &digest);
                 continue;
             }
-            if matches!(column.entries, Entries::Unopened) {
-                column.entries = Entries::open(inner, column.name, &last);
+            match column.find(inner, (&last, &digest), before) {
+                Found::Nothing => lacking |= 1 << place,
+                Found::TooLong => {}
+                Found::Rows(rows) => found = Some(rows),
             }
-            let width = inner.width();
-            let rows = column.take(&last, &digest, |value, index| {
-                read(value, (width, index), before)
-            });
-            found = rows.or(found);
+        }
+        if self.is_whole {
+            self.lacking.insert(digest, lacking);
         }
         found
     }
 
-    /// Passes what is stored of a leaf that nobody needs to find: it stays.
-    pub(crate) fn pass(&mut self, leaf: &Leaf) {
-        let mut columns = self.columns.iter_mut();
-        if columns.any(|column| matches!(column.entries, Entries::Before(_)))
-            && let Some((last, digest)) = identity(leaf)
-        {
-            for column in &mut self.columns {
-                column.pass(&last, &digest);
-            }
-        }
-    }
-
-    /// Gathers what was decoded of a leaf.
-    pub(crate) fn add(&mut self, leaf: &Leaf, rows: &LeafRows) {
-        let Some((last, digest)) = identity(leaf).filter(|_| self.bytes < GATHERED_MAX) else {
+    /// Passes a leaf with its columns; gathers those that were looked for and are not stored.
+    pub(crate) fn pass(&mut self, leaf: &Leaf, rows: &LeafRows) {
+        let Some(digest) = digest_of(leaf).filter(|_| self.is_whole) else {
             return;
         };
-        for column in &mut self.columns {
-            let value = write(&digest, rows, column.index);
-            // A tree has no longer values.
-            if value.len() <= VALUE_BYTES_MAX {
+        self.leaves.push(digest);
+        let lacking = self.lacking.remove(&digest).unwrap_or_default();
+        let last = leaf.last_key().filter(|_| lacking != 0);
+        let Some(last) = last.filter(|_| self.bytes < GATHERED_MAX) else {
+            return;
+        };
+        for (place, column) in self.columns.iter_mut().enumerate() {
+            if lacking & (1 << place) != 0 {
+                let value = write(&digest, rows, column.index);
                 self.bytes += last.len() + value.len();
-                column.edits.insert(last.to_vec(), Some(value));
+                column.gathered.insert(last.to_vec(), value);
             }
         }
         self.records += rows.len();
     }
 
-    /// Stores what was gathered. What cannot be stored is decoded again.
+    /// Stores what was gathered, at the end of the scan. What cannot be stored is decoded again.
     pub(crate) fn save(&mut self, inner: &Inner) {
-        let is_worth_it = std::mem::take(&mut self.records) >= RECORDS_MIN;
-        self.bytes = 0;
-        for column in &mut self.columns {
-            let edits = std::mem::take(&mut column.edits);
-            if is_worth_it && !edits.is_empty() {
-                drop(inner.snapshot.edit_beside(column.name, edits));
-            }
+        // Else what is damaged would be read again and again, up to where it is.
+        let is_worth_it = std::mem::take(&mut self.records) >= RECORDS_MIN
+            || self.columns.iter().any(|column| column.is_damaged);
+        let columns = std::mem::take(&mut self.columns).into_iter();
+        let columns = columns.filter(|column| !column.gathered.is_empty());
+        let parts = columns.map(|column| (column.name, column.gathered));
+        let parts: Vec<BesidePart> = parts.collect();
+        let leaves = std::mem::take(&mut self.leaves).into_iter();
+        if is_worth_it && !parts.is_empty() {
+            let leaves: BTreeSet<LeafDigest> = leaves.collect();
+            let is_of_a_leaf = |value: &[u8]| {
+                let digest = value.first_chunk();
+                digest.is_some_and(|digest| leaves.contains(digest))
+            };
+            drop(inner.snapshot.put_beside(&parts, &is_of_a_leaf));
         }
     }
 }
 
-/// The last key and the digest of a leaf. The only leaf of a tree has none, and is small.
-fn identity(leaf: &Leaf) -> Option<(Bytes, LeafDigest)> {
-    let digest = leaf.cid().hash().digest().try_into().ok()?;
-    Some((leaf.last_key()?, digest))
+/// The digest of a leaf. The only leaf of a tree is small, and nothing is stored of it.
+fn digest_of(leaf: &Leaf) -> Option<LeafDigest> {
+    leaf.cid().hash().digest().try_into().ok()
 }
 
 impl StoredColumn {
-    /// Leaves what is stored of a leaf as it is.
-    fn pass(&mut self, last: &[u8], leaf: &LeafDigest) {
-        self.take(last, leaf, |_value, _index| Some(()));
-    }
-
-    /// What is stored of a leaf, read.
-    fn take<T>(
+    /// What is stored of it of a leaf.
+    fn find(
         &mut self,
-        last: &[u8],
-        leaf: &LeafDigest,
-        read: impl FnOnce(&[u8], usize) -> Option<T>,
-    ) -> Option<T> {
+        inner: &Inner,
+        (last, leaf): (&Bytes, &LeafDigest),
+        known: Option<&LeafRows>,
+    ) -> Found {
+        if matches!(self.entries, Entries::Unopened) {
+            self.entries = Entries::open(inner, self.name, last);
+        }
         while let Entries::Before(cursor) = &mut self.entries {
             match cursor.next() {
-                Ok(Some((key, value))) if *key == *last && value.starts_with(leaf) => {
-                    return read(value, self.index);
+                Ok(Some((key, value))) if *key == **last && value.starts_with(leaf) => {
+                    return read(value, (inner.width(), self.index), known);
                 }
-                // Of a leaf that is no longer there.
-                Ok(Some((key, _))) if *key <= *last => {
-                    self.edits.insert(key.to_vec(), None);
-                }
+                // Of a leaf that is no longer there, or was not looked for.
+                Ok(Some((key, _))) if *key <= **last => {}
                 Ok(Some(_)) => {
                     if cursor.prev().is_err() {
                         self.entries = Entries::Over;
                     }
-                    return None;
+                    return Found::Nothing;
                 }
-                Ok(None) | Err(_) => self.entries = Entries::Over,
+                Ok(None) => self.entries = Entries::Over,
+                Err(_) => {
+                    self.entries = Entries::Over;
+                    self.is_damaged = true;
+                }
             }
         }
-        None
+        Found::Nothing
     }
 }
 
@@ -203,7 +235,7 @@ impl Entries {
 }
 
 /// Writes the digest of a leaf, how many rows it has, which of its entries they are unless all are, and
-/// the values of a column.
+/// the values of a column; or the digest alone if that is longer than a tree takes.
 fn write(leaf: &LeafDigest, rows: &LeafRows, column: usize) -> Vec<u8> {
     let mut out = leaf.to_vec();
     let count = u16::try_from(rows.len()).unwrap_or(u16::MAX);
@@ -216,11 +248,22 @@ fn write(leaf: &LeafDigest, rows: &LeafRows, column: usize) -> Vec<u8> {
     if let Some(cells) = rows.column(column) {
         cells.write(&mut out);
     }
+    if out.len() > VALUE_BYTES_MAX {
+        out.truncate(leaf.len());
+    }
     out
 }
 
-/// What was written of a column of a leaf, with what is known of the leaf; none if it was something else.
-fn read(
+/// What was written of a column of a leaf, with what is known of the leaf.
+fn read(bytes: &[u8], of: (usize, usize), known: Option<&LeafRows>) -> Found {
+    if bytes.len() == size_of::<LeafDigest>() {
+        return Found::TooLong;
+    }
+    read_rows(bytes, of, known).map_or(Found::Nothing, Found::Rows)
+}
+
+/// The rows that were written; none if it was something else.
+fn read_rows(
     mut bytes: &[u8],
     (width, column): (usize, usize),
     known: Option<&LeafRows>,

@@ -194,8 +194,9 @@ pub fn create_projection(
     )
 }
 
-/// Takes a projection away: a commit on `meta`, by the owner.
-pub fn drop_projection(
+/// Takes the definition of a projection away: a commit on `meta`, by the owner. What was computed of it
+/// stays.
+pub(crate) fn drop_projection_definition(
     repo: &Repo,
     name: &Name,
     by: (Author<'_>, u64),

@@ -122,8 +122,8 @@ impl Views {
         (before, after): (&View, &View),
         broken: &mut Broken,
     ) -> Result<(), ViewError> {
-        for field in kind.fields().iter().filter(|field| field.unique) {
-            let index = unique_index(name, field)?;
+        for index in unique_indexes(name, kind) {
+            let (field, index) = index?;
             let go_on = &mut |_| ControlFlow::Continue(());
             // That of the state before is kept, so that a commit costs what it changes.
             let stood = self.snapshot_under(before.clone(), types)?;
@@ -172,8 +172,9 @@ impl Snapshot {
             if only.is_some_and(|only| only != name) {
                 continue;
             }
-            for field in kind.fields().iter().filter(|field| field.unique) {
-                let tree = self.tree_of(&unique_index(name, field)?, go_on)?;
+            for index in unique_indexes(name, kind) {
+                let (field, index) = index?;
+                let tree = self.tree_of(&index, go_on)?;
                 let mut last: (Vec<Value>, Vec<String>) = (vec![Value::Null], Vec::new());
                 for entry in &tree {
                     let (values, record) = split(&entry?.0, 1)?;
@@ -199,6 +200,15 @@ fn keep_shared(
     if keys.len() > 1 && *values != [Value::Null] {
         found.push((field.to_owned(), keys));
     }
+}
+
+/// The unique fields of a type, with the index by which their values are checked.
+pub(crate) fn unique_indexes<'a>(
+    name: &'a Name,
+    kind: &'a Type,
+) -> impl Iterator<Item = Result<(&'a Field, Projection), ViewError>> {
+    let unique = kind.fields().iter().filter(|field| field.unique);
+    unique.map(move |field| Ok((field, unique_index(name, field)?)))
 }
 
 /// The records of a type in the order of a field.

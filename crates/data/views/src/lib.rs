@@ -60,11 +60,12 @@ mod views;
 mod watch;
 
 pub use crate::adopt::Compared;
+pub use crate::beside::BesidePart;
 pub use crate::definition::{
     BY_MAX, BadProjection, Function, Projection, ProjectionDefinition, ShapeDefinition,
 };
 pub use crate::definitions::{
-    DEFINITIONS_MAX, Definitions, create_projection, define_type, drop_projection, drop_type,
+    DEFINITIONS_MAX, Definitions, create_projection, define_type, drop_type,
 };
 pub use crate::entries::RECORD_KEY_BYTES_MAX;
 pub use crate::error::ViewError;

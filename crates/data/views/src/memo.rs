@@ -1,4 +1,4 @@
-//! What was computed, and which state it belongs to (PROJ-11).
+//! What was computed, and which state it belongs to (PROJ-11, PROJ-24).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,14 @@ use allod_tree::Tree;
 use multihash::Multihash;
 use serde::{Deserialize, Serialize};
 
-/// Before the digests of a space, of a name and of a state, the name of a reference.
-const PREFIX: &[u8] = b"view/";
+/// Before the digests of a space, of a name and of a state, the name of a reference to the tree of a
+/// projection.
+pub(crate) const PROJECTIONS: &[u8] = b"view/";
 
-/// Trees kept: a few for each projection and branch.
+/// The same to a tree that is kept beside projections.
+pub(crate) const BESIDE: &[u8] = b"beside/";
+
+/// Trees kept: a few for each projection and branch. As many beside them: a few columns of each type.
 const KEPT_MAX: usize = 4096;
 
 /// The code of the hash function.
@@ -34,7 +38,7 @@ pub(crate) struct Place {
 #[derive(Serialize, Deserialize)]
 struct Kept(u64, Cid);
 
-/// An index of what the store keeps for a space.
+/// An index of what the store keeps for a space under one kind of references.
 #[derive(Debug)]
 pub(crate) struct Memo {
     /// What the names of references begin with.
@@ -113,9 +117,9 @@ fn digest(cid: &Cid) -> [u8; 32] {
 
 impl Memo {
     /// Reads what a store keeps. What does not read is passed over: it is computed again.
-    pub(crate) fn open(store: &dyn Store, space: &Cid) -> Result<Self, StoreError> {
+    pub(crate) fn open(store: &dyn Store, kind: &[u8], space: &Cid) -> Result<Self, StoreError> {
         let mut memo = Self {
-            prefix: [PREFIX, &digest(space)].concat(),
+            prefix: [kind, &digest(space)].concat(),
             trees: BTreeMap::new(),
             order: BTreeMap::new(),
             unsaved: Vec::new(),
@@ -186,11 +190,11 @@ impl Memo {
         self.unsaved_bytes > UNSAVED_BYTES_MAX
     }
 
-    /// Lets all trees of a name go but that of one place.
-    pub(crate) fn keep_only(&mut self, place: &Place) {
+    /// Lets all trees of a name go but those of some states, given as digests of their roots.
+    pub(crate) fn keep_only(&mut self, name: [u8; 32], states: &BTreeSet<[u8; 32]>) {
         let others: Vec<(Place, u64)> = self
-            .named(place.name)
-            .filter(|(other, _)| *other != place)
+            .named(name)
+            .filter(|(other, _)| !states.contains(&other.state))
             .map(|(other, (number, _))| (*other, *number))
             .collect();
         for (other, number) in others {
@@ -264,13 +268,15 @@ impl Memo {
         self.forget_if(store, |place| name.is_none_or(|name| place.name == name))
     }
 
-    /// Forgets all trees but those of some states, given as digests of their roots.
-    pub(crate) fn keep_states(
+    /// Forgets all trees but those of some names for some states, given as digests.
+    pub(crate) fn keep(
         &mut self,
         store: &dyn Store,
-        states: &BTreeSet<[u8; 32]>,
+        (names, states): (&BTreeSet<[u8; 32]>, &BTreeSet<[u8; 32]>),
     ) -> Result<usize, StoreError> {
-        self.forget_if(store, |place| !states.contains(&place.state))
+        self.forget_if(store, |place| {
+            !names.contains(&place.name) || !states.contains(&place.state)
+        })
     }
 
     fn forget_if(

@@ -14,7 +14,7 @@ use crate::definition::Projection;
 use crate::definitions::Definitions;
 use crate::derive::{Changed, Resolved, bytes_of, few_changes};
 use crate::error::ViewError;
-use crate::memo::{Held, Memo, Place};
+use crate::memo::{BESIDE, Held, Memo, PROJECTIONS, Place};
 use crate::together;
 use crate::turn::Turn;
 use crate::types::Name;
@@ -40,6 +40,8 @@ pub struct Views {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) memo: Mutex<Memo>,
+    /// What others keep beside projections.
+    pub(crate) beside: Mutex<Memo>,
     /// Places that somebody is computing the tree of.
     pub(crate) computing: Mutex<BTreeSet<Place>>,
     pub(crate) computed: Condvar,
@@ -99,8 +101,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Views {
     /// The projections of a space, with what its store keeps of them.
     pub fn open(repo: &Repo) -> Result<Self, ViewError> {
+        let open = |kind| Memo::open(&**repo.store(), kind, repo.id().cid());
         let inner = Inner {
-            memo: Mutex::new(Memo::open(&**repo.store(), repo.id().cid())?),
+            memo: Mutex::new(open(PROJECTIONS)?),
+            beside: Mutex::new(open(BESIDE)?),
             computing: Mutex::default(),
             computed: Condvar::new(),
             definitions: Mutex::default(),
@@ -201,10 +205,12 @@ impl Views {
         Ok(())
     }
 
-    /// Forgets everything that was computed: it is computed again when it is asked for. Returns how many
-    /// trees that were.
+    /// Forgets everything that was computed, and what is kept beside it: it is computed again when it is
+    /// asked for. Returns how many trees that were.
     pub fn forget_all(&self) -> Result<usize, ViewError> {
-        Ok(lock(&self.inner.memo).forget(&**self.repo.store(), None)?)
+        let store = &**self.repo.store();
+        let beside = lock(&self.inner.beside).forget(store, None)?;
+        Ok(beside + lock(&self.inner.memo).forget(store, None)?)
     }
 
     /// Forgets what was computed under the digest of a name.
@@ -253,6 +259,11 @@ impl Snapshot {
     #[must_use]
     pub fn repo(&self) -> &Repo {
         &self.views.repo
+    }
+
+    /// The state without what is staged.
+    pub(crate) fn source_view(&self) -> View {
+        self.repo().view(self.view.tree().clone())
     }
 
     pub(crate) const fn views(&self) -> &Views {
@@ -305,7 +316,7 @@ impl Snapshot {
         Ok(Projected {
             projection,
             tree,
-            source: self.repo().view(self.view.tree().clone()),
+            source: self.source_view(),
             types: Arc::clone(&self.in_force),
         })
     }
@@ -359,14 +370,20 @@ impl Snapshot {
         go_on: GoOn<'_>,
     ) -> Result<Tree, ViewError> {
         let tree = self.tree_of(projection, go_on)?;
-        lock(&self.views.inner.memo).keep_only(&self.place(projection));
+        let place = self.place(projection);
+        lock(&self.views.inner.memo).keep_only(place.name, &BTreeSet::from([place.state]));
         Ok(tree)
     }
 
     /// The tree that is kept of a place. One whose blocks are lost is forgotten.
     pub(crate) fn kept(&self, place: &Place) -> Result<Option<Tree>, ViewError> {
-        let memo = lock(&self.views.inner.memo).get(place);
-        match memo {
+        let held = lock(&self.views.inner.memo).get(place);
+        self.held(held)
+    }
+
+    /// The tree that is held somewhere. None if its blocks are lost.
+    pub(crate) fn held(&self, held: Option<Held>) -> Result<Option<Tree>, ViewError> {
+        match held {
             None => Ok(None),
             Some(Held::Unsaved(tree)) => Ok(Some(tree)),
             Some(Held::Saved(root)) => self.open(root),
@@ -398,7 +415,7 @@ impl Snapshot {
         let in_use = self.repo().store().uses().hold();
         let mut blocks = Vec::new();
         let resolved = self.in_force.resolve(&projection);
-        let source = self.repo().view(self.view.tree().clone());
+        let source = self.source_view();
         let tree = resolved.build(&source, go_on, &mut |block| blocks.push(block))?;
         // The blocks that are kept may be lost though their names are right.
         let kept = match held {
@@ -432,7 +449,7 @@ impl Snapshot {
         // Blocks found here may be garbage until the reference names them.
         let in_use = self.repo().store().uses().hold();
         let nearest = self.nearest(place)?;
-        let view = self.repo().view(self.view.tree().clone());
+        let view = self.source_view();
         let resolved = self.in_force.resolve(projection);
         let (tree, blocks) = derived(&resolved, nearest.as_ref(), (&view, None), go_on)?;
         self.views.hold(vec![(place, tree.clone())], blocks, in_use);
@@ -457,7 +474,7 @@ impl Snapshot {
             let nearest = self.nearest(place)?;
             stale.push((turn, self.in_force.resolve(projection), nearest));
         }
-        let view = self.repo().view(self.view.tree().clone());
+        let view = self.source_view();
         // Most have the same state before, and so the same changes.
         let before = stale.iter().find_map(|(_, _, nearest)| nearest.as_ref());
         let shared = match before {
@@ -552,7 +569,9 @@ fn derived(
 }
 
 /// None where blocks are missing or damaged, or what they hold was never computed.
-pub(crate) fn lost_is_none<T>(result: Result<Option<T>, ViewError>) -> Result<Option<T>, ViewError> {
+pub(crate) fn lost_is_none<T>(
+    result: Result<Option<T>, ViewError>,
+) -> Result<Option<T>, ViewError> {
     match result {
         Err(ViewError::Damaged) => Ok(None),
         Err(ViewError::Repo(error)) if is_lost(&error) => Ok(None),

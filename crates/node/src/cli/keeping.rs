@@ -25,13 +25,7 @@ const PAGE: usize = 1024;
 
 pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
     if !options.dry_run {
-        for (_, id) in node.spaces()? {
-            // Of a space that cannot be read nothing is forgotten.
-            let views = node.repo(id).and_then(|repo| node.views(&repo));
-            if let Ok(views) = views {
-                drop(views.forget_unused());
-            }
-        }
+        forget_unused(node, io)?;
     }
     let report = {
         let mut progress = io.progress("collecting");
@@ -72,12 +66,30 @@ pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
             size(report.disk_before),
             size(report.disk_after),
         );
+        if options.dry_run {
+            text += "\nprojections and columns that are of no more use go first, and are not counted here";
+        }
         if report.in_use > 0 {
             let in_use = count(report.in_use);
             text += &format!("\n{in_use} more are in use at the moment");
         }
         text
     })
+}
+
+/// Lets go of what was computed and is of no more use (PROJ-25).
+fn forget_unused(node: &Node, io: &mut Io<'_>) -> Result<()> {
+    for (name, id) in node.spaces()? {
+        let views = node.repo(id).and_then(|repo| node.views(&repo));
+        let forgotten = views.and_then(|views| Ok(views.forget_unused()?));
+        // Of a space that cannot be read all stays, and the others are collected.
+        if let Err(error) = forgotten {
+            io.say(format!(
+                "of the space {name} nothing that was computed is let go: {error}"
+            ))?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn pin_command(

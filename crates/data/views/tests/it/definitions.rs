@@ -3,7 +3,7 @@
 use allod_repo::BranchName;
 use allod_views::{
     Function, Projection, ProjectionDefinition, ViewError, Views, create_projection, define_type,
-    drop_projection, drop_type,
+    drop_type,
 };
 
 use crate::world::{World, group, index, join, main, name, typed, words};
@@ -36,12 +36,12 @@ fn types_and_projections_are_defined_and_dropped() {
     let again = create_projection(&repo, &name("by_id"), words("user:*", &["id"]), world.by());
     assert!(matches!(again, Err(ViewError::Exists(_))), "{again:?}");
     drop_type(&repo, &name("user"), world.by()).unwrap();
-    drop_projection(&repo, &name("by_id"), world.by()).unwrap();
+    views.drop_projection(&name("by_id"), world.by()).unwrap();
     assert!(matches!(
         drop_type(&repo, &name("user"), world.by()),
         Err(ViewError::NoType(_))
     ));
-    let dropped = drop_projection(&repo, &name("by_id"), world.by());
+    let dropped = views.drop_projection(&name("by_id"), world.by());
     assert!(matches!(dropped, Err(ViewError::NoProjection(_))));
     let defined = views.definitions().unwrap();
     assert_eq!(defined.types().count() + defined.projections().count(), 0);

@@ -10,6 +10,7 @@
 
 mod adopt;
 mod definitions;
+mod forget;
 mod guard;
 mod maintain;
 mod naive;
