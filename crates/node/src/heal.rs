@@ -9,7 +9,7 @@ use allod_identity::DeviceId;
 use allod_quic::{Connection, Endpoint, QuicError, Stream, StreamKind};
 use allod_repo::{BlockPeer, Keep, SpaceId, forget_found, heal_space, noted_lost};
 use allod_sync::{FetchError, Fetching, IDLE_MS, Message, Serving};
-use allod_views::{Compared, Name, Snapshot, fetch_tree};
+use allod_views::{Compared, GoOn, Name, Snapshot};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -127,6 +127,19 @@ impl Asking {
     }
 }
 
+/// Told how far the fetching of a projection is: how many nodes came, or entries and records were compared.
+/// Says whether to go on.
+pub type FetchProgress<'a> = &'a mut dyn FnMut(FetchStep, u64) -> ControlFlow<()>;
+
+/// What is done for a projection that is fetched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FetchStep {
+    /// Nodes of its tree come.
+    Nodes,
+    /// Its entries are compared with the records.
+    Comparing,
+}
+
 /// What became of asking a peer for a projection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fetched {
@@ -138,20 +151,21 @@ pub enum Fetched {
 
 impl Node {
     /// Fetches the tree of a projection of a state from a peer, instead of computing it, and compares
-    /// `samples` of its entries and as many of its records with each other. `progress` hears of how many
-    /// nodes came. Call it on a thread that may wait.
+    /// `samples` of its entries and as many of its records with each other. Call it on a thread that may
+    /// wait.
     ///
     /// # Errors
-    /// [`NodeError::View`] with [`ViewError::Untrue`](allod_views::ViewError::Untrue) if it is not what the
-    /// records make of it; then nothing is kept.
+    /// [`NodeError::View`] with those of [`Snapshot::fetch_tree`] and [`Snapshot::adopt`]; then nothing is
+    /// kept, and what came is garbage.
     pub fn fetch_projection(
         &self,
         (endpoint, runtime): (&Endpoint, &Handle),
         (snapshot, name): (&Snapshot, &Name),
         (device, peer): (DeviceId, &Peer),
         samples: u64,
-        progress: &mut dyn FnMut(u64),
+        progress: FetchProgress<'_>,
     ) -> Result<Fetched, NodeError> {
+        snapshot.may_be_fetched(name)?;
         let net = (endpoint, runtime);
         let space = snapshot.repo().id();
         let opened = Asking::open(self, net, space, (device, peer));
@@ -162,12 +176,13 @@ impl Node {
         };
         let store = self.store().as_ref();
         let _hold = store.uses().hold();
-        let nodes = fetch_tree(store, root, &mut asking, progress)?;
+        let go_on: GoOn<'_> = &mut |came| progress(FetchStep::Nodes, came);
+        let nodes = snapshot.fetch_tree((name, root), &mut asking, go_on)?;
         asking.stream.finish()?;
         // Which entries are compared is nothing that the peer can know.
-        let seed = u64::from_le_bytes(random()?);
-        let go_on = &mut |_| ControlFlow::Continue(());
-        let compared = snapshot.adopt(name, root, (samples, seed), go_on)?;
+        let choice = (samples, random()?);
+        let go_on: GoOn<'_> = &mut |compared| progress(FetchStep::Comparing, compared);
+        let compared = snapshot.adopt((name, root), choice, go_on)?;
         Ok(Fetched::Here(nodes, compared))
     }
 
@@ -229,8 +244,9 @@ impl Node {
             stream.send(no_such_space()).await?;
             return Ok(stream.finish()?);
         };
-        let views = self.views(&repo)?;
-        let kept = move |name: &Cid, state: &Cid| views.stored_root(name, state);
+        // Whoever asks for blocks alone is served though the projections cannot be read.
+        let (node, of) = (self.clone(), repo.clone());
+        let kept = move |name: &Cid, state: &Cid| node.views(&of).ok()?.stored_root(name, state);
         let mut serving = Serving::new(repo, connection.peer()).with_kept(Box::new(kept));
         let mut heard = Some(first);
         loop {

@@ -43,7 +43,7 @@ pub use crate::clock::{now_ms, utc};
 pub use crate::course::Course;
 pub use crate::error::NodeError;
 pub use crate::follow::HookProgress;
-pub use crate::heal::Fetched;
+pub use crate::heal::{FetchProgress, FetchStep, Fetched};
 pub use crate::home::{
     Home, HomeConfig, HomeLock, KeySource, StoreKind, beside, make_key_file, random, read_key_file,
 };

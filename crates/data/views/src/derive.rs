@@ -198,6 +198,14 @@ impl Resolved<'_> {
         self.apply(&tree, changes, out)
     }
 
+    /// The type of the records of a side.
+    pub(crate) fn kind_of(&self, side: Side) -> Option<&Type> {
+        match side {
+            Side::Own => self.own.map(|kind| &**kind),
+            Side::Other => self.other.map(|kind| &**kind),
+        }
+    }
+
     /// What the keys of its records begin with.
     fn prefixes(&self) -> Vec<Vec<u8>> {
         let sides = self.sides().into_iter();
@@ -301,9 +309,7 @@ fn regroup(
     let mut put = |key: &[u8], value: Option<Vec<u8>>| entries.put(&[key], value.as_deref());
     let count = |key: &[u8], change: i64| -> Result<u64, ViewError> {
         let before: u64 = kept(tree, key)?.unwrap_or_default();
-        before
-            .checked_add_signed(change)
-            .ok_or(ViewError::Damaged)
+        before.checked_add_signed(change).ok_or(ViewError::Damaged)
     };
     for (place, ((function, of), change)) in (0u8..).zip(totals.iter().zip(&change.totals)) {
         let key = [&key[..], &[place]].concat();

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::definition::{Function, Projection, Shape};
-use crate::expr::Expr;
+use crate::expr::{Expr, FieldPath};
 use crate::key::push_key;
 use crate::record::{Datum, Record, RecordReader};
 use crate::sum::Sum;
+use crate::types::Type;
 use crate::validate::is_record_key;
 use crate::value::Value;
 
@@ -44,6 +45,13 @@ const WORDS_MAX: usize = 10_000;
 
 /// The longest word, in bytes (PROJ-8).
 const WORD_BYTES_MAX: usize = 64;
+
+/// What a value of a field key takes at most, in bytes: each of those that it has may be written as two,
+/// between a mark and an end.
+const FIELD_BYTES_MAX: usize = 2 * SHORT_BYTES_MAX + 4;
+
+/// Marks in a key, and how often a word is there, in bytes.
+const MARKS_BYTES_MAX: usize = 16;
 
 /// Which records of a projection one is among.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,6 +96,33 @@ impl Entries {
             (key, value)
         })
     }
+}
+
+/// How many entries a record of a type has at most in a projection that is not of groups, and how many
+/// bytes one of them.
+pub(crate) fn bounds(shape: &Shape, side: Side, kind: Option<&Type>) -> (u64, u64) {
+    let (of, values, most): (&[Expr], &[Expr], usize) = match (shape, side) {
+        (Shape::Index { by, values }, _) => (by, values, KEYS_MAX),
+        (Shape::Group { by, .. }, _) => (by, &[], KEYS_MAX),
+        (Shape::Join { on, left, .. }, Side::Own) => (std::slice::from_ref(on), left, KEYS_MAX),
+        (Shape::Join { to, right, .. }, Side::Other) => (std::slice::from_ref(to), right, KEYS_MAX),
+        (Shape::Words { of }, _) => (of, &[], WORDS_MAX),
+    };
+    let is_list = |of: &Expr| {
+        let path = of.as_field().map(FieldPath::names);
+        let Some([name]) = path else { return false };
+        let field = kind.and_then(|kind| kind.field(name));
+        field.is_some_and(|(_, field)| field.list)
+    };
+    let is_one = !matches!(shape, Shape::Words { .. }) && !of.iter().any(is_list);
+    let beside = if values.is_empty() {
+        0
+    } else {
+        VALUES_BYTES_MAX
+    };
+    let fields = FIELD_BYTES_MAX * if most == WORDS_MAX { 1 } else { of.len() };
+    let bytes = fields + RECORD_KEY_BYTES_MAX + MARKS_BYTES_MAX + beside;
+    (if is_one { 1 } else { most as u64 }, bytes as u64)
 }
 
 /// What changes in a projection.

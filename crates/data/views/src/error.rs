@@ -1,6 +1,6 @@
 //! What can go wrong with types and projections.
 
-use allod_blocks::StoreError;
+use allod_blocks::{Cid, StoreError};
 use allod_repo::RepoError;
 use allod_tree::TreeError;
 
@@ -48,9 +48,30 @@ pub enum ViewError {
     /// What is asked for does not fit the projection.
     #[error("{0}")]
     Query(String),
+    /// A projection of groups is not taken from others (PROJ-27). Blame: the caller.
+    #[error(
+        "what the groups of {0} add up cannot be compared in part, so it is not fetched; `allod projection \
+         query {0}` computes it here (E_PROJ_GROUP)"
+    )]
+    OfGroups(Name),
+    /// A tree that a peer told of is larger than that of a projection of these records can be. Blame: the
+    /// peer.
+    #[error("the tree that was told of as {0} is larger than its records can make it (E_LIMIT)")]
+    TooLarge(Name),
+    /// A node of a tree that a peer told of did not come. Blame: the peer.
+    #[error("not all of {name} came: {node} is missing (E_PROJ_INCOMPLETE)")]
+    Incomplete {
+        /// The projection.
+        name: Name,
+        /// The name of the node; boxed, as errors are small.
+        node: Box<Cid>,
+    },
     /// A tree that somebody else computed is not what the records make of the projection. Blame: whoever
     /// said that it is.
-    #[error("the projection {name} that was fetched is not what its records make of it{}", at(.key))]
+    #[error(
+        "the projection {name} that was fetched is not what its records make of it{} (E_PROJ_UNTRUE)",
+        at(.key)
+    )]
     Untrue {
         /// The projection.
         name: Name,

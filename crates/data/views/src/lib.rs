@@ -73,7 +73,6 @@ pub use crate::expr::{
     BadExpr, EXPR_BYTES_MAX, EXPR_DEPTH_MAX, EXPR_NODES_MAX, EXPR_PATTERN_BYTES_MAX,
     EXPR_RESULT_BYTES_MAX, EvalError, Expr, ExprFault, FieldPath, Fields,
 };
-pub use crate::fetch::fetch_tree;
 pub use crate::guard::Broken;
 pub use crate::key::{BadKey, decode_key, encode_key, push_key};
 pub use crate::maintain::{Job, Priority, Status};

@@ -24,7 +24,7 @@ pub(crate) struct Sum {
 
 impl Sum {
     /// What was written: the count, and digits and power in normal form. None if no values have such a sum:
-    /// what is damaged must not become a number of a thousand million digits.
+    /// what is damaged must not become a number of a thousand million digits (PROJ-29).
     pub(crate) fn from_parts(count: u64, bytes: &[u8], power: i32) -> Option<Self> {
         let count = i64::try_from(count).ok().filter(|count| *count > 0)?;
         let places = POWER_END.checked_sub(power)?;

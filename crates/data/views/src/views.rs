@@ -580,7 +580,7 @@ pub(crate) fn lost_is_none<T>(
 }
 
 /// Whether blocks are missing or damaged, so that what they hold is to be had another way.
-pub(crate) fn is_lost(error: &RepoError) -> bool {
+fn is_lost(error: &RepoError) -> bool {
     match error {
         RepoError::Missing(_) | RepoError::Damaged(_) => true,
         RepoError::Store(error) => error.kind() == StoreErrorKind::Corrupt,

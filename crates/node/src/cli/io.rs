@@ -104,7 +104,12 @@ pub(crate) struct Progress<'a> {
     drawn: Option<Instant>,
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    /// Says what is done from here on.
+    pub(crate) const fn of(&mut self, what: &'a str) {
+        self.what = what;
+    }
+
     /// Shows that `done` of `total` are done; a total of 0 is unknown.
     pub(crate) fn at(&mut self, done: u64, total: u64) {
         let due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use allod::{Course, Fetched, Node, NodeError, Position};
+use allod::{Course, FetchStep, Fetched, Node, NodeError, Position};
+use allod_identity::DeviceId;
 use allod_repo::{Heads, Repo};
 use allod_views::{
-    Checked, FieldKind, Name, OnStale, Page, Projected, Projection, ProjectionDefinition, Row,
-    RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views, create_projection,
+    Checked, Compared, FieldKind, Name, OnStale, Page, Projected, Projection, ProjectionDefinition,
+    Row, RowChange, ShapeDefinition, Snapshot, Value, ViewError, Views, create_projection,
     format_timestamp, parse_timestamp,
 };
 use anyhow::{Result, bail};
@@ -90,48 +91,95 @@ fn fetch(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let name = parse_name(&options.name)?;
+    let peers = node.find_peers(repo, options.from.as_deref())?;
     let snapshot = snapshot(node, repo, views, options.at.as_deref())?;
-    if snapshot.is_fresh(&name)? {
+    snapshot.may_be_fetched(&name)?;
+    if snapshot.is_whole(&name)? {
         let value = json!({ "projection": name.as_str(), "fetched": false });
         return io.data(&value, || format!("{name} is here already"));
     }
-    let peers = node.find_peers(repo, options.from.as_deref())?;
     if peers.is_empty() {
         return Err(NodeError::NoPeer.into());
     }
     with_net(node, io, |io, net| {
+        let mut last = None;
         for (device, peer) in &peers {
             let fetched = {
-                let mut progress = io.progress("fetching nodes");
-                let on = &mut |nodes| progress.at(nodes, 0);
+                let stop = io.stop.clone();
+                let is_stopping = || stop.as_ref().is_some_and(|stop| *stop.borrow());
+                let mut progress = io.progress("fetching");
+                let on = &mut |step, done| {
+                    progress.of(match step {
+                        FetchStep::Nodes => "fetching nodes",
+                        FetchStep::Comparing => "comparing entries and records",
+                    });
+                    progress.at(done, 0);
+                    if is_stopping() {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                };
                 let net = (&net.endpoint, &net.handle);
                 node.fetch_projection(net, (&snapshot, &name), (*device, peer), options.sample, on)
             };
             match fetched {
                 Ok(Fetched::Here(nodes, compared)) => {
                     node.touch();
-                    let value = json!({
-                        "projection": name.as_str(),
-                        "fetched": true,
-                        "peer": device.to_string(),
-                        "nodes": nodes,
-                        "compared_entries": compared.entries,
-                        "compared_records": compared.records,
-                    });
-                    return io.data(&value, || {
-                        format!(
-                            "{name} is here, by {} nodes from {device}; {} of its entries and {} records were compared",
-                            count(nodes),
-                            count(compared.entries),
-                            count(compared.records)
-                        )
-                    });
+                    return tell_fetched(&name, *device, (nodes, compared), io);
                 }
                 Ok(Fetched::NotThere) => io.say(format!("{device}  does not keep it"))?,
-                Err(error) => io.say(format!("{device}  {error}"))?,
+                Err(error) if is_own(&error) => return Err(error.into()),
+                Err(error) => {
+                    io.say(format!("{device}  {error}"))?;
+                    last = Some(error);
+                }
             }
         }
-        bail!("no peer has {name} for this state; `allod projection query` computes it here")
+        match last {
+            None => bail!(
+                "no peer keeps {name} for this state; `allod projection query` computes it here"
+            ),
+            Some(error) => Err(anyhow::Error::new(error).context(format!(
+                "{name} could not be had of any peer; `allod projection query` computes it here"
+            ))),
+        }
+    })
+}
+
+/// Whether no other peer can do anything about an error.
+fn is_own(error: &NodeError) -> bool {
+    match error {
+        NodeError::Repo(_) | NodeError::Random(_) => true,
+        NodeError::View(error) => !matches!(
+            error,
+            ViewError::Untrue { .. } | ViewError::Incomplete { .. } | ViewError::TooLarge(_)
+        ),
+        _ => false,
+    }
+}
+
+fn tell_fetched(
+    name: &Name,
+    device: DeviceId,
+    (nodes, compared): (u64, Compared),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let value = json!({
+        "projection": name.as_str(),
+        "fetched": true,
+        "peer": device.to_string(),
+        "nodes": nodes,
+        "compared_entries": compared.entries,
+        "compared_records": compared.records,
+    });
+    io.data(&value, || {
+        format!(
+            "{name} is here, by {} nodes from {device}; {} of its entries and {} records were compared",
+            count(nodes),
+            count(compared.entries),
+            count(compared.records)
+        )
     })
 }
 

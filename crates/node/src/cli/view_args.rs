@@ -153,7 +153,8 @@ pub(crate) enum ProjectionCommand {
     #[command(
         after_help = "Examples:\n  allod projection fetch users_by_role\n  allod projection fetch users_by_role --from laptop --sample 10000\n\n\
         Entries and records that are chosen by chance are compared, so that a peer that would deceive is found: with 1000 of them one that has one entry \
-        of a hundred wrong passes once in 20,000 times. `projection check` computes all of it."
+        of a hundred wrong passes once in 20,000 times; with as many as there are, never. `projection check` computes all of it. What a group adds up \
+        cannot be compared in part, so groups are not fetched: they are computed here."
     )]
     Fetch(FetchProjection),
     /// Take a projection away
@@ -279,7 +280,7 @@ pub(crate) struct FetchProjection {
     /// As of a branch or commit
     #[arg(long, value_name = "COMMIT")]
     pub(crate) at: Option<String>,
-    /// Compare so many entries, and as many records
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    /// Compare so many entries, and as many records; all if there are not more
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) sample: u64,
 }

@@ -301,7 +301,7 @@ fn projections_of_every_shape() {
 #[test]
 fn projections_are_fetched_from_a_peer() {
     let (ada, bob) = (with_projections(), Home::new());
-    for name in ["by_role_age", "ages"] {
+    for name in ["by_role_age", "texts", "ages"] {
         run(&ada, &format!("projection query {name}")).ok();
     }
     let up = ada.up();
@@ -319,13 +319,20 @@ fn projections_are_fetched_from_a_peer() {
     let again = bob.json(&["projection", "fetch", "by_role_age"]);
     assert_eq!(again["fetched"], false);
     run(&bob, "projection fetch nothing").fails(1, &["no projection named nothing"]);
-    run(&bob, "projection fetch ages --from nobody").fails(1, &["nobody"]);
-    let text = run(&bob, "projection fetch ages").ok();
-    assert!(text.contains("ages is here"), "{text}");
+    // Also of one that is here.
+    run(&bob, "projection fetch by_role_age --from nobody").fails(1, &["nobody"]);
+    run(&bob, "projection fetch texts --sample 0").fails(2, &["--sample"]);
+    let text = run(&bob, "projection fetch texts --sample 18446744073709551615").ok();
+    assert!(text.contains("texts is here"), "{text}");
+    run(&bob, "projection fetch ages").fails(1, &["cannot be compared in part", "E_PROJ_GROUP"]);
     // What the peer has not computed is computed here.
     put(&bob, "new", "admin", 1);
     bob.run(&["commit", "-m", "new"]).ok();
-    run(&bob, "projection fetch ages").fails(1, &["no peer has ages for this state"]);
+    run(&bob, "projection fetch texts").fails(1, &["no peer keeps texts for this state"]);
+    // That nobody was reached is another matter.
+    drop(up);
+    run(&bob, "projection fetch texts")
+        .fails(1, &["texts could not be had of any peer", "cannot reach"]);
 }
 
 #[test]

@@ -146,9 +146,15 @@ fn a_sum_that_nobody_computed_is_not_read() {
         (1, &[1; 1000], 0),
         (1, &[1; 3], 1056),
     ] {
-        assert!(read(count, digits, power).is_none(), "{count} {digits:?} {power}");
+        assert!(
+            read(count, digits, power).is_none(),
+            "{count} {digits:?} {power}"
+        );
     }
-    let of = |count| Sum { count, ..Sum::default() };
+    let of = |count| Sum {
+        count,
+        ..Sum::default()
+    };
     assert!(of(i64::MAX).absorb(&of(1)).is_none());
     assert!(of(1).absorb(&of(-2)).is_none());
     assert_eq!(of(1).absorb(&of(-1)), Some(Sum::default()));
