@@ -26,11 +26,11 @@ fuzz_target!(|data: &[u8]| {
         writer: Writer([0xff; 8]),
     };
     if let Ok(compact) = one.compact(epoch) {
-        assert_eq!(
-            compact.value().map(|value| value.to_string()),
-            shown,
-            "CRDT-20"
-        );
+        // A document is shown by the names of its changes, and has others then.
+        if kind != Kind::Document {
+            let again = compact.value().map(|value| value.to_string());
+            assert_eq!(again, shown, "CRDT-20");
+        }
         assert!(compact.includes(&one), "CRDT-4");
     }
     assert_eq!(one.join(&one).unwrap(), one, "CRDT-3");
