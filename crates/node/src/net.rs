@@ -212,16 +212,35 @@ impl Node {
         device: DeviceId,
         addrs: &[String],
     ) -> Result<(Connection, Stream), NodeError> {
-        if let Some(link) = self.links().get(device) {
-            match link.open(StreamKind::Sync).await {
-                Ok(stream) => return Ok((link, stream)),
-                // It is gone, and nobody has noticed yet.
-                Err(_) => self.links().remove(&link),
-            }
+        let mut links = self.links().watch();
+        if let Some(reached) = self.open_link(device).await {
+            return Ok(reached);
         }
-        let connection = dial(endpoint, device, addrs).await?;
+        let mut dialling = std::pin::pin!(dial(endpoint, device, addrs));
+        let connection = loop {
+            tokio::select! {
+                dialled = &mut dialling => break dialled?,
+                // It came by itself, while its old addresses are tried.
+                Ok(()) = links.changed() => if let Some(reached) = self.open_link(device).await {
+                    return Ok(reached);
+                },
+            }
+        };
         let stream = connection.open(StreamKind::Sync).await?;
         Ok((connection, stream))
+    }
+
+    /// A stream on the connection to a device that is open, if one is.
+    async fn open_link(&self, device: DeviceId) -> Option<(Connection, Stream)> {
+        let link = self.links().get(device)?;
+        match link.open(StreamKind::Sync).await {
+            Ok(stream) => Some((link, stream)),
+            // It is gone, and nobody has noticed yet.
+            Err(_) => {
+                self.links().remove(&link);
+                None
+            }
+        }
     }
 
     /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
