@@ -119,7 +119,9 @@ impl Repo {
             let there = there.as_ref().map(|entry| StateRef::from(&entry.state));
             let there = there.map(|state| joinable_of(state, &|cid| self.raw(cid)));
             let stamp = self.tick(now_ms);
-            let mut joinable = match there.transpose()?.flatten() {
+            let there = there.transpose()?.flatten();
+            let before = there.clone().unwrap_or_else(|| Joinable::empty(kind));
+            let mut joinable = match there {
                 None => Joinable::empty(kind),
                 Some(joinable) if joinable.kind() == kind => joinable,
                 // What has no value may become another kind, in a later epoch.
@@ -136,6 +138,10 @@ impl Repo {
                 }
             };
             change(&mut joinable, writer, stamp)?;
+            // To remove what is not there changes nothing, and is no edit.
+            if joinable == before {
+                return Ok(joinable);
+            }
             let (state, block) = state_of_joinable(&joinable)?;
             if let Some(block) = block {
                 batch.put(block);

@@ -243,6 +243,11 @@ fn nothing_is_put_over_and_a_deletion_begins_anew() {
     assert!(matches!(again, Err(RepoError::OtherKind { .. })));
     let refused = increment(&plain, "pn-counter:n", 1, START);
     assert!(matches!(refused, Err(RepoError::NoDevice)));
+    // What changes nothing is no edit.
+    let ops = [Op::Remove(b"nothing".to_vec())];
+    repo.operate(&main(), b"or-set:s", (Kind::OrSet, &ops), START)
+        .unwrap();
+    assert!(repo.staged(&main()).unwrap().is_empty());
     // Deleted, it has no value, and is not listed; what comes then begins at nothing.
     increment(&repo, "pn-counter:n", 5, START).unwrap();
     commit(&repo, &ada, START);
