@@ -38,6 +38,11 @@ def is_state_link(link):
     return is_value_link(link) and link[1] == 0x55 and link[2] == 0x12
 
 
+def is_rule(key, state):
+    """REPO-42: whether an entry of meta says how keys join."""
+    return key.startswith(b"joins/") and type(state) is bytes and state.decode(errors="replace") in crdt.KINDS
+
+
 class Joining:
     """A joining state: the name of its kind, and bytes or a Link."""
 
@@ -261,8 +266,7 @@ class Replica:
     def joins(self, key):
         """REPO-42: whether a pattern has the key."""
         for name, entry in self.state("meta").items():
-            state = read_entry(entry)[1]
-            if not name.startswith(b"joins/") or type(state) is not bytes or state.decode(errors="replace") not in crdt.KINDS:
+            if not is_rule(name, read_entry(entry)[1]):
                 continue
             pattern = name[len(b"joins/"):]
             if pattern == key or pattern.endswith(b"*") and key.startswith(pattern[:-1]):
@@ -291,6 +295,11 @@ class Replica:
                 before = read_entry(base[key])[1]
                 if before is not None and state is not None and before != state:
                     raise Fault("E_TAG")
+            # REPO-42
+            if said["branch"] == "meta" and key in base:
+                before = read_entry(base[key])[1]
+                if is_rule(key, before) and before != state:
+                    raise Fault("E_CRDT_KIND")
         entries = base | dict(changes)
         if root_of(entries) != s.cid_text(said["tree"]):
             raise Fault("E_ROOT")

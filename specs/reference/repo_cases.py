@@ -353,6 +353,11 @@ def commits():
     yield on_base("REPO-42 key", "under a key that no rule has", [(b"m", counter(1, ms=4))], "E_CRDT_KIND")
     yield on_base("REPO-42 longer", "under a key that only begins like a rule's", [(b"rr", counter(1, ms=4))], "E_CRDT_KIND")
     yield on_base("REPO-42 meta", "on meta", [(b"n", counter(1, ms=4))], "E_CRDT_KIND", branch="meta", parents=[])
+    rules = [s.cid(bytes.fromhex(joins.known[1]["bytes"]))]
+    for tag, comment, kind in [("same", "a rule, said again", "pn-counter"), ("other", "a rule that is changed", "or-set"),
+                               ("none", "a rule that is no more", None)]:
+        changes = [(b"joins/n*", entry(kind and kind.encode(), 4))]
+        yield on_base(f"REPO-42 rule-{tag}", comment, changes, None if tag == "same" else "E_CRDT_KIND", branch="meta", parents=rules)
     yield case("REPO-2 key-empty", "the empty key", shape, changes=[(b"", entry(b"", 1))])
     yield case("REPO-17 member", "a member on meta", "E_NOT_OWNER", branch="meta", author=KEY[MEMBER], signer=MEMBER,
                changes=())

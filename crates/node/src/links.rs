@@ -1,6 +1,6 @@
 //! Connections that stay open: what either side has for the other goes over them at once (SYNC-41).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use allod_identity::DeviceId;
@@ -26,6 +26,8 @@ struct Inner {
     /// Where dialled connections are served, while the node runs.
     serving: Mutex<Option<mpsc::Sender<Connection>>>,
     changed: watch::Sender<u64>,
+    /// Devices whose connections came or went since somebody asked.
+    stirred: Mutex<BTreeSet<DeviceId>>,
 }
 
 impl std::fmt::Debug for Links {
@@ -77,7 +79,7 @@ impl Links {
         }
         open.insert(peer, connection.clone());
         drop(open);
-        self.0.changed.send_modify(|count| *count += 1);
+        self.stir(peer);
     }
 
     /// Whether this very connection is kept.
@@ -94,8 +96,18 @@ impl Links {
         if known.is_some_and(|known| known.is_same(connection)) {
             open.remove(&connection.peer());
             drop(open);
-            self.0.changed.send_modify(|count| *count += 1);
+            self.stir(connection.peer());
         }
+    }
+
+    fn stir(&self, device: DeviceId) {
+        lock(&self.0.stirred).insert(device);
+        self.0.changed.send_modify(|count| *count += 1);
+    }
+
+    /// The devices whose connections came or went since the last call.
+    pub(crate) fn take_stirred(&self) -> BTreeSet<DeviceId> {
+        std::mem::take(&mut lock(&self.0.stirred))
     }
 
     /// Hears of connections that come and go.

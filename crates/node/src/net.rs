@@ -226,14 +226,14 @@ impl Node {
                 },
             }
         };
-        let stream = connection.open(StreamKind::Sync).await?;
+        let stream = open_sync(&connection).await?;
         Ok((connection, stream))
     }
 
     /// A stream on the connection to a device that is open, if one is.
     async fn open_link(&self, device: DeviceId) -> Option<(Connection, Stream)> {
         let link = self.links().get(device)?;
-        match link.open(StreamKind::Sync).await {
+        match open_sync(&link).await {
             Ok(stream) => Some((link, stream)),
             // It is gone, and nobody has noticed yet.
             Err(_) => {
@@ -335,6 +335,7 @@ impl Node {
 
     async fn serve_connection(&self, connection: Connection) {
         let mut streams = JoinSet::new();
+        let mut links = self.links().watch();
         loop {
             tokio::select! {
                 stream = connection.accept() => {
@@ -348,6 +349,8 @@ impl Node {
                 Some(_) = streams.join_next() => {}
                 () = tokio::time::sleep(IDLE_CONNECTION),
                     if streams.is_empty() && !self.links().has(&connection) => break,
+                // It may have been kept until now, and another one is.
+                Ok(()) = links.changed() => {}
             }
         }
         self.links().remove(&connection);
@@ -442,6 +445,20 @@ pub(crate) fn no_such_space() -> Bytes {
         reason: "not a space that this agent shares here".to_owned(),
     };
     close.encode()
+}
+
+/// A stream for a session. A peer that allows none is as good as gone.
+async fn open_sync(connection: &Connection) -> Result<Stream, NodeError> {
+    match tokio::time::timeout(DIAL_TIMEOUT, connection.open(StreamKind::Sync)).await {
+        Ok(stream) => Ok(stream?),
+        Err(_) => {
+            connection.close(CloseCode::BUSY, "no stream is allowed");
+            Err(NodeError::Session {
+                code: "E_TIMEOUT".to_owned(),
+                reason: "the peer allows no session".to_owned(),
+            })
+        }
+    }
 }
 
 /// Dials the addresses of a device one after the other.

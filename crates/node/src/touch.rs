@@ -75,10 +75,11 @@ impl Round {
         standing.due = wait.map(|wait| Instant::now() + Duration::from_millis(wait));
     }
 
-    /// Whoever may have something to hear or to tell is tried at once: all who were reached the last time,
-    /// and of the others those who are said to be there.
-    fn stir(&mut self, is_there: impl Fn(DeviceId) -> bool) {
-        for ((_, device), standing) in &mut self.standing {
+    /// Those of some devices who may have something to hear or to tell are tried at once: who was reached the
+    /// last time, and of the others those who are there now.
+    fn stir(&mut self, which: impl Fn(DeviceId) -> bool, is_there: impl Fn(DeviceId) -> bool) {
+        let all = self.standing.iter_mut();
+        for ((_, device), standing) in all.filter(|((_, device), _)| which(*device)) {
             if standing.is_busy {
                 standing.is_stirred = true;
             } else if standing.failures == 0 || is_there(*device) {
@@ -118,7 +119,7 @@ impl Node {
         loop {
             let (passed, told) = (clocks.0.elapsed(), now_ms().saturating_sub(clocks.1));
             if Duration::from_millis(told) > passed + SLEPT {
-                round.stir(|_device| true);
+                round.stir(|_device| true, |_device| true);
             }
             clocks = (Instant::now(), now_ms());
             for (tie, peer) in self.lacking() {
@@ -136,11 +137,13 @@ impl Node {
                     if changed.is_err() {
                         return;
                     }
-                    round.stir(|_device| false);
+                    round.stir(|_device| true, |_device| false);
                 }
                 _ = links.changed() => {
                     let links = self.links().clone();
-                    round.stir(|device| links.get(device).is_some());
+                    let stirred = links.take_stirred();
+                    let is_there = |device| links.get(device).is_some();
+                    round.stir(|device| stirred.contains(&device), is_there);
                 }
                 Some(ended) = sessions.join_next() => if let Ok((tie, is_done)) = ended {
                     round.ended(tie, is_done, chance());

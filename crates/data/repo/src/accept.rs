@@ -22,7 +22,7 @@ use crate::error::{Refusal, Rejected, RepoError};
 use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Load, join_entries};
-use crate::kinds::KindRules;
+use crate::kinds::{KindRules, check_rule};
 use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::statements::Commit;
@@ -380,6 +380,7 @@ pub(crate) fn check_entry(
         return Err(Refusal::EntryStamp);
     }
     check_tag(&commit.branch, key, before, &decoded)?;
+    check_rule(&commit.branch, key, before, &decoded)?;
     let link = decoded.state.link().copied();
     if !StateRef::from(&decoded.state).joins() {
         // A state that joins is not put aside for another (REPO-4).

@@ -182,6 +182,13 @@ pub enum RepoError {
         /// The kind of its value.
         kind: Kind,
     },
+    /// The key has a value that does not join, and that nothing is to take the place of unasked. Blame: the
+    /// caller.
+    #[error("key {} has a value that does not join; take it away first, with `del`", key.escape_ascii())]
+    PlainValue {
+        /// The key.
+        key: Vec<u8>,
+    },
     /// The key has a value that joins by another kind, or is to have one (REPO-42). Blame: the caller.
     #[error("key {} has a {has}, and no {asked}", key.escape_ascii())]
     OtherKind {
@@ -267,6 +274,9 @@ pub enum Refusal {
     /// REPO-42.
     #[error("a key has a state that joins, and no rule of the space says so")]
     Kind,
+    /// REPO-42.
+    #[error("it changes how values of some keys join, or takes that away")]
+    Rule,
     /// REPO-3.
     #[error("a state that joins is in a block of its own, or not, against its size")]
     StateSize,
@@ -312,7 +322,7 @@ impl Refusal {
             Self::Entry(_) | Self::StateSize => "E_ENTRY",
             Self::EntryStamp => "E_ENTRY_STAMP",
             Self::State(bad) => bad.code(),
-            Self::Kind => "E_CRDT_KIND",
+            Self::Kind | Self::Rule => "E_CRDT_KIND",
             Self::Missing => "E_MISSING",
             Self::TooManyHeads => "E_HEADS",
             Self::TooManyBranches => "E_BRANCHES",

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use allod_blocks::Cid;
 use allod_crdt::Kind;
+use bytes::Bytes;
 
-use crate::entry::State;
-use crate::error::RepoError;
+use crate::entry::{Entry, State};
+use crate::error::{Refusal, RepoError};
 use crate::ids::{BranchName, CommitId};
 use crate::pattern::Pattern;
 use crate::repo::{Author, Repo, lock};
@@ -99,5 +100,31 @@ impl Repo {
                 asked: kind,
             }),
         }
+    }
+}
+
+/// REPO-42: a rule is for ever. What stands under such a key and is no rule may go.
+pub(crate) fn check_rule(
+    branch: &BranchName,
+    key: &[u8],
+    before: Option<&Bytes>,
+    entry: &Entry,
+) -> Result<(), Refusal> {
+    if !branch.is_meta() || !key.starts_with(PREFIX.as_bytes()) {
+        return Ok(());
+    }
+    let before = before
+        .map(Entry::decode)
+        .transpose()
+        .map_err(Refusal::Entry)?;
+    let is_rule = |state: &State| match state {
+        State::Value(name) => {
+            std::str::from_utf8(name).is_ok_and(|name| name.parse::<Kind>().is_ok())
+        }
+        _ => false,
+    };
+    match before {
+        Some(before) if is_rule(&before.state) && before.state != entry.state => Err(Refusal::Rule),
+        _ => Ok(()),
     }
 }

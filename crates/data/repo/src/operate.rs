@@ -1,10 +1,13 @@
-//! Changing values that join, and who writes them (REPO-40 to REPO-43).
+//! Changing values that join, and who writes them (REPO-40 to REPO-44).
+
+use std::sync::Arc;
 
 use allod_blocks::{Batch, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX};
 use allod_crdt::{
     Authorship, Document, DocumentError, Epoch, Kind, Op, OpError, State as Joinable, Writer,
 };
 use allod_identity::{DeviceId, canonical};
+use allod_tree::Tree;
 use bytes::Bytes;
 use multihash::Multihash;
 use serde::{Deserialize, Serialize};
@@ -13,12 +16,13 @@ use sha2::{Digest as _, Sha256};
 use crate::entry::{Entry, State, StateRef};
 use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
-use crate::joining::{joinable_of, state_of_joinable};
+use crate::joining::{Joining, join_entries, joinable_of, state_of_joinable};
 use crate::kinds::KindRules;
 use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::stamp::Stamp;
-use crate::view::{View, check_key};
+use crate::view::{View, check_key, decode};
+use crate::work::Staged;
 use crate::write::{Entries, TRIES};
 
 /// What a writer's name is made of, besides who and where.
@@ -108,24 +112,27 @@ impl Repo {
         change: &mut dyn FnMut(&mut Joinable, Writer, Stamp) -> Result<(), RepoError>,
     ) -> Result<Joinable, RepoError> {
         check_key(key)?;
-        self.check_kind(key, kind)?;
         let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let (raw, heads) = self.read_heads(branch)?;
+            let staged = self.staged(branch)?;
             let working = self.working(branch)?;
             let mut batch = Batch::new();
             let writer = self.writer(branch, &heads, now_ms, &mut batch)?;
             let there = working.entry(key)?;
             let there = there.as_ref().map(|entry| StateRef::from(&entry.state));
-            let there = there.map(|state| joinable_of(state, &|cid| self.raw(cid)));
             let stamp = self.tick(now_ms);
-            let there = there.transpose()?.flatten();
+            let there = self.joinable_there(key, there)?;
             let before = there.clone().unwrap_or_else(|| Joinable::empty(kind));
             let mut joinable = match there {
-                None => Joinable::empty(kind),
+                None => {
+                    self.check_kind(key, kind)?;
+                    Joinable::empty(kind)
+                }
                 Some(joinable) if joinable.kind() == kind => joinable,
                 // What has no value may become another kind, in a later epoch.
                 Some(joinable) if joinable.value().is_none() => {
+                    self.check_kind(key, kind)?;
                     let stamp = stamp.bits();
                     Joinable::empty(kind).cleared(Epoch { stamp, writer })?
                 }
@@ -151,12 +158,65 @@ impl Repo {
             let entries = Entries::from([(key.clone(), entry)]);
             let head = layout::head(self.id(), branch);
             batch.set_ref(head, Expect::read(raw.clone()), raw);
-            let staged = working.staged().cloned().unwrap_or_default();
             if self.stage_over(branch, &staged, [&key].into_iter(), &entries, batch)? {
                 return Ok(joinable);
             }
         }
         Err(RepoError::Contended(branch.clone()))
+    }
+
+    /// The state that joins which a key has; none if it has no value.
+    ///
+    /// # Errors
+    /// [`RepoError::PlainValue`] if it has one that does not join.
+    fn joinable_there(
+        &self,
+        key: &[u8],
+        there: Option<StateRef<'_>>,
+    ) -> Result<Option<Joinable>, RepoError> {
+        match there {
+            None | Some(StateRef::Tombstone) => Ok(None),
+            Some(StateRef::Value(_) | StateRef::Link(_)) => {
+                Err(RepoError::PlainValue { key: key.to_vec() })
+            }
+            Some(joining) => joinable_of(joining, &|cid| self.raw(cid)),
+        }
+    }
+
+    /// What is staged, joined with what a tree has of it where that joins (REPO-44).
+    pub(crate) fn joined_staged(
+        &self,
+        tree: &Tree,
+        staged: Arc<Staged>,
+    ) -> Result<Arc<Staged>, RepoError> {
+        let mut changed = Vec::new();
+        let mut batch = Batch::new();
+        for (key, entry) in staged.joining() {
+            let Some(there) = tree.get(key)? else {
+                continue;
+            };
+            match join_entries(&there, &entry.encode(), &|cid| self.raw(cid))? {
+                Joining::Right => {}
+                Joining::Left => changed.push((key.clone(), decode(&there)?)),
+                Joining::Made(made, block) => {
+                    if let Some(block) = block {
+                        batch.put(block);
+                    }
+                    changed.push((key.clone(), decode(&made)?));
+                }
+            }
+        }
+        if changed.is_empty() {
+            return Ok(staged);
+        }
+        if !batch.is_empty() {
+            let _outcome = self.store().commit(batch)?;
+        }
+        let mut all = Staged::clone(&staged);
+        for (key, entry) in changed {
+            all.insert(key, entry);
+        }
+        Ok(Arc::new(all))
     }
 
     /// What stands where something is written; `view` is asked for if that matters.
@@ -186,7 +246,7 @@ impl Repo {
             .next();
         let Some(kind) = kind else { return Ok(None) };
         let empty = || Joinable::empty(kind);
-        let mut here = joinable_of(ours, load)?.unwrap_or_else(empty);
+        let mut here = self.joinable_there(key, Some(ours))?.unwrap_or_else(empty);
         let (base, theirs) = (base.unwrap_or_else(empty), theirs.unwrap_or_else(empty));
         // A value of another kind is nobody's to change by these operations.
         if [&base, &theirs, &here]
@@ -265,11 +325,12 @@ impl Repo {
         Ok(led == *heads || self.has_all(heads, &led)?)
     }
 
-    /// Adds to `batch` that the line of the writer of a branch led to these heads.
+    /// Adds to `batch` that the line of the writer of a branch led from some heads to others; if it did not
+    /// lead to the former, it is over, and nobody writes by its name again (REPO-41).
     pub(crate) fn note_line(
         &self,
         branch: &BranchName,
-        heads: &Heads,
+        (before, next): (&Heads, &Heads),
         batch: &mut Batch,
     ) -> Result<(), RepoError> {
         let name = layout::writer(self.id(), branch);
@@ -278,8 +339,9 @@ impl Repo {
             .as_ref()
             .and_then(|raw| canonical::decode::<Line>(raw, REF_VALUE_BYTES_MAX).ok());
         if let Some(line) = line {
-            let line = encode_line(line.writer, heads)?;
-            batch.set_ref(name, Expect::read(raw), Some(line));
+            let goes_on = self.goes_on(before, &line.heads)?;
+            let line = goes_on.then(|| encode_line(line.writer, next));
+            batch.set_ref(name, Expect::read(raw), line.transpose()?);
         }
         Ok(())
     }

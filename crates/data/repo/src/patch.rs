@@ -331,6 +331,7 @@ impl Repo {
         let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let (raw, _) = self.read_heads(branch)?;
+            let staged = self.staged(branch)?;
             let working = self.working(branch)?;
             self.check_patch_on(&working, patch)?;
             let mut blocks = Batch::new();
@@ -354,7 +355,6 @@ impl Repo {
                 entries.insert(change.key.clone(), entry.encode());
             }
             // Committed or staged anew meanwhile: look again.
-            let staged = working.staged().cloned().unwrap_or_default();
             if self.stage_over(branch, &staged, entries.keys(), &entries, batch)? {
                 return Ok(patch.changes.len() as u64);
             }
@@ -374,7 +374,9 @@ impl Repo {
             State::Value(value) => self.state_of_edit(Edit::Put(value.clone()))?,
             State::Link(cid) => self.state_of_edit(Edit::Link(*cid))?,
             State::Joining(kind, _) | State::JoiningLink(kind, _) => {
-                self.check_kind(&change.key, *kind)?;
+                if self.kind_of(&change.key)?.is_none() {
+                    self.check_kind(&change.key, *kind)?;
+                }
                 let before = StateRef::from(&change.before);
                 let sides = (before, StateRef::from(&change.after), before);
                 let Some((state, block)) = self.carried_over(&change.key, sides, now_ms)? else {

@@ -454,6 +454,12 @@ impl Repo {
             joined = join(&joined, &other, &load, &mut |block| blocks.push(block))?;
             // States are read by their names, also before a commit has them.
             let mut batch = Batch::new();
+            let mut seen = BTreeSet::new();
+            let mut at = 0;
+            blocks.retain(|block: &Block| {
+                at += 1;
+                at <= made || seen.insert(*block.cid())
+            });
             for block in blocks.iter().skip(made) {
                 if block.cid().codec() == Codec::Raw.code() {
                     states.push(*block.cid());
@@ -517,13 +523,14 @@ pub fn join(
     out: &mut dyn FnMut(Block),
 ) -> Result<Tree, RepoError> {
     let mut fault = None;
-    let mut states = Vec::new();
+    // Many keys may have one state.
+    let mut states = BTreeMap::new();
     let mut resolve = |_key: &[u8], left: &[u8], right: &[u8]| match join_entries(left, right, load)
     {
         Ok(Joining::Left) => Resolve::Left,
         Ok(Joining::Right) => Resolve::Right,
         Ok(Joining::Made(entry, block)) => {
-            states.extend(block);
+            states.extend(block.map(|block| (*block.cid(), block)));
             Resolve::Value(entry)
         }
         Err(error) => {
@@ -535,7 +542,7 @@ pub fn join(
     if let Some(fault) = fault {
         return Err(fault);
     }
-    states.into_iter().for_each(out);
+    states.into_values().for_each(out);
     Ok(joined)
 }
 

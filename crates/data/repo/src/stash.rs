@@ -88,6 +88,8 @@ impl Repo {
             }
             let number = there.last().map_or(1, |(last, _)| last.saturating_add(1));
             let (raw, heads) = self.read_heads(branch)?;
+            // The heads have what arrived since: what is put by goes on from that (REPO-44).
+            let edits = self.joined_staged(&self.joined(&heads)?.0, Arc::clone(&staged))?;
             let stash = Stash {
                 branch: branch.clone(),
                 heads: heads.into_iter().collect(),
@@ -109,7 +111,7 @@ impl Repo {
                 Expect::Absent,
                 Some(record),
             );
-            for (key, entry) in staged.iter() {
+            for (key, entry) in edits.iter() {
                 let name = layout::stashed(self.id(), number, key);
                 batch.set_ref(name, Expect::Absent, Some(entry.encode()));
             }
@@ -175,12 +177,14 @@ impl Repo {
             let theirs = edits
                 .iter()
                 .map(|(key, entry)| (key.clone(), entry.encode()));
-            let ours = staged
+            let tree = self.joined(&heads)?.0;
+            let here = self.joined_staged(&tree, Arc::clone(&staged))?;
+            let ours = here
                 .iter()
                 .map(|(key, entry)| (key.clone(), entry.encode()));
             let sides = Sides {
                 theirs: apply(&base, &theirs.collect(), &mut |_block| {})?,
-                ours: apply(&self.joined(&heads)?.0, &ours.collect(), &mut |_block| {})?,
+                ours: apply(&tree, &ours.collect(), &mut |_block| {})?,
                 base,
                 joins: false,
             };

@@ -150,11 +150,6 @@ impl View {
         self.repo.store()
     }
 
-    /// What is staged over the tree.
-    pub(crate) const fn staged(&self) -> Option<&Arc<Staged>> {
-        self.staged.as_ref()
-    }
-
     /// The entry of a key, tombstones included.
     pub fn entry(&self, key: &[u8]) -> Result<Option<Entry>, RepoError> {
         if let Some(entry) = self.staged.as_ref().and_then(|staged| staged.get(key)) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use bytes::Bytes;
 
-use crate::entry::{Entry, State};
+use crate::entry::{Entry, State, StateRef};
 use crate::error::{Rejected, RepoError};
 use crate::ids::BranchName;
 use crate::layout;
@@ -34,6 +34,8 @@ pub enum Edit {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Staged {
     edits: BTreeMap<Bytes, Entry>,
+    /// Those of them that join, which are few.
+    joining: BTreeSet<Bytes>,
 }
 
 impl Staged {
@@ -58,6 +60,27 @@ impl Staged {
     /// All staged entries in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Entry)> {
         self.edits.iter()
+    }
+
+    /// The staged entries that join, in key order.
+    pub(crate) fn joining(&self) -> impl Iterator<Item = (&Bytes, &Entry)> {
+        self.joining
+            .iter()
+            .filter_map(|key| self.edits.get_key_value(key))
+    }
+
+    pub(crate) fn insert(&mut self, key: Bytes, entry: Entry) {
+        if StateRef::from(&entry.state).joins() {
+            self.joining.insert(key.clone());
+        } else {
+            self.joining.remove(&key);
+        }
+        self.edits.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &Bytes) {
+        self.joining.remove(key);
+        self.edits.remove(key);
     }
 
     pub(crate) fn within(&self, span: &Span, reverse: bool) -> Vec<Item> {
@@ -95,7 +118,7 @@ impl Repo {
             for (name, value) in &page {
                 let entry = decode(value)?;
                 self.observe(entry.stamp);
-                staged.edits.insert(name.slice(prefix.len()..), entry);
+                staged.insert(name.slice(prefix.len()..), entry);
             }
         }
         let staged = Arc::new(staged);
@@ -108,7 +131,9 @@ impl Repo {
 
     /// The state of a branch with what is staged over it.
     pub fn working(&self, branch: &BranchName) -> Result<View, RepoError> {
-        Ok(self.state(branch)?.with_staged(self.staged(branch)?))
+        let state = self.state(branch)?;
+        let staged = self.joined_staged(state.tree(), self.staged(branch)?)?;
+        Ok(state.with_staged(staged))
     }
 
     /// Stages edits, all of them or none; they are durable when this returns (REPO-20).
@@ -143,7 +168,10 @@ impl Repo {
         let _outcome = self.inner.store.commit(batch)?;
         let current = staged.entry(branch.clone()).or_default();
         // What somebody still holds is never changed in place.
-        Arc::make_mut(current).edits.extend(entries);
+        let current = Arc::make_mut(current);
+        for (key, entry) in entries {
+            current.insert(key, entry);
+        }
         Ok(())
     }
 
@@ -199,11 +227,10 @@ impl Repo {
     ) -> Result<usize, RepoError> {
         loop {
             let staged = self.staged(branch)?;
-            let edits = staged.iter().filter(|(key, _)| which(key));
-            let edits = edits.map(|(key, entry)| (key.clone(), entry.clone()));
-            let dropped = Staged {
-                edits: edits.collect(),
-            };
+            let mut dropped = Staged::default();
+            for (key, entry) in staged.iter().filter(|(key, _)| which(key)) {
+                dropped.insert(key.clone(), entry.clone());
+            }
             let mut batch = Batch::new();
             self.consume(branch, &dropped, &mut batch);
             let mut all = lock(&self.inner.staged);
@@ -240,9 +267,10 @@ impl Repo {
         if let BatchOutcome::Moved { .. } = self.inner.store.commit(batch)? {
             return Ok(false);
         }
-        Arc::make_mut(staged.entry(branch.clone()).or_default())
-            .edits
-            .extend(added);
+        let current = Arc::make_mut(staged.entry(branch.clone()).or_default());
+        for (key, entry) in added {
+            current.insert(key, entry);
+        }
         Ok(true)
     }
 
@@ -261,7 +289,7 @@ pub(crate) fn forget(staged: &mut Arc<Staged>, consumed: &Staged) {
     let staged = Arc::make_mut(staged);
     for (key, entry) in &consumed.edits {
         if staged.edits.get(key) == Some(entry) {
-            staged.edits.remove(key);
+            staged.remove(key);
         }
     }
 }

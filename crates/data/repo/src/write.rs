@@ -17,6 +17,7 @@ use crate::event::RefMove;
 use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, are_both_kept, join_entries};
+use crate::kinds::check_rule;
 use crate::layout;
 use crate::repo::{
     Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, encode_heads, lock,
@@ -138,7 +139,7 @@ impl Repo {
         }
         self.move_heads(draft.branch, (raw, heads), &next, &mut batch)?;
         if entries.values().any(|entry| joins(entry)) {
-            self.note_line(draft.branch, &next, &mut batch)?;
+            self.note_line(draft.branch, (heads, &next), &mut batch)?;
         }
         if let Some(staged) = staged {
             self.consume(draft.branch, staged, &mut batch);
@@ -201,6 +202,7 @@ impl Repo {
             for (key, entry) in entries {
                 let before = base.get(key)?;
                 check_tag(draft.branch, key, before.as_ref(), &decode(entry)?)?;
+                check_rule(draft.branch, key, before.as_ref(), &decode(entry)?)?;
             }
         }
         joined
@@ -261,6 +263,10 @@ impl Repo {
             let edit = entry.encode();
             let load = &|cid: &Cid| self.raw(cid);
             let (kept, block) = match join_entries(&there, &edit, load)? {
+                // A value that does not join is put aside for one that does.
+                Joining::Right if joins(&edit) && !joins(&there) && decode(&there)?.is_live() => {
+                    (edit, None)
+                }
                 Joining::Right => continue,
                 // What was edited stands, unless it cannot (REPO-4).
                 Joining::Left if !joins(&there) => (edit, None),

@@ -182,7 +182,10 @@ fn operate(
     let bytes = key_bytes(key)?;
     // What no rule has is refused with the kind that is most likely meant.
     let first = among.first().copied().unwrap_or(Kind::Document);
-    let kind = repo.kind_of(&bytes)?.unwrap_or(first);
+    let kind = match stated(node, &repo, &bytes, None) {
+        Ok(state) => state.kind(),
+        Err(_) => repo.kind_of(&bytes)?.unwrap_or(first),
+    };
     let kind = if among.contains(&kind) { kind } else { first };
     let state = repo.operate(&branch, &bytes, (kind, ops), allod::now_ms())?;
     said(

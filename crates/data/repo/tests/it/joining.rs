@@ -321,6 +321,146 @@ fn large_states_are_blocks() {
     }
 }
 
+/// A writer's line that was undone is over: whoever has it counts it, and what comes then counts besides.
+#[test]
+fn a_line_that_was_undone_is_never_written_to_again() {
+    let ada = Person::new(1);
+    let repo = joining(&ada);
+    let (n, kept) = ("pn-counter:n", on("kept"));
+    increment(&repo, n, 1, START).unwrap();
+    add(&repo, "or-set:s", "x", START);
+    commit(&repo, &ada, START);
+    // This increment stays on a branch, while main goes back to before it.
+    increment(&repo, n, 1, START + 1).unwrap();
+    commit(&repo, &ada, START + 1);
+    repo.create_branch(&kept, &heads(&repo)).unwrap();
+    let (position, _) = repo
+        .moves(2)
+        .unwrap()
+        .into_iter()
+        .find(|(_, moved)| moved.branch == main())
+        .unwrap();
+    repo.undo(position).unwrap();
+    assert_eq!(get(&repo, n).unwrap(), "1");
+    // A commit with a state that joins, which the writer of the branch did not make.
+    let name = Bytes::from_static(b"or-set:s");
+    repo.stage(&main(), [(name, Edit::Delete)], START + 3)
+        .unwrap();
+    commit(&repo, &ada, START + 3);
+    increment(&repo, n, 1, START + 4).unwrap();
+    commit(&repo, &ada, START + 4);
+    let from = repo.heads(&kept).unwrap();
+    let options = MergeOptions::default();
+    let merged = repo.merge(&main(), &from, ada.author(), &options, START + 5);
+    assert!(matches!(merged.unwrap(), Outcome::Done(_)));
+    assert_eq!(get(&repo, n).unwrap(), "3");
+}
+
+#[test]
+fn a_stash_goes_on_from_what_arrived_before_it() {
+    let ada = Person::new(1);
+    let one = joining(&ada);
+    let two = elsewhere(&one, 2);
+    let n = "pn-counter:n";
+    increment(&one, n, 1, START).unwrap();
+    increment(&two, n, 10, START).unwrap();
+    commit(&two, &ada, START);
+    // Staged before, put by after.
+    send(&two, &one, &main(), START + 1).unwrap();
+    let number = one.stash(&main(), "", START + 2).unwrap();
+    assert_eq!(get(&one, n).unwrap(), "10");
+    // Staged before what arrives, when it is taken back.
+    increment(&one, n, 100, START + 3).unwrap();
+    increment(&two, n, 1000, START + 3).unwrap();
+    commit(&two, &ada, START + 3);
+    send(&two, &one, &main(), START + 4).unwrap();
+    one.unstash(&main(), number, true, Resolving::default(), START + 5)
+        .unwrap();
+    commit(&one, &ada, START + 6);
+    assert_eq!(get(&one, n).unwrap(), "1111");
+}
+
+/// Whoever reads a working set sees what is staged and what arrived, and a deletion takes both away.
+#[test]
+fn what_is_staged_is_read_with_what_arrived() {
+    let ada = Person::new(1);
+    let one = joining(&ada);
+    let two = elsewhere(&one, 2);
+    let n = "pn-counter:n";
+    increment(&one, n, 1, START).unwrap();
+    increment(&two, n, 10, START).unwrap();
+    commit(&two, &ada, START);
+    send(&two, &one, &main(), START + 1).unwrap();
+    let shown = |repo: &Repo| {
+        let working = repo.working(&main()).unwrap();
+        let entry = working.entry(n.as_bytes()).unwrap().unwrap();
+        let State::Joining(kind, bytes) = entry.state else {
+            panic!("it joins")
+        };
+        Joinable::decode(kind, &bytes).unwrap().value()
+    };
+    assert_eq!(shown(&one).unwrap().to_string(), "11");
+    let compact = one.compact(&main(), n.as_bytes(), Kind::PnCounter, START + 2);
+    assert_eq!(compact.unwrap().value().unwrap().to_string(), "11");
+    increment(&two, n, 100, START + 2).unwrap();
+    commit(&two, &ada, START + 2);
+    one.unstage(&main()).unwrap();
+    increment(&one, n, 1000, START + 3).unwrap();
+    send(&two, &one, &main(), START + 4).unwrap();
+    let name = Bytes::copy_from_slice(n.as_bytes());
+    one.stage(&main(), [(name, Edit::Delete)], START + 5)
+        .unwrap();
+    assert_eq!(shown(&one), None);
+    commit(&one, &ada, START + 6);
+    assert_eq!(get(&one, n), None);
+}
+
+/// Rules of kinds are for ever; a later one, however exact, changes no value that is there.
+#[test]
+fn rules_are_for_ever_and_values_keep_their_kinds() {
+    let ada = Person::new(1);
+    let repo = joining(&ada);
+    let n = "pn-counter:n";
+    increment(&repo, n, 5, START).unwrap();
+    commit(&repo, &ada, START);
+    for edit in [Edit::Delete, Edit::Put("or-set".into())] {
+        let key = Bytes::from_static(b"joins/pn-counter:*");
+        let meta = BranchName::meta();
+        repo.stage(&meta, [(key, edit)], START + 1).unwrap();
+        let refused = repo.commit_staged(&meta, ada.author(), "", START + 1);
+        assert!(
+            matches!(refused, Err(RepoError::Refused(Refusal::Rule))),
+            "{refused:?}"
+        );
+        repo.unstage(&meta).unwrap();
+    }
+    let exact = n.parse().unwrap();
+    repo.define_kind(&exact, Kind::OrSet, ada.author(), START + 2)
+        .unwrap();
+    increment(&repo, n, 2, START + 3).unwrap();
+    commit(&repo, &ada, START + 3);
+    assert_eq!(get(&repo, n).unwrap(), "7");
+}
+
+#[test]
+fn no_operation_takes_the_place_of_a_value_that_does_not_join() {
+    let ada = Person::new(1);
+    let repo = space(&ada).on_device(ada.0.device_id());
+    put(&repo, &ada, &[("likes", Some("many"))], START);
+    let pattern = "likes".parse().unwrap();
+    repo.define_kind(&pattern, Kind::PnCounter, ada.author(), START)
+        .unwrap();
+    let refused = increment(&repo, "likes", 1, START + 1);
+    assert!(
+        matches!(&refused, Err(RepoError::PlainValue { key }) if key == b"likes"),
+        "{refused:?}"
+    );
+    put(&repo, &ada, &[("likes", None)], START + 2);
+    increment(&repo, "likes", 1, START + 3).unwrap();
+    commit(&repo, &ada, START + 3);
+    assert_eq!(get(&repo, "likes").unwrap(), "1");
+}
+
 #[test]
 fn patches_carry_values_that_join() {
     let ada = Person::new(1);
