@@ -57,6 +57,7 @@ mod limits;
 mod loaded;
 mod node;
 mod sort;
+mod spans;
 mod tree;
 mod verify;
 mod walk;
@@ -76,6 +77,7 @@ pub use crate::limits::{
 };
 pub use crate::loaded::{BlockSource, Forest};
 pub use crate::node::Node;
+pub use crate::spans::KeySpans;
 pub use crate::tree::Tree;
 pub use crate::verify::TreeStats;
 pub use crate::walk::{Walk, WalkError, WalkProgress};

@@ -11,6 +11,7 @@ use crate::error::{LinkFault, NodeError};
 use crate::limits::WALK_OUTSTANDING_MAX;
 use crate::loaded::check_child;
 use crate::node::{KeyRef, Node, names_a_node, node_cid};
+use crate::spans::KeySpans;
 use crate::tree::Tree;
 
 /// Why a block does not belong into a walk. Blame: the peer.
@@ -87,6 +88,8 @@ pub struct WalkProgress {
 pub struct Walk {
     chunking: Chunking,
     known: Vec<Tree>,
+    /// The keys that are asked for; all if there are none.
+    within: Option<KeySpans>,
     /// Inner nodes with children to ask for; the last one is asked first.
     open: Vec<Open>,
     outstanding: BTreeMap<Cid, Place>,
@@ -102,7 +105,15 @@ struct Open {
     floor: Option<Bytes>,
     last_of_level: bool,
     /// The children to ask for, the last one first.
-    todo: Vec<u16>,
+    todo: Vec<Todo>,
+}
+
+/// A child to ask for.
+#[derive(Clone, Copy)]
+struct Todo {
+    index: u16,
+    /// Whether it is beside what is asked for: the next node of its level, which an edit may need.
+    beside: bool,
 }
 
 /// Where a node that was asked for belongs.
@@ -113,6 +124,7 @@ enum Place {
         index: usize,
         floor: Option<Bytes>,
         last_of_level: bool,
+        beside: bool,
     },
 }
 
@@ -133,6 +145,15 @@ impl Walk {
         Self::with_chunking(root, known, Chunking::STANDARD)
     }
 
+    /// Asks only for nodes that may have some of these keys, and for those right beside, which an edit of
+    /// the last of them may need. Of the known trees no more than those nodes need be there. To be said
+    /// before the first node is asked for.
+    #[must_use]
+    pub fn only(mut self, keys: KeySpans) -> Self {
+        self.within = Some(keys);
+        self
+    }
+
     pub(crate) fn with_chunking(
         root: Cid,
         known: Vec<Tree>,
@@ -148,6 +169,7 @@ impl Walk {
             again: BTreeSet::new(),
             progress: WalkProgress::default(),
             over: false,
+            within: None,
             known,
         };
         if let Some(tree) = walk.known.iter().find(|tree| tree.root() == root) {
@@ -173,7 +195,7 @@ impl Walk {
             let Some(open) = self.open.last_mut() else {
                 break;
             };
-            let Some(&index) = open.todo.last() else {
+            let Some(&Todo { index, beside }) = open.todo.last() else {
                 self.open.pop();
                 continue;
             };
@@ -191,6 +213,7 @@ impl Walk {
                     None => open.floor.clone(),
                 },
                 last_of_level: open.last_of_level && index + 1 == open.node.len(),
+                beside,
                 parent: open.node.clone(),
             };
             open.todo.pop();
@@ -258,6 +281,7 @@ impl Walk {
                 index,
                 floor,
                 last_of_level,
+                ..
             } => {
                 check_child(parent, *index, floor.as_deref(), &node).map_err(unfit)?;
                 *last_of_level
@@ -270,29 +294,36 @@ impl Walk {
 
     fn accept(&mut self, node: &Node, place: Place) {
         self.progress.nodes += 1;
-        let (floor, last_of_level) = match place {
+        let (floor, last_of_level, beside) = match place {
             Place::Root => {
                 self.progress.total = node.total();
-                (None, true)
+                (None, true, false)
             }
             Place::Child {
                 floor,
                 last_of_level,
+                beside,
                 ..
-            } => (floor, last_of_level),
+            } => (floor, last_of_level, beside),
         };
         if node.is_leaf() {
             self.progress.seen += node.total();
             return;
         }
         let mut todo = Vec::new();
-        // A node has at most 690 children (TREE-10), so that its indices fit 16 bits.
         for index in (0..node.len()).rev() {
             let last = last_of_level && index + 1 == node.len();
-            if self.is_known(node, index, floor.as_deref(), last) {
+            let asked = !beside && self.is_asked_for(node, index, floor.as_deref());
+            let next_to = match index.checked_sub(1) {
+                Some(before) => !beside && self.is_asked_for(node, before, floor.as_deref()),
+                None => beside,
+            };
+            if asked && self.is_known(node, index, floor.as_deref(), last) {
                 self.progress.seen += node.count(index).unwrap_or(0);
-            } else {
-                todo.push(index as u16);
+            } else if asked || next_to {
+                // A node has at most 690 children (TREE-10), so that its indices fit 16 bits.
+                let (index, beside) = (index as u16, !asked);
+                todo.push(Todo { index, beside });
             }
         }
         if !todo.is_empty() {
@@ -302,6 +333,18 @@ impl Walk {
                 last_of_level,
                 todo,
             });
+        }
+    }
+
+    /// Whether the `index`th child of `node` may have keys that are asked for.
+    fn is_asked_for(&self, node: &Node, index: usize, floor: Option<&[u8]>) -> bool {
+        let Some(keys) = &self.within else {
+            return true;
+        };
+        let last = node.key_ref(index).to_bytes();
+        match index.checked_sub(1) {
+            Some(before) => keys.meets(Some(&node.key_ref(before).to_bytes()), &last),
+            None => keys.meets(floor, &last),
         }
     }
 
@@ -315,25 +358,27 @@ impl Walk {
                 suffix: floor,
             }),
         };
+        let keys = self.within.as_ref();
         self.known
             .iter()
-            .any(|tree| has_subtree(tree, node, index, floor, last).unwrap_or(false))
+            .any(|tree| has_subtree(tree, (node, index), floor, last, keys).unwrap_or(false))
     }
 }
 
-/// Whether `tree` has the `index`th child of `node`: the same link under the same key at the same
-/// level, with the same count; all its keys after `floor`; and, unless `last`, not as the last of
-/// its level, where a node may end without a boundary.
+/// Whether `tree` has a child of a node: the same link under the same key at the same level, with the
+/// same count; all its keys after `floor`; and, unless `last`, not as the last of its level, where a
+/// node may end without a boundary. If just nodes with some `keys` are there, it has to be one of them.
 fn has_subtree(
     tree: &Tree,
-    node: &Node,
-    index: usize,
+    (node, index): (&Node, usize),
     floor: Option<KeyRef<'_>>,
     last: bool,
+    keys: Option<&KeySpans>,
 ) -> Result<bool, crate::error::TreeError> {
     let key = node.key_ref(index).to_bytes();
     let mut at = tree.loaded_root();
     let mut at_last = true;
+    let mut at_floor: Option<Bytes> = None;
     if at.node.level() < node.level() {
         return Ok(false);
     }
@@ -343,6 +388,9 @@ fn has_subtree(
             return Ok(false);
         }
         at_last &= next + 1 == at.node.len();
+        if let Some(before) = next.checked_sub(1).filter(|_| keys.is_some()) {
+            at_floor = Some(at.node.key_ref(before).to_bytes());
+        }
         at = tree.child(&at, next)?;
     }
     let Ok(found) = at.node.search(&key) else {
@@ -354,6 +402,14 @@ fn has_subtree(
         || (at_last && !last)
     {
         return Ok(false);
+    }
+    if let Some(keys) = keys {
+        if let Some(before) = found.checked_sub(1) {
+            at_floor = Some(at.node.key_ref(before).to_bytes());
+        }
+        if !keys.meets(at_floor.as_deref(), &key) {
+            return Ok(false);
+        }
     }
     let Some(floor) = floor else {
         return Ok(true);

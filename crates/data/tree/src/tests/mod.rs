@@ -2,6 +2,7 @@
 
 mod edits;
 mod nodes;
+mod parts;
 mod reads;
 pub(crate) mod twin;
 mod vectors;
