@@ -344,6 +344,7 @@ fuzz_target!(|data: &[u8]| {
     let scope = Scope {
         gives: branches(&mut input),
         wants: branches(&mut input),
+        anew: input.arbitrary().unwrap_or(false),
     };
     let me = me(initiator, scope);
     let mut session = Session::new(repo.clone(), me, owner().device_id(), NOW);

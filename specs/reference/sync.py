@@ -24,7 +24,7 @@ BRANCHES_MAX, HEADS_MAX, LOGS_MAX, SAMPLES_MAX, WANTED_MAX = 1024, 256, 256, 512
 REASON_BYTES_MAX = 512
 HELLO = {
     "agent": bytes, "branches": list, "events": list, "logs": list, "samples": list,
-    "space": s.Link, "version": int, "wants": (list, type(None)),
+    "slices": bool, "space": s.Link, "version": int, "wants": (list, type(None)),
 }
 
 
@@ -87,6 +87,7 @@ def hello(value):
         "events": hexes(value["events"]),
         "logs": [[s.to_did(agent), count] for agent, count in value["logs"]],
         "samples": texts(value["samples"]),
+        "slices": value["slices"],
         "space": s.cid_text(value["space"]),
         "version": value["version"],
         "wants": wants,

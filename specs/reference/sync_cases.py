@@ -25,6 +25,7 @@ def hello(**members):
         "events": [],
         "logs": [[KEY[r.OWNER], 2]],
         "samples": [OTHER],
+        "slices": False,
         "space": s.cid(r.SPACE),
         "version": 1,
         "wants": None,
@@ -54,6 +55,7 @@ def frames():
     yield good("hello-events", hello(events=[STATEMENT]), "a hello with a key log")
     yield good("hello-version", hello(version=2), "a hello of another version decodes, and is answered by E_VERSION")
     yield good("hello-nothing", hello(branches=[], wants=[]), "a hello of one who neither offers nor wants anything")
+    yield good("hello-slices", hello(slices=True), "a hello of one who keeps a part")
     yield good("hello-wants", hello(wants=["main", "a/b"]), "a hello that asks for two branches")
     yield good("key-events", [2, KEY[r.OWNER], [STATEMENT]], "key events")
     yield good("commit", [3, STATEMENT, 1, 0], "a commit whose changes follow")
@@ -108,6 +110,8 @@ def frames():
         ("samples-513", {"samples": [LINK] * 513}, "513 samples"),
         ("events-text", {"events": ["a"]}, "an event that is a text"),
         ("space-null", {"space": None}, "no space"),
+        ("slices-null", {"slices": None}, "neither a part nor all"),
+        ("slices-one", {"slices": 1}, "a number for a part"),
         ("wants-text", {"wants": "main"}, "a text instead of wanted branches"),
         ("wants-name", {"wants": ["a//b"]}, "a malformed name of a wanted branch"),
         ("wants-bytes", {"wants": [b"main"]}, "a wanted branch that is no text"),

@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 19] = [
+const PAGES: [(&str, &str); 20] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -28,6 +28,7 @@ const PAGES: [(&str, &str); 19] = [
     ("WORK", "24-work.md"),
     ("OBJ", "25-objects.md"),
     ("PATCH", "26-patch.md"),
+    ("PART", "26-part.md"),
     ("HOOK", "27-hooks.md"),
     ("VIEW", "28-views.md"),
     ("TYPE", "28-types.md"),

@@ -154,7 +154,7 @@ impl Pair {
         let ticket = left
             .ticket(&repo, vec![addr.clone()], None)
             .expect("a ticket");
-        let copy = right.join(&endpoint, &ticket, None).await.expect("joins");
+        let copy = right.join(&endpoint, &ticket, None, None).await.expect("joins");
         let peer = Peer {
             addrs: vec![addr],
             ..Peer::default()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use allod_blocks::{FileError, StoreError};
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
-use allod_repo::{BranchName, Rejected, RepoError};
+use allod_repo::{BranchName, CommitId, Rejected, RepoError};
 use allod_sync::TicketError;
 
 /// Why a node could not do something.
@@ -73,6 +73,24 @@ pub enum NodeError {
     /// No space was chosen.
     #[error("no space yet; make one with `allod space new NAME` or join one with a ticket")]
     NoCurrentSpace,
+    /// A space is here, and not the part of it that was asked for.
+    #[error(
+        "the space {0:?} is here already, and not this part of it; `allod space part {0}` shows what is \
+         kept and changes it"
+    )]
+    KeptOtherwise(String),
+    /// The part of a space that was asked for could not be fetched.
+    #[error(
+        "not all of the new part could be fetched; what was kept before is kept until it is here, so say \
+         it again when a peer that has it can be reached"
+    )]
+    PartMissing,
+    /// Something would fall out of the part of a space that is kept, and no peer is known to have it.
+    #[error(
+        "commit {0} is not known to be at a peer that keeps the whole space, and what it changed may fall \
+         out of the new part; run `allod sync` first"
+    )]
+    OnlyHere(CommitId),
     /// The name is taken.
     #[error("there is a space named {0:?} already; choose another name")]
     NameTaken(String),

@@ -30,6 +30,7 @@ mod links;
 mod net;
 mod node;
 mod outside;
+mod part;
 mod peers;
 mod places;
 mod program;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use allod_identity::DeviceId;
 use allod_quic::{CloseCode, Config, Connection, Endpoint, Limits, QuicError, Stream, StreamKind};
-use allod_repo::{BranchName, Repo, SpaceId};
+use allod_repo::{BranchName, Part, Repo, SpaceId};
 use allod_sync::{
     Backoff, JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
 };
@@ -80,12 +80,17 @@ impl Node {
     }
 
     /// Joins the space of a ticket under the name `name`, or the one its owner gave it. The node
-    /// that the ticket leads to becomes the remote `origin` if the space has none of this name.
+    /// that the ticket leads to becomes the remote `origin` if the space has none of this name. With a `part`
+    /// no more of it is kept.
+    ///
+    /// # Errors
+    /// [`NodeError::KeptOtherwise`] if the space is here, and another part of it is kept.
     pub async fn join(
         &self,
         endpoint: &Endpoint,
         ticket: &Ticket,
         name: Option<&str>,
+        part: Option<&Part>,
     ) -> Result<Repo, NodeError> {
         if ticket.device == self.device()? {
             return Err(NodeError::OwnTicket);
@@ -98,6 +103,11 @@ impl Node {
             }
             (Some(name), None) => self.check_free(name)?,
             _ => {}
+        }
+        if let (Some((name, id)), Some(part)) = (here, part)
+            && self.repo(*id)?.part().as_deref() != Some(part)
+        {
+            return Err(NodeError::KeptOtherwise(name.clone()));
         }
         let connection = dial(endpoint, ticket.device, &ticket.addrs).await?;
         let log = self.agents().key_log(&self.agent()?)?;
@@ -125,7 +135,7 @@ impl Node {
                 return Err(NodeError::NotAdmitted { code, reason });
             }
         };
-        let entered = enter(Arc::clone(self.store()), ticket.space, &welcome)?.id();
+        let entered = enter(Arc::clone(self.store()), ticket.space, &welcome, part)?.id();
         // The one handle of this process on the space, which may be open already.
         let repo = self.repo(entered)?;
         let known = self.spaces()?.iter().any(|(_, id)| *id == repo.id());
@@ -266,6 +276,7 @@ impl Node {
             peer.synced_ms = Some(now_ms());
             peer.note_has(session.shared_heads());
             peer.partial = !session.was_about_all();
+            peer.part = session.peer_keeps_part();
             peer.note_addr(connection.remote_addr().to_string(), dialled);
         })?;
         if session.stats().commits_in > 0 {

@@ -32,6 +32,9 @@ pub struct Peer {
     /// Whether the last such session left something out that one side may have and the other not.
     #[serde(default)]
     pub partial: bool,
+    /// Whether it keeps a part of the space only.
+    #[serde(default)]
+    pub part: bool,
     /// Whether it was sent a commit, in a session that need not have come to its end.
     #[serde(default)]
     pub was_sent: bool,
@@ -45,14 +48,19 @@ impl Peer {
         self.has = heads.into_iter().take(HAS_MAX).map(mark).collect();
     }
 
-    /// Whether it is known to have all of the space that is here, every branch of it, and to have been
-    /// asked for all that it has.
+    /// Whether it is known to have all of the space that is here, every branch of it, or of all that what
+    /// it keeps ([`part`](Self::part)), and to have been asked for all that it has.
     pub fn is_current(&self, repo: &Repo) -> Result<bool, NodeError> {
         if self.synced_ms.is_none() || self.partial {
             return Ok(false);
         }
         let mut heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
-        Ok(heads.all(|head| self.has.contains(&mark(head))))
+        Ok(heads.all(|head| self.has_head(head)))
+    }
+
+    /// Whether it is known to have a commit that was a head when it last told.
+    pub(crate) fn has_head(&self, head: CommitId) -> bool {
+        self.has.contains(&mark(head))
     }
 
     /// Whether nothing ever passed between it and this node.

@@ -24,6 +24,7 @@ use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Load, join_entries};
 use crate::kinds::{KindRules, check_rule};
 use crate::layout;
+use crate::part::Holding;
 use crate::repo::{Heads, Repo};
 use crate::statements::Commit;
 use crate::tags::check_tag;
@@ -58,6 +59,7 @@ pub struct Complete {
     links: Vec<Cid>,
     /// Entries that join and can be judged when what they link to is here: before and now.
     states: Vec<Judged>,
+    holding: Holding,
 }
 
 /// A changed entry that joins with the one before it.
@@ -83,6 +85,11 @@ impl Reviewed {
         &self.commit
     }
 
+    /// A commit that passed before, and was kept.
+    pub(crate) const fn again(commit: Verified<Commit>) -> Self {
+        Self { commit }
+    }
+
     pub(crate) fn into_commit(self) -> Verified<Commit> {
         self.commit
     }
@@ -94,6 +101,7 @@ impl Complete {
         commit: Verified<Commit>,
         tree: Tree,
         (links, states): (Vec<Cid>, Vec<Judged>),
+        holding: Holding,
     ) -> Self {
         Self {
             commit,
@@ -101,6 +109,7 @@ impl Complete {
             blocks: Vec::new(),
             links,
             states,
+            holding,
         }
     }
 
@@ -175,6 +184,10 @@ impl Repo {
         changes: &Entries,
     ) -> Result<Complete, Rejected> {
         let said = reviewed.commit.payload();
+        if self.part_of(&said.branch).is_some() {
+            // Changes do not lead to a root where the rest of the tree is missing (PART-11).
+            return Err(Refusal::Tree.into());
+        }
         let (base, joined) = self.joined(&parents(said))?;
         let kinds = self.kind_rules()?;
         let (mut links, mut states) = (Vec::new(), Vec::new());
@@ -196,6 +209,7 @@ impl Repo {
             blocks,
             links,
             states,
+            holding: Holding::Whole,
         })
     }
 
@@ -261,15 +275,16 @@ impl Repo {
         let heads = self.heads(branch)?;
         self.propose_received(&complete, branch, &heads)?;
         let id = complete.id();
+        let held = self.held_with(id, complete.holding)?;
         let mut batch = Batch::new();
         for block in complete.blocks {
             batch.put(block);
         }
         batch.put(statement_block(&complete.commit)?);
         let mark = layout::commit(self.id(), id);
-        batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
+        batch.set_ref(mark, Expect::Any, Some(held));
         for parent in &said.parents {
-            self.rely_on(*parent, &mut batch);
+            self.rely_on(*parent, &mut batch)?;
         }
         self.observe(said.stamp);
         // Its statement must be readable before it can be placed in the history.
@@ -295,7 +310,7 @@ impl Repo {
         heads: &Heads,
     ) -> Result<(), RepoError> {
         let said = complete.commit.payload();
-        let parents = parents(said);
+        let parents = self.held_of(&parents(said))?;
         let goes_on = !heads.is_empty() && heads.is_subset(&parents);
         let stands = if goes_on { heads } else { &parents };
         self.propose(stands, |before| {
@@ -318,7 +333,11 @@ impl Repo {
     pub fn join_branch(&self, branch: &BranchName, heads: &Heads) -> Result<Heads, Rejected> {
         for head in heads {
             match self.commit(*head) {
-                Ok(commit) if commit.payload().branch.is_meta() == branch.is_meta() => {}
+                Ok(commit) if commit.payload().branch.is_meta() == branch.is_meta() => {
+                    if !self.is_held(*head)? {
+                        return Err(Refusal::Missing.into());
+                    }
+                }
                 Ok(_) => return Err(Refusal::Branch.into()),
                 Err(RepoError::NoCommit(_)) => return Err(Refusal::Parent.into()),
                 Err(error) => return Err(error.into()),
@@ -339,7 +358,11 @@ impl Repo {
         commit: &Commit,
         max_bytes: usize,
     ) -> Result<Option<Entries>, RepoError> {
-        let (base, _) = self.joined(&parents(commit))?;
+        let parents = parents(commit);
+        let base = match self.part_of(&commit.branch) {
+            None => self.joined(&parents)?.0,
+            Some(_) => self.signed_base(&parents, &mut |_block| {})?,
+        };
         let tree = self.tree(commit.tree)?;
         let mut changes = Entries::new();
         let mut bytes = 0;

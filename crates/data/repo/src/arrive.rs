@@ -14,6 +14,7 @@ use crate::accept::{Complete, Judged, Reviewed, check_entry, parents};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
 use crate::kinds::KindRules;
+use crate::part::{Holding, Slice};
 use crate::repo::Repo;
 use crate::statements::Commit;
 use crate::view::check_key;
@@ -26,7 +27,7 @@ use crate::view::check_key;
 /// [`finish`](Self::finish).
 pub struct Arriving {
     commit: Verified<Commit>,
-    /// The join of the parents, and the nodes of it that are not stored.
+    /// The join of the parents, and the nodes of it that are not stored; of a part, of those that are held.
     base: Tree,
     joined: Arc<[Block]>,
     walk: Walk,
@@ -37,6 +38,8 @@ pub struct Arriving {
     states: Vec<Judged>,
     /// Leaves that could not be compared: what is damaged in `base` may be mended by the walk.
     uncompared: Vec<Cid>,
+    /// What is kept, if not all is.
+    slice: Option<Slice>,
 }
 
 impl fmt::Debug for Arriving {
@@ -53,11 +56,28 @@ impl Repo {
     pub fn fetch_tree(&self, reviewed: Reviewed) -> Result<Arriving, Rejected> {
         let commit = reviewed.into_commit();
         let said = commit.payload();
-        let (base, joined) = self.joined(&parents(said))?;
-        // Without a parent no node of the base is in the store, not even that of the empty map.
-        let known = said.parents.first().map(|_| base.clone());
+        let part = self.part_of(&said.branch);
+        let parents = parents(said);
+        let before = match part {
+            None => parents.clone(),
+            Some(_) => self.held_of(&parents)?,
+        };
+        let (base, joined) = self.joined(&before)?;
+        let known = match (&part, said.parents.first()) {
+            // Without a parent no node of the base is in the store, not even that of the empty map.
+            (None, first) => first.map(|_| base.clone()),
+            // What one parent of several has may be older than what the base has.
+            (Some(_), Some(only)) if before.len() == 1 && parents.len() == 1 => {
+                Some(self.tree(self.commit(*only)?.payload().tree)?)
+            }
+            (Some(_), _) => None,
+        };
         let walk = Walk::new(said.tree, known.into_iter().collect());
-        let walk = walk.map_err(|_error| Refusal::Tree)?;
+        let mut walk = walk.map_err(|_error| Refusal::Tree)?;
+        let slice = part.map(|part| Slice::new(&part));
+        if let Some(slice) = &slice {
+            walk = walk.only(slice.keys.clone());
+        }
         Ok(Arriving {
             commit,
             base,
@@ -68,6 +88,7 @@ impl Repo {
             links: Vec::new(),
             states: Vec::new(),
             uncompared: Vec::new(),
+            slice,
         })
     }
 }
@@ -131,12 +152,18 @@ impl Arriving {
             let _outcome = repo.store().commit(batch)?;
         }
         let tree = repo.tree(self.commit.payload().tree)?;
+        if let Some(slice) = self.slice {
+            let (kept, holding) = slice.finish(repo, (&tree, &self.base), self.added)?;
+            let found = (self.links, self.states);
+            return Ok(Complete::new(self.commit, kept, found, holding));
+        }
         // Every key of the tree was compared, or is in a node that the base has as well. A key that
         // vanished would come back with the next join (REPO-19).
         if self.base.len() + self.added != tree.len() {
             return Err(Refusal::Tree.into());
         }
-        Ok(Complete::new(self.commit, tree, (self.links, self.states)))
+        let found = (self.links, self.states);
+        Ok(Complete::new(self.commit, tree, found, Holding::Whole))
     }
 
     /// Compares a leaf with what is there in the base; all of it or, at a fault, nothing.
@@ -144,7 +171,15 @@ impl Arriving {
         let said = self.commit.payload();
         let mut before = leaf_range(&self.base, leaf);
         let (mut added, mut links, mut states) = (0, Vec::new(), Vec::new());
+        let mut changed = Vec::new();
         for (key, entry) in leaf.entries() {
+            if self
+                .slice
+                .as_ref()
+                .is_some_and(|slice| !slice.keys.contains(&key))
+            {
+                continue;
+            }
             if check_key(&key).is_err() {
                 return Ok(Err(Refusal::Tree));
             }
@@ -169,6 +204,12 @@ impl Arriving {
                 }
                 Err(refusal) => return Ok(Err(refusal)),
             }
+            if self.slice.is_some() {
+                changed.push((key, entry));
+            }
+        }
+        if let Some(slice) = &mut self.slice {
+            slice.note(changed);
         }
         self.added += added;
         self.links.append(&mut links);

@@ -81,7 +81,7 @@ impl Repo {
         while let Some(((_, id), held)) = frontier.pop_last() {
             let commit = self.commit(id)?;
             let said = commit.payload();
-            let tree = self.tree(said.tree)?;
+            let tree = self.held_tree(id)?;
             let parents = said.parents.iter().copied().collect();
             let own = self.hand_down(&parents, held, Some(&tree), &mut frontier)?;
             for (key, entry) in own {
@@ -110,7 +110,7 @@ impl Repo {
             if held.is_empty() {
                 break;
             }
-            let theirs = self.tree(self.commit(*id)?.payload().tree)?;
+            let theirs = self.held_tree(*id)?;
             let taken = split_held(&mut held, tree, &theirs)?;
             if !taken.is_empty() {
                 frontier.entry(self.place(*id)?).or_default().extend(taken);
@@ -169,8 +169,7 @@ pub struct KeyHistory {
 impl KeyHistory {
     /// Puts a commit in the frontier if it holds the key; returns the entry.
     fn look_at(&mut self, id: CommitId) -> Result<Option<Bytes>, RepoError> {
-        let tree = self.repo.commit(id)?.payload().tree;
-        let entry = self.repo.tree(tree)?.get(&self.key)?;
+        let entry = self.repo.held_tree(id)?.get(&self.key)?;
         if let Some(entry) = &entry {
             self.frontier.insert((self.repo.place(id)?, entry.clone()));
         }

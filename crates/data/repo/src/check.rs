@@ -10,7 +10,9 @@ use crate::accept::{check_entry, judge, parents};
 use crate::agents::speaks;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
+use crate::part::count_within;
 use crate::repo::{Heads, Repo};
+use crate::statements::Commit;
 
 /// Problems listed in a report; more are only counted.
 const PROBLEMS_MAX: usize = 1000;
@@ -196,16 +198,25 @@ impl Repo {
         }
         self.review_parents(said)?;
         self.may_write(&said.branch, &said.author)?;
-        let mut known = Vec::new();
-        for parent in &said.parents {
-            known.push(self.tree(self.commit(*parent)?.payload().tree)?);
+        let root = match self.state_root(id) {
+            // Its statement is all that is to be checked (PART-5).
+            Err(RepoError::Bare(_)) => return Ok(()),
+            root => root?,
+        };
+        if root != said.tree {
+            self.check_slice(said, root)?;
         }
-        report.nodes += self.walk_stored(said.tree, known)?;
-        let (base, _) = self.joined(&parents(said))?;
+        let parents = self.held_of(&parents(said))?;
+        let mut known = Vec::new();
+        for parent in &parents {
+            known.push(self.held_tree(*parent)?);
+        }
+        report.nodes += self.walk_stored(root, known)?;
+        let (base, _) = self.joined(&parents)?;
         let kinds = self.kind_rules()?;
         let mut links: Vec<Cid> = Vec::new();
         let mut states = Vec::new();
-        for change in base.diff(&self.tree(said.tree)?) {
+        for change in base.diff(&self.tree(root)?) {
             let change = change?;
             let entry = change.right.ok_or(Refusal::Tree)?;
             report.entries += 1;
@@ -225,6 +236,18 @@ impl Repo {
                 Err(Rejected::Fault(RepoError::Missing(_))) => {}
                 judged => judged?,
             }
+        }
+        Ok(())
+    }
+
+    /// A slice has as many entries as the signed tree says (PART-4).
+    fn check_slice(&self, said: &Commit, root: Cid) -> Result<(), Rejected> {
+        let Some(part) = self.part_of(&said.branch) else {
+            return Ok(());
+        };
+        let signed = self.tree(said.tree)?;
+        if count_within(&signed, &part.keys())? != self.tree(root)?.len() {
+            return Err(Refusal::Tree.into());
         }
         Ok(())
     }

@@ -73,7 +73,11 @@ pub(crate) fn record(
     batch: &mut Batch,
 ) -> Result<(), RepoError> {
     let heads = Heads::from([commit]);
-    let (base, _) = repo.joined(&repo.merge_bases(others, &heads)?)?;
+    let (base, _) = match repo.joined(&repo.merge_bases(others, &heads)?) {
+        // What was changed on both sides cannot be told from what was on one (PART-5).
+        Err(RepoError::Bare(_)) => return Ok(()),
+        base => base?,
+    };
     let (left, _) = repo.joined(others)?;
     let (right, _) = repo.joined(&heads)?;
     for clash in clashes(&base, &left, &right).take(RECORDED_MAX) {

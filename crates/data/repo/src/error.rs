@@ -182,6 +182,24 @@ pub enum RepoError {
         /// The kind of its value.
         kind: Kind,
     },
+    /// Of the commit only the statement is here (PART-5). Blame: this side, which keeps a part.
+    #[error("of commit {0} only the statement is kept here")]
+    Bare(CommitId),
+    /// The key is not in the part of the space that is kept here (PART-7). Blame: the caller.
+    #[error("key {} is not in the part of the space that is kept here", key.escape_ascii())]
+    OutOfPart {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A commit is nowhere else, and what it changed may fall out of the part that is to be kept
+    /// (PART-12). Blame: the caller.
+    #[error(
+        "commit {0} is at no whole replica yet, as far as is known, and its changes may fall out of the new part"
+    )]
+    OnlyHere(CommitId),
+    /// What is kept here is not enough to make the commit (PART-8). Blame: this side, which keeps a part.
+    #[error("the part of the space that is kept here is not enough for this commit")]
+    Beside,
     /// The key has a value that does not join, and that nothing is to take the place of unasked. Blame: the
     /// caller.
     #[error("key {} has a value that does not join; take it away first, with `del`", key.escape_ascii())]

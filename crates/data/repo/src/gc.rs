@@ -13,11 +13,12 @@ use std::time::Duration;
 use allod_blocks::{
     Changed, Cid, Codec, Collecting, Garbage, Marked, Store, StoreError, StoreErrorKind, Swept,
 };
+use allod_tree::{KeySpans, Node};
 use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::layout;
-use crate::reach::{Named, cids_in, hints_in_reference, named_by, roots_of};
+use crate::reach::{Named, Parts, cids_in, hints_in_reference, roots_of};
 use crate::repo::Repo;
 
 /// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
@@ -138,7 +139,7 @@ pub fn collect_garbage(
         disk_before: store.stats()?.bytes,
         ..GcReport::default()
     };
-    let mut marker = Marker::new(store, &collecting);
+    let mut marker = Marker::new(store, &collecting)?;
     report.stopped = marker.mark_all(options, progress)?.is_break();
     report.live_blocks = marker.marked.len();
     if !report.stopped {
@@ -163,6 +164,7 @@ struct Marker<'a> {
     store: &'a dyn Store,
     collecting: &'a Collecting,
     marked: Marked,
+    parts: Parts,
     /// Marked, and not yet read.
     open: Vec<Cid>,
     /// What is named and need not be here, and was not yet looked for.
@@ -178,11 +180,12 @@ struct Marker<'a> {
 }
 
 impl<'a> Marker<'a> {
-    fn new(store: &'a dyn Store, collecting: &'a Collecting) -> Self {
-        Self {
+    fn new(store: &'a dyn Store, collecting: &'a Collecting) -> Result<Self, StoreError> {
+        Ok(Self {
             store,
             collecting,
             marked: Marked::new(),
+            parts: Parts::of(store)?,
             open: Vec::new(),
             hints: Vec::new(),
             changed: Vec::new(),
@@ -190,7 +193,7 @@ impl<'a> Marker<'a> {
             needed: true,
             lost: 0,
             some_lost: Vec::new(),
-        }
+        })
     }
 
     fn mark_all(
@@ -314,14 +317,21 @@ impl<'a> Marker<'a> {
                 return Ok(true);
             };
             let named = match self.collecting.look(|| self.store.get(&cid)) {
-                Ok(Some(block)) => named_by(&block),
+                Ok(Some(block)) => self.parts.named_by(self.store, &block)?,
                 Ok(None) => None,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
                 Err(error) => return Err(error),
             };
             match named {
-                Some(Named { links, hints }) => {
+                Some(Named {
+                    links,
+                    hints,
+                    parts,
+                }) => {
                     self.hint(hints);
+                    for (tree, keys) in parts {
+                        self.keep_part(tree, &keys)?;
+                    }
                     for link in &links {
                         self.expect_leaf(link)?;
                     }
@@ -333,6 +343,33 @@ impl<'a> Marker<'a> {
             }
         }
         Ok(self.open.is_empty())
+    }
+
+    /// Marks the nodes of a tree that may have some keys, as far as they are here. What they lead to
+    /// besides is kept by others, or not at all.
+    fn keep_part(&mut self, tree: Cid, keys: &KeySpans) -> Result<(), StoreError> {
+        let mut open = vec![(tree, None::<Bytes>, false)];
+        while let Some((cid, floor, beside)) = open.pop() {
+            let block = match self.collecting.look(|| self.store.get(&cid)) {
+                Ok(Some(block)) => block,
+                Ok(None) => continue,
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => continue,
+                Err(error) => return Err(error),
+            };
+            let is_new = self.marked.insert(&cid);
+            let Ok(node) = Node::decode(block.bytes()) else {
+                continue;
+            };
+            if node.is_leaf() || !is_new {
+                continue;
+            }
+            for (index, beside) in keys.children(&node, floor.as_deref(), beside) {
+                let before = index.checked_sub(1).and_then(|before| node.key(before));
+                let child = node.link(index);
+                open.extend(child.map(|cid| (cid, before.or_else(|| floor.clone()), beside)));
+            }
+        }
+        Ok(())
     }
 
     /// A raw block is never read; that it is there is asked the first time.

@@ -6,15 +6,13 @@ use std::collections::BTreeSet;
 use allod_blocks::{
     Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError, StoreErrorKind, cbor_links,
 };
-use allod_identity::Signed;
 use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::ids::SpaceId;
 use crate::layout;
-use crate::reach::named_by;
+use crate::reach::{Parts, named_by, tree_of};
 use crate::repair::lost_blocks;
-use crate::statements::Commit;
 
 /// Marks of commits or references read at a time; a question to a peer may have as many links.
 const PAGE: usize = 1024;
@@ -67,6 +65,7 @@ pub fn heal_space<P: BlockPeer>(
     let mut roots = vec![*space.cid()];
     roots.extend(key_events(store)?);
     healing.fetch_lost(&[], &roots)?;
+    let parts = Parts::of(store).map_err(RepoError::from)?;
     let prefix = layout::commits(space);
     let mut after: Option<Bytes> = None;
     loop {
@@ -82,7 +81,7 @@ pub fn heal_space<P: BlockPeer>(
         let known: Vec<Cid> = healing.peer.known(&marked)?.into_iter().collect();
         healing.fetch_lost(&[], &known)?;
         for commit in known {
-            healing.below(commit)?;
+            healing.below(&parts, commit)?;
         }
     }
     Ok(healing.fetched)
@@ -98,7 +97,7 @@ struct Healing<'a, P> {
 
 impl<P: BlockPeer> Healing<'_, P> {
     /// Walks what a commit leads to, but for its parents, and fetches what is lost on the way.
-    fn below(&mut self, commit: Cid) -> Result<(), P::Error> {
+    fn below(&mut self, parts: &Parts, commit: Cid) -> Result<(), P::Error> {
         let mut path = Vec::new();
         let mut open = vec![(0, commit)];
         while let Some((depth, cid)) = open.pop() {
@@ -106,6 +105,10 @@ impl<P: BlockPeer> Healing<'_, P> {
             let Some(block) = read(self.store, &cid)? else {
                 continue;
             };
+            // What is not kept is not lost; a slice is no peer's to give.
+            if depth == 0 && parts.has(self.store, &block).map_err(RepoError::from)? {
+                continue;
+            }
             path.truncate(depth);
             path.push(cid);
             let mut links = if depth == 0 {
@@ -173,12 +176,6 @@ fn read(store: &dyn Store, cid: &Cid) -> Result<Option<Block>, RepoError> {
         Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(None),
         block => Ok(block?),
     }
-}
-
-/// The tree of a commit.
-fn tree_of(commit: &Block) -> Option<Cid> {
-    let commit = Signed::<Commit>::decode(commit.bytes().clone()).ok()?;
-    Some(commit.verify().ok()?.payload().tree)
 }
 
 /// The events of all key logs here. Those of strangers to the space are few, and its peers have none.

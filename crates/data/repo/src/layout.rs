@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `space/<id>` | empty; lists the spaces of a store | the genesis |
 //! | `s/<id>/head/<branch>` | the heads, a list of links | the heads |
-//! | `s/<id>/commit/<cid>` | empty; marks a commit that was made or accepted here | nothing |
+//! | `s/<id>/commit/<cid>` | marks a commit that was made or accepted here; says what is held of it, and nothing if all is | nothing |
+//! | `s/<id>/part` | the part of the space that is kept here, if not all is | nothing |
 //! | `s/<id>/work/<branch>\0<key>` | a staged entry | its link |
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record | both links, the commit |
 //! | `s/<id>/merge/<branch>\0` | a merge, pick or replay that is under way | the commits it names |
@@ -58,6 +59,10 @@ pub(crate) fn head(id: SpaceId, branch: &BranchName) -> Vec<u8> {
 
 pub(crate) fn commit(id: SpaceId, commit: CommitId) -> Vec<u8> {
     [&commits(id)[..], &commit.cid().to_bytes()].concat()
+}
+
+pub(crate) fn part(id: SpaceId) -> Vec<u8> {
+    [b"s/", &id.cid().to_bytes()[..], b"/part"].concat()
 }
 
 pub(crate) fn commits(id: SpaceId) -> Vec<u8> {

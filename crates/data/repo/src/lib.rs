@@ -53,6 +53,7 @@ mod members;
 mod merge;
 mod objects;
 mod operate;
+mod part;
 mod patch;
 mod pattern;
 mod pending;
@@ -93,9 +94,7 @@ pub use crate::objects::{ATTRIBUTES_MAX, OBJECT_NAME_BYTES_MAX, Object, ObjectEr
 pub use crate::patch::{
     PATCH_BYTES_MAX, PATCH_CHANGES_MAX, PATCH_LINE_BYTES_MAX, Patch, PatchError, write_patch,
 };
-pub use crate::pattern::{BadPattern, Pattern};
 pub use crate::pending::{Applied, RULES_MAX, Replay, Task, UnderWay};
-pub use crate::plan::{KEYS_LISTED, Keys};
 pub use crate::repair::{Mended, Progress, StoreReport, check_store, lost_blocks, mend};
 pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
 pub use crate::resolve::{
@@ -107,13 +106,14 @@ pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
 pub use crate::transaction::{Savepoint, Transaction};
 pub use crate::view::{Content, Item, Span, View};
-pub use crate::work::{Edit, Staged};
 pub use crate::{agents::Agents, arrive::Arriving, event::RefMove};
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::shown_text};
 pub use crate::{copy::Copied, copy::copy_store, diff::Difference, diff::Differences};
-pub use crate::{kinds::KindRules, pick::REPLAY_MAX, pins::pin, pins::pins, pins::unpin};
-pub use crate::{tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings, timing::Verb};
+pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX};
+pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys};
+pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
+pub use crate::{timing::Timings, timing::Verb, work::Edit, work::Staged};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -112,6 +112,7 @@ impl Repo {
         change: &mut dyn FnMut(&mut Joinable, Writer, Stamp) -> Result<(), RepoError>,
     ) -> Result<Joinable, RepoError> {
         check_key(key)?;
+        self.check_part(branch, key)?;
         let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let (raw, heads) = self.read_heads(branch)?;

@@ -141,7 +141,7 @@ impl Repo {
             from = Heads::from([parent]);
         }
         let before = self.joined(&from)?.0;
-        let after = self.tree(said.payload().tree)?;
+        let after = self.held_tree(commit)?;
         let (base, theirs) = if undo {
             (after, before)
         } else {
@@ -250,13 +250,16 @@ impl Job<'_> {
             merges: None,
         };
         let mut batch = Batch::new();
-        let (commit, tree) = self
+        let made = self
             .repo
             .make(&draft, at, &entries, self.now_ms, &mut batch)?;
-        self.repo.propose_draft(&draft, at, at, &tree)?;
+        if made.parents != *at {
+            return Err(RepoError::Beside);
+        }
+        self.repo.propose_draft(&draft, at, at, &made.after)?;
         let _outcome = self.repo.store().commit(batch)?;
-        self.repo.keep_tree(&tree);
-        Ok(CommitId::from_cid(*commit.cid()))
+        self.repo.keep_tree(&made.after);
+        Ok(CommitId::from_cid(*made.commit.cid()))
     }
 
     /// Lets the branch stand at the result, in one batch (MERGE-23).

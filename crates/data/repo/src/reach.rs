@@ -1,10 +1,16 @@
 //! What leads where: the links of blocks, and the names that references spell.
 
-use allod_blocks::{Block, Cid, Codec, block_links, cbor_links};
-use allod_tree::Node;
+use allod_blocks::{Block, Cid, Codec, Store, StoreError, block_links, cbor_links};
+use allod_identity::Signed;
+use allod_tree::{KeySpans, Node};
 
 use crate::entry::Entry;
+use crate::error::RepoError;
+use crate::ids::{CommitId, SpaceId};
 use crate::layout;
+use crate::part::{Holding, Kept};
+use crate::repo::Repo;
+use crate::statements::Commit;
 use crate::tags::TAG_PREFIX;
 
 /// What a block names (REPO-62).
@@ -16,6 +22,96 @@ pub(crate) struct Named {
     /// name (REPO-33). It is kept if it is here, and nothing is lost where it is not: anybody can
     /// spell anything.
     pub(crate) hints: Vec<Cid>,
+    /// Trees of which the nodes with some keys are kept as far as they are here, and nothing that they
+    /// lead to besides.
+    pub(crate) parts: Vec<(Cid, KeySpans)>,
+}
+
+/// The spaces of a store of which a part is kept or is to be, and which.
+pub(crate) struct Parts(Vec<(SpaceId, Kept)>);
+
+impl Parts {
+    pub(crate) fn of(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut parts = Vec::new();
+        let spaces = match Repo::spaces(store) {
+            Err(RepoError::Store(error)) => return Err(error),
+            // A space that cannot be read has no part that could be.
+            spaces => spaces.unwrap_or_default(),
+        };
+        for space in spaces {
+            match Kept::stored(store, space) {
+                Ok(kept) if kept != Kept::default() => parts.push((space, kept)),
+                Err(RepoError::Store(error)) => return Err(error),
+                // What cannot be read hides nothing: the commits of the space then miss their trees.
+                _ => {}
+            }
+        }
+        Ok(Self(parts))
+    }
+
+    /// What a block names: of a commit that is held in part, what is held (PART-5).
+    pub(crate) fn named_by(
+        &self,
+        store: &dyn Store,
+        block: &Block,
+    ) -> Result<Option<Named>, StoreError> {
+        let Some(mut named) = named_by(block) else {
+            return Ok(None);
+        };
+        let Some((kept, tree, holding)) = self.held(store, block)? else {
+            return Ok(Some(named));
+        };
+        if kept.now.is_some() {
+            named.links.retain(|link| *link != tree);
+            named.hints.retain(|link| *link != tree);
+        }
+        for part in kept.now.iter().chain(&kept.next) {
+            if let Some(root) = holding.root(part) {
+                named.links.push(root);
+                named.parts.push((tree, part.keys()));
+            }
+        }
+        Ok(Some(named))
+    }
+
+    /// Whether a block is a commit that is held in part.
+    pub(crate) fn has(&self, store: &dyn Store, block: &Block) -> Result<bool, StoreError> {
+        let held = self.held(store, block)?;
+        Ok(held.is_some_and(|(kept, ..)| kept.now.is_some()))
+    }
+
+    /// What is kept of the space of a commit, its tree, and what is held of it. `meta` is whole.
+    fn held(
+        &self,
+        store: &dyn Store,
+        block: &Block,
+    ) -> Result<Option<(&Kept, Cid, Holding)>, StoreError> {
+        if self.0.is_empty() || block.cid().codec() != Codec::DagCbor.code() {
+            return Ok(None);
+        }
+        for (space, kept) in &self.0 {
+            let id = CommitId::from_cid(*block.cid());
+            let mark = store.get_ref(&layout::commit(*space, id))?;
+            let holding = mark.and_then(|mark| Holding::decode(&mark).ok());
+            if let (Some(holding), Some(said)) = (holding, commit_in(block))
+                && !said.branch.is_meta()
+            {
+                return Ok(Some((kept, said.tree, holding)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The commit that a block is.
+fn commit_in(block: &Block) -> Option<Commit> {
+    let commit = Signed::<Commit>::decode(block.bytes().clone()).ok()?;
+    Some(commit.verify().ok()?.payload().clone())
+}
+
+/// The tree of a commit.
+pub(crate) fn tree_of(block: &Block) -> Option<Cid> {
+    commit_in(block).map(|said| said.tree)
 }
 
 /// What a block names; `None` if it cannot be read.

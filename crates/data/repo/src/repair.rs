@@ -13,7 +13,7 @@ use crate::check::{Problem, ProblemKind};
 use crate::error::RepoError;
 use crate::event::RefMove;
 use crate::layout;
-use crate::reach::{named_by, roots_of};
+use crate::reach::{Parts, roots_of};
 
 /// Names, references or log entries read at a time.
 pub(crate) const PAGE: usize = 1024;
@@ -267,6 +267,7 @@ fn walk(
 ) -> Result<Reached, StoreError> {
     let mut reached = Reached::default();
     let mut marked = Marked::new();
+    let parts = Parts::of(store)?;
     each_reference(store, &mut |name, value| {
         reached.references += 1;
         let mut open: Vec<(Cid, bool)> = Vec::new();
@@ -286,7 +287,7 @@ fn walk(
             } else {
                 Lost::Absent
             };
-            let links = links_here(store, &cid, absent, listed, lost)?;
+            let links = links_here((store, &parts), &cid, absent, listed, lost)?;
             if let Some(links) = links {
                 reached.found += 1;
                 open.extend(links.into_iter().rev().map(|link| (link, false)));
@@ -317,7 +318,7 @@ pub(crate) fn each_reference(
 
 /// What a block leads to; `None` if it cannot be had.
 fn links_here(
-    store: &dyn Store,
+    (store, parts): (&dyn Store, &Parts),
     cid: &Cid,
     absent: Lost<'_>,
     listed: &Listed,
@@ -337,7 +338,7 @@ fn links_here(
         }
     };
     let Some(block) = block else { return Ok(None) };
-    let links = named_by(&block).map(|named| named.links);
+    let links = parts.named_by(store, &block)?.map(|named| named.links);
     if links.is_none() {
         ask(Lost::Unreadable)?;
     }

@@ -17,6 +17,7 @@ use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::joining::{Joining, Load, join_entries};
 use crate::kinds::KnownKinds;
 use crate::layout;
+use crate::part::{Kept, Part};
 use crate::stamp::{Clock, Stamp};
 use crate::statements::{Commit, Genesis};
 use crate::timing::Timings;
@@ -62,6 +63,8 @@ pub struct Repo {
     pub(crate) hook: Option<Arc<PreCommit>>,
     /// Who changes values that join through this handle.
     pub(crate) device: Option<DeviceId>,
+    /// What is to be kept, for handles on that.
+    pub(crate) as_part: Option<Arc<Part>>,
 }
 
 pub(crate) struct Inner {
@@ -76,6 +79,8 @@ pub(crate) struct Inner {
     trees: Mutex<Vec<(Cid, Tree)>>,
     joins: Mutex<Option<Joined>>,
     pub(crate) kinds: Mutex<KnownKinds>,
+    /// What is kept of the space, if not all is.
+    pub(crate) part: Mutex<Option<Arc<Part>>>,
 }
 
 /// Commits at hand. Void once a collection of garbage removed marks.
@@ -89,6 +94,7 @@ struct Commits {
 #[derive(Clone)]
 struct Joined {
     heads: Heads,
+    part: Option<Arc<Part>>,
     tree: Tree,
     blocks: Arc<[Block]>,
     /// States that no commit has. They are stored, and a collection of garbage may take them.
@@ -128,6 +134,16 @@ impl Repo {
 
     /// Keeps a space that somebody else began. The owner's key log must be known (REPO-13).
     pub fn adopt(store: Arc<dyn Store>, genesis: Bytes) -> Result<Self, Rejected> {
+        Self::adopt_part(store, genesis, None)
+    }
+
+    /// Keeps a part of a space that somebody else began, or all of it. Of a space that is here already it
+    /// keeps what it kept.
+    pub fn adopt_part(
+        store: Arc<dyn Store>,
+        genesis: Bytes,
+        part: Option<&Part>,
+    ) -> Result<Self, Rejected> {
         let signed = Signed::<Genesis>::decode(genesis)
             .map_err(|_error| Refusal::Malformed("a genesis does not decode"))?;
         let genesis = signed.verify().map_err(|_error| Refusal::Signature)?;
@@ -139,6 +155,11 @@ impl Repo {
         let mut batch = Batch::new();
         batch.put(statement_block(&genesis)?);
         batch.set_ref(layout::space(id), Expect::Any, Some(Bytes::new()));
+        let is_new = store.get_ref(&layout::space(id))?.is_none();
+        if let Some(part) = part.filter(|_| is_new) {
+            let now = Some(part.clone());
+            Kept { now, next: None }.put(id, &mut batch)?;
+        }
         let _outcome = store.commit(batch)?;
         Ok(Self::open(store, id)?)
     }
@@ -149,6 +170,7 @@ impl Repo {
             return Err(RepoError::NoSpace(id));
         }
         let block = store.get(id.cid())?.ok_or(RepoError::Missing(*id.cid()))?;
+        let part = Kept::stored(store.as_ref(), id)?.now.map(Arc::new);
         let genesis = Signed::<Genesis>::decode(block.into_bytes())
             .ok()
             .and_then(|signed| signed.verify().ok())
@@ -166,10 +188,12 @@ impl Repo {
                 trees: Mutex::default(),
                 joins: Mutex::default(),
                 kinds: Mutex::default(),
+                part: Mutex::new(part),
             }),
             timings: None,
             hook: None,
             device: None,
+            as_part: None,
         };
         for (branch, mut heads) in repo.branches()? {
             while let Err(error) = repo.observe_all(&heads) {
@@ -294,7 +318,7 @@ impl Repo {
         let mut batch = Batch::new();
         let reference = layout::head(self.inner.id, name);
         for head in heads {
-            self.rely_on(*head, &mut batch);
+            self.rely_on(*head, &mut batch)?;
         }
         batch.set_ref(reference, Expect::Absent, Some(encode_heads(heads)?));
         batch.append(RefMove::new(self.id(), name, &Heads::new(), heads).encode()?);
@@ -368,13 +392,15 @@ impl Repo {
 
     /// Adds to `batch` that `commit` is one here still: for a batch that makes something depend on
     /// a commit which the references it expects need not reach (REPO-66).
-    pub(crate) fn rely_on(&self, commit: CommitId, batch: &mut Batch) {
+    pub(crate) fn rely_on(&self, commit: CommitId, batch: &mut Batch) -> Result<(), RepoError> {
         let mark = layout::commit(self.inner.id, commit);
         // A batch names a reference once (BLOCKS-26): the mark that it sets, it can rely on.
         if batch.refs().iter().all(|edit| edit.name != mark) {
-            let there = Bytes::new();
+            // If it is gone already, the batch is to fail.
+            let there = self.inner.store.get_ref(&mark)?.unwrap_or_default();
             batch.set_ref(mark, Expect::Value(there.clone()), Some(there));
         }
+        Ok(())
     }
 
     /// Whether a commit was accepted here.
@@ -417,13 +443,21 @@ impl Repo {
     /// The state of commits together: the join of their trees (REPO-5), or of none an empty one.
     pub fn together(&self, commits: &Heads) -> Result<View, RepoError> {
         let (tree, _) = self.joined(commits)?;
-        Ok(View::new(self.clone(), commits.clone(), tree))
+        let part = match commits.first() {
+            Some(first) if self.part().is_some() => {
+                self.part_of(&self.commit(*first)?.payload().branch)
+            }
+            _ => None,
+        };
+        Ok(View::new(self.clone(), commits.clone(), tree).with_part(part))
     }
 
-    /// The state that a commit signed.
+    /// The state that a commit signed, as far as it is kept here.
+    ///
+    /// # Errors
+    /// [`RepoError::Bare`] if only its statement is.
     pub fn at(&self, commit: CommitId) -> Result<View, RepoError> {
-        let tree = self.tree(self.commit(commit)?.payload().tree)?;
-        Ok(View::new(self.clone(), Heads::from([commit]), tree))
+        self.together(&Heads::from([commit]))
     }
 
     /// The join of the trees of `commits` (REPO-5), and the blocks it has that no commit has.
@@ -432,12 +466,14 @@ impl Repo {
         let Some(first) = ids.next() else {
             return Ok((Tree::empty(), Arc::default()));
         };
-        let first = self.tree(self.commit(*first)?.payload().tree)?;
+        let first = self.held_tree(*first)?;
         if commits.len() == 1 {
             return Ok((first, Arc::default()));
         }
         let known = match &*lock(&self.inner.joins) {
-            Some(known) if known.heads == *commits => Some(known.clone()),
+            Some(known) if known.heads == *commits && known.part == self.part() => {
+                Some(known.clone())
+            }
             _ => None,
         };
         if let Some(known) = known
@@ -448,7 +484,7 @@ impl Repo {
         let mut joined = first;
         let (mut blocks, mut states) = (Vec::new(), Vec::new());
         for id in ids {
-            let other = self.tree(self.commit(*id)?.payload().tree)?;
+            let other = self.held_tree(*id)?;
             let made = blocks.len();
             let load = |cid: &Cid| self.raw(cid);
             joined = join(&joined, &other, &load, &mut |block| blocks.push(block))?;
@@ -473,6 +509,7 @@ impl Repo {
         let blocks: Arc<[Block]> = blocks.into();
         *lock(&self.inner.joins) = Some(Joined {
             heads: commits.clone(),
+            part: self.part(),
             tree: joined.clone(),
             blocks: Arc::clone(&blocks),
             states,

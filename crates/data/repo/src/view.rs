@@ -14,6 +14,7 @@ use crate::entry::{
 };
 use crate::error::RepoError;
 use crate::joining::{Load, joinable_of, shown_text};
+use crate::part::Part;
 use crate::repo::{Heads, Repo};
 use crate::timing::Verb;
 use crate::work::Staged;
@@ -35,6 +36,8 @@ pub struct View {
     heads: Heads,
     tree: Tree,
     staged: Option<Arc<Staged>>,
+    /// What is kept of it, if not all is.
+    part: Option<Arc<Part>>,
 }
 
 /// A range of keys; `None` is open on that side. The start is part of it, the end is not.
@@ -99,7 +102,13 @@ impl View {
             heads,
             tree,
             staged: None,
+            part: None,
         }
+    }
+
+    pub(crate) fn with_part(mut self, part: Option<Arc<Part>>) -> Self {
+        self.part = part;
+        self
     }
 
     pub(crate) fn with_staged(mut self, staged: Arc<Staged>) -> Self {
@@ -151,7 +160,13 @@ impl View {
     }
 
     /// The entry of a key, tombstones included.
+    ///
+    /// # Errors
+    /// [`RepoError::OutOfPart`] if the replica keeps a part of the space that does not have it.
     pub fn entry(&self, key: &[u8]) -> Result<Option<Entry>, RepoError> {
+        if self.part.as_ref().is_some_and(|part| !part.contains(key)) {
+            return Err(RepoError::OutOfPart { key: key.to_vec() });
+        }
         if let Some(entry) = self.staged.as_ref().and_then(|staged| staged.get(key)) {
             return Ok(Some(entry.clone()));
         }

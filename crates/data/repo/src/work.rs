@@ -151,6 +151,7 @@ impl Repo {
         let over = self.over(|| self.working(branch))?;
         for (key, edit) in edits {
             check_key(&key)?;
+            self.check_part(branch, &key)?;
             let (state, block) = self.state_of_edit(edit)?;
             let stamp = self.tick(now_ms);
             let (state, new_epoch) = over.write(&key, state, stamp)?;

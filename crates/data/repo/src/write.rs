@@ -19,6 +19,7 @@ use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, are_both_kept, join_entries};
 use crate::kinds::check_rule;
 use crate::layout;
+use crate::part::{Holding, Part};
 use crate::repo::{
     Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, encode_heads, lock,
 };
@@ -119,11 +120,16 @@ impl Repo {
             }
         }
         let sweeps = self.inner.store.uses().sweeps();
-        let (commit, tree) = self.make(draft, &parents, &entries, now_ms, &mut batch)?;
+        let seen = parents;
+        let Made {
+            commit,
+            after,
+            parents,
+        } = self.make(draft, &seen, &entries, now_ms, &mut batch)?;
         let id = CommitId::from_cid(*commit.cid());
         let merged_into = draft.merges.is_some() && !heads.is_empty();
-        let stands = if merged_into { heads } else { &parents };
-        self.propose_draft(draft, stands, &parents, &tree)?;
+        let stands = if merged_into { heads } else { &seen };
+        self.propose_draft(draft, stands, &parents, &after)?;
         for overtaken in &overtaken {
             if let Some(aside) = &overtaken.aside {
                 let both = (&overtaken.renewed, aside);
@@ -135,7 +141,7 @@ impl Repo {
             next.extend(heads.difference(&parents));
         }
         for parent in parents.difference(heads) {
-            self.rely_on(*parent, &mut batch);
+            self.rely_on(*parent, &mut batch)?;
         }
         self.move_heads(draft.branch, (raw, heads), &next, &mut batch)?;
         if entries.values().any(|entry| joins(entry)) {
@@ -149,7 +155,7 @@ impl Repo {
             BatchOutcome::Done { .. } => {}
             BatchOutcome::Moved { .. } => return Ok(None),
         }
-        self.keep_tree(&tree);
+        self.keep_tree(&after);
         self.keep_commit(Arc::new(commit), sweeps);
         if let (Some(staged), Some(current)) = (staged, all.get_mut(draft.branch)) {
             forget(current, staged);
@@ -189,7 +195,7 @@ impl Repo {
         entries: &Entries,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(Verified<Commit>, Tree), RepoError> {
+    ) -> Result<Made, RepoError> {
         if draft.message.len() > MESSAGE_BYTES_MAX {
             return Err(RepoError::TooLong {
                 what: "the message",
@@ -205,17 +211,58 @@ impl Repo {
                 check_rule(draft.branch, key, before.as_ref(), &decode(entry)?)?;
             }
         }
-        joined
+        draft
+            .blocks
             .iter()
-            .chain(draft.blocks)
             .for_each(|block| batch.put(block.clone()));
-        let tree = apply(&base, entries, &mut |block| batch.put(block))?;
-        let commit = self.sign(draft, parents, &tree, now_ms)?;
+        let (parents, signed, after, holding) = match self.part_of(draft.branch) {
+            None => {
+                joined.iter().for_each(|block| batch.put(block.clone()));
+                let tree = apply(&base, entries, &mut |block| batch.put(block))?;
+                (parents.clone(), tree.clone(), tree, Holding::Whole)
+            }
+            Some(part) => {
+                let must = draft.merges.is_some();
+                self.make_in_part(&part, (parents, must), entries, batch)?
+            }
+        };
+        let commit = self.sign(draft, &parents, &signed, now_ms)?;
         let id = CommitId::from_cid(*commit.cid());
         batch.put(statement_block(&commit)?);
         let mark = layout::commit(self.inner.id, id);
-        batch.set_ref(mark, Expect::Any, Some(Bytes::new()));
-        Ok((commit, tree))
+        batch.set_ref(mark, Expect::Any, Some(holding.encode()?));
+        Ok(Made {
+            commit,
+            after,
+            parents,
+        })
+    }
+
+    /// The parents and the tree that a commit of a part signs, the state after it, and what is held of it
+    /// (PART-8, PART-9).
+    fn make_in_part(
+        &self,
+        part: &Part,
+        (seen, must): (&Heads, bool),
+        entries: &Entries,
+        batch: &mut Batch,
+    ) -> Result<(Heads, Tree, Tree, Holding), RepoError> {
+        if let Some(key) = entries.keys().find(|key| !part.contains(key)) {
+            return Err(RepoError::OutOfPart { key: key.to_vec() });
+        }
+        let (parents, signed, blocks) = self.parents_within(seen, must, entries)?;
+        let (base, joined) = self.joined(&parents)?;
+        let slice = apply(&base, entries, &mut |block| batch.put(block))?;
+        for block in joined.iter().chain(&blocks) {
+            batch.put(block.clone());
+        }
+        let holding = Holding::slice(part.digest(), slice.root());
+        let after = if parents == *seen {
+            slice
+        } else {
+            apply(&self.joined(seen)?.0, entries, &mut |_block| {})?
+        };
+        Ok((parents, signed, after, holding))
     }
 
     /// Adds to `batch` the move of a branch from the heads that were read to `next`; without any
@@ -229,7 +276,7 @@ impl Repo {
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
         for head in next.difference(heads) {
-            self.rely_on(*head, batch);
+            self.rely_on(*head, batch)?;
         }
         let name = layout::head(self.inner.id, branch);
         let value = (!next.is_empty()).then(|| encode_heads(next)).transpose()?;
@@ -395,6 +442,15 @@ impl Repo {
         }
         Ok(())
     }
+}
+
+/// A commit that was made, and is in the batch.
+pub(crate) struct Made {
+    pub(crate) commit: Verified<Commit>,
+    /// The state after it.
+    pub(crate) after: Tree,
+    /// Those that it names.
+    pub(crate) parents: Heads,
 }
 
 /// A staged edit that was overtaken.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::node::Node;
 use crate::prefix_end;
 
 /// Keys, as spans that ascend and do not touch: of each the first key, and the key behind its last one if
@@ -52,6 +53,29 @@ impl KeySpans {
             (Some(floor), Some((_, Some(end)))) => floor < &end[..],
             _ => true,
         }
+    }
+
+    /// The children of an inner node, behind the key `floor`, that may have some of them, and those right
+    /// beside (`true`), on the way to the node that an edit of the last of them may need: of a node that
+    /// is itself `beside` the first child.
+    #[must_use]
+    pub fn children(&self, node: &Node, floor: Option<&[u8]>, beside: bool) -> Vec<(usize, bool)> {
+        if beside {
+            return vec![(0, true)];
+        }
+        let mut children = Vec::new();
+        let mut floor = floor.map(Bytes::copy_from_slice);
+        let mut met = false;
+        for index in 0..node.len() {
+            let last = node.key_ref(index).to_bytes();
+            let meets = self.meets(floor.as_deref(), &last);
+            if meets || met {
+                children.push((index, !meets));
+            }
+            met = meets;
+            floor = Some(last);
+        }
+        children
     }
 
     /// The last span that begins at `key` or before.

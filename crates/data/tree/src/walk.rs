@@ -311,18 +311,17 @@ impl Walk {
             return;
         }
         let mut todo = Vec::new();
-        for index in (0..node.len()).rev() {
+        let asked = match &self.within {
+            None => (0..node.len()).map(|index| (index, false)).collect(),
+            Some(keys) => keys.children(node, floor.as_deref(), beside),
+        };
+        for (index, beside) in asked.into_iter().rev() {
             let last = last_of_level && index + 1 == node.len();
-            let asked = !beside && self.is_asked_for(node, index, floor.as_deref());
-            let next_to = match index.checked_sub(1) {
-                Some(before) => !beside && self.is_asked_for(node, before, floor.as_deref()),
-                None => beside,
-            };
-            if asked && self.is_known(node, index, floor.as_deref(), last) {
+            if !beside && self.is_known(node, index, floor.as_deref(), last) {
                 self.progress.seen += node.count(index).unwrap_or(0);
-            } else if asked || next_to {
+            } else {
                 // A node has at most 690 children (TREE-10), so that its indices fit 16 bits.
-                let (index, beside) = (index as u16, !asked);
+                let index = index as u16;
                 todo.push(Todo { index, beside });
             }
         }
@@ -333,18 +332,6 @@ impl Walk {
                 last_of_level,
                 todo,
             });
-        }
-    }
-
-    /// Whether the `index`th child of `node` may have keys that are asked for.
-    fn is_asked_for(&self, node: &Node, index: usize, floor: Option<&[u8]>) -> bool {
-        let Some(keys) = &self.within else {
-            return true;
-        };
-        let last = node.key_ref(index).to_bytes();
-        match index.checked_sub(1) {
-            Some(before) => keys.meets(Some(&node.key_ref(before).to_bytes()), &last),
-            None => keys.meets(floor, &last),
         }
     }
 

@@ -47,7 +47,11 @@ impl Views {
         let mut states = self.head_states()?;
         for (_, heads) in self.repo().branches()? {
             for item in self.repo().log(&heads)? {
-                states.insert(Place::digest_of(&item?.1.payload().tree));
+                let (id, _) = item?;
+                // Of a part of a space some states are not here.
+                if self.repo().is_held(id)? {
+                    states.insert(Place::digest_of(&self.repo().state_root(id)?));
+                }
             }
         }
         let mut names = BTreeSet::new();
@@ -64,7 +68,7 @@ impl Views {
         let mut states = BTreeSet::new();
         for (_, heads) in self.repo().branches()? {
             let root = match heads.first().filter(|_| heads.len() == 1) {
-                Some(head) => self.repo().commit(*head)?.payload().tree,
+                Some(head) => self.repo().state_root(*head)?,
                 None => self.repo().together(&heads)?.tree().root(),
             };
             states.insert(Place::digest_of(&root));

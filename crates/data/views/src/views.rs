@@ -517,8 +517,12 @@ impl Snapshot {
             seen += 1;
             let commit = self.repo().commit(id)?;
             let said = commit.payload();
-            if let Some(tree) = self.kept(&place.at(&said.tree))? {
-                return Ok(self.source(said.tree)?.map(|source| (source, tree)));
+            // Of a part of a space some states are not here.
+            if self.repo().is_held(id)? {
+                let root = self.repo().state_root(id)?;
+                if let Some(tree) = self.kept(&place.at(&root))? {
+                    return Ok(self.source(root)?.map(|source| (source, tree)));
+                }
             }
             open.splice(0..0, said.parents.iter().copied());
         }

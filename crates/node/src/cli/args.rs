@@ -512,14 +512,44 @@ pub(crate) enum SpaceCommand {
         #[arg(long, default_value_t = 7)]
         days: u64,
     },
-    /// Join the space of a ticket and fetch it
+    /// Join the space of a ticket and fetch it, or a part of it
+    #[command(
+        visible_alias = "clone",
+        after_help = "Examples:\n  allod space join allod-ticket:b...\n  \
+        allod space clone allod-ticket:b... --prefix note: --prefix photo/2026 --depth 1"
+    )]
     Join {
         /// The ticket
         ticket: String,
         /// What to call the space here [default: as its owner does]
         #[arg(long = "as", value_name = "NAME")]
         name: Option<String>,
+        #[command(flatten)]
+        part: PartArgs,
     },
+    /// Show which part of a space is kept here, or change that
+    #[command(
+        after_help = "Without options it shows the part. To keep another, say all of it:\n  \
+        allod space part --prefix note: --prefix user: --depth 1\n\nWhat is not here comes from \
+        peers; what falls out goes with the next `allod gc`."
+    )]
+    Part {
+        /// The space [default: the current one]
+        name: Option<String>,
+        #[command(flatten)]
+        part: PartArgs,
+    },
+}
+
+/// Which part of a space is kept.
+#[derive(Debug, Args)]
+pub(crate) struct PartArgs {
+    /// Keep only keys that begin with this; may be said several times
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Vec<String>,
+    /// Keep the entries of commits less than this many generations old, and of older ones the statements
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) depth: Option<u64>,
 }
 
 #[derive(Debug, Args)]

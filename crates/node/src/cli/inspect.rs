@@ -231,8 +231,8 @@ fn tree_of(repo: &Repo, text: &str) -> Result<Tree> {
             .tree(cid)
             .with_context(|| format!("{cid} is no tree here"));
     }
-    let commit = repo.commit(one_commit(repo, text)?)?;
-    Ok(repo.tree(commit.payload().tree)?)
+    let root = repo.state_root(one_commit(repo, text)?)?;
+    Ok(repo.tree(root)?)
 }
 
 fn block(node: &Node, text: &str) -> Result<Block> {

@@ -222,6 +222,8 @@ pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
         "entries_in": stats.entries_in,
         "bytes_in": stats.bytes_in,
         "bytes_out": stats.bytes_out,
+        "statements_in": stats.bare_in,
+        "left_out": stats.left_out,
         "refused": refused(&stats.refused),
         "refused_by_peer": refused(&stats.refused_by_peer),
         "ms": report.elapsed.as_millis() as u64,
@@ -242,6 +244,12 @@ pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
                 count(stats.entries_in),
                 count(stats.blocks_in),
                 report.peer
+            );
+        }
+        if stats.left_out > 0 {
+            text += &format!(
+                "\n  {} commits stay behind, as not all of them is kept here; it gets them from others",
+                count(stats.left_out)
             );
         }
         for refused in &stats.refused {
@@ -270,13 +278,14 @@ pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result
             "addrs": peer.addrs,
             "synced": synced,
             "current": current,
+            "part": peer.part,
         });
         io.data(&value, || {
             let synced = synced.clone().unwrap_or_else(|| "never".to_owned());
-            let state = if current {
-                "has everything"
-            } else {
-                "lacks something"
+            let state = match (current, peer.part) {
+                (true, false) => "has everything",
+                (true, true) => "has all of its part",
+                (false, _) => "lacks something",
             };
             let addr = peer.addrs.first().map_or("no address", String::as_str);
             let name = peer

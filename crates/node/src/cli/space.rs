@@ -1,14 +1,14 @@
 //! `space`.
 
-use allod::Node;
-use allod_repo::BranchName;
-use allod_sync::Ticket;
+use allod::{Node, NodeError};
+use allod_repo::{BranchName, Part, Repo};
+use allod_sync::{Stats, Ticket};
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::args::SpaceCommand;
+use crate::cli::args::{PartArgs, SpaceCommand};
 use crate::cli::io::{Io, count, size};
-use crate::cli::{net, with_net};
+use crate::cli::{Usage, net, with_net};
 
 pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Result<()> {
     match command {
@@ -39,10 +39,11 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
                 ticket.clone()
             })
         }
-        SpaceCommand::Join { ticket, name } => {
+        SpaceCommand::Join { ticket, name, part } => {
             let ticket: Ticket = ticket.parse()?;
+            let part = said(part)?;
             with_net(node, io, |io, net| {
-                let joined = node.join(&net.endpoint, &ticket, name.as_deref());
+                let joined = node.join(&net.endpoint, &ticket, name.as_deref(), part.as_ref());
                 let repo = net.handle.block_on(joined)?;
                 let report = net::sync_first(node, &repo, ticket.device, net, io)?;
                 node.touch();
@@ -53,10 +54,16 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
                     "commits": report.stats.commits_in,
                     "bytes_in": report.stats.bytes_in,
                     "ms": report.elapsed.as_millis() as u64,
+                    "part": repo.part().as_deref().map(part_json),
                 });
                 io.data(&value, || {
                     format!(
-                        "joined {}: {} entries, {} in {:.1} s",
+                        "joined {}{}: {} entries, {} in {:.1} s",
+                        if repo.part().is_some() {
+                            "a part of "
+                        } else {
+                            ""
+                        },
                         repo.genesis().payload().name,
                         count(entries),
                         size(report.stats.bytes_in),
@@ -65,7 +72,112 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
                 })
             })
         }
+        SpaceCommand::Part { name, part } => {
+            let repo = node.space(name.as_deref())?;
+            match said(part)? {
+                None => show_part(&repo, io),
+                Some(part) => keep_part(node, &repo, part, io),
+            }
+        }
     }
+}
+
+/// The part that options say, if they say one.
+fn said(options: &PartArgs) -> Result<Option<Part>> {
+    let PartArgs { prefix, depth } = options;
+    if prefix.is_empty() && depth.is_none() {
+        return Ok(None);
+    }
+    let part = if prefix.is_empty() {
+        Part::new([""], *depth)
+    } else {
+        Part::new(prefix, *depth)
+    };
+    Ok(Some(part.map_err(|error| Usage(error.to_string()))?))
+}
+
+fn part_json(part: &Part) -> Value {
+    let prefixes = part
+        .prefixes()
+        .map(|prefix| prefix.escape_ascii().to_string());
+    json!({ "prefixes": prefixes.collect::<Vec<_>>(), "depth": part.depth() })
+}
+
+fn part_text(part: &Part) -> String {
+    let prefixes = part.prefixes();
+    let prefixes = prefixes.map(|prefix| match prefix {
+        b"" => "all keys".to_owned(),
+        _ => format!("{}*", prefix.escape_ascii()),
+    });
+    let prefixes = prefixes.collect::<Vec<_>>().join(", ");
+    match part.depth() {
+        Some(1) => format!("{prefixes}, of the newest commits"),
+        Some(depth) => format!("{prefixes}, of the newest {} generations", count(depth)),
+        None => prefixes,
+    }
+}
+
+fn show_part(repo: &Repo, io: &mut Io<'_>) -> Result<()> {
+    let now = repo.part();
+    let next = repo.next_part()?.and_then(|next| next.part());
+    let value = json!({
+        "part": now.as_deref().map(part_json),
+        "next": next.as_deref().map(part_json),
+    });
+    io.data(&value, || {
+        let mut text = match &now {
+            Some(part) => format!("kept here: {}", part_text(part)),
+            None => "kept here: all of the space".to_owned(),
+        };
+        if let Some(next) = &next {
+            text += &format!(
+                "\nto be kept once it is here: {}; the same `allod space part` again goes on with it",
+                part_text(next)
+            );
+        }
+        text
+    })
+}
+
+/// Keeps another part, with what is here or else with what a peer has.
+fn keep_part(node: &Node, repo: &Repo, part: Part, io: &mut Io<'_>) -> Result<()> {
+    let mut bytes_in = 0;
+    if !node.begin_part(repo, part.clone())? {
+        let peers = node.find_peers(repo, None)?;
+        // One that keeps a part itself may not have enough.
+        let (parts, wholes): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(_, peer)| peer.part);
+        bytes_in = with_net(node, io, |io, net| {
+            let mut last = NodeError::PartMissing;
+            for (device, peer) in wholes.iter().chain(&parts) {
+                let mut progress = io.progress("receiving entries");
+                let mut show = |stats: &Stats| net::show_progress(&mut progress, stats);
+                let fetched = node.fetch_part(&net.endpoint, repo, (*device, peer), &mut show);
+                match net.handle.block_on(fetched) {
+                    Ok(report) => return Ok(report.stats.bytes_in),
+                    Err(error) => last = error,
+                }
+            }
+            Err(match last {
+                NodeError::PartMissing => last.into(),
+                other => anyhow::Error::from(other).context(NodeError::PartMissing),
+            })
+        })?;
+    }
+    node.touch();
+    let entries = repo.state(&BranchName::main())?.tree().len();
+    let value = json!({
+        "part": part_json(&part),
+        "entries": entries,
+        "bytes_in": bytes_in,
+    });
+    io.data(&value, || {
+        format!(
+            "kept here: {}; {} entries in main, {} fetched; what fell out goes with `allod gc`",
+            part_text(&part),
+            count(entries),
+            size(bytes_in)
+        )
+    })
 }
 
 fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {

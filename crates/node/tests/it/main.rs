@@ -18,6 +18,7 @@ mod kill;
 mod listing;
 mod merging;
 mod outside;
+mod parts;
 mod patching;
 mod positions;
 mod remotes;

@@ -205,7 +205,7 @@ fn what_was_sent_in_a_session_that_was_cut_is_not_replaced() {
     runtime.block_on(async {
         let endpoint = node.listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let ticket: allod_sync::Ticket = ticket.trim().parse().unwrap();
-        let repo = node.join(&endpoint, &ticket, None).await.unwrap();
+        let repo = node.join(&endpoint, &ticket, None, None).await.unwrap();
         ada.commit("k", "base");
         ada.run(&["switch", "-c", "side"]).ok();
         ada.commit("k", "side");

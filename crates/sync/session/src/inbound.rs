@@ -40,6 +40,10 @@ pub(crate) struct Inbound {
     /// What is dealt with and not yet given back as credit.
     owed: u64,
     commits: usize,
+    /// Commits of which the statement is here, in the order in which they came.
+    bare: Vec<(CommitId, BranchName)>,
+    /// Those whose entries are fetched once all messages were dealt with, the next one first.
+    fills: Option<VecDeque<(CommitId, BranchName)>>,
     in_changes: bool,
     pub(crate) peer_done: bool,
     pub(crate) settled: bool,
@@ -107,6 +111,8 @@ impl Inbound {
             batch_bytes: 0,
             owed: 0,
             commits: 0,
+            bare: Vec::new(),
+            fills: None,
             in_changes: false,
             peer_done: false,
             settled: false,
@@ -255,6 +261,17 @@ impl Inbound {
         stats: &mut Stats,
     ) -> Result<bool, Fault> {
         let Some((message, bytes)) = self.queue.pop_front() else {
+            let next = self.fills.as_mut().and_then(VecDeque::pop_front);
+            if let Some((id, branch)) = next {
+                let begun = self.fill(repo, id, branch)?;
+                send.extend(begun.err().map(|refused| stats.refuse(refused)));
+                return Ok(true);
+            }
+            if self.fills.is_some() && !self.settled {
+                self.settle(repo, send, stats)?;
+                send.push(Message::Ack);
+                return Ok(true);
+            }
             return Ok(false);
         };
         self.queued_bytes = self.queued_bytes.saturating_sub(bytes as u64);
@@ -275,19 +292,89 @@ impl Inbound {
                 if named.is_some_and(|(branch, _)| !branch.is_meta()) {
                     send.extend(self.settle_meta(repo, stats)?);
                 }
+                let bare = self.bare.len();
                 let begun = self.begin(repo, statement, branch, mode, now_ms)?;
+                stats.bare_in += (self.bare.len() - bare) as u64;
                 send.extend(begun.err().map(|refused| stats.refuse(refused)));
             }
             Message::Changes { entries, last } => {
                 self.changes(repo, entries, last, send, stats)?;
             }
             Message::Done => {
-                self.settle(repo, send, stats)?;
-                send.push(Message::Ack);
+                self.fills = Some(self.fills(repo)?);
             }
             _ => {}
         }
         Ok(true)
+    }
+
+    /// The commits whose entries a replica of a part fetches (PART-6), parents before children.
+    fn fills(&mut self, repo: &Repo) -> Result<VecDeque<(CommitId, BranchName)>, Fault> {
+        let bare = std::mem::take(&mut self.bare);
+        let Some(part) = repo.part() else {
+            return Ok(VecDeque::new());
+        };
+        let mut newest: BTreeMap<&BranchName, u64> = BTreeMap::new();
+        let mut heads = BTreeSet::new();
+        for (branch, offered) in &self.branches {
+            for head in offered {
+                if repo.has_commit(*head)? {
+                    let generation = repo.commit(*head)?.payload().generation;
+                    let newest = newest.entry(branch).or_default();
+                    *newest = generation.max(*newest);
+                    heads.insert(*head);
+                }
+            }
+        }
+        let mut fills = VecDeque::new();
+        for (id, branch) in bare {
+            let generation = repo.commit(id)?.payload().generation;
+            let newest = newest.get(&branch).copied().unwrap_or(0);
+            let depth = part.depth().unwrap_or(u64::MAX);
+            if heads.contains(&id) || generation.saturating_add(depth) > newest {
+                fills.push_back((id, branch));
+            }
+        }
+        Ok(fills)
+    }
+
+    /// Begins to fetch the entries of a commit whose statement is here.
+    fn fill(
+        &mut self,
+        repo: &Repo,
+        id: CommitId,
+        branch: BranchName,
+    ) -> Result<Result<(), Refused>, Fault> {
+        match repo.fetch_tree(repo.accepted(id)?) {
+            Ok(tree) => {
+                let tree = Box::new(tree);
+                self.current = Current::Walking { tree, branch };
+                Ok(Ok(()))
+            }
+            Err(Rejected::Refused(refusal)) => Ok(Err(Refused::new(id, refusal))),
+            Err(Rejected::Fault(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// Takes the statement of a commit alone (PART-5).
+    fn take_bare(
+        &mut self,
+        repo: &Repo,
+        reviewed: Reviewed,
+        branch: BranchName,
+    ) -> Result<Result<(), Refused>, Fault> {
+        let id = reviewed.id();
+        if reviewed.commit().payload().branch.is_meta() {
+            return Ok(Err(Refused::new(id, Refusal::Branch)));
+        }
+        match repo.accept_bare(reviewed) {
+            Ok(id) => {
+                self.bare.push((id, branch));
+                Ok(Ok(()))
+            }
+            Err(Rejected::Refused(refusal)) => Ok(Err(Refused::new(id, refusal))),
+            Err(Rejected::Fault(fault)) => Err(fault.into()),
+        }
     }
 
     fn begin(
@@ -311,7 +398,12 @@ impl Inbound {
             return Ok(Err(Refused::new(id, Refusal::Branch)));
         };
         let branch = branch.clone();
+        // A peer that sends changes all the same is told so when they are all here.
+        let in_part = repo.part().is_some() && !branch.is_meta() && mode == Mode::Walk;
         if repo.has_commit(id)? {
+            if in_part && !repo.is_held(id)? {
+                self.bare.push((id, branch));
+            }
             return Ok(Ok(()));
         }
         let reviewed = match repo.review(statement, now_ms) {
@@ -319,6 +411,9 @@ impl Inbound {
             Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
             Err(Rejected::Fault(fault)) => return Err(fault.into()),
         };
+        if in_part {
+            return self.take_bare(repo, *reviewed, branch);
+        }
         self.current = match mode {
             Mode::Changes => Current::Changes {
                 reviewed,
@@ -597,7 +692,7 @@ fn join(
 ) -> Result<Vec<Message>, Fault> {
     let mut send = Vec::new();
     for head in heads {
-        if !repo.has_commit(*head)? {
+        if !repo.is_held(*head)? {
             continue;
         }
         match repo.join_branch(branch, &Heads::from([*head])) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use allod_blocks::{Batch, Expect, Store};
 use allod_identity::{AgentId, DeviceId, KeyEvent, KeyLog, Signed, canonical};
-use allod_repo::{Agents, Author, Rejected, Repo, RepoError, SpaceId};
+use allod_repo::{Agents, Author, Part, Rejected, Repo, RepoError, SpaceId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -321,8 +321,13 @@ fn welcome(repo: &Repo) -> Result<Welcome, RepoError> {
     })
 }
 
-/// Keeps the space that a welcome describes, if it is the one asked for (SYNC-21).
-pub fn enter(store: Arc<dyn Store>, space: SpaceId, welcome: &Welcome) -> Result<Repo, Rejected> {
+/// Keeps the space that a welcome describes, or a part of it, if it is the one asked for (SYNC-21).
+pub fn enter(
+    store: Arc<dyn Store>,
+    space: SpaceId,
+    welcome: &Welcome,
+    part: Option<&Part>,
+) -> Result<Repo, Rejected> {
     let genesis = Bytes::copy_from_slice(&welcome.genesis);
     let name = allod_blocks::sha256_cid(allod_blocks::Codec::DagCbor, &genesis);
     if SpaceId::from_cid(name) != space {
@@ -336,7 +341,7 @@ pub fn enter(store: Arc<dyn Store>, space: SpaceId, welcome: &Welcome) -> Result
             .collect();
         agents.learn(agent, &events)?;
     }
-    Repo::adopt(store, genesis)
+    Repo::adopt_part(store, genesis, part)
 }
 
 /// Whether the events alone show that `device` acts for `agent`; nothing is kept of them.

@@ -113,6 +113,8 @@ pub struct Hello {
     pub logs: Vec<(AgentId, u64)>,
     /// Other commits that the sender has.
     pub samples: Vec<CommitId>,
+    /// Whether the sender keeps a part of the space, and so walks each tree.
+    pub slices: bool,
     /// The space.
     pub space: SpaceId,
     /// The version of the protocol.

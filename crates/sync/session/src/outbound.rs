@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use allod_blocks::{Block, Cid, Codec, file_links};
 use allod_identity::AgentId;
 use allod_repo::{BranchName, CommitId, Entry, Repo, RepoError};
-use allod_tree::Node;
+use allod_tree::{Node, TreeError};
 use bytes::Bytes;
 
 use crate::limits::{
@@ -15,6 +15,9 @@ use crate::limits::{
 use crate::message::{Hello, Message, Mode};
 use crate::scope::Branches;
 use crate::session::{Fault, Stats};
+
+/// Commits that are left out in one step.
+const LEFT_OUT_STEP: usize = 64;
 
 /// The sending half of a session.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub(crate) struct Outbound {
     offered: BTreeSet<Cid>,
     /// Blocks that it asked for.
     asked: VecDeque<Cid>,
+    /// Whether the peer walks each tree (PART-11).
+    pub(crate) slices: bool,
+    /// Commits that cannot be sent, as not all of them is here (PART-10).
+    left_out: BTreeSet<CommitId>,
     pub(crate) done: bool,
 }
 
@@ -69,6 +76,8 @@ impl Outbound {
             credit: CREDIT_BYTES,
             offered: BTreeSet::new(),
             asked: VecDeque::new(),
+            slices: hello.slices,
+            left_out: BTreeSet::new(),
             done: false,
         })
     }
@@ -94,13 +103,20 @@ impl Outbound {
         if self.done {
             return Ok(None);
         }
-        if self.ready.is_empty() {
+        for _ in 0..LEFT_OUT_STEP {
+            if !self.ready.is_empty() {
+                break;
+            }
             let Some((id, branch)) = self.plan.pop_front() else {
                 self.done = true;
                 return Ok(Some(Message::Done));
             };
-            self.prepare(repo, id, branch)?;
-            stats.commits_out += 1;
+            if self.is_left_out(repo, id)? || !self.prepare(repo, id, branch)? {
+                self.left_out.insert(id);
+                stats.left_out += 1;
+            } else {
+                stats.commits_out += 1;
+            }
         }
         // A message is sent while any credit is left, so that one larger than the rest of the
         // credit does not block for ever; the receiver's window allows for it.
@@ -110,23 +126,50 @@ impl Outbound {
         Ok(self.ready.pop_front())
     }
 
+    /// Whether there are commits to look at, though the last poll had nothing to send.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.ready.is_empty() && !self.plan.is_empty()
+    }
+
     pub(crate) fn charge(&mut self, bytes: usize) {
         self.credit = self.credit.saturating_sub(bytes as u64);
     }
 
-    fn prepare(&mut self, repo: &Repo, id: CommitId, branch: u64) -> Result<(), Fault> {
+    /// Whether what a commit goes on from, or what it changed, is not here (PART-10).
+    fn is_left_out(&self, repo: &Repo, id: CommitId) -> Result<bool, Fault> {
+        if repo.part().is_none() {
+            return Ok(false);
+        }
+        let commit = repo.commit(id)?;
+        let mut parents = commit.payload().parents.iter();
+        Ok(parents.any(|parent| self.left_out.contains(parent)) || !repo.is_held(id)?)
+    }
+
+    /// Makes the messages of a commit; `false` if what it changed is not all here.
+    fn prepare(&mut self, repo: &Repo, id: CommitId, branch: u64) -> Result<bool, Fault> {
         let commit = repo.commit(id)?;
         let said = commit.payload();
+        let walks = self.slices && !said.branch.is_meta();
+        let changes = if walks {
+            None
+        } else {
+            match repo.changes_of(said, CHANGES_BYTES_MAX) {
+                Err(RepoError::Tree(TreeError::Missing { .. })) if repo.part().is_some() => {
+                    return Ok(false);
+                }
+                changes => changes?,
+            }
+        };
         self.tell_log(repo, &said.author)?;
         let statement = commit.bytes().clone();
-        let Some(changes) = repo.changes_of(said, CHANGES_BYTES_MAX)? else {
+        let Some(changes) = changes else {
             self.offer(said.tree)?;
             self.ready.push_back(Message::Commit {
                 statement,
                 branch,
                 mode: Mode::Walk,
             });
-            return Ok(());
+            return Ok(true);
         };
         self.ready.push_back(Message::Commit {
             statement,
@@ -152,7 +195,7 @@ impl Outbound {
             entries,
             last: true,
         });
-        Ok(())
+        Ok(true)
     }
 
     /// SYNC-5.

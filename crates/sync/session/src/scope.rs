@@ -9,6 +9,9 @@ pub struct Scope {
     pub gives: Branches,
     /// What it takes from the peer.
     pub wants: Branches,
+    /// Whether it asks for all of that again, as if of other branches than `meta` it had nothing and
+    /// offered nothing: to have what a commit was not taken with (PART-12).
+    pub anew: bool,
 }
 
 /// Some of the branches of a space.
@@ -26,14 +29,31 @@ impl Scope {
     #[must_use]
     pub const fn push(gives: Branches) -> Self {
         let wants = Branches::none();
-        Self { gives, wants }
+        Self {
+            gives,
+            wants,
+            anew: false,
+        }
     }
 
     /// Takes these branches and gives nothing.
     #[must_use]
     pub const fn pull(wants: Branches) -> Self {
         let gives = Branches::none();
-        Self { gives, wants }
+        Self {
+            gives,
+            wants,
+            anew: false,
+        }
+    }
+
+    /// Takes all there is, whatever of it is here already, and gives `meta` alone.
+    #[must_use]
+    pub fn anew() -> Self {
+        Self {
+            anew: true,
+            ..Self::default()
+        }
     }
 }
 

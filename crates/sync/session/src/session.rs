@@ -157,6 +157,10 @@ pub struct Stats {
     pub commits_in: u64,
     /// Commits sent.
     pub commits_out: u64,
+    /// Commits of which only the statement was taken, as this side keeps a part.
+    pub bare_in: u64,
+    /// Commits that the peer lacks and that were not sent, as not all of them is here (PART-10).
+    pub left_out: u64,
     /// Entries received.
     pub entries_in: u64,
     /// Bytes of keys and entries received as changes.
@@ -326,7 +330,7 @@ impl Session {
             return heads;
         };
         heads.extend(flow.theirs.iter().flat_map(|(_, heads)| heads));
-        if self.stats.refused_by_peer.is_empty() {
+        if self.stats.refused_by_peer.is_empty() && self.stats.left_out == 0 {
             let given = self.said.iter().flatten();
             let given = given.filter(|(branch, _)| flow.wants.include(branch));
             heads.extend(given.flat_map(|(_, heads)| heads));
@@ -338,7 +342,15 @@ impl Session {
     #[must_use]
     pub fn was_about_all(&self) -> bool {
         let wants = self.flow.as_ref().map(|flow| &flow.wants);
-        self.me.scope == Scope::default() && wants == Some(&Branches::All)
+        self.me.scope == Scope::default()
+            && wants == Some(&Branches::All)
+            && self.stats.left_out == 0
+    }
+
+    /// Whether the peer keeps a part of the space only.
+    #[must_use]
+    pub fn peer_keeps_part(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.outbound.slices)
     }
 
     /// Whether the peer's hello offered a branch.
@@ -467,8 +479,11 @@ impl Session {
         let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
         let mut all = BTreeSet::new();
         let mut samples = Vec::new();
-        let Scope { gives, wants } = &self.me.scope;
+        let Scope { gives, wants, anew } = &self.me.scope;
         for (name, heads) in self.repo.branches()? {
+            if *anew && !name.is_meta() {
+                continue;
+            }
             let is_offered = gives.include(&name);
             // What is neither given nor taken is nobody's business.
             if !is_offered && !wants.include(&name) {
@@ -508,6 +523,7 @@ impl Session {
             events,
             logs,
             samples,
+            slices: self.repo.part().is_some(),
             space: self.repo.id(),
             version: VERSION,
             wants: self.me.scope.wants.to_wants(),
@@ -553,6 +569,7 @@ impl Session {
             }
             self.busy = true;
         }
+        self.busy |= flow.outbound.goes_on();
         Ok(())
     }
 

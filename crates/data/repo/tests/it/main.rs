@@ -17,6 +17,7 @@ mod joining;
 mod merging;
 mod model;
 mod objects;
+mod part;
 mod patches;
 mod picking;
 mod properties;

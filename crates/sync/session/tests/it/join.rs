@@ -67,10 +67,10 @@ fn a_ticket_opens_the_space_and_nothing_else_does() {
 
     let other = space(&bob, &[]).id();
     assert!(matches!(
-        enter(Arc::new(MemoryStore::new()), other, &welcome),
+        enter(Arc::new(MemoryStore::new()), other, &welcome, None),
         Err(Rejected::Refused(_))
     ));
-    let joined = enter(Arc::new(MemoryStore::new()), repo.id(), &welcome).unwrap();
+    let joined = enter(Arc::new(MemoryStore::new()), repo.id(), &welcome, None).unwrap();
     assert!(talk((&joined, &bob), (&repo, &ada)).is_complete());
     let main = BranchName::main();
     assert_eq!(joined.heads(&main).unwrap(), repo.heads(&main).unwrap());

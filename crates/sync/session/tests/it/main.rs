@@ -11,6 +11,7 @@ mod fetching;
 mod hostile;
 mod join;
 mod pair;
+mod parts;
 mod scopes;
 mod sessions;
 mod vectors;

@@ -143,7 +143,11 @@ fn some_branches() -> impl Strategy<Value = Branches> {
 }
 
 fn scope() -> impl Strategy<Value = Scope> {
-    (some_branches(), some_branches()).prop_map(|(gives, wants)| Scope { gives, wants })
+    (some_branches(), some_branches()).prop_map(|(gives, wants)| Scope {
+        gives,
+        wants,
+        anew: false,
+    })
 }
 
 /// Commits on either side: which side, which branch, and the branch it begins at if it is new.

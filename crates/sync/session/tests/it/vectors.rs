@@ -72,6 +72,7 @@ fn view(message: &Message) -> Value {
                     .map(|(agent, count)| json!([agent.to_string(), count]))
                     .collect::<Vec<_>>(),
                 "samples": texts(&hello.samples),
+                "slices": hello.slices,
                 "space": hello.space.to_string(),
                 "version": hello.version,
                 "wants": hello.wants.as_ref().map(|names| texts(names)),

@@ -1,0 +1,373 @@
+//! Replicas of a part of a space: what they hold of each commit (PART-1 to PART-12).
+
+mod change;
+mod slice;
+
+use std::sync::Arc;
+
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect, REF_VALUE_BYTES_MAX, Store};
+use allod_identity::canonical;
+use allod_tree::{KeySpans, Tree, TreeError};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use sha2::{Digest as _, Sha256};
+
+use crate::accept::Reviewed;
+use crate::agents::statement_block;
+use crate::error::{Rejected, RepoError};
+use crate::ids::{BranchName, CommitId, SpaceId};
+use crate::layout;
+use crate::repo::{Heads, Repo, join, lock};
+use crate::write::{Entries, apply};
+
+pub(crate) use self::slice::{Slice, count_within};
+
+/// The most prefixes of a part: each is looked for in each node of a path.
+const PART_PREFIXES_MAX: usize = 64;
+
+/// The longest prefix, in bytes. What a space is parted by is short, and two parts fit a reference.
+const PREFIX_BYTES_MAX: usize = 256;
+
+/// The part of a space that a replica keeps (PART-1).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    depth: Option<u64>,
+    prefixes: Vec<ByteBuf>,
+}
+
+/// What is no part of a space (PART-1). Blame: whoever wrote it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "a part has 1 to {PART_PREFIXES_MAX} prefixes of at most {PREFIX_BYTES_MAX} bytes, and a depth of 1 or more"
+)]
+pub struct BadPart;
+
+impl Part {
+    /// The keys that begin with one of `prefixes`, in commits less than `depth` generations behind the
+    /// newest; in all without one.
+    ///
+    /// # Errors
+    /// [`BadPart`].
+    pub fn new<P: AsRef<[u8]>>(
+        prefixes: impl IntoIterator<Item = P>,
+        depth: Option<u64>,
+    ) -> Result<Self, BadPart> {
+        let mut all: Vec<P> = prefixes.into_iter().collect();
+        all.sort_by(|one, other| one.as_ref().cmp(other.as_ref()));
+        let mut prefixes: Vec<ByteBuf> = Vec::new();
+        for prefix in &all {
+            let prefix = prefix.as_ref();
+            let is_within = |before: &ByteBuf| prefix.starts_with(before);
+            if prefix.len() > PREFIX_BYTES_MAX {
+                return Err(BadPart);
+            }
+            if !prefixes.last().is_some_and(is_within) {
+                prefixes.push(ByteBuf::from(prefix));
+            }
+        }
+        if !(1..=PART_PREFIXES_MAX).contains(&prefixes.len()) || depth == Some(0) {
+            return Err(BadPart);
+        }
+        Ok(Self { depth, prefixes })
+    }
+
+    /// The prefixes, ascending.
+    pub fn prefixes(&self) -> impl Iterator<Item = &[u8]> {
+        self.prefixes.iter().map(|prefix| &prefix[..])
+    }
+
+    /// How many generations of commits it has; all if it does not say.
+    #[must_use]
+    pub const fn depth(&self) -> Option<u64> {
+        self.depth
+    }
+
+    /// Whether it has `key`.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.prefixes().any(|prefix| key.starts_with(prefix))
+    }
+
+    /// The keys that it has.
+    #[must_use]
+    pub fn keys(&self) -> KeySpans {
+        KeySpans::of_prefixes(self.prefixes())
+    }
+
+    /// Whether it has all that `other` has.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let depths = (self.depth, other.depth);
+        let is_as_deep = match depths {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(others)) => own >= others,
+        };
+        is_as_deep && other.prefixes().all(|prefix| self.contains(prefix))
+    }
+
+    /// What slices are known by that have these keys.
+    pub(crate) fn digest(&self) -> Vec<u8> {
+        let mut hash = Sha256::new();
+        for prefix in self.prefixes() {
+            hash.update((prefix.len() as u64).to_be_bytes());
+            hash.update(prefix);
+        }
+        hash.finalize()[..8].to_vec()
+    }
+}
+
+/// How a replica holds a commit: what its mark says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Holding {
+    /// All of it, if all of the space is kept.
+    Whole,
+    /// Its statement, and its entries with the keys of some parts, as trees.
+    Slices(Vec<Sliced>),
+}
+
+/// A slice: of which part, and its root.
+pub(crate) type Sliced = (ByteBuf, Cid);
+
+/// Slices of a commit: of what is kept, and of what is to be.
+const SLICES_MAX: usize = 2;
+
+impl Holding {
+    pub(crate) const BARE: Self = Self::Slices(Vec::new());
+
+    pub(crate) fn slice(of: Vec<u8>, root: Cid) -> Self {
+        Self::Slices(vec![(ByteBuf::from(of), root)])
+    }
+
+    pub(crate) fn decode(mark: &[u8]) -> Result<Self, RepoError> {
+        if mark.is_empty() {
+            return Ok(Self::Whole);
+        }
+        let slices = canonical::decode(mark, REF_VALUE_BYTES_MAX);
+        slices
+            .map(Self::Slices)
+            .map_err(|_error| RepoError::Damaged("the mark of a commit does not decode"))
+    }
+
+    pub(crate) fn encode(&self) -> Result<Bytes, RepoError> {
+        let Self::Slices(slices) = self else {
+            return Ok(Bytes::new());
+        };
+        let mark = canonical::encode(slices);
+        mark.map(Bytes::from)
+            .map_err(|_error| RepoError::Damaged("a mark does not encode"))
+    }
+
+    /// The root of the slice of a part.
+    pub(crate) fn root(&self, part: &Part) -> Option<Cid> {
+        let Self::Slices(slices) = self else {
+            return None;
+        };
+        let digest = part.digest();
+        let slice = slices.iter().find(|(of, _)| *of == digest);
+        slice.map(|(_, root)| *root)
+    }
+
+    /// With what was held before, as far as it is of another part.
+    fn over(self, before: Self) -> Self {
+        match (self, before) {
+            (Self::Slices(mut new), Self::Slices(old)) => {
+                let others = old.into_iter().rev();
+                let others = others.filter(|(of, _)| new.iter().all(|(known, _)| known != of));
+                let mut kept: Vec<Sliced> = others.take(SLICES_MAX - 1).collect();
+                kept.append(&mut new);
+                Self::Slices(kept)
+            }
+            (holding, _) => holding,
+        }
+    }
+}
+
+/// What is kept of a space, and what is to be (PART-12); none for all of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    pub(crate) next: Option<Part>,
+    pub(crate) now: Option<Part>,
+}
+
+impl Kept {
+    pub(crate) fn stored(store: &dyn Store, id: SpaceId) -> Result<Self, RepoError> {
+        let Some(stored) = store.get_ref(&layout::part(id))? else {
+            return Ok(Self::default());
+        };
+        canonical::decode(&stored, KEPT_BYTES_MAX)
+            .map_err(|_error| RepoError::Damaged("what part is kept of a space does not decode"))
+    }
+
+    pub(crate) fn put(&self, id: SpaceId, batch: &mut Batch) -> Result<(), RepoError> {
+        let kept = canonical::encode(self)
+            .map_err(|_error| RepoError::Damaged("a part of a space does not encode"))?;
+        batch.set_ref(layout::part(id), Expect::Any, Some(kept));
+        Ok(())
+    }
+}
+
+/// Bytes of two parts: those of their prefixes, and of what is around them.
+const KEPT_BYTES_MAX: usize = 4 * PART_PREFIXES_MAX * PREFIX_BYTES_MAX;
+
+impl Repo {
+    /// The part of the space that is kept here; `None` if all of it is.
+    #[must_use]
+    pub fn part(&self) -> Option<Arc<Part>> {
+        match &self.as_part {
+            Some(part) => Some(Arc::clone(part)),
+            None => lock(&self.inner.part).clone(),
+        }
+    }
+
+    /// The part that is kept of a branch; `meta` is whole everywhere.
+    pub(crate) fn part_of(&self, branch: &BranchName) -> Option<Arc<Part>> {
+        self.part().filter(|_| !branch.is_meta())
+    }
+
+    /// What the mark of a commit is to say that was taken with this.
+    pub(crate) fn held_with(&self, id: CommitId, holding: Holding) -> Result<Bytes, RepoError> {
+        match self.holding(id) {
+            Ok(before) => holding.over(before).encode(),
+            Err(RepoError::NoCommit(_)) => holding.encode(),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn holding(&self, id: CommitId) -> Result<Holding, RepoError> {
+        let mark = self.store().get_ref(&layout::commit(self.id(), id))?;
+        Holding::decode(&mark.ok_or(RepoError::NoCommit(id))?)
+    }
+
+    /// Whether the entries of a commit are here, all that are kept.
+    pub fn is_held(&self, id: CommitId) -> Result<bool, RepoError> {
+        match self.state_root(id) {
+            Ok(_) => Ok(true),
+            Err(RepoError::Bare(_) | RepoError::NoCommit(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The root of what is kept of a commit's tree: of the tree itself where all is kept.
+    ///
+    /// # Errors
+    /// [`RepoError::Bare`] if only its statement is here.
+    pub fn state_root(&self, id: CommitId) -> Result<Cid, RepoError> {
+        let commit = self.commit(id)?;
+        let said = commit.payload();
+        let Some(part) = self.part_of(&said.branch) else {
+            return Ok(said.tree);
+        };
+        let root = self.holding(id)?.root(&part);
+        root.ok_or(RepoError::Bare(id))
+    }
+
+    /// What is kept of a commit's tree.
+    pub(crate) fn held_tree(&self, id: CommitId) -> Result<Tree, RepoError> {
+        self.tree(self.state_root(id)?)
+    }
+
+    /// Those of some commits whose entries are here.
+    pub(crate) fn held_of(&self, commits: &Heads) -> Result<Heads, RepoError> {
+        let mut held = Heads::new();
+        for id in commits {
+            if self.is_held(*id)? {
+                held.insert(*id);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Refuses a key that is not kept here (PART-7).
+    pub(crate) fn check_part(&self, branch: &BranchName, key: &[u8]) -> Result<(), RepoError> {
+        match self.part_of(branch) {
+            Some(part) if !part.contains(key) => Err(RepoError::OutOfPart { key: key.to_vec() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the statement of a commit, without its entries (PART-5). No branch moves to it.
+    pub fn accept_bare(&self, reviewed: Reviewed) -> Result<CommitId, Rejected> {
+        let sweeps = self.store().uses().sweeps();
+        let id = reviewed.id();
+        let commit = reviewed.into_commit();
+        let mut batch = Batch::new();
+        batch.put(statement_block(&commit)?);
+        let mark = layout::commit(self.id(), id);
+        batch.set_ref(mark, Expect::Absent, Some(Holding::BARE.encode()?));
+        for parent in &commit.payload().parents {
+            self.rely_on(*parent, &mut batch)?;
+        }
+        self.observe(commit.payload().stamp);
+        // Otherwise somebody else accepted it, with more than this or with as little.
+        if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+            self.keep_commit(Arc::new(commit), sweeps);
+        }
+        Ok(id)
+    }
+
+    /// A commit whose statement was accepted, to fetch its entries.
+    pub fn accepted(&self, id: CommitId) -> Result<Reviewed, RepoError> {
+        Ok(Reviewed::again(self.commit(id)?.as_ref().clone()))
+    }
+
+    /// The tree that commits sign together, with `entries` set. Of a part of it some nodes are missing.
+    fn signed_tree(
+        &self,
+        parents: &Heads,
+        entries: &Entries,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Tree, RepoError> {
+        apply(&self.signed_base(parents, out)?, entries, out)
+    }
+
+    /// The tree that commits sign together; of the nodes that it needs besides, `out` hears.
+    pub(crate) fn signed_base(
+        &self,
+        parents: &Heads,
+        out: &mut dyn FnMut(Block),
+    ) -> Result<Tree, RepoError> {
+        let mut base = Tree::empty();
+        for (at, parent) in parents.iter().enumerate() {
+            let tree = self.tree(self.commit(*parent)?.payload().tree)?;
+            base = match at {
+                0 => tree,
+                _ => join(&base, &tree, &|cid| self.raw(cid), out)?,
+            };
+        }
+        Ok(base)
+    }
+
+    /// Finds parents over whose tree `entries` can be set with what is here (PART-8, PART-9): `seen`
+    /// together if that can be, and else, unless they `must` be it, one of them or none. Gives them with
+    /// that tree and its new nodes.
+    pub(crate) fn parents_within(
+        &self,
+        seen: &Heads,
+        must: bool,
+        entries: &Entries,
+    ) -> Result<(Heads, Tree, Vec<Block>), RepoError> {
+        let mut ways = vec![seen.clone()];
+        if !must {
+            let mut latest = Vec::new();
+            for id in seen.iter().filter(|_| seen.len() > 1) {
+                latest.push((self.commit(*id)?.payload().stamp, *id));
+            }
+            latest.sort_unstable();
+            ways.extend(latest.into_iter().rev().map(|(_, id)| Heads::from([id])));
+            ways.push(Heads::new());
+        }
+        for parents in ways {
+            let mut blocks = Vec::new();
+            match self.signed_tree(&parents, entries, &mut |block| blocks.push(block)) {
+                Ok(tree) => return Ok((parents, tree, blocks)),
+                Err(RepoError::Tree(TreeError::Missing { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(RepoError::Beside)
+    }
+}

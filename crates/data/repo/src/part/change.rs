@@ -1,0 +1,126 @@
+//! Keeping another part of a space than before (PART-12).
+
+use std::sync::Arc;
+
+use allod_blocks::{Batch, BatchOutcome, Expect};
+
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::ids::CommitId;
+use crate::layout;
+use crate::part::{Kept, Part};
+use crate::repo::{Repo, lock};
+use crate::write::TRIES;
+
+/// Nodes asked for at a time.
+const STEP: usize = 64;
+
+impl Repo {
+    /// Begins to keep another part of the space, or another than all of it: until
+    /// [`finish_part`](Self::finish_part) the replica is what it was. Returns a handle on what it is going
+    /// to be, to fetch by.
+    pub fn begin_part(&self, next: Part) -> Result<Self, RepoError> {
+        let mut kept = Kept::stored(self.store().as_ref(), self.id())?;
+        kept.next = Some(next);
+        let mut batch = Batch::new();
+        kept.put(self.id(), &mut batch)?;
+        let _outcome = self.store().commit(batch)?;
+        self.next_part()?
+            .ok_or(RepoError::Damaged("what part is to be kept of a space"))
+    }
+
+    /// A handle on what the replica is going to be, if that was begun and not finished.
+    pub fn next_part(&self) -> Result<Option<Self>, RepoError> {
+        let kept = Kept::stored(self.store().as_ref(), self.id())?;
+        Ok(kept.next.map(|next| Self {
+            as_part: Some(Arc::new(next)),
+            ..self.clone()
+        }))
+    }
+
+    /// Makes slices of the heads of all branches from what is here; returns those for which it is not
+    /// enough.
+    pub fn fill_heads(&self) -> Result<Vec<CommitId>, RepoError> {
+        let _hold = self.store().uses().hold();
+        let mut missing = Vec::new();
+        for (branch, heads) in self.branches()? {
+            for head in heads.into_iter().filter(|_| !branch.is_meta()) {
+                if !self.is_held(head)? && !self.fill_from_here(head)? {
+                    missing.push(head);
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    fn fill_from_here(&self, id: CommitId) -> Result<bool, RepoError> {
+        let reviewed = self.accepted(id)?;
+        let branch = reviewed.commit().payload().branch.clone();
+        let filled = (|| {
+            let mut arriving = self.fetch_tree(reviewed)?;
+            while !arriving.is_done() {
+                for cid in arriving.want(STEP) {
+                    let block = self.store().get(&cid)?.ok_or(Refusal::Missing)?;
+                    arriving.feed(block)?;
+                }
+            }
+            self.accept(arriving.finish(self)?, &branch)
+        })();
+        match filled {
+            Ok(()) => Ok(true),
+            Err(Rejected::Refused(_) | Rejected::Fault(RepoError::Missing(_))) => Ok(false),
+            Err(Rejected::Fault(fault)) => Err(fault),
+        }
+    }
+
+    /// Keeps from now on what was begun with [`begin_part`](Self::begin_part), once all heads are held
+    /// under it. `false` if they are not. What falls out of it is lost here, so a replica that has all of a
+    /// head must be known: `is_elsewhere` tells.
+    ///
+    /// # Errors
+    /// [`RepoError::OnlyHere`].
+    pub fn finish_part(&self, is_elsewhere: &dyn Fn(CommitId) -> bool) -> Result<bool, RepoError> {
+        for _ in 0..TRIES {
+            let Some(next) = self.next_part()? else {
+                return Ok(true);
+            };
+            if !next.fill_heads()?.is_empty() {
+                return Ok(false);
+            }
+            let new = next.part();
+            let is_wider = match (self.part(), &new) {
+                (Some(old), Some(new)) => new.covers(&old),
+                (None, new) => new.is_none(),
+                (Some(_), None) => true,
+            };
+            let mut batch = Batch::new();
+            let mut held = true;
+            for (branch, _) in self.branches()? {
+                let (raw, heads) = self.read_heads(&branch)?;
+                held &= branch.is_meta() || next.held_of(&heads)? == heads;
+                let mut only_here = heads.iter().filter(|head| !is_elsewhere(**head));
+                if let Some(head) = only_here.next()
+                    && !is_wider
+                    && !branch.is_meta()
+                {
+                    return Err(RepoError::OnlyHere(*head));
+                }
+                let name = layout::head(self.id(), &branch);
+                batch.set_ref(name, Expect::read(raw.clone()), raw);
+            }
+            let kept = Kept {
+                now: new.as_deref().cloned(),
+                next: None,
+            };
+            kept.put(self.id(), &mut batch)?;
+            if !held {
+                continue;
+            }
+            // A branch that moved meanwhile has heads that are to be looked at.
+            if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+                *lock(&self.inner.part) = new;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

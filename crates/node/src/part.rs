@@ -1,0 +1,70 @@
+//! Keeping another part of a space than before.
+
+use allod_identity::DeviceId;
+use allod_quic::Endpoint;
+use allod_repo::{Part, Repo, RepoError};
+use allod_sync::{Scope, Stats};
+
+use crate::error::NodeError;
+use crate::net::SyncReport;
+use crate::node::Node;
+use crate::peers::Peer;
+
+/// How often a session is begun anew whose heads moved meanwhile.
+const TRIES: usize = 3;
+
+impl Node {
+    /// Begins to keep another part of a space, and keeps it from now on if all of that is here. `false`
+    /// if it is not: then [`fetch_part`](Self::fetch_part) fetches it, and until that is done the replica
+    /// is what it was.
+    ///
+    /// # Errors
+    /// [`NodeError::OnlyHere`] if something would fall out that no peer is known to have.
+    pub fn begin_part(&self, repo: &Repo, part: Part) -> Result<bool, NodeError> {
+        if repo.part().as_deref() != Some(&part) || repo.next_part()?.is_some() {
+            repo.begin_part(part)?;
+        }
+        self.finish_part(repo)
+    }
+
+    /// Keeps the part that was begun if all of it is here, and nothing is lost by that: each head is at a
+    /// peer that keeps all.
+    fn finish_part(&self, repo: &Repo) -> Result<bool, NodeError> {
+        let mut peers = self.peers(repo)?;
+        peers.retain(|(_, peer)| !peer.part);
+        let is_elsewhere = |head| peers.iter().any(|(_, peer)| peer.has_head(head));
+        match repo.finish_part(&is_elsewhere) {
+            Err(RepoError::OnlyHere(commit)) => Err(NodeError::OnlyHere(commit)),
+            finished => Ok(finished?),
+        }
+    }
+
+    /// Fetches from a peer what is missing of the part that was begun, and keeps that from then on.
+    ///
+    /// # Errors
+    /// [`NodeError::PartMissing`] if the peer had not all of it, besides those of a session.
+    pub async fn fetch_part(
+        &self,
+        endpoint: &Endpoint,
+        repo: &Repo,
+        remote: (DeviceId, &Peer),
+        progress: &mut (dyn FnMut(&Stats) + Send),
+    ) -> Result<SyncReport, NodeError> {
+        for _ in 0..TRIES {
+            let Some(next) = repo.next_part()? else { break };
+            // What was made here has to be there, so that it comes back with what is around it.
+            let (device, peer) = remote;
+            let sent = self.sync_with(endpoint, repo, device, peer, progress);
+            let sent = sent.await?;
+            let session = self.session_with(endpoint, &next, remote, Scope::anew(), progress);
+            let (mut report, _) = session.await?;
+            report.stats.bytes_in += sent.stats.bytes_in;
+            report.stats.bytes_out += sent.stats.bytes_out;
+            report.elapsed += sent.elapsed;
+            if self.finish_part(repo)? {
+                return Ok(report);
+            }
+        }
+        Err(NodeError::PartMissing)
+    }
+}

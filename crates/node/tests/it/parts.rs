@@ -1,0 +1,132 @@
+//! Replicas of a part, from the command line.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::home::{Home, Up};
+
+const EACH: usize = 2000;
+
+/// A space of three kinds of keys, in three commits, served, and a ticket for it.
+fn library() -> (Home, Up, String) {
+    let ada = Home::with_space();
+    for kind in ["book", "note", "user"] {
+        let mut rows = String::from("id,text\n");
+        for n in 0..EACH {
+            writeln!(rows, "{n:05},the {kind} of number {n}").unwrap();
+        }
+        let file = ada.write(&format!("{kind}.csv"), rows);
+        ada.run(&["import", &file, "--prefix", &format!("{kind}:")])
+            .ok();
+        ada.run(&["commit", "-m", kind]).ok();
+    }
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok().trim().to_owned();
+    (ada, up, ticket)
+}
+
+#[test]
+fn a_part_is_cloned_written_widened_and_narrowed() {
+    let (ada, up, ticket) = library();
+    let (whole, phone) = (Home::new(), Home::new());
+    let all = whole.json(&["space", "join", &ticket]);
+    let joined = phone.json(&[
+        "space", "clone", &ticket, "--prefix", "note:", "--depth", "1",
+    ]);
+    assert_eq!(joined["entries"], EACH);
+    assert_eq!(joined["part"], json!({ "prefixes": ["note:"], "depth": 1 }));
+    let bytes = |value: &serde_json::Value| value["bytes_in"].as_u64().unwrap();
+    assert!(
+        bytes(&joined) * 2 < bytes(&all),
+        "{} of {}",
+        bytes(&joined),
+        bytes(&all)
+    );
+    let text = phone.run(&["get", "note:00007"]).ok();
+    assert!(text.contains("the note of number 7"), "{text}");
+    // What is not kept is said to be so, and is no absence.
+    let outside = ["not in the part of the space that is kept here"];
+    phone.run(&["get", "user:00007"]).fails(1, &outside);
+    phone.run(&["put", "user:00007", "x"]).fails(1, &outside);
+    let first = ada.run(&["log", "--json"]).rows().pop().unwrap();
+    let first = first["commit"].as_str().unwrap();
+    phone
+        .run(&["get", "note:00007", "--at", first])
+        .fails(1, &["only the statement is kept here"]);
+    // It writes in its part, and others have that.
+    phone.commit("note:00007", "of the phone");
+    let sent = &phone.run(&["sync", "--json"]).rows()[0];
+    assert_eq!(
+        (&sent["commits_out"], &sent["left_out"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(ada.run(&["get", "note:00007"]).ok(), "of the phone\n");
+    assert_eq!(ada.run(&["ls", "--json"]).rows().len(), 3 * EACH);
+    ada.commit("user:00003", "changed");
+    let came = &phone.run(&["sync", "--json"]).rows()[0];
+    assert!(bytes(came) < 60_000, "{came}");
+    let peers = ada.run(&["peers", "--json"]).rows();
+    let is_part = |peer: &&serde_json::Value| peer["part"] == true;
+    assert_eq!(peers.iter().filter(is_part).count(), 1);
+
+    // Widened, with what was written apart before.
+    phone.commit("note:00008", "before");
+    let wide = phone.json(&[
+        "space", "part", "--prefix", "note:", "--prefix", "user:", "--depth", "1",
+    ]);
+    assert_eq!(wide["entries"], 2 * EACH);
+    assert_eq!(phone.run(&["get", "user:00003"]).ok(), "changed\n");
+    assert_eq!(phone.run(&["get", "note:00008"]).ok(), "before\n");
+    phone.commit("user:00004", "wide");
+    phone.run(&["sync"]).ok();
+    assert_eq!(ada.run(&["get", "user:00004"]).ok(), "wide\n");
+    let up_addr = up.addr.clone();
+    // Nobody is there: the old part stays until somebody is.
+    assert_eq!(up.stop(), Some(0));
+    phone
+        .run(&["space", "part", "--prefix", "book:"])
+        .fails(1, &["what was kept before is kept"]);
+    let shown = phone.json(&["space", "part"]);
+    assert_eq!(shown["part"]["prefixes"], json!(["note:", "user:"]));
+    assert_eq!(shown["next"]["prefixes"], json!(["book:"]));
+    phone.commit("user:00005", "alone");
+    // What was written alone is not let go of.
+    let narrower = ["space", "part", "--prefix", "note:000", "--depth", "1"];
+    phone.run(&narrower).fails(1, &["run `allod sync` first"]);
+    let up = ada.up_at(&up_addr);
+    phone.run(&["sync"]).ok();
+    assert_eq!(ada.run(&["get", "user:00005"]).ok(), "alone\n");
+    assert_eq!(up.stop(), Some(0));
+    // Narrowed it needs nobody, and the rest goes.
+    let narrow = phone.json(&narrower);
+    assert_eq!(narrow["entries"], 100);
+    phone.run(&["get", "user:00005"]).fails(1, &outside);
+    let gone = phone.json(&["gc"]);
+    assert!(gone["removed_blocks"].as_u64().unwrap() > 20, "{gone}");
+    phone.run(&["check"]).ok();
+}
+
+#[test]
+fn parts_that_are_none_are_refused() {
+    let (ada, up, ticket) = library();
+    let phone = Home::new();
+    phone
+        .run(&["space", "join", &ticket, "--depth", "0"])
+        .fails(2, &["a depth of 1 or more"]);
+    phone.run(&["space", "join", &ticket]).ok();
+    phone
+        .run(&["space", "join", &ticket, "--prefix", "note:"])
+        .fails(1, &["is here already", "space part"]);
+    assert_eq!(phone.json(&["space", "part"])["part"], json!(null));
+    // A whole replica becomes one of a part by itself.
+    let part = phone.json(&["space", "part", "--depth", "2"]);
+    assert_eq!(part["entries"], 3 * EACH);
+    phone.run(&["space", "part", "--prefix", "book:"]).ok();
+    phone.run(&["gc"]).ok();
+    phone.run(&["check"]).ok();
+    ada.commit("book:00001", "new");
+    phone.run(&["sync"]).ok();
+    assert_eq!(phone.run(&["get", "book:00001"]).ok(), "new\n");
+    assert_eq!(up.stop(), Some(0));
+}

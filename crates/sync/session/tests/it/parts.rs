@@ -1,0 +1,195 @@
+//! Sessions with replicas of a part (PART-6, PART-10, PART-11).
+
+use std::sync::Arc;
+
+use allod_blocks::MemoryStore;
+use allod_repo::{BranchName, Part, Repo, Span};
+use allod_sync::Message;
+use bytes::Bytes;
+
+use crate::pair::{Person, Run, START, get, put, replica, run, space, talk};
+
+fn part_of(of: &Repo, prefixes: &[&str], depth: Option<u64>) -> Repo {
+    let part = Part::new(prefixes, depth).unwrap();
+    let genesis = of.genesis().bytes().clone();
+    Repo::adopt_part(Arc::new(MemoryStore::new()), genesis, Some(&part)).unwrap()
+}
+
+fn named(kind: &str, range: std::ops::Range<u32>, value: &str) -> Vec<(String, String)> {
+    range
+        .map(|n| (format!("{kind}:{n:06}"), format!("{value} {n}")))
+        .collect()
+}
+
+/// A space of three kinds of records and some history.
+fn large(ada: &Person) -> Repo {
+    let full = space(ada, &[]);
+    for (at, kind) in ["book", "note", "user"].into_iter().enumerate() {
+        let at = START + at as u64;
+        put(&full, ada, &named(kind, 0..4000, "first"), at);
+    }
+    for n in 0..20 {
+        let at = START + 10 + u64::from(n);
+        put(&full, ada, &named("note", n * 7..n * 7 + 3, "later"), at);
+    }
+    full
+}
+
+fn content(repo: &Repo, prefix: &str) -> Vec<(Bytes, Bytes)> {
+    let state = repo.state(&BranchName::main()).unwrap();
+    let items = state.range(&Span::prefix(prefix.as_bytes()), true);
+    items
+        .map(|item| item.map(|(key, entry)| (key, entry.encode())).unwrap())
+        .collect()
+}
+
+fn is_sound(repo: &Repo) {
+    let report = repo.check(&mut |_, _| {}).unwrap();
+    assert_eq!(report.problem_count, 0, "{report:?}");
+}
+
+fn whole_bytes(full: &Repo, ada: &Person) -> u64 {
+    talk((full, ada), (&replica(full), ada)).bytes()
+}
+
+fn is_complete(run: &Run) {
+    assert!(run.is_complete(), "{:?} {:?}", run.left, run.right);
+    assert_eq!(run.left_stats.refused, []);
+    assert_eq!(run.right_stats.refused, []);
+}
+
+#[test]
+fn a_part_comes_and_goes_in_sessions() {
+    let ada = Person::new(1);
+    for depth in [Some(1), Some(4), None] {
+        let full = large(&ada);
+        let whole = whole_bytes(&full, &ada);
+        let phone = part_of(&full, &["note:"], depth);
+        let first = talk((&phone, &ada), (&full, &ada));
+        is_complete(&first);
+        assert_eq!(first.left_stats.bare_in, 23);
+        let filled = depth.unwrap_or(23);
+        assert_eq!(first.left_stats.commits_in, filled);
+        assert!(
+            first.bytes() < whole * 2 / 3,
+            "{} of {whole}",
+            first.bytes()
+        );
+        assert_eq!(content(&phone, ""), content(&full, "note:"));
+        is_sound(&phone);
+        // Nothing comes twice.
+        let again = talk((&full, &ada), (&phone, &ada));
+        is_complete(&again);
+        assert_eq!(
+            again.left_stats.commits_in + again.right_stats.commits_in,
+            0
+        );
+        assert!(again.bytes() < 2000, "{}", again.bytes());
+        // Both write, and meet.
+        put(&phone, &ada, &named("note", 50..51, "phone"), START + 100);
+        put(&full, &ada, &named("book", 9..10, "full"), START + 100);
+        let both = talk((&phone, &ada), (&full, &ada));
+        is_complete(&both);
+        assert!(both.bytes() < 60_000, "{}", both.bytes());
+        assert_eq!(get(&full, "note:000050").unwrap(), "phone 50");
+        assert_eq!(get(&full, "book:000009").unwrap(), "full 9");
+        assert_eq!(content(&phone, ""), content(&full, "note:"));
+        is_sound(&phone);
+        is_sound(&full);
+    }
+}
+
+/// Wherever a session is cut, nothing half-arrived shows, and the next one finds the rest.
+#[test]
+fn a_session_that_is_cut_goes_on() {
+    let ada = Person::new(1);
+    let full = large(&ada);
+    let frames = talk((&part_of(&full, &["note:"], Some(3)), &ada), (&full, &ada))
+        .messages
+        .len();
+    for cut in (1..frames).step_by(frames / 16) {
+        let phone = part_of(&full, &["note:"], Some(3));
+        let pass = &mut |_, frame| Some(frame);
+        assert!(!run((&phone, &ada), (&full, &ada), cut, pass).is_complete());
+        // What was accepted is the state of a commit.
+        let seen = content(&phone, "").len();
+        assert!(seen == 0 || seen == 4000, "{cut}: {seen}");
+        is_sound(&phone);
+        is_complete(&talk((&phone, &ada), (&full, &ada)));
+        assert_eq!(content(&phone, ""), content(&full, "note:"), "{cut}");
+    }
+}
+
+#[test]
+fn parts_give_each_other_what_they_have_whole() {
+    let ada = Person::new(1);
+    let full = large(&ada);
+    let phone = part_of(&full, &["note:", "user:"], None);
+    let watch = part_of(&full, &["note:00001"], Some(1));
+    let other = part_of(&full, &["book:"], None);
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    put(&phone, &ada, &named("note", 10..12, "phone"), START + 100);
+    // A part of a part is there.
+    is_complete(&talk((&watch, &ada), (&phone, &ada)));
+    assert_eq!(content(&watch, ""), content(&phone, "note:00001"));
+    put(&watch, &ada, &named("note", 12..13, "watch"), START + 101);
+    is_complete(&talk((&watch, &ada), (&phone, &ada)));
+    assert_eq!(get(&phone, "note:000012").unwrap(), "watch 12");
+    // What is not there is refused, and shows nowhere.
+    let nothing = talk((&other, &ada), (&phone, &ada));
+    assert!(nothing.is_complete());
+    assert!(!nothing.left_stats.refused.is_empty());
+    assert!(content(&other, "").is_empty());
+    is_sound(&other);
+    // The whole hears of all of it from the phone.
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    assert_eq!(get(&full, "note:000012").unwrap(), "watch 12");
+    // Somebody who has nothing cannot have it from a part, and the part does not say that it can.
+    let empty = replica(&full);
+    let asked = talk((&phone, &ada), (&empty, &ada));
+    is_complete(&asked);
+    assert!(asked.left_stats.left_out > 0);
+    assert!(content(&empty, "").is_empty());
+    is_complete(&talk((&other, &ada), (&full, &ada)));
+    assert_eq!(content(&other, ""), content(&full, "book:"));
+}
+
+/// A peer that does not answer for a node is refused that commit, and the next session has it.
+#[test]
+fn what_is_withheld_is_refused() {
+    let ada = Person::new(1);
+    let full = large(&ada);
+    let phone = part_of(&full, &["note:"], Some(1));
+    let mut count = 0;
+    let run = run(
+        (&phone, &ada),
+        (&full, &ada),
+        usize::MAX,
+        &mut |is_left, frame| {
+            let Ok(Message::Blocks { blocks, mut absent }) = Message::decode(&frame) else {
+                return Some(frame);
+            };
+            assert!(!is_left);
+            count += 1;
+            if count < 2 {
+                return Some(frame);
+            }
+            let names = blocks
+                .iter()
+                .map(|block| allod_blocks::sha256_cid(allod_blocks::Codec::DagCbor, block));
+            absent.extend(names);
+            let blocks = Vec::new();
+            Some(Message::Blocks { blocks, absent }.encode())
+        },
+    );
+    assert!(run.is_complete());
+    assert_eq!(
+        run.left_stats.refused.len(),
+        1,
+        "{:?}",
+        run.left_stats.refused
+    );
+    assert!(content(&phone, "").is_empty());
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    assert_eq!(content(&phone, ""), content(&full, "note:"));
+}
