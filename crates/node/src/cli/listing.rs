@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::io::{Io, size};
 use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::list_args::Ls;
+use crate::cli::space::say_part;
 use crate::cli::values::view;
 
 pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>) -> Result<()> {
@@ -19,6 +20,8 @@ pub(crate) fn ls(node: &Node, space: Option<&str>, options: &Ls, io: &mut Io<'_>
         options.from.as_deref(),
         options.to.as_deref(),
     )?;
+    let prefix = options.prefix.as_ref().and(span.from.as_deref());
+    say_part(&repo, prefix, io)?;
     if let Some(after) = &options.after {
         let after = key_bytes(after)?;
         if options.reverse {

@@ -16,6 +16,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::cli::io::{Io, count};
 use crate::cli::shapes::shape;
+use crate::cli::space::say_part;
 use crate::cli::types::{parse_name, snapshot};
 use crate::cli::values::hex;
 use crate::cli::view_args::{
@@ -385,6 +386,7 @@ fn query(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let name = parse_name(&options.name)?;
+    say_part(repo, None, io)?;
     let snapshot = snapshot(node, repo, views, options.at.as_deref())?;
     let projected = projected(&snapshot, &name, (options.no_wait, options.timeout), io)?;
     if let (ShapeDefinition::Words { .. }, [_, ..]) = (

@@ -96,6 +96,18 @@ fn said(options: &PartArgs) -> Result<Option<Part>> {
     Ok(Some(part.map_err(|error| Usage(error.to_string()))?))
 }
 
+/// Says that an answer is about what is kept here, where that is not all that was asked about.
+pub(crate) fn say_part(repo: &Repo, prefix: Option<&[u8]>, io: &mut Io<'_>) -> Result<()> {
+    let asked = prefix.unwrap_or_default();
+    match repo.part().as_deref() {
+        Some(part) if !part.contains(asked) => io.say(format!(
+            "of this space only a part is kept here: {}",
+            part_text(part)
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn part_json(part: &Part) -> Value {
     let prefixes = part
         .prefixes()

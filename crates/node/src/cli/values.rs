@@ -19,6 +19,7 @@ use crate::cli::history::view_at;
 use crate::cli::io::{Io, as_text, count, size};
 use crate::cli::keys::key_bytes;
 use crate::cli::listing::span;
+use crate::cli::space::say_part;
 
 /// The branch that edits are staged on.
 pub(crate) fn branch(node: &Node, repo: &Repo) -> Result<BranchName> {
@@ -151,6 +152,7 @@ pub(crate) fn export(
     let view = view(node, &repo, options.at.as_deref())?;
     let out = options.out.as_ref().map(|path| io.path(path));
     let span = span(options.prefix.as_deref(), None, None)?;
+    say_part(&repo, span.from.as_deref(), io)?;
     match (options.format, out) {
         (Format::Dir, None) => Err(Usage("--format dir needs --out DIR".to_owned()).into()),
         (Format::Dir, Some(dir)) => export_dir(node, &view, &span, &dir, io),

@@ -49,6 +49,10 @@ fn a_part_is_cloned_written_widened_and_narrowed() {
     let outside = ["not in the part of the space that is kept here"];
     phone.run(&["get", "user:00007"]).fails(1, &outside);
     phone.run(&["put", "user:00007", "x"]).fails(1, &outside);
+    let listed = phone.run(&["ls", "user:"]);
+    let kept = "only a part is kept here: note:*, of the newest commits";
+    assert!(listed.err.contains(kept), "{}", listed.err);
+    assert!(!phone.run(&["ls", "note:0001"]).err.contains("part"));
     let first = ada.run(&["log", "--json"]).rows().pop().unwrap();
     let first = first["commit"].as_str().unwrap();
     phone

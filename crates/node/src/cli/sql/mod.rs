@@ -42,6 +42,7 @@ use self::script::{Piece, Script};
 use crate::cli::Usage;
 use crate::cli::history::one_commit;
 use crate::cli::io::{Io, count};
+use crate::cli::space::say_part;
 use crate::cli::sql_args::{RowFormat, SqlArgs};
 
 /// Whether somebody at a terminal wants to say statements one by one.
@@ -70,6 +71,7 @@ pub(crate) fn sql(
         .iter()
         .map(|text| params::value(text))
         .collect();
+    say_part(&repo, None, io)?;
     if options.changes.watch {
         return watch::watch(node, &repo, (options, params), io);
     }
