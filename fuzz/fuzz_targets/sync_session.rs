@@ -192,7 +192,7 @@ fn hello(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Message> {
 
 /// A message from parts of honest ones.
 fn message(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Message> {
-    Ok(match input.int_in_range(0..=11)? {
+    Ok(match input.int_in_range(0..=15)? {
         0 => hello(input, parts)?,
         1 => Message::KeyEvents {
             agent: parts.hello.agent,
@@ -233,6 +233,27 @@ fn message(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Message> {
         },
         9 => Message::Ack,
         10 => Message::Credit(input.arbitrary()?),
+        11 => Message::Compare {
+            tree: name(input, parts)?,
+            size: input.int_in_range(0..=4)?,
+            leaves: vec![0; 16].into(),
+            entries: vec![0; 128].into(),
+            have: input.int_in_range(0..=20)?,
+        },
+        12 => Message::Sketch {
+            total: input.arbitrary()?,
+            first: input.int_in_range(0..=20)?,
+            symbols: input.arbitrary::<Vec<u8>>()?.into(),
+            last: input.arbitrary()?,
+        },
+        13 => Message::Pick {
+            elements: input.arbitrary()?,
+            last: input.arbitrary()?,
+        },
+        14 => Message::Entries {
+            entries: vec![(blob(input, parts)?, blob(input, parts)?)],
+            last: input.arbitrary()?,
+        },
         _ => Message::Close {
             code: input.arbitrary()?,
             reason: String::new(),

@@ -20,6 +20,7 @@ import patch  # noqa: E402
 import projections  # noqa: E402
 import records  # noqa: E402
 import repo  # noqa: E402
+import sketch  # noqa: E402
 import statement  # noqa: E402
 import sync  # noqa: E402
 import tree  # noqa: E402
@@ -28,7 +29,7 @@ import views  # noqa: E402
 # statement.py runs the keystores too.
 READINGS = [
     ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
-    ("records", records), ("projections", projections), ("crdt", crdt),
+    ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)

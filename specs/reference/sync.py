@@ -144,6 +144,22 @@ def tree(root):
     return {"root": root if root is None else s.cid_text(root)}
 
 
+def compare(root, size, leaves, entries, have):
+    require(type(root) is s.Link and is_uint(size) and type(leaves) is bytes and type(entries) is bytes and is_uint(have))
+    require(len(leaves) <= 16 * 10 and len(entries) <= 128 * 10)
+    return {"tree": s.cid_text(root), "size": size, "leaves": leaves.hex(), "entries": entries.hex(), "have": have}
+
+
+def sketch(total, first, symbols, last):
+    require(is_uint(total) and is_uint(first) and type(symbols) is bytes and type(last) is bool)
+    return {"total": total, "first": first, "symbols": symbols.hex(), "last": last}
+
+
+def pick(elements, last):
+    require(type(elements) is bytes and len(elements) % 8 == 0 and len(elements) <= 8 * 65_536 and type(last) is bool)
+    return {"elements": [elements[at : at + 8].hex() for at in range(0, len(elements), 8)], "last": last}
+
+
 def credit(count):
     require(is_uint(count))
     return {"bytes": count}
@@ -163,6 +179,10 @@ MESSAGES = {
     11: ("close", why),
     12: ("projection", projection),
     13: ("tree", tree),
+    14: ("compare", compare),
+    15: ("sketch", sketch),
+    16: ("pick", pick),
+    17: ("entries", changes),
 }
 
 

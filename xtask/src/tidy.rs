@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 21] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -36,6 +36,7 @@ const PAGES: [(&str, &str); 20] = [
     ("SQL", "29-sql.md"),
     ("TAB", "29-tables.md"),
     ("SYNC", "30-sync.md"),
+    ("SKETCH", "31-sketch.md"),
     ("TRANS", "40-transport.md"),
 ];
 

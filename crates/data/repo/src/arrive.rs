@@ -100,6 +100,18 @@ impl Arriving {
         CommitId::from_cid(*self.commit.cid())
     }
 
+    /// The root of its tree.
+    #[must_use]
+    pub fn root(&self) -> Cid {
+        self.commit.payload().tree
+    }
+
+    /// Whether nothing of its tree is known from its parents, so that all of it is walked.
+    #[must_use]
+    pub fn is_unrelated(&self) -> bool {
+        self.walk.knows_nothing()
+    }
+
     /// At most `max` names of nodes to get, as [`Walk::want`] gives them.
     pub fn want(&mut self, max: usize) -> Vec<Cid> {
         self.walk.want(max)

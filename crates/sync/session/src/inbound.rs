@@ -1,23 +1,23 @@
 //! What comes from the peer: commits, completed one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod nodes;
 
-use allod_blocks::{Batch, Block, Cid, Codec};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use allod_blocks::{Batch, Cid, Codec};
 use allod_repo::{
-    Arriving, BranchName, CommitId, Complete, Heads, Refusal, Rejected, Repo, Reviewed,
+    Arriving, BranchName, CommitId, Complete, Heads, Part, Refusal, Rejected, Repo, Reviewed,
 };
 use bytes::Bytes;
 
-use crate::limits::{COMMITS_MAX, CREDIT_BYTES, STORE_BATCH_BYTES, WANT_FRAME_MAX, WANTED_MAX};
+use crate::comparing::{Comparing, Made};
+use crate::limits::{COMMITS_MAX, COMPARED_MAX, COMPARED_MIN, CREDIT_BYTES};
 use crate::message::{Message, Mode};
 use crate::scope::Branches;
 use crate::session::{Fault, Refused, Stats};
 
-/// Blocks looked at in one step, whether they come from the store or from the peer.
-const STEP: usize = 512;
-
-/// Missing blocks that are looked up at a time: 6 MiB of names.
-const FETCH_SCAN_MAX: usize = 65_536;
+pub(crate) use self::nodes::identify;
 
 /// The receiving half of a session.
 #[derive(Debug)]
@@ -31,6 +31,9 @@ pub(crate) struct Inbound {
     current: Current,
     /// Indexes of files that were here already, and that the peer was told of.
     opened: BTreeSet<Cid>,
+    /// Nodes of the commit at hand that are here, and of which the peer was not told yet; parents before
+    /// children.
+    untold: Vec<Cid>,
     /// Blocks on their way for the commit at hand.
     wanted: BTreeSet<Cid>,
     /// Blocks on their way for commits that were refused meanwhile.
@@ -62,10 +65,17 @@ enum Current {
     },
     /// It was refused; its changes are passed over.
     Skipped,
-    /// Its tree is being walked.
+    /// Its tree is compared with one that is here (SKETCH).
+    Comparing {
+        tree: Box<Arriving>,
+        branch: BranchName,
+        with: Box<Comparing>,
+    },
+    /// Its tree is being walked; some of its nodes may have been made here.
     Walking {
         tree: Box<Arriving>,
         branch: BranchName,
+        made: Made,
     },
     /// Its files are being fetched.
     Fetching {
@@ -83,6 +93,25 @@ fn fetching(complete: Complete, branch: BranchName) -> Current {
         branch,
         todo: Vec::new(),
     }
+}
+
+/// A commit whose tree is to be had: compared with what the branch has here if that may be like it, and
+/// otherwise walked.
+fn on_the_way(repo: &Repo, tree: Arriving, branch: BranchName) -> Result<Current, Fault> {
+    let base = repo.state(&branch)?.tree().clone();
+    let is_whole = |part: Arc<Part>| part.prefixes().eq([b""]);
+    let is_like = tree.is_unrelated()
+        && (COMPARED_MIN..=COMPARED_MAX).contains(&base.len())
+        && repo.part().is_none_or(is_whole);
+    let root = tree.root();
+    let tree = Box::new(tree);
+    Ok(if is_like {
+        let with = Box::new(Comparing::new(root, base));
+        Current::Comparing { tree, branch, with }
+    } else {
+        let made = Made::new();
+        Current::Walking { tree, branch, made }
+    })
 }
 
 /// What a step of the receiving half asks of the session.
@@ -105,6 +134,7 @@ impl Inbound {
             queued_bytes: 0,
             current: Current::None,
             opened: BTreeSet::new(),
+            untold: Vec::new(),
             wanted: BTreeSet::new(),
             stale: BTreeSet::new(),
             batch: Batch::new(),
@@ -150,83 +180,6 @@ impl Inbound {
         Ok(())
     }
 
-    /// Takes blocks that were wanted. `Err` with a code if one was not.
-    pub(crate) fn blocks(
-        &mut self,
-        repo: &Repo,
-        blocks: Vec<Bytes>,
-        absent: &[Cid],
-        stats: &mut Stats,
-    ) -> Result<Result<Option<Message>, &'static str>, Fault> {
-        let mut refused = None;
-        for bytes in blocks {
-            stats.blocks_in += 1;
-            let Some(block) = self.identify(bytes) else {
-                return Ok(Err("E_ORDER"));
-            };
-            refused = self.feed(repo, block, stats)?.or(refused);
-        }
-        for cid in absent {
-            if self.stale.remove(cid) {
-                continue;
-            }
-            if !self.wanted.remove(cid) {
-                return Ok(Err("E_ORDER"));
-            }
-            refused = refused.or(self.refuse_current(Refusal::Missing, stats));
-        }
-        Ok(Ok(refused))
-    }
-
-    /// The wanted block with this content. Contents carry no name: the hash finds it.
-    fn identify(&mut self, bytes: Bytes) -> Option<Block> {
-        let likely = match self.current {
-            Current::Walking { .. } => [Codec::DagCbor, Codec::Raw, Codec::DagPb],
-            _ => [Codec::Raw, Codec::DagPb, Codec::DagCbor],
-        };
-        let block = identify(bytes, likely, &[&self.wanted, &self.stale])?;
-        self.wanted.remove(block.cid());
-        self.stale.remove(block.cid());
-        // The peer offers its links with it.
-        if block.cid().codec() == Codec::DagPb.code() {
-            self.opened.insert(*block.cid());
-        }
-        Some(block)
-    }
-
-    fn feed(
-        &mut self,
-        repo: &Repo,
-        block: Block,
-        stats: &mut Stats,
-    ) -> Result<Option<Message>, Fault> {
-        let checked = match &mut self.current {
-            Current::Walking { tree, .. } => match tree.feed(block.clone()) {
-                Ok(asked_for) => asked_for,
-                Err(refusal) => return Ok(self.refuse_current(refusal, stats)),
-            },
-            _ => false,
-        };
-        // Nodes are kept only if a walk has checked them; parts of files need no more than a name.
-        if !checked && block.cid().codec() == Codec::DagCbor.code() {
-            return Ok(None);
-        }
-        self.batch_bytes += block.bytes().len();
-        self.batch.put(block);
-        if self.batch_bytes >= STORE_BATCH_BYTES {
-            self.flush(repo)?;
-        }
-        Ok(None)
-    }
-
-    fn flush(&mut self, repo: &Repo) -> Result<(), Fault> {
-        if !self.batch.is_empty() {
-            let _outcome = repo.store().commit(std::mem::take(&mut self.batch))?;
-            self.batch_bytes = 0;
-        }
-        Ok(())
-    }
-
     /// Goes on with the commit at hand, or begins the next one. Bounded work.
     pub(crate) fn step(
         &mut self,
@@ -236,7 +189,12 @@ impl Inbound {
     ) -> Result<Step, Fault> {
         let mut send = Vec::new();
         let again = match std::mem::replace(&mut self.current, Current::None) {
-            Current::Walking { tree, branch } => self.walk(repo, tree, branch, &mut send, stats)?,
+            Current::Comparing { tree, branch, with } => {
+                self.compare((tree, branch), with, &mut send)
+            }
+            Current::Walking { tree, branch, made } => {
+                self.walk(repo, (tree, branch), made, &mut send, stats)?
+            }
             Current::Fetching {
                 complete,
                 branch,
@@ -347,8 +305,7 @@ impl Inbound {
     ) -> Result<Result<(), Refused>, Fault> {
         match repo.fetch_tree(repo.accepted(id)?) {
             Ok(tree) => {
-                let tree = Box::new(tree);
-                self.current = Current::Walking { tree, branch };
+                self.current = on_the_way(repo, tree, branch)?;
                 Ok(Ok(()))
             }
             Err(Rejected::Refused(refusal)) => Ok(Err(Refused::new(id, refusal))),
@@ -386,6 +343,7 @@ impl Inbound {
         now_ms: u64,
     ) -> Result<Result<(), Refused>, Fault> {
         let id = CommitId::from_cid(allod_blocks::sha256_cid(Codec::DagCbor, &statement));
+        self.untold.clear();
         self.current = if mode == Mode::Changes {
             Current::Skipped
         } else {
@@ -422,10 +380,7 @@ impl Inbound {
                 bytes: 0,
             },
             Mode::Walk => match repo.fetch_tree(*reviewed) {
-                Ok(tree) => Current::Walking {
-                    tree: Box::new(tree),
-                    branch,
-                },
+                Ok(tree) => on_the_way(repo, tree, branch)?,
                 Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
                 Err(Rejected::Fault(fault)) => return Err(fault.into()),
             },
@@ -494,163 +449,6 @@ impl Inbound {
         Ok(())
     }
 
-    /// Feeds the walk what the store has, and asks the peer for the rest (SYNC-7).
-    fn walk(
-        &mut self,
-        repo: &Repo,
-        mut tree: Box<Arriving>,
-        branch: BranchName,
-        send: &mut Vec<Message>,
-        stats: &mut Stats,
-    ) -> Result<bool, Fault> {
-        let id = tree.id();
-        let mut ask = Vec::new();
-        let mut opened = Vec::new();
-        let mut local = 0;
-        while ask.len() < WANT_FRAME_MAX
-            && local < STEP
-            && self.outstanding() + ask.len() + WANT_FRAME_MAX <= WANTED_MAX
-        {
-            let names = tree.want(1);
-            let Some(cid) = names.first().copied() else {
-                break;
-            };
-            if self.stale.remove(&cid) {
-                // On its way already, for a commit that was refused meanwhile.
-                self.wanted.insert(cid);
-                continue;
-            }
-            let Some(block) = repo.store().get(&cid)? else {
-                ask.push(cid);
-                continue;
-            };
-            local += 1;
-            opened.push(cid);
-            if let Err(refusal) = tree.feed(block) {
-                self.stale.append(&mut self.wanted);
-                send.push(stats.refuse(Refused::new(id, refusal)));
-                return Ok(true);
-            }
-        }
-        if !ask.is_empty() || !opened.is_empty() {
-            self.wanted.extend(ask.iter().copied());
-            send.push(Message::Want {
-                opened,
-                names: ask.clone(),
-            });
-        }
-        if tree.is_done() {
-            self.flush(repo)?;
-            let progress = tree.progress();
-            stats.entries_in += progress.seen;
-            match tree.finish(repo) {
-                Ok(complete) => {
-                    self.current = fetching(complete, branch);
-                }
-                Err(Rejected::Refused(refusal)) => {
-                    send.push(stats.refuse(Refused::new(id, refusal)));
-                }
-                Err(Rejected::Fault(fault)) => return Err(fault.into()),
-            }
-            return Ok(true);
-        }
-        let again = local >= STEP || ask.len() >= WANT_FRAME_MAX;
-        stats.walk = Some(tree.progress());
-        self.current = Current::Walking { tree, branch };
-        Ok(again)
-    }
-
-    /// Asks for what the commit links to; accepts it once everything is there (SYNC-9).
-    fn fetch(
-        &mut self,
-        repo: &Repo,
-        complete: Box<Complete>,
-        branch: BranchName,
-        mut todo: Vec<Cid>,
-        send: &mut Vec<Message>,
-        stats: &mut Stats,
-    ) -> Result<bool, Fault> {
-        let id = complete.id();
-        if !todo.is_empty() || !self.wanted.is_empty() {
-            if self.outstanding() <= WANT_FRAME_MAX {
-                let next = todo.split_off(todo.len().saturating_sub(WANT_FRAME_MAX));
-                self.want(next, send);
-            }
-            self.current = Current::Fetching {
-                complete,
-                branch,
-                todo,
-            };
-            return Ok(false);
-        }
-        // Everything asked for has come: see whether it brought links to more.
-        self.flush(repo)?;
-        let missing = match repo.missing_blocks(complete.links(), FETCH_SCAN_MAX) {
-            Ok(missing) => missing,
-            Err(Rejected::Refused(refusal)) => {
-                send.push(stats.refuse(Refused::new(id, refusal)));
-                return Ok(true);
-            }
-            Err(Rejected::Fault(fault)) => return Err(fault.into()),
-        };
-        if missing.blocks.is_empty() {
-            match repo.accept(*complete, &branch) {
-                Ok(()) => stats.commits_in += 1,
-                Err(Rejected::Refused(refusal)) => {
-                    send.push(stats.refuse(Refused::new(id, refusal)));
-                }
-                Err(Rejected::Fault(fault)) => return Err(fault.into()),
-            }
-            return Ok(true);
-        }
-        let mut untold = missing.indexes;
-        untold.retain(|cid| self.opened.insert(*cid));
-        for opened in untold.chunks(WANTED_MAX) {
-            let (opened, names) = (opened.to_vec(), Vec::new());
-            send.push(Message::Want { opened, names });
-        }
-        todo = missing.blocks;
-        self.current = Current::Fetching {
-            complete,
-            branch,
-            todo,
-        };
-        Ok(true)
-    }
-
-    /// Asks for blocks, but for those that are on their way already.
-    fn want(&mut self, names: Vec<Cid>, send: &mut Vec<Message>) {
-        let mut ask = Vec::new();
-        for cid in names {
-            let on_its_way = self.stale.remove(&cid);
-            if self.wanted.insert(cid) && !on_its_way {
-                ask.push(cid);
-            }
-        }
-        if !ask.is_empty() {
-            let opened = Vec::new();
-            send.push(Message::Want { opened, names: ask });
-        }
-    }
-
-    /// Blocks that the peer has been asked for and has not answered.
-    fn outstanding(&self) -> usize {
-        self.wanted.len() + self.stale.len()
-    }
-
-    fn refuse_current(&mut self, refusal: Refusal, stats: &mut Stats) -> Option<Message> {
-        let id = match std::mem::replace(&mut self.current, Current::None) {
-            Current::Walking { tree, .. } => tree.id(),
-            Current::Fetching { complete, .. } => complete.id(),
-            current => {
-                self.current = current;
-                return None;
-            }
-        };
-        self.stale.append(&mut self.wanted);
-        Some(stats.refuse(Refused::new(id, refusal)))
-    }
-
     /// Everything has arrived: what was accepted joins its branches (SYNC-10).
     fn settle(
         &mut self,
@@ -705,23 +503,4 @@ fn join(
         }
     }
     Ok(send)
-}
-
-/// The block with this content whose name is in one of `wanted`, tried under the `likely` codecs.
-pub(crate) fn identify(
-    bytes: Bytes,
-    likely: [Codec; 3],
-    wanted: &[&BTreeSet<Cid>],
-) -> Option<Block> {
-    for codec in likely {
-        let block = Block::new(codec, bytes.clone()).ok()?;
-        if wanted.iter().any(|names| names.contains(block.cid())) {
-            return Some(block);
-        }
-    }
-    // Another hash function, or a block that nobody asked for.
-    let mut others = wanted.iter().copied().flatten();
-    let other =
-        others.find(|cid| cid.hash().code() != 0x12 && Block::verify(**cid, bytes.clone()).is_ok());
-    Block::verify(*other?, bytes).ok()
 }

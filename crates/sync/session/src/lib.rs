@@ -23,6 +23,7 @@
 //! - The same inputs on the same repo give the same outputs.
 
 mod backoff;
+mod comparing;
 mod fetching;
 mod inbound;
 mod join;
@@ -30,9 +31,11 @@ mod limits;
 mod message;
 mod outbound;
 mod recognise;
+mod scan;
 mod scope;
 mod serving;
 mod session;
+mod sketching;
 
 pub use crate::backoff::Backoff;
 pub use crate::fetching::{Answer, FetchError, Fetching};

@@ -44,6 +44,33 @@ pub(crate) const LOGS_MAX: usize = 256;
 /// Samples listed in a hello.
 pub(crate) const SAMPLES_MAX: usize = 512;
 
+/// Entries of a tree that is compared by sketches: 8 bytes of memory each, on both sides.
+pub(crate) const COMPARED_MAX: u64 = 1 << 22;
+
+/// Entries from which on a tree is compared: fewer are some twenty nodes.
+pub(crate) const COMPARED_MIN: u64 = 1024;
+
+/// Symbols of a tree: 20 bytes of memory each, for some 230,000 differing elements.
+pub(crate) const SYMBOLS_MAX: usize = 1 << 19;
+
+/// Symbols in one frame: 22 bytes each at most.
+pub(crate) const SYMBOLS_FRAME_MAX: usize = 1 << 15;
+
+/// Elements that are picked of a tree.
+pub(crate) const PICKED_MAX: usize = 1 << 18;
+
+/// Elements in one frame: 8 bytes each.
+pub(crate) const PICKED_FRAME_MAX: usize = 1 << 16;
+
+/// Bytes of entries that are picked, and of nodes that are made of them, at one go.
+pub(crate) const MADE_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Counters of an estimate of entries: a standard deviation of 12.5 %, for symbols that are enough.
+pub(crate) const ENTRIES_COUNTERS: usize = 128;
+
+/// Counters of an estimate of leaves: 35 %, for a choice.
+pub(crate) const LEAVES_COUNTERS: usize = 16;
+
 /// Silence after which a session ends, in milliseconds (SYNC-13).
 pub const IDLE_MS: u64 = 60_000;
 

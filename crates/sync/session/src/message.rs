@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::limits::{
-    FRAME_BYTES_CEILING, FRAME_BYTES_MAX, LOGS_MAX, REASON_BYTES_MAX, SAMPLES_MAX, WANTED_MAX,
+    ENTRIES_COUNTERS, FRAME_BYTES_CEILING, FRAME_BYTES_MAX, LEAVES_COUNTERS, LOGS_MAX,
+    PICKED_FRAME_MAX, REASON_BYTES_MAX, SAMPLES_MAX, WANTED_MAX,
 };
 
 /// The version of the protocol that this crate speaks.
@@ -88,6 +89,44 @@ pub enum Message {
     },
     /// The root of that tree, if the peer keeps one.
     Tree(Option<Cid>),
+    /// Asks for a sketch of a tree, to compare it with one that the asker has (SKETCH-8).
+    Compare {
+        /// The root of the tree.
+        tree: Cid,
+        /// Entries of the asker's tree.
+        size: u64,
+        /// An estimate of its leaves; empty if `have` is not 0.
+        leaves: Bytes,
+        /// An estimate of its entries; likewise.
+        entries: Bytes,
+        /// Symbols that the asker has, and to which more are to follow.
+        have: u64,
+    },
+    /// Symbols of a tree; none if nodes are better.
+    Sketch {
+        /// Entries of the tree.
+        total: u64,
+        /// The index of the first symbol.
+        first: u64,
+        /// The symbols, encoded (SKETCH-5).
+        symbols: Bytes,
+        /// Whether these are the last for now.
+        last: bool,
+    },
+    /// Asks for the entries with some elements (SKETCH-10).
+    Pick {
+        /// The elements.
+        elements: Vec<u64>,
+        /// Whether these are the last.
+        last: bool,
+    },
+    /// Entries that were picked, ascending by key.
+    Entries {
+        /// Keys and encoded entries.
+        entries: Vec<(Bytes, Bytes)>,
+        /// Whether these are the last.
+        last: bool,
+    },
 }
 
 /// How a commit's tree travels.
@@ -163,11 +202,7 @@ impl Message {
                 let mode = u64::from(*mode == Mode::Walk);
                 canonical::encode(&(3u64, bytes(statement), branch, mode))
             }
-            Self::Changes { entries, last } => {
-                let pairs = entries.iter().flat_map(|(key, entry)| [key, entry]);
-                let flat: Vec<ByteBuf> = pairs.map(bytes).collect();
-                canonical::encode(&(4u64, flat, last))
-            }
+            Self::Changes { entries, last } => canonical::encode(&(4u64, flat(entries), last)),
             Self::Want { opened, names } => canonical::encode(&(5u64, opened, names)),
             Self::Blocks { blocks, absent } => return encode_blocks(blocks, absent),
             Self::Done => canonical::encode(&(7u64,)),
@@ -181,6 +216,24 @@ impl Message {
             Self::Close { code, reason } => canonical::encode(&(11u64, code, reason)),
             Self::Projection { name, state } => canonical::encode(&(12u64, name, state)),
             Self::Tree(root) => canonical::encode(&(13u64, root)),
+            Self::Compare {
+                tree,
+                size,
+                leaves,
+                entries,
+                have,
+            } => canonical::encode(&(14u64, tree, size, bytes(leaves), bytes(entries), have)),
+            Self::Sketch {
+                total,
+                first,
+                symbols,
+                last,
+            } => canonical::encode(&(15u64, total, first, bytes(symbols), last)),
+            Self::Pick { elements, last } => {
+                let words = elements.iter().flat_map(|element| element.to_be_bytes());
+                canonical::encode(&(16u64, ByteBuf::from(words.collect::<Vec<u8>>()), last))
+            }
+            Self::Entries { entries, last } => canonical::encode(&(17u64, flat(entries), last)),
         };
         #[expect(
             clippy::expect_used,
@@ -252,7 +305,7 @@ impl Message {
                 Self::Projection { name, state }
             }
             13 => Self::Tree(read::<(u64, Option<Cid>)>(frame)?.1),
-            _ => return Err(FrameError::Malformed),
+            _ => compared(number, frame)?,
         };
         if message.is_bounded() {
             Ok(message)
@@ -277,6 +330,10 @@ impl Message {
             }
             Self::Want { opened, names } => names.len() <= WANTED_MAX && opened.len() <= WANTED_MAX,
             Self::Blocks { blocks, absent } => blocks.len() + absent.len() <= WANTED_MAX,
+            Self::Compare {
+                leaves, entries, ..
+            } => leaves.len() <= LEAVES_COUNTERS * 10 && entries.len() <= ENTRIES_COUNTERS * 10,
+            Self::Pick { elements, .. } => elements.len() <= PICKED_FRAME_MAX,
             Self::Refuse { code, reason, .. } | Self::Close { code, reason } => {
                 code.len() + reason.len() <= REASON_BYTES_MAX
             }
@@ -292,6 +349,51 @@ impl Message {
             Self::KeyEvents { .. } | Self::Commit { .. } | Self::Changes { .. }
         )
     }
+}
+
+/// Reads a message of a comparison.
+fn compared(number: u8, frame: &Bytes) -> Result<Message, FrameError> {
+    Ok(match number {
+        14 => {
+            let (_, tree, size, leaves, entries, have): (u64, Cid, u64, ByteBuf, ByteBuf, u64) =
+                read(frame)?;
+            Message::Compare {
+                tree,
+                size,
+                leaves: leaves.into_vec().into(),
+                entries: entries.into_vec().into(),
+                have,
+            }
+        }
+        15 => {
+            let (_, total, first, symbols, last): (u64, u64, u64, ByteBuf, bool) = read(frame)?;
+            Message::Sketch {
+                total,
+                first,
+                symbols: symbols.into_vec().into(),
+                last,
+            }
+        }
+        16 => {
+            let (_, words, last): (u64, ByteBuf, bool) = read(frame)?;
+            let (words, rest) = words.as_chunks::<8>();
+            if !rest.is_empty() {
+                return Err(FrameError::Malformed);
+            }
+            Message::Pick {
+                elements: words.iter().map(|word| u64::from_be_bytes(*word)).collect(),
+                last,
+            }
+        }
+        17 => {
+            let (_, flat, last): (u64, Vec<ByteBuf>, bool) = read(frame)?;
+            Message::Entries {
+                entries: pairs(flat)?,
+                last,
+            }
+        }
+        _ => return Err(FrameError::Malformed),
+    })
 }
 
 fn read<T: Serialize + serde::de::DeserializeOwned>(frame: &Bytes) -> Result<T, FrameError> {
@@ -397,6 +499,11 @@ fn take_head(frame: &[u8], at: &mut usize) -> Result<(u8, usize), FrameError> {
             .fold(0, |value, &byte| (value << 8) | usize::from(byte)),
     };
     Ok((first >> 5, value))
+}
+
+fn flat(entries: &[(Bytes, Bytes)]) -> Vec<ByteBuf> {
+    let pairs = entries.iter().flat_map(|(key, entry)| [key, entry]);
+    pairs.map(|bytes| ByteBuf::from(bytes.to_vec())).collect()
 }
 
 /// Alternating keys and entries, ascending by key.

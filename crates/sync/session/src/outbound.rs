@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use allod_blocks::{Block, Cid, Codec, file_links};
 use allod_identity::AgentId;
 use allod_repo::{BranchName, CommitId, Entry, Repo, RepoError};
+use allod_sketch::Estimate;
 use allod_tree::{Node, TreeError};
 use bytes::Bytes;
 
 use crate::limits::{
     BLOCKS_FRAME_BYTES, CHANGES_BYTES_MAX, CHANGES_FRAME_BYTES, COMMITS_MAX, CREDIT_BYTES,
-    OFFERED_MAX,
+    ENTRIES_COUNTERS, LEAVES_COUNTERS, OFFERED_MAX,
 };
 use crate::message::{Hello, Message, Mode};
 use crate::scope::Branches;
 use crate::session::{Fault, Stats};
+use crate::sketching::{Asked, Sketching};
 
 /// Commits that are left out in one step.
 const LEFT_OUT_STEP: usize = 64;
@@ -35,6 +37,10 @@ pub(crate) struct Outbound {
     asked: VecDeque<Cid>,
     /// Whether the peer walks each tree (PART-11).
     pub(crate) slices: bool,
+    /// The tree that the peer compares with its own.
+    sketching: Sketching,
+    /// Trees that it compared: each costs reading it, so it may be asked once.
+    compared: BTreeSet<Cid>,
     /// Commits that cannot be sent, as not all of them is here (PART-10).
     left_out: BTreeSet<CommitId>,
     pub(crate) done: bool,
@@ -77,6 +83,8 @@ impl Outbound {
             offered: BTreeSet::new(),
             asked: VecDeque::new(),
             slices: hello.slices,
+            sketching: Sketching::default(),
+            compared: BTreeSet::new(),
             left_out: BTreeSet::new(),
             done: false,
         })
@@ -99,6 +107,14 @@ impl Outbound {
     ) -> Result<Option<Message>, Fault> {
         if let Some(blocks) = self.serve(repo)? {
             return Ok(Some(blocks));
+        }
+        if let Some(message) = self.sketching.poll()? {
+            if let Message::Entries { entries, .. } = &message {
+                for (_, entry) in entries {
+                    self.offer_link(entry)?;
+                }
+            }
+            return Ok(Some(message));
         }
         if self.done {
             return Ok(None);
@@ -128,7 +144,47 @@ impl Outbound {
 
     /// Whether there are commits to look at, though the last poll had nothing to send.
     pub(crate) fn goes_on(&self) -> bool {
-        self.ready.is_empty() && !self.plan.is_empty()
+        self.ready.is_empty() && !self.plan.is_empty() || self.sketching.is_busy()
+    }
+
+    /// Takes a question about a tree, or what answers it. `Err` with a code if it may not come now.
+    pub(crate) fn sketch(
+        &mut self,
+        repo: &Repo,
+        message: Message,
+    ) -> Result<Result<(), &'static str>, Fault> {
+        let (tree, size, have, leaves, entries) = match message {
+            Message::Pick { elements, last } => return Ok(self.sketching.pick(elements, last)),
+            Message::Compare {
+                tree,
+                size,
+                leaves,
+                entries,
+                have,
+            } => (tree, size, have, leaves, entries),
+            _ => return Ok(Err("E_ORDER")),
+        };
+        let about = [(&leaves, LEAVES_COUNTERS), (&entries, ENTRIES_COUNTERS)];
+        let about = about.map(|(bytes, counters)| match have {
+            0 => Estimate::decode(bytes, counters),
+            // Who asks for more has told before.
+            _ => Ok(Estimate::new(counters)),
+        });
+        let [Ok(leaves), Ok(entries)] = about else {
+            return Ok(Err("E_SKETCH"));
+        };
+        // As of any block, only of what the peer was told of (SYNC-8).
+        if !self.offered.contains(&tree) || have == 0 && !self.compared.insert(tree) {
+            return Ok(Err("E_ORDER"));
+        }
+        let asked = Asked {
+            tree,
+            size,
+            leaves,
+            entries,
+            have,
+        };
+        Ok(self.sketching.compare(repo.tree(tree)?, asked))
     }
 
     pub(crate) fn charge(&mut self, bytes: usize) {

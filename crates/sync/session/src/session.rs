@@ -437,6 +437,10 @@ impl Session {
                 flow.acked = true;
             }
             Message::Credit(bytes) => flow.outbound.add_credit(bytes),
+            Message::Compare { .. }
+            | Message::Pick { .. }
+            | Message::Sketch { .. }
+            | Message::Entries { .. } => compared(flow, &self.repo, message)?,
             Message::Projection { .. } | Message::Tree(_) => {
                 return Err(order("a message of another kind of stream"));
             }
@@ -590,6 +594,21 @@ impl Session {
         self.out
             .push_back(Output::Close(Outcome::Ended { code, reason }));
     }
+}
+
+/// Takes a message of a comparison.
+fn compared(flow: &mut Flow, repo: &Repo, message: Message) -> Result<(), Stop> {
+    let taken = match message {
+        Message::Compare { .. } | Message::Pick { .. } => flow.outbound.sketch(repo, message)?,
+        _ => flow.inbound.compared(message),
+    };
+    taken.map_err(|code| {
+        let reason = match code {
+            "E_ORDER" => "nothing is compared that this belongs to",
+            _ => "malformed symbols or elements, or too many",
+        };
+        Stop(code, reason.to_owned())
+    })
 }
 
 /// A reason cut to what a close may carry.

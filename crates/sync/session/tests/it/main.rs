@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod comparing;
 mod fetching;
 mod hostile;
 mod join;

@@ -56,6 +56,35 @@ fn texts<T: ToString>(list: &[T]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
 
+fn compared(message: &Message) -> Value {
+    match message {
+        Message::Compare {
+            tree,
+            size,
+            leaves,
+            entries,
+            have,
+        } => json!({
+            "message": "compare", "tree": tree.to_string(), "size": size, "leaves": hex(leaves),
+            "entries": hex(entries), "have": have,
+        }),
+        Message::Sketch {
+            total,
+            first,
+            symbols,
+            last,
+        } => json!({
+            "message": "sketch", "total": total, "first": first, "symbols": hex(symbols),
+            "last": last,
+        }),
+        Message::Pick { elements, last } => {
+            let words = elements.iter().map(|element| format!("{element:016x}"));
+            json!({ "message": "pick", "elements": words.collect::<Vec<_>>(), "last": last })
+        }
+        other => panic!("no vectors for {other:?}"),
+    }
+}
+
 fn view(message: &Message) -> Value {
     match message {
         Message::Hello(hello) => {
@@ -89,10 +118,11 @@ fn view(message: &Message) -> Value {
             "message": "commit", "statement": hex(statement), "branch": branch,
             "mode": u8::from(*mode == Mode::Walk),
         }),
-        Message::Changes { entries, last } => {
+        Message::Changes { entries, last } | Message::Entries { entries, last } => {
+            let is_changes = matches!(message, Message::Changes { .. });
             let entries = entries.iter();
             json!({
-                "message": "changes",
+                "message": if is_changes { "changes" } else { "entries" },
                 "entries": entries
                     .map(|(key, entry)| json!([hex(key), hex(entry)]))
                     .collect::<Vec<_>>(),
@@ -127,7 +157,7 @@ fn view(message: &Message) -> Value {
         Message::Close { code, reason } => {
             json!({ "message": "close", "code": code, "reason": reason })
         }
-        other => panic!("no vectors for {other:?}"),
+        other => compared(other),
     }
 }
 
