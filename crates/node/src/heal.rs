@@ -25,7 +25,7 @@ use crate::peers::Peer;
 const SILENCE: Duration = Duration::from_millis(IDLE_MS);
 
 /// A stream on which a peer is asked for blocks, used from a thread that may wait.
-struct Asking {
+pub(crate) struct Asking {
     stream: Stream,
     /// Kept, as the stream ends with it.
     _connection: Connection,
@@ -96,7 +96,7 @@ pub(crate) async fn in_time<T>(
 
 impl Asking {
     /// Dials a peer about a space.
-    async fn open(
+    pub(crate) async fn open(
         node: &Node,
         (endpoint, runtime): (&Endpoint, &Handle),
         space: SpaceId,

@@ -2,10 +2,12 @@
 
 use allod_identity::DeviceId;
 use allod_quic::Endpoint;
-use allod_repo::{Part, Repo, RepoError};
+use allod_repo::{Content, Heads, Part, Repo, RepoError};
 use allod_sync::{Scope, Stats};
+use tokio::runtime::Handle;
 
 use crate::error::NodeError;
+use crate::heal::Asking;
 use crate::net::SyncReport;
 use crate::node::Node;
 use crate::peers::Peer;
@@ -66,5 +68,25 @@ impl Node {
             }
         }
         Err(NodeError::PartMissing)
+    }
+
+    /// What the state of some commits has under a key that is not kept here, or not of these commits, from
+    /// a peer. Call it on a thread that may wait, and hold the store's uses until a file was read.
+    ///
+    /// # Errors
+    /// Those of reaching the peer, and [`RepoError::Missing`] if it has not all of it.
+    pub fn fetch_value(
+        &self,
+        (endpoint, runtime): (&Endpoint, &Handle),
+        repo: &Repo,
+        (commits, key): (&Heads, &[u8]),
+        (device, peer): (DeviceId, &Peer),
+    ) -> Result<Option<Content>, NodeError> {
+        let net = (endpoint, runtime);
+        let opened = Asking::open(self, net, repo.id(), (device, peer));
+        let mut asking = runtime.block_on(opened)?;
+        let entry = repo.fetch_entry(commits, key, &mut asking)?;
+        let content = entry.map(|entry| repo.content(&entry)).transpose()?;
+        Ok(content.flatten())
     }
 }

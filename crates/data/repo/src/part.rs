@@ -1,6 +1,7 @@
 //! Replicas of a part of a space: what they hold of each commit (PART-1 to PART-12).
 
 mod change;
+mod fetch;
 mod slice;
 
 use std::sync::Arc;

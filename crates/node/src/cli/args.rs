@@ -79,16 +79,7 @@ pub(crate) enum Command {
         value: Option<String>,
     },
     /// Print the value of a key
-    Get {
-        /// The key
-        key: String,
-        /// Print the bytes as they are
-        #[arg(long)]
-        raw: bool,
-        /// As of a branch or commit
-        #[arg(long, value_name = "COMMIT")]
-        at: Option<String>,
-    },
+    Get(Get),
     /// Stage the removal of keys
     Del {
         /// The keys
@@ -311,6 +302,7 @@ impl Command {
     /// Whether the command needs the keys.
     pub(crate) fn signs(&self) -> bool {
         match self {
+            Self::Get(options) => options.ask,
             Self::Commit { .. }
             | Self::Sync { .. }
             | Self::Push(_)
@@ -343,6 +335,22 @@ impl Command {
             _ => false,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The key
+    pub(crate) key: String,
+    /// Print the bytes as they are
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// As of a branch or commit
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) at: Option<String>,
+    /// Ask a peer for what is not kept here of a space of which a part is kept; a running node does so
+    /// by itself
+    #[arg(long)]
+    pub(crate) ask: bool,
 }
 
 #[derive(Debug, Args)]

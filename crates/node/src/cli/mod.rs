@@ -188,7 +188,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Id { command } => home::id(node, command.as_ref(), io),
         Command::Space { command } => space::space(node, command, io),
         Command::Put { key, value } => values::put(node, space, key, value.as_deref(), io),
-        Command::Get { key, raw, at } => values::get(node, space, key, *raw, at.as_deref(), io),
+        Command::Get(options) => values::get(node, space, options, io),
         Command::Del { keys } => values::del(node, space, keys, io),
         Command::Ls(options) => listing::ls(node, space, options, io),
         Command::Import(options) => import::import(node, space, options, io),

@@ -8,18 +8,21 @@ use allod::{Node, Position};
 use allod_blocks::{
     Cid, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri, read_file,
 };
-use allod_repo::{BranchName, Content, Edit, Entry, Repo, Span, VALUE_BLOCK_BYTES_MAX, View, pin};
+use allod_repo::{
+    BranchName, Content, Edit, Entry, Repo, RepoError, Span, VALUE_BLOCK_BYTES_MAX, View, pin,
+};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::cli::Usage;
-use crate::cli::args::{Export, Format};
-use crate::cli::history::view_at;
+use crate::cli::args::{Export, Format, Get};
+use crate::cli::history::{heads_of, view_at};
 use crate::cli::io::{Io, as_text, count, size};
 use crate::cli::keys::key_bytes;
 use crate::cli::listing::span;
+use crate::cli::net::end_of;
 use crate::cli::space::say_part;
+use crate::cli::{Usage, with_net};
 
 /// The branch that edits are staged on.
 pub(crate) fn branch(node: &Node, repo: &Repo) -> Result<BranchName> {
@@ -76,20 +79,58 @@ pub(crate) fn edit_from(node: &Node, input: &mut dyn Read) -> Result<Edit> {
     Ok(Edit::Link(info.cid))
 }
 
-pub(crate) fn get(
+/// Whether something is not kept here, of which another replica may have all.
+fn is_elsewhere(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(RepoError::OutOfPart { .. } | RepoError::Bare(_))
+    )
+}
+
+/// What a peer has under a key that is not kept here.
+fn fetched(
     node: &Node,
-    space: Option<&str>,
-    key: &str,
-    raw: bool,
-    at: Option<&str>,
+    repo: &Repo,
+    (key, at): (&[u8], Option<&str>),
+    here: anyhow::Error,
     io: &mut Io<'_>,
-) -> Result<()> {
+) -> Result<Option<Content>> {
+    if !node.has_keys() {
+        return Err(here.context("`allod get --ask` asks a peer for it"));
+    }
+    let commits = heads_of(node, repo, at)?;
+    let peers = node.find_peers(repo, None)?;
+    let (parts, wholes): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(_, peer)| peer.part);
+    with_net(node, io, |io, net| {
+        let mut last = here.context("no peer is known that could be asked");
+        for (device, peer) in wholes.iter().chain(&parts) {
+            let way = (&net.endpoint, &net.handle);
+            match node.fetch_value(way, repo, (&commits, key), (*device, peer)) {
+                Ok(content) => {
+                    let from = end_of(*device);
+                    io.say(format!("not kept here; this is what {from} has of it"))?;
+                    return Ok(content);
+                }
+                Err(error) => last = anyhow::Error::from(error).context("it is not kept here"),
+            }
+        }
+        Err(last)
+    })
+}
+
+pub(crate) fn get(node: &Node, space: Option<&str>, options: &Get, io: &mut Io<'_>) -> Result<()> {
+    let Get { key, raw, at, .. } = options;
+    let (key, raw, at) = (key.as_str(), *raw, at.as_deref());
     if raw && io.json {
         return Err(Usage("either --raw or --json".to_owned()).into());
     }
     let repo = node.space(space)?;
-    let view = view(node, &repo, at)?;
-    let content = view.get(&key_bytes(key)?)?;
+    let bytes = key_bytes(key)?;
+    let here = view(node, &repo, at).and_then(|view| Ok(view.get(&bytes)?));
+    let content = match here {
+        Err(error) if is_elsewhere(&error) => fetched(node, &repo, (&bytes, at), error, io)?,
+        content => content?,
+    };
     match content.with_context(|| format!("no value under {key:?}"))? {
         Content::File(cid) if raw => {
             read_file(node.store().as_ref(), &cid, io.out)?;

@@ -27,7 +27,7 @@ fn library() -> (Home, Up, String) {
 }
 
 #[test]
-fn a_part_is_cloned_written_widened_and_narrowed() {
+fn a_part_is_cloned_and_written() {
     let (ada, up, ticket) = library();
     let (whole, phone) = (Home::new(), Home::new());
     let all = whole.json(&["space", "join", &ticket]);
@@ -47,7 +47,15 @@ fn a_part_is_cloned_written_widened_and_narrowed() {
     assert!(text.contains("the note of number 7"), "{text}");
     // What is not kept is said to be so, and is no absence.
     let outside = ["not in the part of the space that is kept here"];
-    phone.run(&["get", "user:00007"]).fails(1, &outside);
+    // Who is asked for it has it, of any state.
+    let alone = phone.run(&["get", "user:00007"]);
+    alone.fails(1, &[outside[0], "get --ask"]);
+    let there = phone.run(&["get", "user:00007", "--ask"]);
+    assert!(there.err.contains("not kept here"), "{}", there.err);
+    assert!(there.ok().contains("the user of number 7"));
+    phone
+        .run(&["get", "user:99999", "--ask"])
+        .fails(1, &["no value under"]);
     phone.run(&["put", "user:00007", "x"]).fails(1, &outside);
     let listed = phone.run(&["ls", "user:"]);
     let kept = "only a part is kept here: note:*, of the newest commits";
@@ -55,8 +63,12 @@ fn a_part_is_cloned_written_widened_and_narrowed() {
     assert!(!phone.run(&["ls", "note:0001"]).err.contains("part"));
     let first = ada.run(&["log", "--json"]).rows().pop().unwrap();
     let first = first["commit"].as_str().unwrap();
+    let note = phone
+        .run(&["get", "book:00007", "--ask", "--at", first])
+        .ok();
+    assert!(note.contains("the book of number 7"), "{note}");
     phone
-        .run(&["get", "note:00007", "--at", first])
+        .run(&["ls", "--at", first])
         .fails(1, &["only the statement is kept here"]);
     // It writes in its part, and others have that.
     phone.commit("note:00007", "of the phone");
@@ -73,7 +85,19 @@ fn a_part_is_cloned_written_widened_and_narrowed() {
     let peers = ada.run(&["peers", "--json"]).rows();
     let is_part = |peer: &&serde_json::Value| peer["part"] == true;
     assert_eq!(peers.iter().filter(is_part).count(), 1);
+    assert_eq!(up.stop(), Some(0));
+}
 
+#[test]
+fn a_part_is_widened_and_narrowed() {
+    let (ada, up, ticket) = library();
+    ada.commit("user:00003", "changed");
+    let phone = Home::new();
+    phone
+        .run(&[
+            "space", "clone", &ticket, "--prefix", "note:", "--depth", "1",
+        ])
+        .ok();
     // Widened, with what was written apart before.
     phone.commit("note:00008", "before");
     let wide = phone.json(&[
@@ -102,10 +126,15 @@ fn a_part_is_cloned_written_widened_and_narrowed() {
     phone.run(&["sync"]).ok();
     assert_eq!(ada.run(&["get", "user:00005"]).ok(), "alone\n");
     assert_eq!(up.stop(), Some(0));
+    phone
+        .run(&["get", "book:00001", "--ask"])
+        .fails(1, &["it is not kept here", "cannot reach"]);
     // Narrowed it needs nobody, and the rest goes.
     let narrow = phone.json(&narrower);
     assert_eq!(narrow["entries"], 100);
-    phone.run(&["get", "user:00005"]).fails(1, &outside);
+    phone
+        .run(&["get", "user:00005", "--ask"])
+        .fails(1, &["it is not kept here", "cannot reach"]);
     let gone = phone.json(&["gc"]);
     assert!(gone["removed_blocks"].as_u64().unwrap() > 20, "{gone}");
     phone.run(&["check"]).ok();

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use allod_blocks::{Batch, Cid, Codec};
 use allod_repo::{
-    Arriving, BranchName, CommitId, Complete, Heads, Part, Refusal, Rejected, Repo, Reviewed,
+    Arriving, BranchName, CommitId, Complete, Heads, Part, Refusal, Rejected, Repo, RepoError,
+    Reviewed,
 };
+use allod_tree::Tree;
 use bytes::Bytes;
 
 use crate::comparing::{Comparing, Made};
@@ -98,20 +100,40 @@ fn fetching(complete: Complete, branch: BranchName) -> Current {
 /// A commit whose tree is to be had: compared with what the branch has here if that may be like it, and
 /// otherwise walked.
 fn on_the_way(repo: &Repo, tree: Arriving, branch: BranchName) -> Result<Current, Fault> {
-    let base = repo.state(&branch)?.tree().clone();
-    let is_whole = |part: Arc<Part>| part.prefixes().eq([b""]);
-    let is_like = tree.is_unrelated()
-        && (COMPARED_MIN..=COMPARED_MAX).contains(&base.len())
-        && repo.part().is_none_or(is_whole);
+    let base = if tree.is_unrelated() {
+        like(repo, &branch)?
+    } else {
+        None
+    };
     let root = tree.root();
     let tree = Box::new(tree);
-    Ok(if is_like {
-        let with = Box::new(Comparing::new(root, base));
-        Current::Comparing { tree, branch, with }
-    } else {
-        let made = Made::new();
-        Current::Walking { tree, branch, made }
+    Ok(match base {
+        Some(base) => {
+            let with = Box::new(Comparing::new(root, base));
+            Current::Comparing { tree, branch, with }
+        }
+        None => {
+            let made = Made::new();
+            Current::Walking { tree, branch, made }
+        }
     })
+}
+
+/// What the branch has here, if a tree may be compared with it.
+fn like(repo: &Repo, branch: &BranchName) -> Result<Option<Tree>, Fault> {
+    // Of a part there are not the nodes that the signed root leads to.
+    let is_part = |part: Arc<Part>| !part.prefixes().eq([b""]);
+    if repo.part().is_some_and(is_part) {
+        return Ok(None);
+    }
+    let base = match repo.state(branch) {
+        Ok(view) => view.tree().clone(),
+        // It is about to be fetched.
+        Err(RepoError::Bare(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let fits = (COMPARED_MIN..=COMPARED_MAX).contains(&base.len());
+    Ok(fits.then_some(base))
 }
 
 /// What a step of the receiving half asks of the session.

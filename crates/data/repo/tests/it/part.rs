@@ -7,8 +7,8 @@ use std::sync::Arc;
 use allod_blocks::{Batch, MemoryStore};
 use allod_identity::Verified;
 use allod_repo::{
-    BadPart, BranchName, Commit, CommitId, Edit, Entry, GcOptions, Part, Refusal, Rejected, Repo,
-    RepoError, Span, Stamp, collect_garbage,
+    BadPart, BlockPeer, BranchName, Commit, CommitId, Edit, Entry, GcOptions, Keep, Part, Refusal,
+    Rejected, Repo, RepoError, Span, Stamp, collect_garbage,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -332,6 +332,88 @@ fn the_whole_becomes_a_part() {
     bring(&whole, &copy, START + 3).unwrap();
     assert_eq!(get(&copy, "note:00001").unwrap(), "on");
     is_sound(&copy);
+}
+
+/// A replica that is asked for blocks; of some it says that it has them not.
+struct Other<'a>(&'a Repo, BTreeSet<allod_blocks::Cid>);
+
+impl BlockPeer for Other<'_> {
+    type Error = RepoError;
+
+    fn known(
+        &mut self,
+        commits: &[allod_blocks::Cid],
+    ) -> Result<BTreeSet<allod_blocks::Cid>, RepoError> {
+        Ok(commits.iter().copied().collect())
+    }
+
+    fn fetch(
+        &mut self,
+        path: &[allod_blocks::Cid],
+        names: &[allod_blocks::Cid],
+        keep: Keep<'_>,
+    ) -> Result<(), RepoError> {
+        let store = self.0.store();
+        assert!(self.0.has_commit(CommitId::from_cid(path[0]))?);
+        assert!(path.iter().all(|cid| store.has(cid).unwrap()));
+        let served = names.iter().filter(|name| !self.1.contains(name));
+        let blocks = served.filter_map(|name| store.get(name).unwrap());
+        keep(blocks.collect())
+    }
+}
+
+#[test]
+fn a_key_that_is_not_kept_is_read_from_a_peer() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let long = "long ".repeat(1000);
+    put(
+        &whole,
+        &ada,
+        &[("user:00001", Some(&long)), ("user:00002", None)],
+        START + 1,
+    );
+    let phone = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &phone, START + 2).unwrap();
+    let apart = replica(&whole, &part(&["note:"], None));
+    bring(&whole, &apart, START + 2).unwrap();
+    // Two heads, of which the later one wrote the key.
+    put(&whole, &ada, &[("user:00003", Some("new"))], START + 3);
+    put(&apart, &ada, &[("note:00003", Some("beside"))], START + 4);
+    give(&apart, &whole, START + 5);
+    bring(&whole, &phone, START + 6).unwrap();
+    let both = heads(&whole);
+    assert_eq!((both.len(), &both), (2, &heads(&phone)));
+    let _hold = phone.store().uses().hold();
+    let mut peer = Other(&whole, BTreeSet::new());
+    for key in [
+        "user:00001",
+        "user:00002",
+        "user:00003",
+        "book:01499",
+        "note:00003",
+        "a",
+        "z",
+    ] {
+        let expected = whole.state(&main()).unwrap().entry(key.as_bytes()).unwrap();
+        let entry = phone.fetch_entry(&both, key.as_bytes(), &mut peer).unwrap();
+        assert_eq!(entry, expected, "{key}");
+        let content = |repo: &Repo| entry.as_ref().map(|entry| repo.content(entry).unwrap());
+        assert_eq!(content(&phone), content(&whole));
+    }
+    is_sound(&phone);
+    // What is withheld is an error, and no absence.
+    let fresh = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &fresh, START + 7).unwrap();
+    let all: BTreeSet<_> = whole
+        .store()
+        .scan_blocks(None, usize::MAX)
+        .unwrap()
+        .into_iter()
+        .collect();
+    let mut silent = Other(&whole, all);
+    let refused = fresh.fetch_entry(&both, b"user:00001", &mut silent);
+    assert!(matches!(refused, Err(RepoError::Missing(_))), "{refused:?}");
 }
 
 #[test]
