@@ -253,38 +253,6 @@ impl Node {
         }
     }
 
-    /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
-    /// a session that is cut tells nothing of what arrived.
-    fn note_sent(&self, repo: &Repo, device: DeviceId, stats: &Stats, noted: &mut bool) {
-        if stats.commits_out > 0 && !*noted {
-            // If that fails it is tried again with the next step.
-            let note = self.note_peer(repo, device, |peer| peer.was_sent = true);
-            *noted = note.is_ok();
-        }
-    }
-
-    fn note_session(
-        &self,
-        repo: &Repo,
-        device: DeviceId,
-        session: &Session,
-        connection: &Connection,
-        dialled: bool,
-    ) -> Result<(), NodeError> {
-        self.note_peer(repo, device, |peer| {
-            peer.agent = session.peer_agent().map(|agent| agent.to_string());
-            peer.synced_ms = Some(now_ms());
-            peer.note_has(session.shared_heads());
-            peer.partial = !session.was_about_all();
-            peer.part = session.peer_keeps_part();
-            peer.note_addr(connection.remote_addr().to_string(), dialled);
-        })?;
-        if session.stats().commits_in > 0 {
-            self.touch();
-        }
-        Ok(())
-    }
-
     /// Serves peers until `stop` becomes true, and keeps in touch with those that are known; `backoff` says
     /// when one that cannot be reached is tried again.
     pub async fn serve(
