@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
-use crate::cli::hooks::{Hooks, Verify};
+use crate::cli::hooks::Hooks;
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
 };
@@ -18,6 +18,7 @@ use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{RemoteArgs, Transfer};
 use crate::cli::sql_args::SqlArgs;
+use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
 use crate::cli::view_args::{ProjectionCommand, TypeCommand};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
@@ -112,18 +113,16 @@ pub(crate) enum Command {
         cid: String,
     },
     /// Record what is staged
-    Commit {
-        /// What to say of it
-        #[arg(short = 'm', long, value_name = "TEXT")]
-        message: String,
-        #[command(flatten)]
-        verify: Verify,
-    },
+    Commit(CommitArgs),
     /// Drop staged edits of the current branch, all of them or none
     Unstage(Unstage),
     /// Put by what is staged on the current branch, and bring it back later
     Stash(StashArgs),
-    /// Show where a space stands
+    /// Show where a space stands, and what of it is at which peers
+    #[command(after_help = "Examples:\n  allod status\n  allod status --json\n\n\
+        A peer has what it said it has in a session, and what that stands on; of the rest it is said that it is\n\
+        not known. The bytes that a peer lacks are those of commits and of the entries that they changed, without\n\
+        files.")]
     Status,
     /// Show the history, newest first
     Log(Log),
@@ -196,10 +195,9 @@ pub(crate) enum Command {
         command: MergeTypes,
     },
     /// Exchange with the peers of the space, or with one
-    Sync {
-        /// A remote, a device, the end of one, an agent or an address
-        peer: Option<String>,
-    },
+    Sync(Sync),
+    /// Wait until peers have a commit
+    Await(Await),
     /// Give a remote what it lacks of a branch, and take nothing
     Push(Transfer),
     /// Take what a remote has of a branch, and give nothing
@@ -311,8 +309,9 @@ impl Command {
     /// Whether the command needs the keys.
     pub(crate) fn signs(&self) -> bool {
         match self {
-            Self::Commit { .. }
-            | Self::Sync { .. }
+            Self::Commit(_)
+            | Self::Sync(_)
+            | Self::Await(_)
             | Self::Push(_)
             | Self::Pull(_)
             | Self::Up(_)

@@ -1,4 +1,4 @@
-//! `commit`, `status`, `show`, `diff`, `branch`, `switch` and `check`.
+//! `commit`, `show`, `diff`, `branch`, `switch` and `check`.
 
 use allod::{Node, Position};
 use allod_blocks::{Block, Codec, Store};
@@ -9,12 +9,13 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
-use crate::cli::hooks::Verify;
 use crate::cli::io::{Io, as_text, count};
 use crate::cli::joining::parsed;
 use crate::cli::keys::key_text;
-use crate::cli::merging::task_text;
-use crate::cli::values::{branch as current_branch, view};
+use crate::cli::status::{Names, reached_text, reached_value};
+use crate::cli::status_args::CommitArgs;
+use crate::cli::values::branch as current_branch;
+use crate::cli::waiting::wait_for;
 
 /// Characters of a value that are shown in a list.
 const SHOWN_CHARS: usize = 60;
@@ -65,78 +66,24 @@ pub(crate) fn view_at(repo: &Repo, text: &str) -> Result<View> {
 pub(crate) fn commit(
     node: &Node,
     space: Option<&str>,
-    (message, verify): (&str, &Verify),
+    options: &CommitArgs,
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = verify.space(node, space)?;
+    let repo = options.verify.space(node, space)?;
     let branch = current_branch(node, &repo)?;
     let staged = repo.staged(&branch)?.len() as u64;
-    let id = repo.commit_staged(&branch, node.author()?, message, allod::now_ms())?;
+    let id = repo.commit_staged(&branch, node.author()?, &options.message, allod::now_ms())?;
     node.touch();
     let value = json!({ "commit": id.to_string(), "branch": branch.as_str(), "keys": staged });
     io.data(&value, || {
         format!("{}  {} keys on {branch}", id.short(), count(staged))
-    })
-}
-
-pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {
-    let repo = node.space(space)?;
-    let position = node.position(&repo)?;
-    let (at, heads, staged) = match &position {
-        Position::Branch(name) => (
-            name.to_string(),
-            repo.heads(name)?,
-            repo.staged(name)?.len(),
-        ),
-        Position::Detached(id) => (format!("commit {}", id.short()), Heads::from([*id]), 0),
+    })?;
+    let Some(peers) = options.until_peers else {
+        return Ok(());
     };
-    let tree = view(node, &repo, None)?.tree().clone();
-    let (entries, root) = (tree.len(), tree.root());
-    let conflicts = match &position {
-        Position::Branch(name) => repo.conflicts(name, 10_000)?.len(),
-        Position::Detached(_) => 0,
-    };
-    let under_way = match &position {
-        Position::Branch(name) => repo.under_way(name)?.as_ref().map(task_text),
-        Position::Detached(_) => None,
-    };
-    let have: Vec<String> = heads.iter().map(ToString::to_string).collect();
-    let peers = node.peers(&repo)?;
-    let mut current = 0;
-    for (_, peer) in &peers {
-        current += usize::from(peer.is_current(&repo)?);
-    }
-    let name = &repo.genesis().payload().name;
-    let value = json!({
-        "space": name,
-        "id": repo.id().to_string(),
-        "at": at,
-        "heads": have,
-        "root": root.to_string(),
-        "keys": entries,
-        "staged": staged,
-        "conflicts": conflicts,
-        "under_way": under_way,
-        "peers": peers.len(),
-        "peers_current": current,
-    });
-    io.data(&value, || {
-        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
-        let heads = if heads.is_empty() {
-            "no commit yet".to_owned()
-        } else {
-            heads.join(", ")
-        };
-        let under_way = under_way.map_or_else(String::new, |what| format!("under way  {what}\n"));
-        format!(
-            "space      {name}\nat         {at} ({heads})\nkeys       {}, deleted ones included\n\
-             staged     {}\n{under_way}conflicts  {}\npeers      {current} of {} have this state",
-            count(entries),
-            count(staged as u64),
-            count(conflicts as u64),
-            peers.len()
-        )
-    })
+    // Whoever gives up waiting knows what it is that leaves later.
+    io.out.flush()?;
+    wait_for(node, &repo, id, (peers, options.timeout), io)
 }
 
 /// An agent as people tell them apart: `me`, or the end of the id.
@@ -159,6 +106,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
         .changes_of(said, usize::MAX)?
         .context("the commit removes keys for good")?;
     let parents: Vec<String> = said.parents.iter().map(ToString::to_string).collect();
+    let reached = node.reached(&repo, id)?;
     let mut value = json!({
         "commit": id.to_string(),
         "author": said.author.to_string(),
@@ -169,6 +117,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
         "parents": parents,
         "tree": said.tree.to_string(),
         "generation": said.generation,
+        "reached": reached_value(&reached),
     });
     if io.json {
         let rows: Result<Vec<Value>> = changes
@@ -190,6 +139,8 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
         said.branch, said.generation
     ))?;
     io.line(format!("tree     {}", said.tree))?;
+    let names = Names::in_space(node, &repo)?;
+    io.line(format!("where    {}", reached_text(&reached, &names)))?;
     for parent in parents {
         io.line(format!("parent   {parent}"))?;
     }

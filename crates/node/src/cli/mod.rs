@@ -33,6 +33,8 @@ mod shapes;
 mod space;
 mod sql;
 mod sql_args;
+mod status;
+mod status_args;
 mod svg;
 mod svg_tree;
 mod table_args;
@@ -42,6 +44,7 @@ mod types;
 mod undo;
 mod values;
 mod view_args;
+mod waiting;
 mod work_args;
 mod working;
 
@@ -195,10 +198,10 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Export(options) => values::export(node, space, options, io),
         Command::Add { file } => values::add(node, file, io),
         Command::Cat { cid } => values::cat(node, cid, io),
-        Command::Commit { message, verify } => history::commit(node, space, (message, verify), io),
+        Command::Commit(options) => history::commit(node, space, options, io),
         Command::Unstage(options) => working::unstage(node, space, options, io),
         Command::Stash(options) => working::stash(node, space, options, io),
-        Command::Status => history::status(node, space, io),
+        Command::Status => status::status(node, space, io),
         Command::Log(options) => log::log(node, space, options, io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
@@ -230,7 +233,8 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
             conflicts::conflicts(node, space, (*limit, on.as_deref()), io)
         }
         Command::MergeType { command } => merging::merge_types(node, space, command, io),
-        Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
+        Command::Sync(options) => net::sync(node, space, options, io),
+        Command::Await(options) => waiting::await_commit(node, space, options, io),
         Command::Push(options) => remotes::transfer(node, space, (Way::Push, options), io),
         Command::Pull(options) => remotes::transfer(node, space, (Way::Pull, options), io),
         Command::Remote(options) => remotes::remote(node, space, options, io),
