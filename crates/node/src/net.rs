@@ -395,6 +395,10 @@ impl Node {
             return Ok(());
         };
         let device = connection.peer();
+        if let Some(close) = self.refuses(&repo, device)? {
+            stream.send(close).await?;
+            return Ok(stream.finish()?);
+        }
         let me = Me {
             agent: self.agent()?,
             initiator: false,
@@ -419,11 +423,13 @@ impl Node {
 
 /// What whoever asks about a space that is not here is told: the same as a stranger to one that is.
 pub(crate) fn no_such_space() -> Bytes {
-    let close = allod_sync::Message::Close {
-        code: "E_NOT_MEMBER".to_owned(),
-        reason: "not a space that this agent shares here".to_owned(),
-    };
-    close.encode()
+    close("E_NOT_MEMBER", "not a space that this agent shares here")
+}
+
+/// The frame that ends a session.
+pub(crate) fn close(code: &str, reason: &str) -> Bytes {
+    let (code, reason) = (code.to_owned(), reason.to_owned());
+    allod_sync::Message::Close { code, reason }.encode()
 }
 
 /// A stream for a session. A peer that allows none is as good as gone.

@@ -7,10 +7,12 @@ use allod_identity::DeviceId;
 use allod_quic::Connection;
 use allod_repo::{CommitId, Repo, SpaceId};
 use allod_sync::{Session, Stats};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
 use crate::error::NodeError;
+use crate::net::{close, no_such_space};
 use crate::node::Node;
 
 /// Addresses kept of a peer, the latest first.
@@ -44,6 +46,10 @@ pub enum Told {
 
 /// What is known of a peer.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a record of facts that do not depend on each other"
+)]
 pub struct Peer {
     /// Where it was reached, the latest first.
     pub addrs: Vec<String>,
@@ -63,6 +69,9 @@ pub struct Peer {
     /// Whether it was sent a commit, in a session that need not have come to its end.
     #[serde(default)]
     pub was_sent: bool,
+    /// Whether sessions with it wait until somebody says otherwise (SYNC-54).
+    #[serde(default)]
+    pub paused: bool,
     /// What it is known to have: the ends of the ids of heads of all branches.
     pub has: Vec<String>,
     /// How much that says of all that it has.
@@ -97,7 +106,7 @@ impl Peer {
 
     /// Whether nothing ever passed between it and this node.
     pub(crate) const fn is_stranger(&self) -> bool {
-        self.synced_ms.is_none() && !self.was_sent && self.agent.is_none()
+        self.synced_ms.is_none() && !self.was_sent && self.agent.is_none() && !self.paused
     }
 
     /// Whether `name` means it: what it is called here, its device, the end of that, its agent or an
@@ -158,6 +167,25 @@ impl Node {
     /// The peers of a space.
     pub fn peers(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
         self.peers_of(repo.id())
+    }
+
+    /// Whether sessions of a device about a space are to be ended, and with what (SYNC-54).
+    pub(crate) fn refuses(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+    ) -> Result<Option<Bytes>, NodeError> {
+        let name = peer_ref(repo.id(), device);
+        let Some(known) = self.store().get_ref(&name)? else {
+            return Ok(None);
+        };
+        let peer: Peer = serde_json::from_slice(&known).unwrap_or_default();
+        Ok(match (peer.paused, peer.synced_ms) {
+            (false, _) => None,
+            (true, Some(_)) => Some(close("E_PAUSED", "the exchange is paused here")),
+            // What was no member yet learns nothing by being known here.
+            (true, None) => Some(no_such_space()),
+        })
     }
 
     /// The peers of a space, which need not open for it.

@@ -99,6 +99,14 @@ impl Node {
         self.note_peer(repo, device, |peer| peer.name = None)
     }
 
+    /// Begins no sessions with a peer of its own accord, and ends those that the peer begins, until it is
+    /// resumed (SYNC-54); or resumes. Sessions that are under way come to their end.
+    pub fn pause(&self, repo: &Repo, device: DeviceId, paused: bool) -> Result<(), NodeError> {
+        self.note_peer(repo, device, |peer| peer.paused = paused)?;
+        self.touch();
+        Ok(())
+    }
+
     /// The one peer that `name` means; without a name the remote `origin`, or the only peer.
     ///
     /// # Errors

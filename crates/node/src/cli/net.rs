@@ -108,9 +108,15 @@ pub(crate) fn sync(
     if options.watch {
         return waiting::watch(node, &repo, peer, io);
     }
-    let peers = node.find_peers(&repo, peer)?;
+    let mut peers = node.find_peers(&repo, peer)?;
     if peers.is_empty() {
         return Err(NodeError::NoPeer.into());
+    }
+    if peer.is_none() {
+        peers.retain(|(_, peer)| !peer.paused);
+        if peers.is_empty() {
+            bail!("all peers are paused; name one, or say `allod remote resume`");
+        }
     }
     with_net(node, io, |io, net| {
         let mut failed = 0;
@@ -287,8 +293,10 @@ pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result
             "synced": synced,
             "current": current,
             "part": peer.part,
+            "paused": peer.paused,
         });
         io.data(&value, || {
+            let paused = if peer.paused { "  paused" } else { "" };
             let synced = synced.clone().unwrap_or_else(|| "never".to_owned());
             let state = lag_text(&row);
             let addr = peer.addrs.first().map_or("no address", String::as_str);
@@ -296,7 +304,10 @@ pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result
                 .name
                 .as_deref()
                 .map_or(String::new(), |name| format!("  {name}"));
-            format!("{}{name}  {addr}  synced {synced}  {state}", end_of(device))
+            format!(
+                "{}{name}  {addr}  synced {synced}  {state}{paused}",
+                end_of(device)
+            )
         })?;
     }
     Ok(())

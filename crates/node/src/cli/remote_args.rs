@@ -31,11 +31,29 @@ pub(crate) enum RemoteCommand {
         /// What to call it
         to: String,
     },
+    /// Have no sessions with a peer until it is resumed: a running node begins none, and ends those of the peer
+    #[command(
+        after_help = "Examples:\n  allod remote pause home\n  allod remote pause --all\n\n\
+        `allod sync home`, `push` and `pull` go through all the same: somebody says so."
+    )]
+    Pause(Which),
+    /// Have sessions with a peer again
+    Resume(Which),
     /// Take its name away; a device that there was a session with stays a peer of the space
     Remove {
         /// What it is called
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// A remote, or another peer as `allod sync` takes it
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// All peers of the space
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

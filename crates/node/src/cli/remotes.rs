@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use allod::{Node, Peer};
+use allod::{Node, NodeError, Peer};
 use allod_identity::DeviceId;
 use allod_repo::{BranchName, Repo};
 use allod_sync::{Branches, Stats};
@@ -11,7 +11,8 @@ use serde_json::json;
 
 use crate::cli::io::Io;
 use crate::cli::net::{end_of, heal, print_report, show_progress};
-use crate::cli::remote_args::{RemoteArgs, RemoteCommand, Transfer};
+use crate::cli::remote_args::{RemoteArgs, RemoteCommand, Transfer, Which};
+use crate::cli::status::called;
 use crate::cli::{Usage, values, with_net};
 
 pub(crate) fn remote(
@@ -33,6 +34,8 @@ pub(crate) fn remote(
             node.rename_remote(&repo, name, to)?;
             io.data(&json!({ "remote": to, "was": name }), || to.clone())
         }
+        Some(RemoteCommand::Pause(which)) => pause(node, &repo, (which, true), io),
+        Some(RemoteCommand::Resume(which)) => pause(node, &repo, (which, false), io),
         Some(RemoteCommand::Remove { name }) => {
             node.remove_remote(&repo, name)?;
             io.data(&json!({ "removed": name }), || {
@@ -40,6 +43,22 @@ pub(crate) fn remote(
             })
         }
     }
+}
+
+fn pause(node: &Node, repo: &Repo, (which, paused): (&Which, bool), io: &mut Io<'_>) -> Result<()> {
+    let peers = node.find_peers(repo, which.name.as_deref())?;
+    match (&peers[..], &which.name) {
+        ([], _) => return Err(NodeError::NoPeer.into()),
+        ([_, _, ..], Some(name)) => return Err(NodeError::ManyPeers(Some(name.clone())).into()),
+        _ => {}
+    }
+    for (device, peer) in &peers {
+        node.pause(repo, *device, paused)?;
+        let value = json!({ "peer": device.to_string(), "paused": paused });
+        let word = if paused { "paused" } else { "resumed" };
+        io.data(&value, || format!("{}  {word}", called(*device, peer)))?;
+    }
+    Ok(())
 }
 
 fn list(node: &Node, repo: &Repo, io: &mut Io<'_>) -> Result<()> {

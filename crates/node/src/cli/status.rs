@@ -241,6 +241,7 @@ pub(crate) fn peer_value(node: &Node, PeerLag { device, peer, lag }: &PeerLag) -
         "peer": device.to_string(),
         "remote": peer.name,
         "part": peer.part,
+        "paused": peer.paused,
         "connected": node.is_connected(*device),
         "heard": peer.synced_ms.map(allod::utc),
         "told_all": peer.told == Told::All,
@@ -262,10 +263,10 @@ pub(crate) fn peer_text(node: &Node, row: &PeerLag) -> String {
         Some(heard) => format!("heard of {} UTC", allod::utc(heard)),
         None => "never heard of".to_owned(),
     };
-    let connected = if node.is_connected(*device) {
-        ", connected"
-    } else {
-        ""
+    let connected = match (peer.paused, node.is_connected(*device)) {
+        (true, _) => ", paused",
+        (false, true) => ", connected",
+        (false, false) => "",
     };
     format!(
         "{}  {}; {heard}{connected}",

@@ -265,7 +265,7 @@ fn heads_that_are_not_noted_are_not_said_to_be_missing() {
 }
 
 /// A node with a space of one commit.
-fn node(dir: &std::path::Path) -> (Node, Repo, CommitId) {
+pub(crate) fn node(dir: &std::path::Path) -> (Node, Repo, CommitId) {
     let keys = Keystore {
         agent: Some(SecretKey::from_seed([1; 32])),
         next_agent: Some(SecretKey::from_seed([2; 32])),

@@ -1,4 +1,4 @@
-//! Where commits are, waiting for peers, and watching them (SYNC-50 to SYNC-53).
+//! Where commits are, waiting for peers, and watching them (SYNC-50 to SYNC-54).
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -316,4 +316,46 @@ fn each_peer_is_shown_as_it_changes() {
     watch.until(|row| row["connected"] == false);
     assert_eq!(up.stop(), Some(0));
     assert_eq!(watch.child.wait().unwrap().code(), Some(0));
+}
+
+/// SYNC-54.
+#[test]
+fn a_peer_is_paused_and_resumed() {
+    let (ada, up, bob, device) = two();
+    let end = &device[device.len() - 8..];
+    let down = bob.up();
+    let mut watch = Watch::new(&ada);
+    watch.until(|row| row["connected"] == true);
+    let told = ada.json(&["remote", "pause", end]);
+    assert_eq!(told, json!({ "peer": device, "paused": true }));
+    watch.until(|row| row["paused"] == true);
+    ada.commit("k", "paused");
+    bob.commit("l", "waits");
+    bob.run(&["sync"]).fails(1, &["no peer could be reached"]);
+    let refused = bob.run(&["push"]);
+    refused.fails(1, &["E_PAUSED", "the exchange is paused here"]);
+    ada.run(&["sync"]).fails(1, &["all peers are paused"]);
+    ada.run(&["await", "main", "--timeout", "0"])
+        .fails(1, &["0 peers"]);
+    assert_eq!(ada.json(&["peers"])["paused"], true);
+    assert_eq!(ada.json(&["status"])["lags"][0]["paused"], true);
+    assert!(ada.run(&["status"]).ok().contains(", paused\n"));
+    ada.run(&["get", "l"]).fails(1, &["l"]);
+    // Somebody who names the peer means it.
+    let report = ada.json(&["push", end]);
+    assert_eq!(report["commits_out"], 1);
+    assert_eq!(bob.run(&["get", "k"]).ok(), "paused\n");
+    ada.json(&["remote", "resume", "--all"]);
+    ada.commit("k", "again");
+    ada.run(&["await", "main", "--timeout", "60"]).ok();
+    bob.run(&["await", "main", "--timeout", "60"]).ok();
+    assert_eq!(ada.run(&["get", "l"]).ok(), "waits\n");
+    watch.until(|row| row["paused"] == false);
+    watch.child.kill().unwrap();
+    watch.child.wait().unwrap();
+    ada.run(&["remote", "pause"]).fails(2, &["NAME"]);
+    ada.run(&["remote", "pause", "nobody"])
+        .fails(1, &["nobody"]);
+    assert_eq!(down.stop(), Some(0));
+    assert_eq!(up.stop(), Some(0));
 }
