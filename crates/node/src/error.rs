@@ -116,6 +116,9 @@ pub enum NodeError {
     /// There is no remote of this name.
     #[error("no remote named {0:?} for this space; `allod remote` shows them")]
     NoSuchRemote(String),
+    /// What is fetched is called after the remote, and a peer has no such name.
+    #[error("the peer {0} has no name here; give it one with `allod remote add NAME {0}`")]
+    Unnamed(String),
     /// A device would be a remote of itself.
     #[error("this is the device of this very node")]
     OwnDevice,

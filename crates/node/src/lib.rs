@@ -56,6 +56,7 @@ pub use crate::outside::{NodeCatalog, Outside, OutsideDefinition, Registered};
 pub use crate::peers::{Peer, Told};
 pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, WatchedQuery};
 pub use crate::reached::{Lag, NotReached, PeerLag, Reached, Unknown, Whereabouts};
+pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
 
 #[doc = include_str!("../README.md")]

@@ -256,6 +256,12 @@ impl Whereabouts {
                 walk.reach(head, &none, true)?;
             }
         }
+        // No branch here, but it may lead to what a peer said to have.
+        for tracking in repo.tracking(None)? {
+            for head in tracking.heads {
+                walk.reach(head, &none, false)?;
+            }
+        }
         Ok(walk)
     }
 

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
+use crate::cli::branch_args::BranchArgs;
 use crate::cli::hooks::Hooks;
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
@@ -16,7 +17,7 @@ use crate::cli::join_args::{
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
-use crate::cli::remote_args::{RemoteArgs, Transfer};
+use crate::cli::remote_args::{Fetch, RemoteArgs, Transfer};
 use crate::cli::sql_args::SqlArgs;
 use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
@@ -142,21 +143,7 @@ pub(crate) enum Command {
     /// Stage the changes of a patch that `diff --patch` wrote: all of them or none
     Apply(ApplyArgs),
     /// List branches, make one, or delete one
-    #[command(
-        after_help = "A deleted branch comes back with the next sync if a peer has it: everybody deletes it."
-    )]
-    Branch {
-        /// The new branch
-        name: Option<String>,
-        /// Where it starts [default: the current branch]
-        at: Option<String>,
-        /// Delete the branch
-        #[arg(long, short = 'd', requires = "name", conflicts_with = "at")]
-        delete: bool,
-        /// Delete it with commits that no other branch has, and with what is staged
-        #[arg(long, requires = "delete")]
-        force: bool,
-    },
+    Branch(BranchArgs),
     /// List tags, make one, or delete one; only the owner of the space may
     Tag(TagArgs),
     /// Go to a branch; what is staged stays with the branch it was staged on
@@ -202,6 +189,8 @@ pub(crate) enum Command {
     Push(Transfer),
     /// Take what a remote has of a branch, and give nothing
     Pull(Transfer),
+    /// Take what a remote has, and move no branch: what came is REMOTE/BRANCH
+    Fetch(Fetch),
     /// List the remotes of the space: peers that have a name here
     Remote(RemoteArgs),
     /// List the peers of the space
@@ -314,6 +303,7 @@ impl Command {
             | Self::Await(_)
             | Self::Push(_)
             | Self::Pull(_)
+            | Self::Fetch(_)
             | Self::Up(_)
             | Self::Merge(_)
             | Self::CherryPick(_)

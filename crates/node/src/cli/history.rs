@@ -1,4 +1,4 @@
-//! `commit`, `show`, `diff`, `branch`, `switch` and `check`.
+//! `commit`, `show` and `switch`, and what a text names.
 
 use allod::{Node, Position};
 use allod_blocks::{Block, Codec, Store};
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
+use crate::cli::branches::make_branch;
 use crate::cli::io::{Io, as_text, count};
 use crate::cli::joining::parsed;
 use crate::cli::keys::key_text;
@@ -41,7 +42,20 @@ pub(crate) fn heads_at(repo: &Repo, text: &str) -> Result<Heads> {
             return Ok(heads);
         }
     }
+    let tracked = tracked_at(repo, text)?;
+    if !tracked.is_empty() {
+        return Ok(tracked);
+    }
     Ok(Heads::from([one_commit(repo, text)?]))
+}
+
+/// The heads of the tracking branch of this name, unless a tag has it.
+fn tracked_at(repo: &Repo, text: &str) -> Result<Heads> {
+    let tag = text.parse().ok().map(|name| repo.tag(&name)).transpose()?;
+    match tag.flatten() {
+        Some(_) => Ok(Heads::new()),
+        None => Ok(repo.tracked_as(text)?),
+    }
 }
 
 /// What a command looks at: a named branch or commit, else where the space stands.
@@ -59,6 +73,10 @@ pub(crate) fn view_at(repo: &Repo, text: &str) -> Result<View> {
         && !repo.heads(&branch)?.is_empty()
     {
         return Ok(repo.state(&branch)?);
+    }
+    let tracked = tracked_at(repo, text)?;
+    if !tracked.is_empty() {
+        return Ok(repo.together(&tracked)?);
     }
     Ok(repo.at(one_commit(repo, text)?)?)
 }
@@ -233,75 +251,6 @@ pub(crate) fn state_value(store: &dyn Store, state: &State) -> Value {
         (None, State::Link(cid)) => json!({ "file": cid.to_string() }),
         (None, _) => Value::Null,
     }
-}
-
-pub(crate) fn branch(
-    node: &Node,
-    space: Option<&str>,
-    name: Option<&str>,
-    at: Option<&str>,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let position = node.position(&repo)?;
-    let Some(name) = name else {
-        for (name, heads) in repo.branches()? {
-            let here = position == Position::Branch(name.clone());
-            let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
-            let value = json!({ "branch": name.as_str(), "heads": heads, "current": here });
-            io.data(&value, || {
-                let mark = if here { '*' } else { ' ' };
-                let short: Vec<&str> = heads
-                    .iter()
-                    .filter_map(|id| id.get(id.len().saturating_sub(8)..))
-                    .collect();
-                format!("{mark} {name}  {}", short.join(", "))
-            })?;
-        }
-        return Ok(());
-    };
-    make_branch(&repo, name, at, &position)?;
-    io.say(format!(
-        "branch {name} made; go to it with `allod switch {name}`"
-    ))
-}
-
-pub(crate) fn delete_branch(
-    node: &Node,
-    space: Option<&str>,
-    name: &str,
-    force: bool,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let branch: BranchName = name
-        .parse()
-        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
-    if node.position(&repo)? == Position::Branch(branch.clone()) {
-        bail!("{branch} is the current branch; go to another one first");
-    }
-    let heads: Vec<CommitId> = repo.delete_branch(&branch, force)?.into_iter().collect();
-    let ids: Vec<String> = heads.iter().map(ToString::to_string).collect();
-    let value = json!({ "deleted": branch.as_str(), "heads": ids });
-    io.data(&value, || {
-        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
-        format!("{branch} deleted; it was at {}", heads.join(", "))
-    })
-}
-
-fn make_branch(repo: &Repo, name: &str, at: Option<&str>, position: &Position) -> Result<()> {
-    let name: BranchName = name
-        .parse()
-        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
-    let heads = match (at, position) {
-        (Some(at), _) => heads_at(repo, at)?,
-        (None, Position::Branch(branch)) => repo.heads(branch)?,
-        (None, Position::Detached(id)) => Heads::from([*id]),
-    };
-    if heads.is_empty() {
-        bail!("there is no commit to start from; commit something first");
-    }
-    Ok(repo.create_branch(&name, &heads)?)
 }
 
 pub(crate) fn switch(

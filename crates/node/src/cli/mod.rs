@@ -3,6 +3,8 @@
 mod args;
 mod ask_args;
 mod asking;
+mod branch_args;
+mod branches;
 mod conflicts;
 mod control;
 mod demo;
@@ -209,15 +211,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Show { commit } => history::show(node, space, commit, io),
         Command::Diff(options) => patching::diff(node, space, options, io),
         Command::Apply(options) => patching::apply(node, space, options, io),
-        Command::Branch {
-            name: Some(name),
-            delete: true,
-            force,
-            ..
-        } => history::delete_branch(node, space, name, *force, io),
-        Command::Branch { name, at, .. } => {
-            history::branch(node, space, name.as_deref(), at.as_deref(), io)
-        }
+        Command::Branch(options) => branches::branch(node, space, options, io),
         Command::Tag(options) => tags::tag(node, space, options, io),
         Command::Switch {
             name,
@@ -237,6 +231,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Await(options) => waiting::await_commit(node, space, options, io),
         Command::Push(options) => remotes::transfer(node, space, (Way::Push, options), io),
         Command::Pull(options) => remotes::transfer(node, space, (Way::Pull, options), io),
+        Command::Fetch(options) => remotes::fetch(node, space, options, io),
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
         Command::Values { command } => joining::values(node, space, command, io),

@@ -58,6 +58,25 @@ pub(crate) struct Which {
 
 #[derive(Debug, Args)]
 #[command(
+    after_help = "Examples:\n  allod fetch\n  allod fetch home main drafts\n  allod log origin/main\n  \
+    allod diff main origin/main\n  allod merge origin/main\n\n\
+    No branch here moves, but for meta, which governs the space. What came is named REMOTE/BRANCH wherever a commit\n\
+    can be named, and listed by `allod branch --remotes`. A running node exchanges by itself, and then branches\n\
+    move: `allod remote pause` has it wait."
+)]
+pub(crate) struct Fetch {
+    /// A remote [default: origin, or the only peer]
+    pub(crate) remote: Option<String>,
+    /// The branches [default: all]
+    #[arg(value_name = "BRANCH", conflicts_with = "prune")]
+    pub(crate) branches: Vec<String>,
+    /// Forget what was fetched of branches that the remote has no more
+    #[arg(long)]
+    pub(crate) prune: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
     after_help = "Examples:\n  allod push\n  allod push home main drafts\n  allod pull --all\n\n\
     What is pulled joins the branch: what is here stays, and what both changed is under `allod conflicts`.\n\
     What governs the space, the branch meta, comes along. A running node exchanges by itself, in both directions."

@@ -1,17 +1,17 @@
-//! `remote`, `push` and `pull`.
+//! `remote`, `push`, `pull` and `fetch`.
 
 use std::net::SocketAddr;
 
-use allod::{Node, NodeError, Peer};
+use allod::{Moved, Node, NodeError, Peer, SyncReport};
 use allod_identity::DeviceId;
-use allod_repo::{BranchName, Repo};
+use allod_repo::{BranchName, CommitId, Heads, Repo};
 use allod_sync::{Branches, Stats};
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cli::io::Io;
 use crate::cli::net::{end_of, heal, print_report, show_progress};
-use crate::cli::remote_args::{RemoteArgs, RemoteCommand, Transfer, Which};
+use crate::cli::remote_args::{Fetch, RemoteArgs, RemoteCommand, Transfer, Which};
 use crate::cli::status::called;
 use crate::cli::{Usage, values, with_net};
 
@@ -92,6 +92,64 @@ fn find(node: &Node, repo: &Repo, text: &str) -> Result<(DeviceId, Vec<String>)>
     }
 }
 
+pub(crate) fn fetch(
+    node: &Node,
+    space: Option<&str>,
+    options: &Fetch,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let (device, peer) = node.remote(&repo, options.remote.as_deref())?;
+    let branches = match &options.branches[..] {
+        [] => Branches::All,
+        names => Branches::Only(parse(names)?),
+    };
+    with_net(node, io, |io, net| {
+        let fetched = {
+            let mut progress = io.progress("receiving entries");
+            let mut show = |stats: &Stats| show_progress(&mut progress, stats);
+            let what = (branches, options.prune);
+            let fetch = node.fetch(&net.endpoint, &repo, (device, &peer), what, &mut show);
+            net.handle.block_on(fetch)
+        };
+        let (report, moved) = fetched?;
+        print_report(&report, io)?;
+        for Moved { name, was, heads } in &moved {
+            let ids = |heads: &Heads| heads.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let value = json!({ "tracking": name, "was": ids(was), "heads": ids(heads) });
+            io.data(&value, || match (was.is_empty(), heads.is_empty()) {
+                (true, _) => format!("{name}  {} (new)", shorts(heads)),
+                (_, true) => format!("{name}  forgotten; it was at {}", shorts(was)),
+                _ => format!("{name}  {} -> {}", shorts(was), shorts(heads)),
+            })?;
+        }
+        node.touch();
+        check_transfer(&report, "here")
+    })
+}
+
+/// Heads as people tell them apart.
+pub(crate) fn shorts(heads: &Heads) -> String {
+    let shorts: Vec<String> = heads.iter().map(CommitId::short).collect();
+    shorts.join(", ")
+}
+
+/// Fails if not all went through that was asked for.
+fn check_transfer(report: &SyncReport, refused_where: &str) -> Result<()> {
+    let refused = report.stats.refused.len() + report.stats.refused_by_peer.len();
+    if refused > 0 {
+        bail!("{refused} commits were refused {refused_where}; the rest went through");
+    }
+    if !report.absent.is_empty() {
+        let absent: Vec<&str> = report.absent.iter().map(BranchName::as_str).collect();
+        bail!(
+            "the remote has no branch {}",
+            absent.join(" and no branch ")
+        );
+    }
+    Ok(())
+}
+
 /// Which way a transfer goes.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Way {
@@ -139,19 +197,7 @@ pub(crate) fn transfer(
         let report = report?;
         print_report(&report, io)?;
         node.touch();
-        let refused = report.stats.refused.len() + report.stats.refused_by_peer.len();
-        if refused > 0 {
-            let who = if way == Way::Push { "there" } else { "here" };
-            bail!("{refused} commits were refused {who}; the rest went through");
-        }
-        if !report.absent.is_empty() {
-            let absent: Vec<&str> = report.absent.iter().map(BranchName::as_str).collect();
-            bail!(
-                "the remote has no branch {}",
-                absent.join(" and no branch ")
-            );
-        }
-        Ok(())
+        check_transfer(&report, if way == Way::Push { "there" } else { "here" })
     })
 }
 
@@ -180,9 +226,13 @@ fn branches(node: &Node, repo: &Repo, options: &Transfer) -> Result<Branches> {
     if options.branches.is_empty() {
         return Ok(Branches::Only(vec![values::branch(node, repo)?]));
     }
-    let names = options.branches.iter().map(|name| {
+    Ok(Branches::Only(parse(&options.branches)?))
+}
+
+fn parse(names: &[String]) -> Result<Vec<BranchName>> {
+    let names = names.iter().map(|name| {
         let parsed = name.parse::<BranchName>();
         parsed.map_err(|error| Usage(format!("{name:?}: {error}")))
     });
-    Ok(Branches::Only(names.collect::<Result<_, _>>()?))
+    Ok(names.collect::<Result<_, _>>()?)
 }

@@ -26,6 +26,7 @@ mod replicas;
 mod space;
 mod stashing;
 mod tags;
+mod tracking;
 mod transactions;
 mod undoing;
 mod vectors;
