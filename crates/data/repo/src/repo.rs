@@ -316,6 +316,7 @@ impl Repo {
             return Err(RepoError::BranchExists(name.clone()));
         }
         self.check_name(name.as_str())?;
+        self.check_forward(name, &Heads::new(), heads)?;
         if self.branches()?.len() >= BRANCHES_MAX {
             return Err(RepoError::TooLong {
                 what: "the list of branches",

@@ -314,6 +314,7 @@ impl Command {
                 heal: Some(from), ..
             } => !Path::new(from).exists(),
             Self::Tag(options) => options.name.is_some(),
+            Self::Branch(options) => options.protect.is_some() || options.unprotect.is_some(),
             Self::Type { command } => {
                 matches!(command, TypeCommand::Define(_) | TypeCommand::Drop { .. })
             }

@@ -18,6 +18,11 @@ pub(crate) fn branch(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
+    match (&options.protect, &options.unprotect) {
+        (Some(name), _) => return protect(node, &repo, (name, true), io),
+        (_, Some(name)) => return protect(node, &repo, (name, false), io),
+        _ => {}
+    }
     let Some(name) = options.name.as_deref() else {
         return if options.remotes {
             list_tracking(&repo, io)
@@ -36,15 +41,50 @@ pub(crate) fn branch(
 
 fn list(node: &Node, repo: &Repo, io: &mut Io<'_>) -> Result<()> {
     let position = node.position(repo)?;
+    let protected = repo.protected()?;
     for (name, heads) in repo.branches()? {
         let here = position == Position::Branch(name.clone());
-        let value = json!({ "branch": name.as_str(), "heads": ids(&heads), "current": here });
+        let is_protected = protected.contains(&name);
+        let value = json!({
+            "branch": name.as_str(),
+            "heads": ids(&heads),
+            "current": here,
+            "protected": is_protected,
+        });
         io.data(&value, || {
             let mark = if here { '*' } else { ' ' };
-            format!("{mark} {name}  {}", shorts(&heads))
+            let protected = if is_protected { "  protected" } else { "" };
+            format!("{mark} {name}  {}{protected}", shorts(&heads))
         })?;
     }
     Ok(())
+}
+
+fn protect(
+    node: &Node,
+    repo: &Repo,
+    (name, protected): (&str, bool),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let branch = parse(name)?;
+    let made = repo.protect(&branch, protected, node.author()?, allod::now_ms())?;
+    node.touch();
+    let value = json!({
+        "branch": name,
+        "protected": protected,
+        "commit": made.map(|made| made.to_string()),
+    });
+    io.data(&value, || match (made.is_some(), protected) {
+        (true, true) => format!("{branch} only goes forward from now on, for everybody"),
+        (true, false) => format!("{branch} moves as others do again"),
+        (false, true) => format!("{branch} is protected already"),
+        (false, false) => format!("{branch} is not protected"),
+    })
+}
+
+fn parse(name: &str) -> Result<BranchName> {
+    let parsed = name.parse::<BranchName>();
+    Ok(parsed.map_err(|error| Usage(format!("{name:?}: {error}")))?)
 }
 
 fn list_tracking(repo: &Repo, io: &mut Io<'_>) -> Result<()> {
@@ -67,9 +107,7 @@ fn ids(heads: &Heads) -> Vec<String> {
 }
 
 fn delete(node: &Node, repo: &Repo, name: &str, force: bool, io: &mut Io<'_>) -> Result<()> {
-    let branch: BranchName = name
-        .parse()
-        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
+    let branch = parse(name)?;
     if node.position(repo)? == Position::Branch(branch.clone()) {
         bail!("{branch} is the current branch; go to another one first");
     }

@@ -182,6 +182,68 @@ fn what_is_fetched_moves_no_branch_and_can_be_read() {
     assert_eq!(up.stop(), Some(0));
 }
 
+/// REPO-90 to REPO-93, between nodes.
+#[test]
+fn a_protected_branch_takes_what_goes_on() {
+    let (ada, bob) = (Home::with_space(), Home::new());
+    ada.commit("k", "begin");
+    let made = ada.json(&["branch", "--protect", "main"]);
+    assert!(made["commit"].is_string(), "{made}");
+    assert_eq!(
+        ada.json(&["branch", "--protect", "main"])["commit"],
+        json!(null)
+    );
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok();
+    bob.run(&["space", "join", ticket.trim()]).ok();
+    let row = &bob.run(&["branch", "--json"]).rows()[0];
+    assert_eq!(
+        (&row["branch"], &row["protected"]),
+        (&json!("main"), &json!(true))
+    );
+    bob.run(&["branch", "--unprotect", "main"])
+        .fails(1, &["only the owner"]);
+    // What goes on from where it stands goes through.
+    bob.commit("bob", "1");
+    bob.run(&["push"]).ok();
+    let theirs = ada.commit("ada", "1");
+    let mine = bob.commit("bob", "2");
+    let words = ["1 commits were refused there"];
+    let refused = bob.run(&["push", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&refused.out).unwrap();
+    let told = &report["refused_by_peer"][0];
+    assert_eq!(
+        (&told["commit"], &told["code"]),
+        (&json!(mine), &json!("E_PROTECTED"))
+    );
+    refused.fails(1, &words);
+    let head = |home: &Home| home.run(&["branch", "--json"]).rows()[0]["heads"].clone();
+    bob.run(&["pull"]).fails(1, &["refused here"]);
+    assert_eq!((head(&ada), head(&bob)), (json!([theirs]), json!([mine])));
+    // Nobody claims that it is there.
+    let reached = bob.json(&["show", &mine])["reached"].clone();
+    assert_eq!(reached["kept_by"], 0, "{reached}");
+    // Whoever has seen both makes one of them.
+    bob.run(&["fetch"]).ok();
+    assert_eq!(head(&bob), json!([mine]));
+    bob.run(&["merge", "origin/main", "-m", "both"]).ok();
+    bob.run(&["push"]).ok();
+    assert_eq!(head(&ada), head(&bob));
+    assert_eq!(ada.run(&["get", "bob"]).ok(), "2\n");
+    ada.run(&["undo"]).fails(1, &["protected"]);
+    assert_eq!(
+        ada.json(&["branch", "--unprotect", "main"])["protected"],
+        false
+    );
+    ada.run(&["undo"]).ok();
+    bob.run(&["branch", "--protect", "meta"])
+        .fails(1, &["meta"]);
+    bob.run(&["branch", "--protect", "a//b"])
+        .fails(2, &["a//b"]);
+    assert_eq!(up.stop(), Some(0));
+    assert_eq!(bob.json(&["check"])["problem_count"], 0);
+}
+
 #[test]
 fn remotes_are_named_renamed_and_refused() {
     let (ada, bob) = (Home::with_space(), Home::new());

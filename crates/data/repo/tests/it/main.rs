@@ -21,6 +21,7 @@ mod part;
 mod patches;
 mod picking;
 mod properties;
+mod protecting;
 mod repair;
 mod replicas;
 mod space;
