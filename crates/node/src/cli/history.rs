@@ -101,7 +101,13 @@ pub(crate) fn commit(
     };
     // Whoever gives up waiting knows what it is that leaves later.
     io.out.flush()?;
-    wait_for(node, &repo, id, (peers, options.timeout), io)
+    wait_for(
+        node,
+        &repo,
+        &Heads::from([id]),
+        (peers, options.timeout),
+        io,
+    )
 }
 
 /// An agent as people tell them apart: `me`, or the end of the id.

@@ -24,7 +24,7 @@ pub(crate) struct Sync {
     Peers that keep a part of the space do not count. What is not there in time stays, and leaves later."
 )]
 pub(crate) struct Await {
-    /// The commit, or enough of its id, or a branch
+    /// The commit, or enough of its id, or a branch: all heads that it has now
     pub(crate) commit: String,
     /// How many peers that keep the whole space
     #[arg(long, short = 'p', default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

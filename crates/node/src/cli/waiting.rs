@@ -5,9 +5,9 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use allod::{Node, PeerLag};
+use allod::{Node, NodeError, PeerLag};
 use allod_identity::DeviceId;
-use allod_repo::{CommitId, Repo};
+use allod_repo::{Heads, Repo};
 use allod_sync::Backoff;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -15,8 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::{self, Receiver};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::cli::history::one_commit;
+use crate::cli::history::heads_at;
 use crate::cli::io::{Io, Net};
+use crate::cli::remotes::shorts;
 use crate::cli::status::{Names, peer_text, peer_value, reached_text, reached_value};
 use crate::cli::status_args::Await;
 use crate::cli::with_net;
@@ -31,42 +32,50 @@ pub(crate) fn await_commit(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
-    let commit = one_commit(&repo, &options.commit)?;
-    wait_for(node, &repo, commit, (options.peers, options.timeout), io)
+    let commits = heads_at(&repo, &options.commit)?;
+    wait_for(node, &repo, &commits, (options.peers, options.timeout), io)
 }
 
-/// Waits until so many peers have a commit, and prints which; fails after so many seconds.
+/// Waits until so many peers have each of some commits, and prints who has all of them; fails after so many
+/// seconds.
 pub(crate) fn wait_for(
     node: &Node,
     repo: &Repo,
-    commit: CommitId,
+    commits: &Heads,
     (peers, seconds): (u16, Option<u64>),
     io: &mut Io<'_>,
 ) -> Result<()> {
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let reached = in_touch(node, io, |io, net| {
+    in_touch(node, io, |io, net| {
         let stop = io.stop.clone();
-        let until = async {
-            tokio::select! {
-                () = over(deadline) => {}
-                () = stopped(stop) => {}
+        let mut waiting = pin!(async {
+            for commit in commits {
+                let until = async {
+                    tokio::select! {
+                        () = over(deadline) => {}
+                        () = stopped(stop.clone()) => {}
+                    }
+                };
+                let reached = node.await_reached(repo, *commit, usize::from(peers), until);
+                reached.await?;
             }
-        };
-        let mut waiting = pin!(node.await_reached(repo, commit, usize::from(peers), until));
+            Ok::<(), NodeError>(())
+        });
         loop {
             let look = async { timeout(LOOK_EVERY, waiting.as_mut()).await };
             match net.handle.block_on(look) {
-                Ok(reached) => return Ok(reached?),
+                Ok(waited) => return Ok(waited?),
                 // Fails once whoever asked is gone.
                 Err(_) => io.out.flush()?,
             }
         }
     })?;
-    let value = json!({ "commit": commit.to_string(), "reached": reached_value(&reached) });
+    let reached = node.whereabouts(repo)?.of_all(commits)?;
+    let ids: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    let value = json!({ "commits": ids, "reached": reached_value(&reached) });
     let names = Names::in_space(node, repo)?;
-    io.data(&value, || {
-        format!("{}  {}", commit.short(), reached_text(&reached, &names))
-    })
+    let place = reached_text(&reached, &names);
+    io.data(&value, || format!("{}  {place}", shorts(commits)))
 }
 
 async fn over(deadline: Option<Instant>) {

@@ -215,7 +215,7 @@ fn a_write_is_waited_for_until_it_is_at_peers() {
     let done = waiting.wait_with_output().unwrap();
     assert!(done.status.success(), "{done:?}");
     let told: Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert_eq!(told["commit"], id.as_str());
+    assert_eq!(told["commits"], json!([id]));
     assert_eq!(told["reached"]["at"], json!([device]));
     // It is there already, and nobody has to come.
     ada.run(&["await", &id, "--timeout", "0"]).ok();
@@ -234,7 +234,7 @@ fn a_write_is_waited_for_until_it_is_at_peers() {
         "--json",
     ];
     let rows = bob.run(&args).rows();
-    assert_eq!(rows[0]["commit"], rows[1]["commit"]);
+    assert_eq!(json!([rows[0]["commit"]]), rows[1]["commits"]);
     assert_eq!(rows[1]["reached"]["at"], json!([up.device]));
     assert_eq!(ada.run(&["get", "k"]).ok(), "3\n");
     bob.run(&["await", "main", "--peers", "2", "--timeout", "1"])
@@ -247,6 +247,16 @@ fn a_write_is_waited_for_until_it_is_at_peers() {
     }
     bob.run(&["await", "nothing"])
         .fails(1, &["no commit or branch"]);
+    // A branch is all its heads.
+    let apart = [ada.commit("k", "4"), bob.commit("k", "5")];
+    bob.run(&["sync"]).ok();
+    let told = bob.json(&["await", "main", "--timeout", "60"]);
+    let heads = told["commits"].as_array().unwrap();
+    assert!(
+        heads.len() == 2 && apart.iter().all(|id| heads.contains(&json!(id))),
+        "{told}"
+    );
+    assert_eq!(told["reached"]["at"], json!([up.device]));
     // A node that stops does not wait for those who wait.
     let mut waiting = spawn(ada.command(&["await", "main", "--peers", "9"]));
     assert_eq!(up.stop(), Some(0));
