@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use allod_blocks::{Cid, MemoryStore};
 use allod_identity::SecretKey;
-use allod_repo::{Author, BranchName, CommitId, Edit, Genesis, Repo, SpaceClass};
+use allod_repo::{Author, BranchName, CommitId, Edit, Genesis, Heads, Repo, SpaceClass};
 use allod_sync::{
     Branches, FRAME_BYTES_CEILING, Hello, Input, Me, Message, Mode, Output, Scope, Session,
 };
@@ -366,6 +366,7 @@ fuzz_target!(|data: &[u8]| {
         gives: branches(&mut input),
         wants: branches(&mut input),
         anew: input.arbitrary().unwrap_or(false),
+        apart: input.arbitrary().unwrap_or(false).then(Heads::new),
     };
     let me = me(initiator, scope);
     let mut session = Session::new(repo.clone(), me, owner().device_id(), NOW);

@@ -8,6 +8,8 @@ use allod_quic::{BindError, QuicError};
 use allod_repo::{BranchName, CommitId, Rejected, RepoError};
 use allod_sync::TicketError;
 
+use crate::reached::NotReached;
+
 /// Why a node could not do something.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -85,6 +87,12 @@ pub enum NodeError {
          it again when a peer that has it can be reached"
     )]
     PartMissing,
+    /// A commit was to be at so many peers, and is not yet.
+    #[error(transparent)]
+    NotReached(Box<NotReached>),
+    /// The runtime ended before the work was done.
+    #[error("the node stops")]
+    Stopped,
     /// Something would fall out of the part of a space that is kept, and no peer is known to have it.
     #[error(
         "commit {0} is not known to be at a peer that keeps the whole space, and what it changed may fall \
@@ -108,6 +116,9 @@ pub enum NodeError {
     /// There is no remote of this name.
     #[error("no remote named {0:?} for this space; `allod remote` shows them")]
     NoSuchRemote(String),
+    /// What is fetched is called after the remote, and a peer has no such name.
+    #[error("the peer {0} has no name here; give it one with `allod remote add NAME {0}`")]
+    Unnamed(String),
     /// A device would be a remote of itself.
     #[error("this is the device of this very node")]
     OwnDevice,

@@ -244,6 +244,10 @@ impl Node {
             stream.send(no_such_space()).await?;
             return Ok(stream.finish()?);
         };
+        if let Some(close) = self.refuses(&repo, connection.peer())? {
+            stream.send(close).await?;
+            return Ok(stream.finish()?);
+        }
         // Whoever asks for blocks alone is served though the projections cannot be read.
         let (node, of) = (self.clone(), repo.clone());
         let kept = move |name: &Cid, state: &Cid| node.views(&of).ok()?.stored_root(name, state);

@@ -35,6 +35,7 @@ mod peers;
 mod places;
 mod program;
 mod query_watch;
+mod reached;
 mod remotes;
 mod result_rows;
 mod touch;
@@ -52,8 +53,10 @@ pub use crate::hooks::{HookFile, HookKind};
 pub use crate::net::SyncReport;
 pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
 pub use crate::outside::{NodeCatalog, Outside, OutsideDefinition, Registered};
-pub use crate::peers::Peer;
+pub use crate::peers::{Peer, Told};
 pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, WatchedQuery};
+pub use crate::reached::{Lag, NotReached, PeerLag, Reached, Unknown, Whereabouts};
+pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
 
 #[doc = include_str!("../README.md")]

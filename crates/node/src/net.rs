@@ -253,38 +253,6 @@ impl Node {
         }
     }
 
-    /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
-    /// a session that is cut tells nothing of what arrived.
-    fn note_sent(&self, repo: &Repo, device: DeviceId, stats: &Stats, noted: &mut bool) {
-        if stats.commits_out > 0 && !*noted {
-            // If that fails it is tried again with the next step.
-            let note = self.note_peer(repo, device, |peer| peer.was_sent = true);
-            *noted = note.is_ok();
-        }
-    }
-
-    fn note_session(
-        &self,
-        repo: &Repo,
-        device: DeviceId,
-        session: &Session,
-        connection: &Connection,
-        dialled: bool,
-    ) -> Result<(), NodeError> {
-        self.note_peer(repo, device, |peer| {
-            peer.agent = session.peer_agent().map(|agent| agent.to_string());
-            peer.synced_ms = Some(now_ms());
-            peer.note_has(session.shared_heads());
-            peer.partial = !session.was_about_all();
-            peer.part = session.peer_keeps_part();
-            peer.note_addr(connection.remote_addr().to_string(), dialled);
-        })?;
-        if session.stats().commits_in > 0 {
-            self.touch();
-        }
-        Ok(())
-    }
-
     /// Serves peers until `stop` becomes true, and keeps in touch with those that are known; `backoff` says
     /// when one that cannot be reached is tried again.
     pub async fn serve(
@@ -427,6 +395,10 @@ impl Node {
             return Ok(());
         };
         let device = connection.peer();
+        if let Some(close) = self.refuses(&repo, device)? {
+            stream.send(close).await?;
+            return Ok(stream.finish()?);
+        }
         let me = Me {
             agent: self.agent()?,
             initiator: false,
@@ -451,11 +423,13 @@ impl Node {
 
 /// What whoever asks about a space that is not here is told: the same as a stranger to one that is.
 pub(crate) fn no_such_space() -> Bytes {
-    let close = allod_sync::Message::Close {
-        code: "E_NOT_MEMBER".to_owned(),
-        reason: "not a space that this agent shares here".to_owned(),
-    };
-    close.encode()
+    close("E_NOT_MEMBER", "not a space that this agent shares here")
+}
+
+/// The frame that ends a session.
+pub(crate) fn close(code: &str, reason: &str) -> Bytes {
+    let (code, reason) = (code.to_owned(), reason.to_owned());
+    allod_sync::Message::Close { code, reason }.encode()
 }
 
 /// A stream for a session. A peer that allows none is as good as gone.

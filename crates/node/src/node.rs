@@ -46,6 +46,7 @@ struct Inner {
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
     changed: watch::Sender<u64>,
+    heard: watch::Sender<u64>,
 }
 
 impl std::fmt::Debug for Node {
@@ -107,6 +108,7 @@ impl Node {
             keys,
             spaces: std::sync::Mutex::default(),
             changed: watch::Sender::new(0),
+            heard: watch::Sender::new(0),
             home,
         };
         Ok(Self {
@@ -430,6 +432,30 @@ impl Node {
     /// Tells whoever watches that something may have changed.
     pub fn touch(&self) {
         self.inner.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Tells whoever watches that something was learned of a peer.
+    pub(crate) fn tell_of_peers(&self) {
+        self.inner.heard.send_modify(|count| *count += 1);
+    }
+
+    /// Hears when something was learned of a peer, as after each session, also one that only gave something
+    /// away.
+    #[must_use]
+    pub fn watch_peers(&self) -> watch::Receiver<u64> {
+        self.inner.heard.subscribe()
+    }
+
+    /// Whether a connection to a device is open. Only a running node keeps some.
+    #[must_use]
+    pub fn is_connected(&self, device: DeviceId) -> bool {
+        self.inner.links.get(device).is_some()
+    }
+
+    /// Hears when a connection that is kept comes or goes.
+    #[must_use]
+    pub fn watch_connections(&self) -> watch::Receiver<u64> {
+        self.inner.links.watch()
     }
 
     /// Hears of changes: after a command, after a session.

@@ -1,11 +1,18 @@
 //! The peers of a space: devices, where they were last seen, and what they have.
 
+use std::collections::BTreeSet;
+
 use allod_blocks::{Batch, BatchOutcome, Expect};
 use allod_identity::DeviceId;
+use allod_quic::Connection;
 use allod_repo::{CommitId, Repo, SpaceId};
+use allod_sync::{Session, Stats};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now_ms;
 use crate::error::NodeError;
+use crate::net::{close, no_such_space};
 use crate::node::Node;
 
 /// Addresses kept of a peer, the latest first.
@@ -17,8 +24,32 @@ const HAS_MAX: usize = 2000;
 /// Characters of an id that are noted: 80 bits.
 const HAS_CHARS: usize = 16;
 
+/// How much [`Peer::has`] says of what a peer has (SYNC-51).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Told {
+    /// No session with it was complete.
+    #[default]
+    Nothing,
+    /// The last session was about some of the branches, or went one way, or the peer refused something.
+    Partly,
+    /// It has more heads than are noted.
+    Cut,
+    /// It has heads that are not here.
+    Foreign,
+    /// It was sent commits since, in a session that was cut.
+    Sent,
+    /// All that it had.
+    All,
+}
+
 /// What is known of a peer.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a record of facts that do not depend on each other"
+)]
 pub struct Peer {
     /// Where it was reached, the latest first.
     pub addrs: Vec<String>,
@@ -38,14 +69,24 @@ pub struct Peer {
     /// Whether it was sent a commit, in a session that need not have come to its end.
     #[serde(default)]
     pub was_sent: bool,
+    /// Whether sessions with it wait until somebody says otherwise (SYNC-54).
+    #[serde(default)]
+    pub paused: bool,
     /// What it is known to have: the ends of the ids of heads of all branches.
     pub has: Vec<String>,
+    /// How much that says of all that it has.
+    #[serde(default)]
+    pub told: Told,
 }
 
 impl Peer {
-    /// Notes the heads that it has.
-    pub(crate) fn note_has(&mut self, heads: impl IntoIterator<Item = CommitId>) {
-        self.has = heads.into_iter().take(HAS_MAX).map(mark).collect();
+    /// Notes the heads that it has, and whether they are `told` to be all.
+    pub(crate) fn note_has(&mut self, heads: &BTreeSet<CommitId>, told: Told) {
+        self.has = heads.iter().copied().take(HAS_MAX).map(mark).collect();
+        self.told = match told {
+            Told::All if heads.len() > HAS_MAX => Told::Cut,
+            told => told,
+        };
     }
 
     /// Whether it is known to have all of the space that is here, every branch of it, or of all that what
@@ -65,7 +106,7 @@ impl Peer {
 
     /// Whether nothing ever passed between it and this node.
     pub(crate) const fn is_stranger(&self) -> bool {
-        self.synced_ms.is_none() && !self.was_sent && self.agent.is_none()
+        self.synced_ms.is_none() && !self.was_sent && self.agent.is_none() && !self.paused
     }
 
     /// Whether `name` means it: what it is called here, its device, the end of that, its agent or an
@@ -93,11 +134,25 @@ impl Peer {
 }
 
 /// What is noted of an id.
-fn mark(id: CommitId) -> String {
+pub(crate) fn mark(id: CommitId) -> String {
     let text = id.to_string();
     text.get(text.len().saturating_sub(HAS_CHARS)..)
         .unwrap_or_default()
         .to_owned()
+}
+
+/// How much the heads that a session told of say of all that the peer has.
+fn told(repo: &Repo, session: &Session, heads: &BTreeSet<CommitId>) -> Result<Told, NodeError> {
+    // Of what was sent along with what it refused it may have kept some.
+    if !session.was_about_all() || !session.stats().refused_by_peer.is_empty() {
+        return Ok(Told::Partly);
+    }
+    for head in heads {
+        if !repo.has_commit(*head)? {
+            return Ok(Told::Foreign);
+        }
+    }
+    Ok(Told::All)
 }
 
 fn prefix(space: SpaceId) -> Vec<u8> {
@@ -112,6 +167,25 @@ impl Node {
     /// The peers of a space.
     pub fn peers(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
         self.peers_of(repo.id())
+    }
+
+    /// Whether sessions of a device about a space are to be ended, and with what (SYNC-54).
+    pub(crate) fn refuses(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+    ) -> Result<Option<Bytes>, NodeError> {
+        let name = peer_ref(repo.id(), device);
+        let Some(known) = self.store().get_ref(&name)? else {
+            return Ok(None);
+        };
+        let peer: Peer = serde_json::from_slice(&known).unwrap_or_default();
+        Ok(match (peer.paused, peer.synced_ms) {
+            (false, _) => None,
+            (true, Some(_)) => Some(close("E_PAUSED", "the exchange is paused here")),
+            // What was no member yet learns nothing by being known here.
+            (true, None) => Some(no_such_space()),
+        })
     }
 
     /// The peers of a space, which need not open for it.
@@ -129,6 +203,46 @@ impl Node {
         Ok(peers)
     }
 
+    /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
+    /// a session that is cut tells nothing of what arrived.
+    pub(crate) fn note_sent(&self, repo: &Repo, device: DeviceId, stats: &Stats, noted: &mut bool) {
+        if stats.commits_out > 0 && !*noted {
+            // If that fails it is tried again with the next step.
+            let note = self.note_peer(repo, device, |peer| {
+                peer.was_sent = true;
+                if peer.told != Told::Nothing {
+                    peer.told = Told::Sent;
+                }
+            });
+            *noted = note.is_ok();
+        }
+    }
+
+    /// Notes what a session that came to its end told of a peer.
+    pub(crate) fn note_session(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+        session: &Session,
+        connection: &Connection,
+        dialled: bool,
+    ) -> Result<(), NodeError> {
+        let heads = session.shared_heads();
+        let told = told(repo, session, &heads)?;
+        self.note_peer(repo, device, |peer| {
+            peer.agent = session.peer_agent().map(|agent| agent.to_string());
+            peer.synced_ms = Some(now_ms());
+            peer.note_has(&heads, told);
+            peer.partial = !session.was_about_all();
+            peer.part = session.peer_keeps_part();
+            peer.note_addr(connection.remote_addr().to_string(), dialled);
+        })?;
+        if session.stats().commits_in > 0 {
+            self.touch();
+        }
+        Ok(())
+    }
+
     /// Notes what was learned of a peer.
     pub(crate) fn note_peer(
         &self,
@@ -138,6 +252,7 @@ impl Node {
     ) -> Result<(), NodeError> {
         // Two sessions with one peer may end at once, and neither forgets what the other noted.
         while !self.try_note_peer(repo, device, &change)? {}
+        self.tell_of_peers();
         Ok(())
     }
 
@@ -147,6 +262,7 @@ impl Node {
         batch.set_ref(peer_ref(repo.id(), device), Expect::Any, None::<Vec<u8>>);
         // Without an expectation nothing can have moved.
         drop(self.store().commit(batch)?);
+        self.tell_of_peers();
         Ok(())
     }
 
@@ -163,7 +279,7 @@ impl Node {
             .and_then(|value| serde_json::from_slice(value).ok())
             .unwrap_or_default();
         change(&mut peer);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         peer.addrs.retain(|addr| seen.insert(addr.clone()));
         peer.addrs.truncate(ADDRS_MAX);
         let value = serde_json::to_vec(&peer)

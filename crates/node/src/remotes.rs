@@ -2,7 +2,7 @@
 
 use allod_identity::DeviceId;
 use allod_quic::Endpoint;
-use allod_repo::{BranchName, Repo};
+use allod_repo::{BranchName, Heads, Repo};
 use allod_sync::{Branches, Scope, Stats};
 
 use crate::error::NodeError;
@@ -69,6 +69,11 @@ impl Node {
             }
             _ => {}
         }
+        let mut peers = self.peers(repo)?.into_iter();
+        let known = peers.find(|(known, _)| *known == device);
+        if let Some(was) = known.and_then(|(_, peer)| peer.name) {
+            repo.rename_tracking(&was, Some(name))?;
+        }
         self.note_peer(repo, device, |peer| {
             peer.name = Some(name.to_owned());
             peer.addrs.splice(0..0, addrs.iter().cloned());
@@ -85,7 +90,7 @@ impl Node {
         self.add_remote(repo, to, device, &[])
     }
 
-    /// Takes the name of a remote away. The device stays a peer of the space if it ever was one: if
+    /// Takes the name of a remote away, and with it the tracking branches. The device stays a peer of the space if it ever was one: if
     /// there was a session with it, or it was sent something.
     ///
     /// # Errors
@@ -93,10 +98,19 @@ impl Node {
     pub fn remove_remote(&self, repo: &Repo, name: &str) -> Result<(), NodeError> {
         let found = self.remote_named(repo, name)?;
         let (device, peer) = found.ok_or_else(|| NodeError::NoSuchRemote(name.to_owned()))?;
+        repo.rename_tracking(name, None)?;
         if peer.is_stranger() {
             return self.forget_peer(repo, device);
         }
         self.note_peer(repo, device, |peer| peer.name = None)
+    }
+
+    /// Begins no sessions with a peer of its own accord, and ends those that the peer begins, until it is
+    /// resumed (SYNC-54); or resumes. Sessions that are under way come to their end.
+    pub fn pause(&self, repo: &Repo, device: DeviceId, paused: bool) -> Result<(), NodeError> {
+        self.note_peer(repo, device, |peer| peer.paused = paused)?;
+        self.touch();
+        Ok(())
     }
 
     /// The one peer that `name` means; without a name the remote `origin`, or the only peer.
@@ -156,6 +170,70 @@ impl Node {
         let absent = named(&branches).filter(|branch| !session.was_offered(branch));
         report.absent = absent.cloned().collect();
         Ok(report)
+    }
+}
+
+/// A tracking branch that a fetch moved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Moved {
+    /// Its name, `remote/branch`.
+    pub name: String,
+    /// Its heads before; none if it is new.
+    pub was: Heads,
+    /// Its heads; none if it was forgotten.
+    pub heads: Heads,
+}
+
+impl Node {
+    /// Takes from a remote what this node lacks of some branches, and moves none of the branches here but
+    /// `meta` (REPO-81): what came is tracking branches. With `prune` those are forgotten that the remote
+    /// has no branch for any more, if all were asked for.
+    ///
+    /// # Errors
+    /// [`NodeError::Unnamed`] of a peer that is no remote, besides those of a session.
+    pub async fn fetch(
+        &self,
+        endpoint: &Endpoint,
+        repo: &Repo,
+        remote: (DeviceId, &Peer),
+        (branches, prune): (Branches, bool),
+        progress: &mut (dyn FnMut(&Stats) + Send),
+    ) -> Result<(SyncReport, Vec<Moved>), NodeError> {
+        let unnamed = || NodeError::Unnamed(remote.0.to_string());
+        let name = remote.1.name.clone().ok_or_else(unnamed)?;
+        let before = repo.tracking(Some(&name))?;
+        let heads = before.iter().flat_map(|of| of.heads.iter().copied());
+        let scope = Scope::fetch(branches.clone(), heads.collect());
+        let session = self.session_with(endpoint, repo, remote, scope, progress);
+        // It holds what came until something refers to it (REPO-61).
+        let (mut report, session) = session.await?;
+        let absent = named(&branches).filter(|branch| !session.was_offered(branch));
+        report.absent = absent.cloned().collect();
+        let mut found = Vec::new();
+        for (branch, offered) in session.offered() {
+            let mut heads = Heads::new();
+            for head in offered {
+                if repo.is_held(*head)? {
+                    heads.insert(*head);
+                }
+            }
+            // Where all was refused, what was taken before still says most.
+            if !branch.is_meta() && !heads.is_empty() {
+                found.push((branch.clone(), heads));
+            }
+        }
+        if prune && branches == Branches::All {
+            let gone = before.iter().filter(|of| !session.was_offered(&of.branch));
+            found.extend(gone.map(|of| (of.branch.clone(), Heads::new())));
+        }
+        repo.track(&name, &found)?;
+        let moved = found.into_iter().filter_map(|(branch, heads)| {
+            let was = before.iter().find(|of| of.branch == branch);
+            let was = was.map_or_else(Heads::new, |of| of.heads.clone());
+            let name = format!("{name}/{branch}");
+            (was != heads).then_some(Moved { name, was, heads })
+        });
+        Ok((report, moved.collect()))
     }
 }
 

@@ -159,6 +159,9 @@ impl Node {
         for (_, id) in self.spaces().unwrap_or_default() {
             let Ok(repo) = self.repo(id) else { continue };
             for (device, peer) in self.peers(&repo).unwrap_or_default() {
+                if peer.paused {
+                    continue;
+                }
                 let is_linked = self.links().get(device).is_some();
                 let has_all = is_linked && peer.is_current(&repo).unwrap_or(false);
                 if !has_all && (is_linked || !peer.addrs.is_empty()) {
@@ -183,4 +186,39 @@ impl Node {
 /// Any number. Without one all wait equally long, which does no more harm than that.
 fn chance() -> u64 {
     random().map_or(0, u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reached::tests::node;
+
+    /// SYNC-54: also after the home was opened anew.
+    #[test]
+    fn a_peer_that_is_paused_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (node, repo, _) = node(dir.path());
+        let [one, two] = [7, 8].map(|seed| {
+            let key = allod_identity::SecretKey::from_seed([seed; 32]);
+            key.device_id()
+        });
+        for (name, device) in [("one", one), ("two", two)] {
+            let addr = "127.0.0.1:9".to_owned();
+            node.add_remote(&repo, name, device, &[addr]).unwrap();
+        }
+        let lacking = |node: &Node| -> Vec<DeviceId> {
+            let lacking = node.lacking().into_iter();
+            lacking.map(|((_, device), _)| device).collect()
+        };
+        assert_eq!(lacking(&node).len(), 2);
+        node.pause(&repo, one, true).unwrap();
+        assert_eq!(lacking(&node), [two]);
+        let home = node.home().clone();
+        drop((node, repo));
+        let node = Node::open(home, None).unwrap();
+        assert_eq!(lacking(&node), [two]);
+        let repo = node.space(None).unwrap();
+        node.pause(&repo, one, false).unwrap();
+        assert_eq!(lacking(&node).len(), 2);
+    }
 }

@@ -34,7 +34,8 @@ pub(crate) trait Body: Join + Default + Eq {
     /// What is encoded.
     fn to_wire(&self) -> Self::Wire;
 
-    /// Does operations; says whether that changed something. After an error, the body is of no use.
+    /// Does operations; says whether that changed something. After an error of one operation the body is as
+    /// it was; after one of several it is of no use.
     fn apply(&mut self, ops: &[Op], at: At) -> Result<bool, OpError> {
         let mut has_changed = false;
         for op in ops {

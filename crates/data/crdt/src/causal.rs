@@ -100,9 +100,14 @@ impl Causal {
         self.live.remove(item).is_some()
     }
 
-    /// Removes all items.
-    pub(crate) fn clear(&mut self) {
-        self.live.clear();
+    /// Adds an item in place of all that are there.
+    pub(crate) fn replace(&mut self, writer: Writer, item: &[u8]) -> Result<(), OpError> {
+        let before = std::mem::take(&mut self.live);
+        let added = self.add(writer, item);
+        if added.is_err() {
+            self.live = before;
+        }
+        added
     }
 
     /// All dots here that the other has seen and has not any more, or has for something else.

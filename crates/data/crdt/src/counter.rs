@@ -126,6 +126,7 @@ impl PnCounter {
     /// Adds to the slot of a writer, or takes from it.
     pub(crate) fn add(&mut self, writer: Writer, by: i128) -> Result<(), OpError> {
         let steps = u64::try_from(by.unsigned_abs()).map_err(|_error| OpError::Overflow)?;
+        // Only a slot that is there can overflow.
         let slot = self.0.entry(writer).or_default();
         let side = if by > 0 { &mut slot.up } else { &mut slot.down };
         *side = side.checked_add(steps).ok_or(OpError::Overflow)?;

@@ -164,8 +164,7 @@ impl Body for MvRegister {
         let Op::Set(value) = op else {
             return Self::refuse(op);
         };
-        self.0.clear();
-        self.0.add(at.writer, value)?;
+        self.0.replace(at.writer, value)?;
         Ok(true)
     }
 

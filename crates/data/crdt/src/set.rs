@@ -189,8 +189,14 @@ impl CountedSet {
         if by == 0 {
             return Ok(false);
         }
-        let slots = self.0.entry(element.into()).or_default();
-        slots.add(writer, by)?;
+        match self.0.get_mut(element) {
+            Some(slots) => slots.add(writer, by)?,
+            None => {
+                let mut slots = PnCounter::default();
+                slots.add(writer, by)?;
+                self.0.insert(element.into(), slots);
+            }
+        }
         Ok(true)
     }
 }

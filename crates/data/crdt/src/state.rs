@@ -19,11 +19,29 @@ use crate::value::Value;
 ///
 /// Two states of one kind join, in any order and as often as one likes, and then show the same
 /// everywhere (CRDT-3). Equal states have equal encodings.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct State {
     epoch: Option<Epoch>,
     pub(crate) body: Body,
+    /// Its encoding has at most this many bytes. So it is not encoded to see whether it still fits, as long as
+    /// it surely does.
+    bound: usize,
 }
+
+/// Whatever is known of its size.
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.epoch == other.epoch && self.body == other.body
+    }
+}
+
+impl Eq for State {}
+
+/// An encoding without a body has fewer bytes.
+const EMPTY_BYTES: usize = 32;
+
+/// What an operation adds to an encoding besides its items: numbers, writers, and the heads of lists.
+const OP_BYTES: usize = 128;
 
 /// A body of each kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -129,7 +147,11 @@ impl State {
     #[must_use]
     pub fn empty(kind: Kind) -> Self {
         let body = Body::empty(kind);
-        Self { epoch: None, body }
+        Self {
+            epoch: None,
+            body,
+            bound: EMPTY_BYTES,
+        }
     }
 
     /// Reads a state of a kind, of at most [`STATE_BYTES_MAX`] bytes.
@@ -150,7 +172,11 @@ impl State {
             epoch = read_epoch;
             body
         });
-        Ok(Self { epoch, body })
+        Ok(Self {
+            epoch,
+            body,
+            bound: bytes.len(),
+        })
     }
 
     /// The one encoding of the state.
@@ -192,12 +218,17 @@ impl State {
         if left != right {
             return Err(JoinError::Kinds { left, right });
         }
-        let joined = self.joined(other);
-        // What is one of them is not too large.
-        if joined != *self && joined != *other {
-            joined.encode()?;
+        let mut joined = self.joined(other);
+        if joined.bound > STATE_BYTES_MAX {
+            joined.weigh()?;
         }
         Ok(joined)
+    }
+
+    /// Finds out how large it is.
+    fn weigh(&mut self) -> Result<(), TooLarge> {
+        self.bound = self.encode()?.len();
+        Ok(())
     }
 
     /// The join of two of one kind, however large it is.
@@ -208,6 +239,8 @@ impl State {
         }
         let mut joined = self.clone();
         of_both!((&mut joined.body, &other.body), (ours, theirs) => ours.join(theirs), _ => ());
+        // Nothing is encoded in it that is not in one of them.
+        joined.bound = joined.bound.saturating_add(other.bound);
         joined
     }
 
@@ -256,16 +289,30 @@ impl State {
     /// Does operations, one after the other, all of them or none. With one stamp a register or a field is
     /// written once.
     ///
-    /// Each call goes through the whole state, so that many operations take less time together.
+    /// Each call with more than one operation, and each on a list, goes through the whole state, so that many
+    /// take less time together.
     pub fn apply_all(&mut self, ops: &[Op], writer: Writer, stamp: u64) -> Result<bool, OpError> {
+        let mut bound = self.bound;
         for op in ops {
             TooLarge::check(op.item_bytes(), ITEM_BYTES_MAX)?;
+            // An operation has a field and a value at most.
+            bound = bound.saturating_add(2 * op.item_bytes() + OP_BYTES);
+        }
+        let at = At { writer, stamp };
+        if let [op] = ops
+            && bound <= STATE_BYTES_MAX
+        {
+            let has_changed = of_any!(&mut self.body, it => it.apply(std::slice::from_ref(op), at))?;
+            self.bound = if has_changed { bound } else { self.bound };
+            return Ok(has_changed);
         }
         let mut next = self.clone();
-        let at = At { writer, stamp };
+        next.bound = bound;
         let has_changed = of_any!(&mut next.body, it => it.apply(ops, at))?;
         if has_changed {
-            next.encode()?;
+            if bound > STATE_BYTES_MAX {
+                next.weigh()?;
+            }
             *self = next;
         }
         Ok(has_changed)
@@ -307,7 +354,7 @@ impl State {
         let at = At { writer, stamp };
         next.body = self.body.clone();
         of_any!(&mut next.body, it => *it = it.compact(at)?);
-        next.encode()?;
+        next.weigh()?;
         Ok(next)
     }
 
@@ -318,6 +365,7 @@ impl State {
             _ => Ok(Self {
                 epoch: Some(epoch),
                 body: Body::empty(self.kind()),
+                bound: EMPTY_BYTES,
             }),
         }
     }

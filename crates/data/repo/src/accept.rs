@@ -260,7 +260,26 @@ impl Repo {
     /// the heads here only with its last one.
     pub fn accept(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
         let _timing = self.timing(Verb::Accept);
+        let parents = parents(complete.commit.payload());
+        let id = complete.id();
         let _hold = self.store().uses().hold();
+        let heads = self.take(complete, branch)?;
+        if self.heads(branch)?.is_subset(&parents) {
+            self.advance(branch, id, Some(&heads))?;
+        }
+        Ok(())
+    }
+
+    /// Accepts a complete commit of a branch, and moves no branch (REPO-81). Until something refers to the
+    /// commit it stays for as long as it is in use (REPO-61).
+    pub fn accept_apart(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
+        let _timing = self.timing(Verb::Accept);
+        let _hold = self.store().uses().hold();
+        self.take(complete, branch).map(drop)
+    }
+
+    /// Makes a complete commit durable; the heads of its branch that hooks were asked about.
+    fn take(&self, complete: Complete, branch: &BranchName) -> Result<Heads, Rejected> {
         let sweeps = self.store().uses().sweeps();
         if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {
             return Err(Refusal::Missing.into());
@@ -293,14 +312,7 @@ impl Repo {
         }
         self.keep_tree(&complete.tree);
         self.keep_commit(Arc::new(complete.commit.clone()), sweeps);
-        if self
-            .heads(branch)?
-            .iter()
-            .all(|head| said.parents.contains(head))
-        {
-            self.advance(branch, id, Some(&heads))?;
-        }
-        Ok(())
+        Ok(heads)
     }
 
     fn propose_received(

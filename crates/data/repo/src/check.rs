@@ -11,7 +11,7 @@ use crate::agents::speaks;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
 use crate::part::count_within;
-use crate::repo::{Heads, Repo};
+use crate::repo::Repo;
 use crate::statements::Commit;
 
 /// Problems listed in a report; more are only counted.
@@ -139,17 +139,15 @@ const fn kind_of_refusal(refusal: Refusal) -> ProblemKind {
 }
 
 impl Repo {
-    /// Verifies every commit, node, entry and file that any branch reaches, oldest commits first.
+    /// Verifies every commit, node, entry and file that any branch or tracking branch reaches, oldest commits first.
     /// `progress` hears of each commit: how many are done, how many there are.
     ///
     /// Damage is reported, not an error; an error means that the check itself could not go on.
     pub fn check(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, RepoError> {
         let mut report = Report::default();
         self.forget();
-        let all = self.branches().and_then(|branches| {
-            let heads: Heads = branches.into_iter().flat_map(|(_, heads)| heads).collect();
-            self.missing(&heads, &BTreeSet::new())
-        });
+        let all = self.all_heads();
+        let all = all.and_then(|heads| self.missing(&heads, &BTreeSet::new()));
         let all = match all {
             Ok(all) => all,
             Err(error) => {

@@ -307,6 +307,11 @@ pub enum Refusal {
     /// More branches than a space may have.
     #[error("the space has too many branches")]
     TooManyBranches,
+    /// REPO-91.
+    #[error(
+        "the branch is protected, and this does not go on from where it stands; merge what is there first"
+    )]
+    Protected,
     /// A key log does not continue the one known here.
     #[error("the key log does not verify")]
     KeyLog,
@@ -344,6 +349,7 @@ impl Refusal {
             Self::Missing => "E_MISSING",
             Self::TooManyHeads => "E_HEADS",
             Self::TooManyBranches => "E_BRANCHES",
+            Self::Protected => "E_PROTECTED",
             Self::KeyLog => "E_KEY_LOG",
             Self::Equivocation => "E_EQUIVOCATION",
             Self::Tag => "E_TAG",

@@ -219,8 +219,15 @@ impl Repo {
         Ok(next)
     }
 
+    /// The heads of all branches and tracking branches.
+    pub(crate) fn all_heads(&self) -> Result<Heads, RepoError> {
+        let branches = self.branches()?.into_iter().flat_map(|(_, heads)| heads);
+        let tracking = self.tracking(None)?.into_iter();
+        Ok(branches.chain(tracking.flat_map(|of| of.heads)).collect())
+    }
+
     /// Finds a commit by the beginning or the end of its id's text, by a branch's name (all of its
-    /// heads), by a tag, or by its whole id. Fails with [`RepoError::NoCommit`] if the commit of a
+    /// heads), by a tag, by a tracking branch (REPO-82), or by its whole id. Fails with [`RepoError::NoCommit`] if the commit of a
     /// tag is not here.
     pub fn find(&self, text: &str) -> Result<Vec<CommitId>, RepoError> {
         if let Ok(branch) = text.parse::<BranchName>() {
@@ -235,6 +242,10 @@ impl Repo {
             self.commit(tag.commit)?;
             return Ok(vec![tag.commit]);
         }
+        let tracked = self.tracked_as(text)?;
+        if !tracked.is_empty() {
+            return Ok(tracked.into_iter().collect());
+        }
         if let Ok(id) = text.parse::<CommitId>() {
             return Ok(if self.has_commit(id)? {
                 vec![id]
@@ -242,11 +253,7 @@ impl Repo {
                 Vec::new()
             });
         }
-        let all: Heads = self
-            .branches()?
-            .into_iter()
-            .flat_map(|(_, heads)| heads)
-            .collect();
+        let all = self.all_heads()?;
         let mut found = Vec::new();
         for commit in self.log(&all)? {
             let (id, _) = commit?;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `space/<id>` | empty; lists the spaces of a store | the genesis |
 //! | `s/<id>/head/<branch>` | the heads, a list of links | the heads |
+//! | `s/<id>/track/<remote>/<branch>` | heads of a branch of a remote, as they were fetched | the heads |
 //! | `s/<id>/commit/<cid>` | marks a commit that was made or accepted here; says what is held of it, and nothing if all is | nothing |
 //! | `s/<id>/part` | the part of the space that is kept here, if not all is | nothing |
 //! | `s/<id>/work/<branch>\0<key>` | a staged entry | its link |
@@ -57,6 +58,19 @@ pub(crate) fn head(id: SpaceId, branch: &BranchName) -> Vec<u8> {
     [&heads(id)[..], branch.as_str().as_bytes()].concat()
 }
 
+pub(crate) fn tracking(id: SpaceId) -> Vec<u8> {
+    scoped(id, "track")
+}
+
+/// The name of a remote has no `/`.
+pub(crate) fn tracked(id: SpaceId, remote: &str) -> Vec<u8> {
+    [&tracking(id)[..], remote.as_bytes(), b"/"].concat()
+}
+
+pub(crate) fn tracking_branch(id: SpaceId, remote: &str, branch: &BranchName) -> Vec<u8> {
+    [&tracked(id, remote)[..], branch.as_str().as_bytes()].concat()
+}
+
 pub(crate) fn commit(id: SpaceId, commit: CommitId) -> Vec<u8> {
     [&commits(id)[..], &commit.cid().to_bytes()].concat()
 }
@@ -92,6 +106,7 @@ pub(crate) fn is_needed(name: &[u8]) -> bool {
         || name.starts_with(PINS)
         || name.starts_with(KEY_LOGS)
         || of_space(b"/head/")
+        || of_space(b"/track/")
         || of_space(b"/work/")
         || of_space(b"/merge/")
         || of_space(b"/stash/")

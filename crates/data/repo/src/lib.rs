@@ -60,6 +60,7 @@ mod pending;
 mod pick;
 mod pins;
 mod plan;
+mod protect;
 mod reach;
 mod repair;
 mod repo;
@@ -70,6 +71,7 @@ mod statements;
 mod tags;
 mod threeway;
 mod timing;
+mod tracking;
 mod transaction;
 mod undo;
 mod view;
@@ -101,19 +103,17 @@ pub use crate::resolve::{
     BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,
     Rule, Strategy,
 };
-pub use crate::stamp::{Clock, DRIFT_MS_MAX, Stamp};
-pub use crate::stash::{STASHES_MAX, Stash, Unstashed};
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
-pub use crate::transaction::{Savepoint, Transaction};
-pub use crate::view::{Content, Item, Span, View};
-pub use crate::{agents::Agents, arrive::Arriving, event::RefMove};
-pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory};
+pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, work::Edit, work::Staged};
+pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::shown_text};
 pub use crate::{copy::Copied, copy::copy_store, diff::Difference, diff::Differences};
-pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX};
+pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
 pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys};
 pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
-pub use crate::{timing::Timings, timing::Verb, work::Edit, work::Staged};
+pub use crate::{stamp::DRIFT_MS_MAX, view::Content, view::Item, view::Span, view::View};
+pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, tracking::Tracking};
+pub use crate::{timing::Timings, timing::Verb, transaction::Savepoint, transaction::Transaction};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -205,6 +205,13 @@ impl Repo {
                 heads = now;
             }
         }
+        for tracking in repo.tracking(None)? {
+            // What was forgotten meanwhile may be gone; nothing here follows it.
+            match repo.observe_all(&tracking.heads) {
+                Ok(()) | Err(RepoError::NoCommit(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(repo)
     }
 
@@ -309,6 +316,7 @@ impl Repo {
             return Err(RepoError::BranchExists(name.clone()));
         }
         self.check_name(name.as_str())?;
+        self.check_forward(name, &Heads::new(), heads)?;
         if self.branches()?.len() >= BRANCHES_MAX {
             return Err(RepoError::TooLong {
                 what: "the list of branches",
@@ -588,7 +596,7 @@ pub(crate) fn encode_heads(heads: &Heads) -> Result<Vec<u8>, RepoError> {
     canonical::encode(&heads).map_err(|_error| RepoError::Damaged("heads do not encode"))
 }
 
-fn decode_heads(value: &Bytes) -> Result<Heads, RepoError> {
+pub(crate) fn decode_heads(value: &Bytes) -> Result<Heads, RepoError> {
     let heads: Vec<CommitId> = canonical::decode(value, REF_VALUE_BYTES_MAX)
         .map_err(|_error| RepoError::Damaged("stored heads do not decode"))?;
     Ok(heads.into_iter().collect())

@@ -275,6 +275,7 @@ impl Repo {
         batch: &mut Batch,
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
+        self.check_forward(branch, heads, next)?;
         for head in next.difference(heads) {
             self.rely_on(*head, batch)?;
         }
@@ -403,6 +404,8 @@ impl Repo {
             if next == heads {
                 return Ok(heads);
             }
+            // Nobody is asked about a move that is none.
+            self.check_forward(branch, &heads, &next)?;
             if proposed != Some(&heads) && !heads.is_empty() {
                 self.propose_move(Act::Receive, branch, &heads, &next)?;
             }

@@ -9,15 +9,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
-use crate::cli::hooks::{Hooks, Verify};
+use crate::cli::branch_args::BranchArgs;
+use crate::cli::hooks::Hooks;
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
 };
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
-use crate::cli::remote_args::{RemoteArgs, Transfer};
+use crate::cli::remote_args::{Fetch, RemoteArgs, Transfer};
 use crate::cli::sql_args::SqlArgs;
+use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
 use crate::cli::view_args::{ProjectionCommand, TypeCommand};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
@@ -103,18 +105,16 @@ pub(crate) enum Command {
         cid: String,
     },
     /// Record what is staged
-    Commit {
-        /// What to say of it
-        #[arg(short = 'm', long, value_name = "TEXT")]
-        message: String,
-        #[command(flatten)]
-        verify: Verify,
-    },
+    Commit(CommitArgs),
     /// Drop staged edits of the current branch, all of them or none
     Unstage(Unstage),
     /// Put by what is staged on the current branch, and bring it back later
     Stash(StashArgs),
-    /// Show where a space stands
+    /// Show where a space stands, and what of it is at which peers
+    #[command(after_help = "Examples:\n  allod status\n  allod status --json\n\n\
+        A peer has what it said it has in a session, and what that stands on; of the rest it is said that it is\n\
+        not known. The bytes that a peer lacks are those of commits and of the entries that they changed, without\n\
+        files.")]
     Status,
     /// Show the history, newest first
     Log(Log),
@@ -134,21 +134,7 @@ pub(crate) enum Command {
     /// Stage the changes of a patch that `diff --patch` wrote: all of them or none
     Apply(ApplyArgs),
     /// List branches, make one, or delete one
-    #[command(
-        after_help = "A deleted branch comes back with the next sync if a peer has it: everybody deletes it."
-    )]
-    Branch {
-        /// The new branch
-        name: Option<String>,
-        /// Where it starts [default: the current branch]
-        at: Option<String>,
-        /// Delete the branch
-        #[arg(long, short = 'd', requires = "name", conflicts_with = "at")]
-        delete: bool,
-        /// Delete it with commits that no other branch has, and with what is staged
-        #[arg(long, requires = "delete")]
-        force: bool,
-    },
+    Branch(BranchArgs),
     /// List tags, make one, or delete one; only the owner of the space may
     Tag(TagArgs),
     /// Go to a branch; what is staged stays with the branch it was staged on
@@ -187,14 +173,15 @@ pub(crate) enum Command {
         command: MergeTypes,
     },
     /// Exchange with the peers of the space, or with one
-    Sync {
-        /// A remote, a device, the end of one, an agent or an address
-        peer: Option<String>,
-    },
+    Sync(Sync),
+    /// Wait until peers have a commit
+    Await(Await),
     /// Give a remote what it lacks of a branch, and take nothing
     Push(Transfer),
     /// Take what a remote has of a branch, and give nothing
     Pull(Transfer),
+    /// Take what a remote has, and move no branch: what came is REMOTE/BRANCH
+    Fetch(Fetch),
     /// List the remotes of the space: peers that have a name here
     Remote(RemoteArgs),
     /// List the peers of the space
@@ -303,10 +290,12 @@ impl Command {
     pub(crate) fn signs(&self) -> bool {
         match self {
             Self::Get(options) => options.ask,
-            Self::Commit { .. }
-            | Self::Sync { .. }
+            Self::Commit(_)
+            | Self::Sync(_)
+            | Self::Await(_)
             | Self::Push(_)
             | Self::Pull(_)
+            | Self::Fetch(_)
             | Self::Up(_)
             | Self::Merge(_)
             | Self::CherryPick(_)
@@ -317,6 +306,7 @@ impl Command {
                 heal: Some(from), ..
             } => !Path::new(from).exists(),
             Self::Tag(options) => options.name.is_some(),
+            Self::Branch(options) => options.protect.is_some() || options.unprotect.is_some(),
             Self::Type { command } => {
                 matches!(command, TypeCommand::Define(_) | TypeCommand::Drop { .. })
             }

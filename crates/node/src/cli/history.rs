@@ -1,4 +1,4 @@
-//! `commit`, `status`, `show`, `diff`, `branch`, `switch` and `check`.
+//! `commit`, `show` and `switch`, and what a text names.
 
 use allod::{Node, Position};
 use allod_blocks::{Block, Codec, Store};
@@ -9,12 +9,14 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
-use crate::cli::hooks::Verify;
+use crate::cli::branches::make_branch;
 use crate::cli::io::{Io, as_text, count};
 use crate::cli::joining::parsed;
 use crate::cli::keys::key_text;
-use crate::cli::merging::task_text;
-use crate::cli::values::{branch as current_branch, view};
+use crate::cli::status::{Names, reached_text, reached_value};
+use crate::cli::status_args::CommitArgs;
+use crate::cli::values::branch as current_branch;
+use crate::cli::waiting::wait_for;
 
 /// Characters of a value that are shown in a list.
 const SHOWN_CHARS: usize = 60;
@@ -40,7 +42,20 @@ pub(crate) fn heads_at(repo: &Repo, text: &str) -> Result<Heads> {
             return Ok(heads);
         }
     }
+    let tracked = tracked_at(repo, text)?;
+    if !tracked.is_empty() {
+        return Ok(tracked);
+    }
     Ok(Heads::from([one_commit(repo, text)?]))
+}
+
+/// The heads of the tracking branch of this name, unless a tag has it.
+fn tracked_at(repo: &Repo, text: &str) -> Result<Heads> {
+    let tag = text.parse().ok().map(|name| repo.tag(&name)).transpose()?;
+    match tag.flatten() {
+        Some(_) => Ok(Heads::new()),
+        None => Ok(repo.tracked_as(text)?),
+    }
 }
 
 /// What a command looks at: a named branch or commit, else where the space stands.
@@ -59,84 +74,40 @@ pub(crate) fn view_at(repo: &Repo, text: &str) -> Result<View> {
     {
         return Ok(repo.state(&branch)?);
     }
+    let tracked = tracked_at(repo, text)?;
+    if !tracked.is_empty() {
+        return Ok(repo.together(&tracked)?);
+    }
     Ok(repo.at(one_commit(repo, text)?)?)
 }
 
 pub(crate) fn commit(
     node: &Node,
     space: Option<&str>,
-    (message, verify): (&str, &Verify),
+    options: &CommitArgs,
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = verify.space(node, space)?;
+    let repo = options.verify.space(node, space)?;
     let branch = current_branch(node, &repo)?;
     let staged = repo.staged(&branch)?.len() as u64;
-    let id = repo.commit_staged(&branch, node.author()?, message, allod::now_ms())?;
+    let id = repo.commit_staged(&branch, node.author()?, &options.message, allod::now_ms())?;
     node.touch();
     let value = json!({ "commit": id.to_string(), "branch": branch.as_str(), "keys": staged });
     io.data(&value, || {
         format!("{}  {} keys on {branch}", id.short(), count(staged))
-    })
-}
-
-pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {
-    let repo = node.space(space)?;
-    let position = node.position(&repo)?;
-    let (at, heads, staged) = match &position {
-        Position::Branch(name) => (
-            name.to_string(),
-            repo.heads(name)?,
-            repo.staged(name)?.len(),
-        ),
-        Position::Detached(id) => (format!("commit {}", id.short()), Heads::from([*id]), 0),
+    })?;
+    let Some(peers) = options.until_peers else {
+        return Ok(());
     };
-    let tree = view(node, &repo, None)?.tree().clone();
-    let (entries, root) = (tree.len(), tree.root());
-    let conflicts = match &position {
-        Position::Branch(name) => repo.conflicts(name, 10_000)?.len(),
-        Position::Detached(_) => 0,
-    };
-    let under_way = match &position {
-        Position::Branch(name) => repo.under_way(name)?.as_ref().map(task_text),
-        Position::Detached(_) => None,
-    };
-    let have: Vec<String> = heads.iter().map(ToString::to_string).collect();
-    let peers = node.peers(&repo)?;
-    let mut current = 0;
-    for (_, peer) in &peers {
-        current += usize::from(peer.is_current(&repo)?);
-    }
-    let name = &repo.genesis().payload().name;
-    let value = json!({
-        "space": name,
-        "id": repo.id().to_string(),
-        "at": at,
-        "heads": have,
-        "root": root.to_string(),
-        "keys": entries,
-        "staged": staged,
-        "conflicts": conflicts,
-        "under_way": under_way,
-        "peers": peers.len(),
-        "peers_current": current,
-    });
-    io.data(&value, || {
-        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
-        let heads = if heads.is_empty() {
-            "no commit yet".to_owned()
-        } else {
-            heads.join(", ")
-        };
-        let under_way = under_way.map_or_else(String::new, |what| format!("under way  {what}\n"));
-        format!(
-            "space      {name}\nat         {at} ({heads})\nkeys       {}, deleted ones included\n\
-             staged     {}\n{under_way}conflicts  {}\npeers      {current} of {} have this state",
-            count(entries),
-            count(staged as u64),
-            count(conflicts as u64),
-            peers.len()
-        )
-    })
+    // Whoever gives up waiting knows what it is that leaves later.
+    io.out.flush()?;
+    wait_for(
+        node,
+        &repo,
+        &Heads::from([id]),
+        (peers, options.timeout),
+        io,
+    )
 }
 
 /// An agent as people tell them apart: `me`, or the end of the id.
@@ -159,6 +130,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
         .changes_of(said, usize::MAX)?
         .context("the commit removes keys for good")?;
     let parents: Vec<String> = said.parents.iter().map(ToString::to_string).collect();
+    let reached = node.reached(&repo, id)?;
     let mut value = json!({
         "commit": id.to_string(),
         "author": said.author.to_string(),
@@ -169,6 +141,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
         "parents": parents,
         "tree": said.tree.to_string(),
         "generation": said.generation,
+        "reached": reached_value(&reached),
     });
     if io.json {
         let rows: Result<Vec<Value>> = changes
@@ -190,6 +163,8 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
         said.branch, said.generation
     ))?;
     io.line(format!("tree     {}", said.tree))?;
+    let names = Names::in_space(node, &repo)?;
+    io.line(format!("where    {}", reached_text(&reached, &names)))?;
     for parent in parents {
         io.line(format!("parent   {parent}"))?;
     }
@@ -282,75 +257,6 @@ pub(crate) fn state_value(store: &dyn Store, state: &State) -> Value {
         (None, State::Link(cid)) => json!({ "file": cid.to_string() }),
         (None, _) => Value::Null,
     }
-}
-
-pub(crate) fn branch(
-    node: &Node,
-    space: Option<&str>,
-    name: Option<&str>,
-    at: Option<&str>,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let position = node.position(&repo)?;
-    let Some(name) = name else {
-        for (name, heads) in repo.branches()? {
-            let here = position == Position::Branch(name.clone());
-            let heads: Vec<String> = heads.iter().map(ToString::to_string).collect();
-            let value = json!({ "branch": name.as_str(), "heads": heads, "current": here });
-            io.data(&value, || {
-                let mark = if here { '*' } else { ' ' };
-                let short: Vec<&str> = heads
-                    .iter()
-                    .filter_map(|id| id.get(id.len().saturating_sub(8)..))
-                    .collect();
-                format!("{mark} {name}  {}", short.join(", "))
-            })?;
-        }
-        return Ok(());
-    };
-    make_branch(&repo, name, at, &position)?;
-    io.say(format!(
-        "branch {name} made; go to it with `allod switch {name}`"
-    ))
-}
-
-pub(crate) fn delete_branch(
-    node: &Node,
-    space: Option<&str>,
-    name: &str,
-    force: bool,
-    io: &mut Io<'_>,
-) -> Result<()> {
-    let repo = node.space(space)?;
-    let branch: BranchName = name
-        .parse()
-        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
-    if node.position(&repo)? == Position::Branch(branch.clone()) {
-        bail!("{branch} is the current branch; go to another one first");
-    }
-    let heads: Vec<CommitId> = repo.delete_branch(&branch, force)?.into_iter().collect();
-    let ids: Vec<String> = heads.iter().map(ToString::to_string).collect();
-    let value = json!({ "deleted": branch.as_str(), "heads": ids });
-    io.data(&value, || {
-        let heads: Vec<String> = heads.iter().map(CommitId::short).collect();
-        format!("{branch} deleted; it was at {}", heads.join(", "))
-    })
-}
-
-fn make_branch(repo: &Repo, name: &str, at: Option<&str>, position: &Position) -> Result<()> {
-    let name: BranchName = name
-        .parse()
-        .map_err(|error| Usage(format!("{name:?}: {error}")))?;
-    let heads = match (at, position) {
-        (Some(at), _) => heads_at(repo, at)?,
-        (None, Position::Branch(branch)) => repo.heads(branch)?,
-        (None, Position::Detached(id)) => Heads::from([*id]),
-    };
-    if heads.is_empty() {
-        bail!("there is no commit to start from; commit something first");
-    }
-    Ok(repo.create_branch(&name, &heads)?)
 }
 
 pub(crate) fn switch(

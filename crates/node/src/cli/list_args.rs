@@ -55,7 +55,7 @@ pub(crate) struct Ls {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  allod log -n 10\n  allod log --graph --all\n  \
-    allod log --all --svg history.svg\n  allod log --key notes/today"
+    allod log --all --svg history.svg\n  allod log --key notes/today\n  allod log --where -n 10        # which peers have each commit"
 )]
 pub(crate) struct Log {
     /// At most so many commits
@@ -70,6 +70,9 @@ pub(crate) struct Log {
     /// Draw it into a file, as SVG; - for standard output
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "graph", "json"])]
     pub(crate) svg: Option<PathBuf>,
+    /// With the peers that have each commit, as far as they have said
+    #[arg(long = "where", conflicts_with_all = ["key", "svg"])]
+    pub(crate) where_: bool,
     /// From all branches but meta
     #[arg(long, conflicts_with_all = ["key", "from"])]
     pub(crate) all: bool,

@@ -11,6 +11,7 @@ use crate::cli::history::{heads_of, who};
 use crate::cli::io::Io;
 use crate::cli::list_args::Log;
 use crate::cli::pictures;
+use crate::cli::status::{Names, reached_short, reached_value};
 
 pub(crate) fn log(node: &Node, space: Option<&str>, options: &Log, io: &mut Io<'_>) -> Result<()> {
     if let Some(key) = &options.key {
@@ -33,11 +34,20 @@ pub(crate) fn log(node: &Node, space: Option<&str>, options: &Log, io: &mut Io<'
 
 fn list(node: &Node, repo: &Repo, heads: &Heads, options: &Log, io: &mut Io<'_>) -> Result<()> {
     let mut graph = options.graph.then(Graph::new);
+    let mut where_ = if options.where_ {
+        Some((node.whereabouts(repo)?, Names::in_space(node, repo)?))
+    } else {
+        None
+    };
     for item in repo.log(heads)?.take(options.limit.unwrap_or(usize::MAX)) {
         let (id, commit) = item?;
         let commit = commit.payload();
         let parents: Vec<String> = commit.parents.iter().map(ToString::to_string).collect();
-        let value = json!({
+        let reached = match &mut where_ {
+            Some((where_, _)) => Some(where_.of(id)?),
+            None => None,
+        };
+        let mut value = json!({
             "commit": id.to_string(),
             "parents": parents,
             "author": commit.author.to_string(),
@@ -46,6 +56,11 @@ fn list(node: &Node, repo: &Repo, heads: &Heads, options: &Log, io: &mut Io<'_>)
             "time": allod::utc(commit.stamp.millis()),
             "message": commit.message,
         });
+        if let Some(reached) = &reached {
+            value["reached"] = reached_value(reached);
+        }
+        let place = reached.zip(where_.as_ref());
+        let place = place.map(|(reached, (_, names))| reached_short(&reached, names));
         let whole = io.verbose > 0;
         let mut lanes = Vec::new();
         if let Some(graph) = &mut graph {
@@ -62,10 +77,11 @@ fn list(node: &Node, repo: &Repo, heads: &Heads, options: &Log, io: &mut Io<'_>)
                 ""
             };
             format!(
-                "{lane}{id}  {}  {}{merges}  {}",
+                "{lane}{id}  {}  {}{merges}  {}{}",
                 allod::utc(commit.stamp.millis()),
                 who(node, &commit.author),
-                commit.message.lines().next().unwrap_or_default()
+                commit.message.lines().next().unwrap_or_default(),
+                place.map_or_else(String::new, |place| format!("  [{place}]"))
             )
         })?;
         if !io.json {

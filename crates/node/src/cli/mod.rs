@@ -3,6 +3,8 @@
 mod args;
 mod ask_args;
 mod asking;
+mod branch_args;
+mod branches;
 mod conflicts;
 mod control;
 mod demo;
@@ -33,6 +35,8 @@ mod shapes;
 mod space;
 mod sql;
 mod sql_args;
+mod status;
+mod status_args;
 mod svg;
 mod svg_tree;
 mod table_args;
@@ -42,6 +46,7 @@ mod types;
 mod undo;
 mod values;
 mod view_args;
+mod waiting;
 mod work_args;
 mod working;
 
@@ -195,10 +200,10 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Export(options) => values::export(node, space, options, io),
         Command::Add { file } => values::add(node, file, io),
         Command::Cat { cid } => values::cat(node, cid, io),
-        Command::Commit { message, verify } => history::commit(node, space, (message, verify), io),
+        Command::Commit(options) => history::commit(node, space, options, io),
         Command::Unstage(options) => working::unstage(node, space, options, io),
         Command::Stash(options) => working::stash(node, space, options, io),
-        Command::Status => history::status(node, space, io),
+        Command::Status => status::status(node, space, io),
         Command::Log(options) => log::log(node, space, options, io),
         Command::Blame(options) => asking::blame(node, space, options, io),
         Command::Bisect(options) => asking::bisect(node, space, options, io),
@@ -206,15 +211,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Show { commit } => history::show(node, space, commit, io),
         Command::Diff(options) => patching::diff(node, space, options, io),
         Command::Apply(options) => patching::apply(node, space, options, io),
-        Command::Branch {
-            name: Some(name),
-            delete: true,
-            force,
-            ..
-        } => history::delete_branch(node, space, name, *force, io),
-        Command::Branch { name, at, .. } => {
-            history::branch(node, space, name.as_deref(), at.as_deref(), io)
-        }
+        Command::Branch(options) => branches::branch(node, space, options, io),
         Command::Tag(options) => tags::tag(node, space, options, io),
         Command::Switch {
             name,
@@ -230,9 +227,11 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
             conflicts::conflicts(node, space, (*limit, on.as_deref()), io)
         }
         Command::MergeType { command } => merging::merge_types(node, space, command, io),
-        Command::Sync { peer } => net::sync(node, space, peer.as_deref(), io),
+        Command::Sync(options) => net::sync(node, space, options, io),
+        Command::Await(options) => waiting::await_commit(node, space, options, io),
         Command::Push(options) => remotes::transfer(node, space, (Way::Push, options), io),
         Command::Pull(options) => remotes::transfer(node, space, (Way::Pull, options), io),
+        Command::Fetch(options) => remotes::fetch(node, space, options, io),
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
         Command::Values { command } => joining::values(node, space, command, io),

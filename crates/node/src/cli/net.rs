@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use allod::{Home, Node, NodeError, Peer, SyncReport};
+use allod::{Home, Node, NodeError, Peer, PeerLag, SyncReport};
 use allod_identity::DeviceId;
 use allod_repo::Repo;
 use allod_sync::{Backoff, Stats};
@@ -13,7 +13,9 @@ use tokio::sync::watch;
 
 use crate::cli::args::Up;
 use crate::cli::io::{Io, Net, Progress, count, size};
-use crate::cli::{control, home as keys, hooks, with_net};
+use crate::cli::status::lag_text;
+use crate::cli::status_args::Sync;
+use crate::cli::{control, home as keys, hooks, waiting, with_net};
 
 /// Any address, any port.
 pub(crate) fn any_port() -> SocketAddr {
@@ -98,13 +100,23 @@ fn backoff(up: &Up) -> Backoff {
 pub(crate) fn sync(
     node: &Node,
     space: Option<&str>,
-    peer: Option<&str>,
+    options: &Sync,
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
-    let peers = node.find_peers(&repo, peer)?;
+    let peer = options.peer.as_deref();
+    if options.watch {
+        return waiting::watch(node, &repo, peer, io);
+    }
+    let mut peers = node.find_peers(&repo, peer)?;
     if peers.is_empty() {
         return Err(NodeError::NoPeer.into());
+    }
+    if peer.is_none() {
+        peers.retain(|(_, peer)| !peer.paused);
+        if peers.is_empty() {
+            bail!("all peers are paused; name one, or say `allod remote resume`");
+        }
     }
     with_net(node, io, |io, net| {
         let mut failed = 0;
@@ -268,7 +280,9 @@ pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
 
 pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result<()> {
     let repo = node.space(space)?;
-    for (device, peer) in node.peers(&repo)? {
+    for row in node.lags(&repo)? {
+        let PeerLag { device, peer, .. } = &row;
+        let device = *device;
         let synced = peer.synced_ms.map(allod::utc);
         let current = peer.is_current(&repo)?;
         let value = json!({
@@ -279,20 +293,21 @@ pub(crate) fn peers(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Result
             "synced": synced,
             "current": current,
             "part": peer.part,
+            "paused": peer.paused,
         });
         io.data(&value, || {
+            let paused = if peer.paused { "  paused" } else { "" };
             let synced = synced.clone().unwrap_or_else(|| "never".to_owned());
-            let state = match (current, peer.part) {
-                (true, false) => "has everything",
-                (true, true) => "has all of its part",
-                (false, _) => "lacks something",
-            };
+            let state = lag_text(&row);
             let addr = peer.addrs.first().map_or("no address", String::as_str);
             let name = peer
                 .name
                 .as_deref()
                 .map_or(String::new(), |name| format!("  {name}"));
-            format!("{}{name}  {addr}  synced {synced}  {state}", end_of(device))
+            format!(
+                "{}{name}  {addr}  synced {synced}  {state}{paused}",
+                end_of(device)
+            )
         })?;
     }
     Ok(())

@@ -31,11 +31,48 @@ pub(crate) enum RemoteCommand {
         /// What to call it
         to: String,
     },
+    /// Have no sessions with a peer until it is resumed: a running node begins none, and ends those of the peer
+    #[command(
+        after_help = "Examples:\n  allod remote pause home\n  allod remote pause --all\n\n\
+        `allod sync home`, `push` and `pull` go through all the same: somebody says so."
+    )]
+    Pause(Which),
+    /// Have sessions with a peer again
+    Resume(Which),
     /// Take its name away; a device that there was a session with stays a peer of the space
     Remove {
         /// What it is called
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// A remote, or another peer as `allod sync` takes it
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// All peers of the space
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  allod fetch\n  allod fetch home main drafts\n  allod log origin/main\n  \
+    allod diff main origin/main\n  allod merge origin/main\n\n\
+    No branch here moves, but for meta, which governs the space. What came is named REMOTE/BRANCH wherever a commit\n\
+    can be named, and listed by `allod branch --remotes`. A running node exchanges by itself, and then branches\n\
+    move: `allod remote pause` has it wait."
+)]
+pub(crate) struct Fetch {
+    /// A remote [default: origin, or the only peer]
+    pub(crate) remote: Option<String>,
+    /// The branches [default: all]
+    #[arg(value_name = "BRANCH", conflicts_with = "prune")]
+    pub(crate) branches: Vec<String>,
+    /// Forget what was fetched of branches that the remote has no more
+    #[arg(long)]
+    pub(crate) prune: bool,
 }
 
 #[derive(Debug, Args)]

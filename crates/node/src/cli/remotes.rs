@@ -1,17 +1,18 @@
-//! `remote`, `push` and `pull`.
+//! `remote`, `push`, `pull` and `fetch`.
 
 use std::net::SocketAddr;
 
-use allod::{Node, Peer};
+use allod::{Moved, Node, NodeError, Peer, SyncReport};
 use allod_identity::DeviceId;
-use allod_repo::{BranchName, Repo};
+use allod_repo::{BranchName, CommitId, Heads, Repo};
 use allod_sync::{Branches, Stats};
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cli::io::Io;
 use crate::cli::net::{end_of, heal, print_report, show_progress};
-use crate::cli::remote_args::{RemoteArgs, RemoteCommand, Transfer};
+use crate::cli::remote_args::{Fetch, RemoteArgs, RemoteCommand, Transfer, Which};
+use crate::cli::status::called;
 use crate::cli::{Usage, values, with_net};
 
 pub(crate) fn remote(
@@ -33,6 +34,8 @@ pub(crate) fn remote(
             node.rename_remote(&repo, name, to)?;
             io.data(&json!({ "remote": to, "was": name }), || to.clone())
         }
+        Some(RemoteCommand::Pause(which)) => pause(node, &repo, (which, true), io),
+        Some(RemoteCommand::Resume(which)) => pause(node, &repo, (which, false), io),
         Some(RemoteCommand::Remove { name }) => {
             node.remove_remote(&repo, name)?;
             io.data(&json!({ "removed": name }), || {
@@ -40,6 +43,22 @@ pub(crate) fn remote(
             })
         }
     }
+}
+
+fn pause(node: &Node, repo: &Repo, (which, paused): (&Which, bool), io: &mut Io<'_>) -> Result<()> {
+    let peers = node.find_peers(repo, which.name.as_deref())?;
+    match (&peers[..], &which.name) {
+        ([], _) => return Err(NodeError::NoPeer.into()),
+        ([_, _, ..], Some(name)) => return Err(NodeError::ManyPeers(Some(name.clone())).into()),
+        _ => {}
+    }
+    for (device, peer) in &peers {
+        node.pause(repo, *device, paused)?;
+        let value = json!({ "peer": device.to_string(), "paused": paused });
+        let word = if paused { "paused" } else { "resumed" };
+        io.data(&value, || format!("{}  {word}", called(*device, peer)))?;
+    }
+    Ok(())
 }
 
 fn list(node: &Node, repo: &Repo, io: &mut Io<'_>) -> Result<()> {
@@ -71,6 +90,64 @@ fn find(node: &Node, repo: &Repo, text: &str) -> Result<(DeviceId, Vec<String>)>
         Ok(device) => Ok((device, addrs)),
         Err(_) => Ok((node.remote(repo, Some(device))?.0, addrs)),
     }
+}
+
+pub(crate) fn fetch(
+    node: &Node,
+    space: Option<&str>,
+    options: &Fetch,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(space)?;
+    let (device, peer) = node.remote(&repo, options.remote.as_deref())?;
+    let branches = match &options.branches[..] {
+        [] => Branches::All,
+        names => Branches::Only(parse(names)?),
+    };
+    with_net(node, io, |io, net| {
+        let fetched = {
+            let mut progress = io.progress("receiving entries");
+            let mut show = |stats: &Stats| show_progress(&mut progress, stats);
+            let what = (branches, options.prune);
+            let fetch = node.fetch(&net.endpoint, &repo, (device, &peer), what, &mut show);
+            net.handle.block_on(fetch)
+        };
+        let (report, moved) = fetched?;
+        print_report(&report, io)?;
+        for Moved { name, was, heads } in &moved {
+            let ids = |heads: &Heads| heads.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let value = json!({ "tracking": name, "was": ids(was), "heads": ids(heads) });
+            io.data(&value, || match (was.is_empty(), heads.is_empty()) {
+                (true, _) => format!("{name}  {} (new)", shorts(heads)),
+                (_, true) => format!("{name}  forgotten; it was at {}", shorts(was)),
+                _ => format!("{name}  {} -> {}", shorts(was), shorts(heads)),
+            })?;
+        }
+        node.touch();
+        check_transfer(&report, "here")
+    })
+}
+
+/// Heads as people tell them apart.
+pub(crate) fn shorts(heads: &Heads) -> String {
+    let shorts: Vec<String> = heads.iter().map(CommitId::short).collect();
+    shorts.join(", ")
+}
+
+/// Fails if not all went through that was asked for.
+fn check_transfer(report: &SyncReport, refused_where: &str) -> Result<()> {
+    let refused = report.stats.refused.len() + report.stats.refused_by_peer.len();
+    if refused > 0 {
+        bail!("{refused} commits were refused {refused_where}; the rest went through");
+    }
+    if !report.absent.is_empty() {
+        let absent: Vec<&str> = report.absent.iter().map(BranchName::as_str).collect();
+        bail!(
+            "the remote has no branch {}",
+            absent.join(" and no branch ")
+        );
+    }
+    Ok(())
 }
 
 /// Which way a transfer goes.
@@ -120,19 +197,7 @@ pub(crate) fn transfer(
         let report = report?;
         print_report(&report, io)?;
         node.touch();
-        let refused = report.stats.refused.len() + report.stats.refused_by_peer.len();
-        if refused > 0 {
-            let who = if way == Way::Push { "there" } else { "here" };
-            bail!("{refused} commits were refused {who}; the rest went through");
-        }
-        if !report.absent.is_empty() {
-            let absent: Vec<&str> = report.absent.iter().map(BranchName::as_str).collect();
-            bail!(
-                "the remote has no branch {}",
-                absent.join(" and no branch ")
-            );
-        }
-        Ok(())
+        check_transfer(&report, if way == Way::Push { "there" } else { "here" })
     })
 }
 
@@ -161,9 +226,13 @@ fn branches(node: &Node, repo: &Repo, options: &Transfer) -> Result<Branches> {
     if options.branches.is_empty() {
         return Ok(Branches::Only(vec![values::branch(node, repo)?]));
     }
-    let names = options.branches.iter().map(|name| {
+    Ok(Branches::Only(parse(&options.branches)?))
+}
+
+fn parse(names: &[String]) -> Result<Vec<BranchName>> {
+    let names = names.iter().map(|name| {
         let parsed = name.parse::<BranchName>();
         parsed.map_err(|error| Usage(format!("{name:?}: {error}")))
     });
-    Ok(Branches::Only(names.collect::<Result<_, _>>()?))
+    Ok(names.collect::<Result<_, _>>()?)
 }

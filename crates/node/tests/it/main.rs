@@ -24,6 +24,7 @@ mod positions;
 mod remotes;
 mod running;
 mod sql;
+mod status;
 mod touch;
 mod tour;
 mod views;

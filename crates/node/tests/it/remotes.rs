@@ -97,6 +97,153 @@ fn branches_are_pushed_and_pulled_by_name() {
     }
 }
 
+/// REPO-80 to REPO-83.
+#[test]
+fn what_is_fetched_moves_no_branch_and_can_be_read() {
+    let (ada, bob) = (Home::with_space(), Home::new());
+    ada.commit("k", "begin");
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok();
+    bob.run(&["space", "join", ticket.trim()]).ok();
+    let mine = bob.commit("mine", "1");
+    ada.commit("theirs", "2");
+    let theirs = ada.commit("theirs", "3");
+    ada.run(&["branch", "draft"]).ok();
+    ada.run(&["tag", "v1"]).ok();
+    let rows = bob.run(&["fetch", "--json"]).rows();
+    assert_eq!(
+        (&rows[0]["commits_in"], &rows[0]["commits_out"]),
+        (&json!(3), &json!(0))
+    );
+    let tracked = |name: &str| json!({ "tracking": name, "was": [], "heads": [theirs] });
+    assert_eq!(rows[1..], [tracked("origin/draft"), tracked("origin/main")]);
+    // Only meta has moved.
+    let heads = bob.run(&["branch", "--json"]).rows();
+    assert_eq!(heads.len(), 2, "{heads:?}");
+    assert_eq!(heads[0]["heads"], json!([mine]));
+    bob.run(&["get", "theirs"]).fails(1, &["theirs"]);
+    assert_eq!(bob.run(&["tag"]).ok().lines().count(), 1);
+    let listed = bob.run(&["branch", "--remotes", "--json"]).rows();
+    assert_eq!(listed[1]["tracking"], "origin/main");
+    assert_eq!(listed[1]["heads"], json!([theirs]));
+    // A second time nothing comes, also after what nothing refers to is gone.
+    assert_eq!(bob.json(&["gc"])["removed_commits"], json!(0));
+    assert_eq!(bob.json(&["fetch"])["commits_in"], 0);
+    // It is read wherever a commit is.
+    assert_eq!(
+        bob.run(&["get", "theirs", "--at", "origin/main"]).ok(),
+        "3\n"
+    );
+    assert_eq!(
+        bob.run(&["log", "origin/main", "--json"]).rows()[0]["commit"],
+        theirs.as_str()
+    );
+    assert!(
+        bob.run(&["diff", "main", "origin/main"])
+            .ok()
+            .contains("theirs")
+    );
+    assert_eq!(
+        bob.json(&["show", &theirs[theirs.len() - 8..]])["commit"],
+        theirs.as_str()
+    );
+    let sql = "SELECT count(*) AS n FROM allod_entries AS OF 'origin/main'";
+    assert_eq!(bob.json(&["sql", sql])["n"], 2);
+    bob.run(&["get", "theirs", "--at", "origin/nothing"])
+        .fails(1, &["origin/nothing"]);
+    // It is nobody else's: ada is not told of it, and has no such branch after all is exchanged.
+    bob.run(&["merge", "origin/main", "-m", "both"]).ok();
+    assert_eq!(bob.run(&["get", "theirs"]).ok(), "3\n");
+    bob.run(&["push"]).ok();
+    let names = ada.run(&["branch", "--json"]).rows();
+    let names: Vec<&serde_json::Value> = names.iter().map(|row| &row["branch"]).collect();
+    assert_eq!(names, ["draft", "main", "meta"]);
+    assert_eq!(ada.run(&["get", "mine"]).ok(), "1\n");
+    assert_eq!(bob.json(&["check"])["problem_count"], 0);
+    // It goes with the name of its remote, and with the branch there if that is asked for.
+    bob.run(&["remote", "rename", "origin", "home"]).ok();
+    assert_eq!(bob.run(&["get", "theirs", "--at", "home/main"]).ok(), "3\n");
+    bob.run(&["get", "theirs", "--at", "origin/main"])
+        .fails(1, &["origin/main"]);
+    ada.run(&["branch", "-d", "draft"]).ok();
+    bob.run(&["fetch", "home"]).ok();
+    assert_eq!(bob.run(&["branch", "-r"]).ok().lines().count(), 2);
+    let pruned = bob.run(&["fetch", "home", "--prune", "--json"]).rows();
+    assert_eq!(
+        pruned[1],
+        json!({ "tracking": "home/draft", "was": [theirs], "heads": [] })
+    );
+    bob.run(&["fetch", "home", "nothing"])
+        .fails(1, &["no branch nothing"]);
+    bob.run(&["remote", "remove", "home"]).ok();
+    assert_eq!(bob.run(&["branch", "-r"]).ok(), "");
+    bob.run(&["fetch", &up.device])
+        .fails(1, &["has no name here", "allod remote add NAME"]);
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// REPO-90 to REPO-93, between nodes.
+#[test]
+fn a_protected_branch_takes_what_goes_on() {
+    let (ada, bob) = (Home::with_space(), Home::new());
+    ada.commit("k", "begin");
+    let made = ada.json(&["branch", "--protect", "main"]);
+    assert!(made["commit"].is_string(), "{made}");
+    assert_eq!(
+        ada.json(&["branch", "--protect", "main"])["commit"],
+        json!(null)
+    );
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok();
+    bob.run(&["space", "join", ticket.trim()]).ok();
+    let row = &bob.run(&["branch", "--json"]).rows()[0];
+    assert_eq!(
+        (&row["branch"], &row["protected"]),
+        (&json!("main"), &json!(true))
+    );
+    bob.run(&["branch", "--unprotect", "main"])
+        .fails(1, &["only the owner"]);
+    // What goes on from where it stands goes through.
+    bob.commit("bob", "1");
+    bob.run(&["push"]).ok();
+    let theirs = ada.commit("ada", "1");
+    let mine = bob.commit("bob", "2");
+    let words = ["1 commits were refused there"];
+    let refused = bob.run(&["push", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&refused.out).unwrap();
+    let told = &report["refused_by_peer"][0];
+    assert_eq!(
+        (&told["commit"], &told["code"]),
+        (&json!(mine), &json!("E_PROTECTED"))
+    );
+    refused.fails(1, &words);
+    let head = |home: &Home| home.run(&["branch", "--json"]).rows()[0]["heads"].clone();
+    bob.run(&["pull"]).fails(1, &["refused here"]);
+    assert_eq!((head(&ada), head(&bob)), (json!([theirs]), json!([mine])));
+    // Nobody claims that it is there.
+    let reached = bob.json(&["show", &mine])["reached"].clone();
+    assert_eq!(reached["kept_by"], 0, "{reached}");
+    // Whoever has seen both makes one of them.
+    bob.run(&["fetch"]).ok();
+    assert_eq!(head(&bob), json!([mine]));
+    bob.run(&["merge", "origin/main", "-m", "both"]).ok();
+    bob.run(&["push"]).ok();
+    assert_eq!(head(&ada), head(&bob));
+    assert_eq!(ada.run(&["get", "bob"]).ok(), "2\n");
+    ada.run(&["undo"]).fails(1, &["protected"]);
+    assert_eq!(
+        ada.json(&["branch", "--unprotect", "main"])["protected"],
+        false
+    );
+    ada.run(&["undo"]).ok();
+    bob.run(&["branch", "--protect", "meta"])
+        .fails(1, &["meta"]);
+    bob.run(&["branch", "--protect", "a//b"])
+        .fails(2, &["a//b"]);
+    assert_eq!(up.stop(), Some(0));
+    assert_eq!(bob.json(&["check"])["problem_count"], 0);
+}
+
 #[test]
 fn remotes_are_named_renamed_and_refused() {
     let (ada, bob) = (Home::with_space(), Home::new());

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::comparing::{Comparing, Made};
 use crate::limits::{COMMITS_MAX, COMPARED_MAX, COMPARED_MIN, CREDIT_BYTES};
 use crate::message::{Message, Mode};
-use crate::scope::Branches;
+use crate::scope::Scope;
 use crate::session::{Fault, Refused, Stats};
 
 pub(crate) use self::nodes::identify;
@@ -26,7 +26,7 @@ pub(crate) use self::nodes::identify;
 pub(crate) struct Inbound {
     /// What the peer offers; a branch that is not wanted is without heads here.
     branches: Vec<(BranchName, Vec<CommitId>)>,
-    wants: Branches,
+    scope: Scope,
     /// Messages that wait for the commit at hand, with the bytes they were charged.
     queue: VecDeque<(Message, usize)>,
     queued_bytes: u64,
@@ -144,14 +144,14 @@ pub(crate) struct Step {
 }
 
 impl Inbound {
-    pub(crate) fn new(mut branches: Vec<(BranchName, Vec<CommitId>)>, wants: Branches) -> Self {
+    pub(crate) fn new(mut branches: Vec<(BranchName, Vec<CommitId>)>, scope: &Scope) -> Self {
         let unwanted = branches.iter_mut();
         unwanted
-            .filter(|(branch, _)| !wants.include(branch))
+            .filter(|(branch, _)| !scope.wants.include(branch))
             .for_each(|(_, heads)| heads.clear());
         Self {
             branches,
-            wants,
+            scope: scope.clone(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             current: Current::None,
@@ -180,7 +180,7 @@ impl Inbound {
             Message::Commit { mode, branch, .. } => {
                 let index = usize::try_from(*branch).unwrap_or(usize::MAX);
                 let named = self.branches.get(index);
-                if named.is_some_and(|(branch, _)| !self.wants.include(branch)) {
+                if named.is_some_and(|(branch, _)| !self.scope.wants.include(branch)) {
                     return Err("E_ORDER");
                 }
                 self.commits += 1;
@@ -480,7 +480,8 @@ impl Inbound {
     ) -> Result<(), Fault> {
         self.flush(repo)?;
         send.extend(self.settle_meta(repo, stats)?);
-        for (branch, heads) in self.branches.iter().filter(|(branch, _)| !branch.is_meta()) {
+        let branches = self.branches.iter().filter(|(branch, _)| !branch.is_meta());
+        for (branch, heads) in branches.filter(|_| self.scope.apart.is_none()) {
             send.extend(join(repo, branch, heads, stats)?);
         }
         self.settled = true;

@@ -1,6 +1,6 @@
 //! Which branches a session is about, and in which direction.
 
-use allod_repo::BranchName;
+use allod_repo::{BranchName, Heads};
 
 /// What one side of a session gives and asks for (SYNC-16).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -12,6 +12,9 @@ pub struct Scope {
     /// Whether it asks for all of that again, as if of other branches than `meta` it had nothing and
     /// offered nothing: to have what a commit was not taken with (PART-12).
     pub anew: bool,
+    /// If what comes moves no branch here but `meta` (REPO-81): heads of what came so before, so that it
+    /// does not come again.
+    pub apart: Option<Heads>,
 }
 
 /// Some of the branches of a space.
@@ -33,6 +36,7 @@ impl Scope {
             gives,
             wants,
             anew: false,
+            apart: None,
         }
     }
 
@@ -44,6 +48,19 @@ impl Scope {
             gives,
             wants,
             anew: false,
+            apart: None,
+        }
+    }
+
+    /// Takes these branches apart from those here, and gives nothing. `before` are the heads of what was
+    /// taken so from this peer before.
+    #[must_use]
+    pub const fn fetch(wants: Branches, before: Heads) -> Self {
+        Self {
+            gives: Branches::none(),
+            wants,
+            anew: false,
+            apart: Some(before),
         }
     }
 

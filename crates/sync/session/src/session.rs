@@ -353,6 +353,12 @@ impl Session {
         self.flow.as_ref().is_some_and(|flow| flow.outbound.slices)
     }
 
+    /// The branches that the peer's hello offered and this side wanted, and their heads.
+    pub fn offered(&self) -> impl Iterator<Item = &(BranchName, Vec<CommitId>)> {
+        let offered = self.flow.iter().flat_map(|flow| &flow.theirs);
+        offered.filter(|(branch, _)| self.me.scope.wants.include(branch))
+    }
+
     /// Whether the peer's hello offered a branch.
     #[must_use]
     pub fn was_offered(&self, branch: &BranchName) -> bool {
@@ -459,7 +465,7 @@ impl Session {
         let to_send = outbound.remaining();
         self.flow = Some(Flow {
             outbound,
-            inbound: Inbound::new(hello.branches.clone(), self.me.scope.wants.clone()),
+            inbound: Inbound::new(hello.branches.clone(), &self.me.scope),
             peer_agent: hello.agent,
             theirs: hello.branches.clone(),
             wants: hello.wants.clone().into(),
@@ -483,7 +489,13 @@ impl Session {
         let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
         let mut all = BTreeSet::new();
         let mut samples = Vec::new();
-        let Scope { gives, wants, anew } = &self.me.scope;
+        let Scope {
+            gives,
+            wants,
+            anew,
+            apart,
+        } = &self.me.scope;
+        samples.extend(apart.iter().flatten().copied());
         for (name, heads) in self.repo.branches()? {
             if *anew && !name.is_meta() {
                 continue;

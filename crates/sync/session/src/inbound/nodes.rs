@@ -259,7 +259,12 @@ impl Inbound {
             Err(Rejected::Fault(fault)) => return Err(fault.into()),
         };
         if missing.blocks.is_empty() {
-            match repo.accept(*complete, &branch) {
+            let accepted = if self.scope.apart.is_some() && !branch.is_meta() {
+                repo.accept_apart(*complete, &branch).map(drop)
+            } else {
+                repo.accept(*complete, &branch)
+            };
+            match accepted {
                 Ok(()) => stats.commits_in += 1,
                 Err(Rejected::Refused(refusal)) => {
                     send.push(stats.refuse(Refused::new(id, refusal)));

@@ -63,6 +63,64 @@ fn a_push_gives_one_branch_and_takes_nothing() {
     assert_eq!(all_heads(&left), before, "nothing was given");
 }
 
+/// REPO-81: what is fetched is all there, and no branch but meta has moved.
+#[test]
+fn a_fetch_brings_commits_and_moves_no_branch() {
+    let ada = Person::new(1);
+    let left = space(&ada, &[]);
+    let (main, side) = (BranchName::main(), branch("side"));
+    commit(&left, &ada, &main, 1);
+    let right = replica(&left);
+    assert!(talk((&left, &ada), (&right, &ada)).is_complete());
+    commit(&left, &ada, &main, 2);
+    left.create_branch(&side, &left.heads(&main).unwrap())
+        .unwrap();
+    commit(&left, &ada, &side, 3);
+    left.create_tag(
+        &"v1".parse().unwrap(),
+        *left.heads(&main).unwrap().first().unwrap(),
+        "",
+        ada.author(),
+        START,
+    )
+    .unwrap();
+    let before = all_heads(&right);
+    let mut tracked = Heads::new();
+    for came in [3, 0] {
+        let scopes = [
+            Scope::fetch(Branches::All, tracked.clone()),
+            Scope::default(),
+        ];
+        let sides = ((&right, &ada), (&left, &ada));
+        let mut commits = 0;
+        let mut look = |_, frame: bytes::Bytes| {
+            let message = Message::decode(&frame).unwrap();
+            commits += usize::from(matches!(message, Message::Commit { .. }));
+            Some(frame)
+        };
+        let done = run_about(scopes, sides.0, sides.1, usize::MAX, &mut look);
+        assert!(done.is_complete());
+        // Two, and that of the tag on meta.
+        assert_eq!(commits, came);
+        let without_meta = |heads: &BTreeMap<BranchName, Heads>| {
+            let mut heads = heads.clone();
+            heads.remove(&BranchName::meta());
+            heads
+        };
+        let after = all_heads(&right);
+        assert_eq!(without_meta(&after), without_meta(&before));
+        let meta = left.heads(&BranchName::meta()).unwrap();
+        assert_eq!(after.get(&BranchName::meta()), Some(&meta));
+        for heads in [left.heads(&main).unwrap(), left.heads(&side).unwrap()] {
+            assert!(right.is_held(*heads.first().unwrap()).unwrap());
+            tracked.extend(heads);
+        }
+    }
+    // A session that moves branches finds them here.
+    assert!(talk((&left, &ada), (&right, &ada)).is_complete());
+    assert_eq!(all_heads(&right), all_heads(&left));
+}
+
 /// A hello tells nothing of branches that are neither given nor taken, so that nobody can show them
 /// under another name.
 #[test]
@@ -147,6 +205,7 @@ fn scope() -> impl Strategy<Value = Scope> {
         gives,
         wants,
         anew: false,
+        apart: None,
     })
 }
 
