@@ -8,6 +8,7 @@
 
 mod bench;
 mod fuzz;
+mod sim;
 mod tidy;
 
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ enum Task {
         /// Only these targets
         targets: Vec<String>,
     },
+    /// Run worlds of the simulator: many seeds, or one with all that happens in it
+    Sim(sim::Worlds),
     /// The dependency law, module headers, rule citations, sizes of files
     Tidy,
 }
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         } => ci(no_test, fuzz_seconds),
         Task::Bench { quick, areas } => bench::run(quick, &areas),
         Task::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
+        Task::Sim(worlds) => sim::run(&worlds),
         Task::Tidy => tidy::run(),
     };
     match result {
