@@ -293,11 +293,8 @@ impl Repo {
         }
         self.keep_tree(&complete.tree);
         self.keep_commit(Arc::new(complete.commit.clone()), sweeps);
-        if self
-            .heads(branch)?
-            .iter()
-            .all(|head| said.parents.contains(head))
-        {
+        let now = self.heads(branch)?;
+        if now.iter().all(|head| said.parents.contains(head)) && self.may_lead(id)? {
             self.advance(branch, id, Some(&heads))?;
         }
         Ok(())
@@ -329,7 +326,8 @@ impl Repo {
         })
     }
 
-    /// Lets accepted commits join a branch.
+    /// Lets accepted commits join a branch. One that is held by what is going to be kept alone stays beside, until
+    /// it is held by what is kept (PART-12).
     pub fn join_branch(&self, branch: &BranchName, heads: &Heads) -> Result<Heads, Rejected> {
         for head in heads {
             match self.commit(*head) {
@@ -345,7 +343,9 @@ impl Repo {
         }
         let mut next = self.heads(branch)?;
         for head in heads {
-            next = self.advance(branch, *head, None)?;
+            if self.may_lead(*head)? {
+                next = self.advance(branch, *head, None)?;
+            }
         }
         Ok(next)
     }

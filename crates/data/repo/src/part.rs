@@ -251,6 +251,23 @@ impl Repo {
         }
     }
 
+    /// Whether a branch may move to a commit: what is kept of it by the part in force is here. On a handle on
+    /// what is going to be kept that is more than what is fetched, and the branch would not be read until then
+    /// (PART-12).
+    pub(crate) fn may_lead(&self, id: CommitId) -> Result<bool, RepoError> {
+        if self.as_part.is_none() {
+            return Ok(true);
+        }
+        let now = Self {
+            as_part: None,
+            ..self.clone()
+        };
+        match now.part_of(&self.commit(id)?.payload().branch) {
+            Some(_) => now.is_held(id),
+            None => Ok(self.holding(id)? == Holding::Whole),
+        }
+    }
+
     /// The root of what is kept of a commit's tree: of the tree itself where all is kept.
     ///
     /// # Errors
