@@ -6,8 +6,8 @@
 //! A [`World`] has 2 to 25 nodes of up to three agents, linked in some [`Topology`] that changes. Each is a
 //! `Repo` on a store that fails on command, with a clock of its own that is off and is set, in sessions with
 //! the others over connections that are slow, break, and fall silent. Writers write few keys, so that they
-//! meet, and operate on values that join. One node may be a member with a [`Vice`]. Everything comes from one
-//! seed.
+//! meet, and operate on values that join. Some nodes keep a part of the space, and change it; one may be a
+//! member with a [`Vice`]. Everything comes from one seed.
 //!
 //! # What it is not
 //! No threads, no sockets, no real time. Races between threads of one process are not found here.
@@ -23,7 +23,7 @@
 //! - A value that joins shows what was done to it, by the meaning of its kind and by what each writer knew:
 //!   no operation is lost, none counts twice, whether it is staged, committed or joined.
 //! - Once the nodes have kept in touch along their links for a while, the heads and roots of all honest ones
-//!   are equal, running and reopened.
+//!   are equal, running and reopened; of those that keep a part, what they keep.
 //! - `Repo::check` finds nothing, and the log of moves leads to the heads without a gap.
 //! - Honest nodes never break the protocol with each other, and at the end refuse each other
 //!   nothing. What a hostile one does has the code of a refusal or of an end.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allod_repo::{Part, Repo, RepoError};
+use allod_repo::{BranchName, Part, Repo, RepoError};
 
 use crate::error::Failure;
 use crate::meeting::Errand;
@@ -93,7 +93,7 @@ impl World {
                 self.summary.parts += 1;
                 Ok(())
             }
-            Ok(false) | Err(RepoError::OnlyHere(_)) => Ok(()),
+            Ok(false) | Err(RepoError::OnlyHere(_) | RepoError::OutOfPart { .. }) => Ok(()),
             Err(_) if self.nodes[node].disk.struck() => Ok(()),
             Err(error) => Err(self.nodes[node].fault("finish_part", &error)),
         }
@@ -101,10 +101,23 @@ impl World {
 
     /// Whoever began to keep another part has it, now that nothing goes wrong.
     pub(crate) fn finish_parts(&mut self) -> Result<(), Failure> {
+        let mut going_on = Vec::new();
         for node in self.scenario.whole()..self.scenario.honest() {
             if self.nodes[node].next_part()?.is_none() {
                 continue;
             }
+            going_on.push(node);
+            // What is staged and falls out of it would be in the way.
+            let now = self.nodes[node].clock(self.now_ms);
+            for branch in [Ok(BranchName::main()), "side".parse()]
+                .into_iter()
+                .flatten()
+            {
+                self.nodes[node].commit(&branch, now, &mut self.model)?;
+            }
+        }
+        self.spread()?;
+        for node in going_on {
             if let Some(peer) = self.neighbours(node).first() {
                 // All of it is asked for again: that is no storm.
                 let traffic = self.traffic.clone();

@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Sessions until nobody has anything to tell.
-    fn spread(&mut self) -> Result<(), Failure> {
+    pub(crate) fn spread(&mut self) -> Result<(), Failure> {
         for node in 0..self.scenario.honest() {
             self.soon(0, Event::Touch(node));
         }

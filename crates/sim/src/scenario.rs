@@ -55,13 +55,19 @@ impl Scenario {
             DRIFT_MS_MAX / 2
         };
         let skew_ms = (0..nodes).map(|_| skew(&mut rng, reach)).collect();
+        let parts = if nodes > 2 && rng.chance(35) {
+            rng.within(1, 3) as usize
+        } else {
+            0
+        };
         let vice = Vice::ALL[rng.index(Vice::ALL.len())];
         Self {
             seed,
             nodes,
             agents,
             hostile: (nodes > 3 && rng.chance(40)).then_some(vice),
-            parts: 0,
+            // One node at least keeps all.
+            parts: parts.min(nodes - 2),
             topology: Topology::ALL[rng.index(Topology::ALL.len())],
             skew_ms,
             writes: rng.within(15, 35),
