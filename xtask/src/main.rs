@@ -8,6 +8,7 @@
 
 mod bench;
 mod fuzz;
+mod mutants;
 mod sim;
 mod tidy;
 
@@ -55,6 +56,11 @@ enum Task {
         /// Only these targets
         targets: Vec<String>,
     },
+    /// Put classic mistakes into a copy of the crates; the simulator must notice each
+    Mutants {
+        /// Only these
+        names: Vec<String>,
+    },
     /// Run worlds of the simulator: many seeds, or one with all that happens in it
     Sim(sim::Worlds),
     /// The dependency law, module headers, rule citations, sizes of files
@@ -70,6 +76,7 @@ fn main() -> ExitCode {
         } => ci(no_test, fuzz_seconds),
         Task::Bench { quick, areas } => bench::run(quick, &areas),
         Task::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
+        Task::Mutants { names } => mutants::run(&names),
         Task::Sim(worlds) => sim::run(&worlds),
         Task::Tidy => tidy::run(),
     };

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use allod_sim::{Failure, Scenario, Summary, World, run_traced, shrink};
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Err(what) => {
             eprintln!("{what}");
             eprintln!(
-                "usage: sim [--seeds N] [--from S] | --seed X [--keep 3,5,..] [--trace] [--no-shrink]"
+                "usage: sim [--seeds N] [--from S] [--first] | --seed X [--keep 3,5,..] [--trace] [--no-shrink]"
             );
             return ExitCode::FAILURE;
         }
@@ -50,6 +50,8 @@ struct Asked {
     keep: Option<BTreeSet<usize>>,
     trace: bool,
     shrink: bool,
+    /// Whether the first failure is enough.
+    first: bool,
 }
 
 impl Asked {
@@ -61,6 +63,7 @@ impl Asked {
             keep: None,
             trace: false,
             shrink: true,
+            first: false,
         };
         while let Some(arg) = args.next() {
             let mut number = || {
@@ -73,6 +76,7 @@ impl Asked {
                 "--from" => asked.from = number()?,
                 "--seed" => asked.seed = Some(number()?),
                 "--trace" => asked.trace = true,
+                "--first" => asked.first = true,
                 "--no-shrink" => asked.shrink = false,
                 "--keep" => {
                     let list = args.next().unwrap_or_default();
@@ -142,18 +146,22 @@ fn many(asked: &Asked) -> bool {
     let started = Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let is_failed = AtomicBool::new(false);
     let step = (asked.seeds / 20).max(1);
     let work = || {
         let (mut sum, mut failed) = (Summary::default(), Vec::new());
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= asked.seeds {
+            if at >= asked.seeds || (asked.first && is_failed.load(Ordering::Relaxed)) {
                 return (sum, failed);
             }
             let scenario = Scenario::of_seed(asked.from + at);
             match World::new(scenario.clone()).and_then(World::run) {
                 Ok(summary) => sum.add(&summary),
-                Err(failure) => failed.push((scenario, failure)),
+                Err(failure) => {
+                    is_failed.store(true, Ordering::Relaxed);
+                    failed.push((scenario, failure));
+                }
             }
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             if done.is_multiple_of(step) {

@@ -1,4 +1,5 @@
-//! Known faults, put in on purpose: the checks must notice them.
+//! Known faults of what is around the crates, put in on purpose: the checks must notice them. Mistakes in the
+//! crates themselves are patches, in `mutants/`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
