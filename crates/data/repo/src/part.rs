@@ -170,13 +170,16 @@ impl Holding {
         slice.map(|(_, root)| *root)
     }
 
-    /// With what was held before, as far as it is of another part.
-    fn over(self, before: Self) -> Self {
+    /// With what was held before, as far as it is of another part: of the one `in_force`, if that is held, and
+    /// not of one that was begun and given up.
+    fn over(self, before: Self, in_force: Option<&[u8]>) -> Self {
         match (self, before) {
             (Self::Slices(mut new), Self::Slices(old)) => {
                 let others = old.into_iter().rev();
                 let others = others.filter(|(of, _)| new.iter().all(|(known, _)| known != of));
-                let mut kept: Vec<Sliced> = others.take(SLICES_MAX - 1).collect();
+                let mut kept: Vec<Sliced> = others.collect();
+                kept.sort_by_key(|(of, _)| in_force != Some(of.as_slice()));
+                kept.truncate(SLICES_MAX - 1);
                 kept.append(&mut new);
                 Self::Slices(kept)
             }
@@ -231,7 +234,10 @@ impl Repo {
     /// What the mark of a commit is to say that was taken with this.
     pub(crate) fn held_with(&self, id: CommitId, holding: Holding) -> Result<Bytes, RepoError> {
         match self.holding(id) {
-            Ok(before) => holding.over(before).encode(),
+            Ok(before) => {
+                let in_force = lock(&self.inner.part).as_ref().map(|part| part.digest());
+                holding.over(before, in_force.as_deref()).encode()
+            }
             Err(RepoError::NoCommit(_)) => holding.encode(),
             Err(error) => Err(error),
         }

@@ -335,6 +335,25 @@ fn a_part_is_what_it_was_while_another_is_fetched() {
     is_sound(&phone);
 }
 
+/// A part that is begun after another was begun and not finished takes the place of that, not of what is kept.
+#[test]
+fn what_is_kept_outlives_what_was_begun() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:0"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    let before = entries(&phone, None);
+    for prefix in ["user:", "book:", "user:0"] {
+        let next = phone.begin_part(part(&[prefix], Some(1))).unwrap();
+        for id in next.fill_heads().unwrap() {
+            fill(&whole, &next, id).unwrap();
+        }
+        assert_eq!(entries(&phone, None), before, "{prefix}");
+    }
+    put(&phone, &ada, &[("note:00001", Some("phone"))], START + 2);
+    is_sound(&phone);
+}
+
 /// What is staged and would fall out of a part could not be committed any more.
 #[test]
 fn a_part_has_what_is_staged() {
