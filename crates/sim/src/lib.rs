@@ -27,8 +27,8 @@
 //! - `Repo::check` finds nothing, and the log of moves leads to the heads without a gap.
 //! - Honest nodes never break the protocol with each other, and at the end refuse each other
 //!   nothing. What a hostile one does has the code of a refusal or of an end.
-//! - No storms: while nothing is cut, a commit or block crosses a link at most once, and a link has no more
-//!   sessions than there are commits that one end did not know the other to have.
+//! - No storms: a link has no more sessions than there are commits that one end did not know the other to have,
+//!   and of what is written once all have the same, a commit or block crosses a link at most once.
 //!
 //! # Invariants
 //! - The same scenario gives the same trace, byte for byte.
