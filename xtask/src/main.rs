@@ -8,6 +8,8 @@
 
 mod bench;
 mod fuzz;
+mod mutants;
+mod sim;
 mod tidy;
 
 use std::path::PathBuf;
@@ -54,6 +56,13 @@ enum Task {
         /// Only these targets
         targets: Vec<String>,
     },
+    /// Put classic mistakes into a copy of the crates; the simulator must notice each
+    Mutants {
+        /// Only these
+        names: Vec<String>,
+    },
+    /// Run worlds of the simulator: many seeds, or one with all that happens in it
+    Sim(sim::Worlds),
     /// The dependency law, module headers, rule citations, sizes of files
     Tidy,
 }
@@ -67,6 +76,8 @@ fn main() -> ExitCode {
         } => ci(no_test, fuzz_seconds),
         Task::Bench { quick, areas } => bench::run(quick, &areas),
         Task::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
+        Task::Mutants { names } => mutants::run(&names),
+        Task::Sim(worlds) => sim::run(&worlds),
         Task::Tidy => tidy::run(),
     };
     match result {

@@ -1,4 +1,4 @@
-//! What no compiler checks: the dependency law, module headers, rule citations, sizes.
+//! What no compiler checks: the dependency law, module headers, rule citations, sizes, mutants that still apply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::{command, root};
+use crate::{command, mutants, root};
 
 /// The most lines of a source file that is not a test.
 const LINES_MAX: usize = 800;
@@ -60,6 +60,7 @@ pub(crate) fn run() -> Result<()> {
         source(file, &rules, &mut cited, &mut problems)?;
     }
     readmes(&mut problems)?;
+    mutants::check(&mut problems)?;
     for problem in &problems {
         println!("tidy: {problem}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use allod_repo::{BranchName, Entry, RefMove, Repo, RepoError};
+use allod_repo::{BranchName, Entry, RefMove, Repo, RepoError, State};
 use bytes::Bytes;
 
 use crate::error::Failure;
@@ -30,7 +30,11 @@ pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
                 });
             }
         }
+        if let Some((name, shapes)) = first.as_ref().filter(|_| node.part().is_some()) {
+            same_heads((*name, shapes), (node.name, &now))?;
+        }
         match &first {
+            _ if node.part().is_some() => {}
             None => first = Some((node.name, now.clone())),
             Some((name, shape)) if *shape != now => {
                 return Err(Failure::Diverged {
@@ -46,6 +50,7 @@ pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
         for branch in now.iter().map(|shape| &shape.branch) {
             if !branch.is_meta() {
                 content(node, &reopened, branch, model)?;
+                joined(node, &reopened, branch, model)?;
             }
             let found = reopened.conflicts(branch, usize::MAX);
             conflicts += found
@@ -78,6 +83,24 @@ fn shape(repo: &Repo) -> Result<Vec<Shape>, RepoError> {
             })
         })
         .collect()
+}
+
+/// A node that keeps a part has the heads of one that keeps all. What they show is compared with the model.
+fn same_heads(
+    (left, whole): (usize, &[Shape]),
+    (right, part): (usize, &[Shape]),
+) -> Result<(), Failure> {
+    let heads = |shapes: &[Shape]| -> BTreeMap<BranchName, allod_repo::Heads> {
+        let heads = shapes.iter();
+        heads
+            .map(|shape| (shape.branch.clone(), shape.heads.clone()))
+            .collect()
+    };
+    if heads(whole) == heads(part) {
+        return Ok(());
+    }
+    let what = format!("a part: {}", difference(whole, part));
+    Err(Failure::Diverged { left, right, what })
 }
 
 fn difference(left: &[Shape], right: &[Shape]) -> String {
@@ -118,9 +141,12 @@ fn content(node: &Node, repo: &Repo, branch: &BranchName, model: &Model) -> Resu
             node: node.name,
             what: error.to_string(),
         })?;
-        found.insert(key, entry);
+        if !matches!(entry.state, State::Joining(..) | State::JoiningLink(..)) {
+            found.insert(key, entry);
+        }
     }
-    let expected = model.branch(branch);
+    let mut expected = model.branch(branch);
+    expected.retain(|key, _| node.keeps(key));
     let keys = expected.keys().chain(found.keys());
     for key in keys {
         let (want, have) = (expected.get(key), found.get(key));
@@ -132,6 +158,32 @@ fn content(node: &Node, repo: &Repo, branch: &BranchName, model: &Model) -> Resu
                     key.escape_ascii()
                 ),
             });
+        }
+    }
+    Ok(())
+}
+
+/// Nothing that was done to a key that joins is lost, and it shows all of that.
+fn joined(node: &Node, repo: &Repo, branch: &BranchName, model: &Model) -> Result<(), Failure> {
+    let fault = |error: RepoError| node.fault("reading", &error);
+    let heads = repo.heads(branch).map_err(fault)?;
+    if let Some((key, deed)) = model.ledger.lost(branch, &heads) {
+        let what = format!("{branch}: {}: {:?}", key.escape_ascii(), deed.act);
+        return Err(node.lost(what));
+    }
+    let state = repo.state(branch).map_err(fault)?;
+    let keys = model.ledger.keys(&heads).into_iter();
+    for key in keys.filter(|key| node.keeps(key)) {
+        let entry = state.entry(&key).map_err(fault)?;
+        let joinable = match &entry {
+            Some(entry) => node.joinable(entry)?,
+            None => None,
+        };
+        let lost = |what: String| node.lost(format!("{branch}: {}: {what}", key.escape_ascii()));
+        let joinable = joinable.ok_or_else(|| lost("no state that joins".to_owned()))?;
+        let (known, shown) = (model.ledger.known(&heads, &key), joinable.value());
+        if let Some(wrong) = model.ledger.wrong(joinable.kind(), &known, shown.as_ref()) {
+            return Err(lost(wrong));
         }
     }
     Ok(())

@@ -48,6 +48,9 @@ pub enum Failure {
         /// The call and its error.
         what: String,
     },
+    /// More crossed a link, or there were more sessions, than there is a reason for.
+    #[error("a storm: {0}")]
+    Storm(String),
     /// A run or session does not come to an end.
     #[error("no end: {0}")]
     Endless(&'static str),

@@ -3,46 +3,70 @@
 //! Specs put to the test: `specs/22-repo.md` (REPO), `specs/30-sync.md` (SYNC).
 //!
 //! # What this crate is
-//! A [`World`] has three to five nodes of two or three agents. Each is a `Repo` on a store that
-//! fails on command, with a clock of its own that is off, in sessions with the others over
-//! connections that are slow, break, and fall silent. Writers write few keys, so that they meet.
-//! One node may bend every frame it sends. Everything comes from one seed.
+//! A [`World`] has 2 to 25 nodes of up to three agents, linked in some [`Topology`] that changes. Each is a
+//! `Repo` on a store that fails on command, with a clock of its own that is off and is set, in sessions with
+//! the others over connections that are slow, break, and fall silent. Writers write few keys, so that they
+//! meet, and operate on values that join. Some nodes keep a part of the space, and change it; one may be a
+//! member with a [`Vice`]. Everything comes from one seed.
 //!
 //! # What it is not
 //! No threads, no sockets, no real time. Races between threads of one process are not found here.
 //!
 //! # The flow
 //! ```text
-//! seed --Scenario::of_seed--> Scenario --World::new--> World --run--> Summary or Failure
+//! seed --Scenario::of_seed--> Scenario --World::new--> World --run--> Summary or Failure --shrink--> Scenario
 //! ```
 //!
 //! # What is checked
 //! - Every acknowledged edit is in the final state of all honest replicas, unless a later stamp took
 //!   its place; what was staged and acknowledged survives every crash, whole.
-//! - Once all honest nodes have talked, their heads and roots are equal, running and reopened.
+//! - A value that joins shows what was done to it, by the meaning of its kind and by what each writer knew:
+//!   no operation is lost, none counts twice, whether it is staged, committed or joined.
+//! - Once the nodes have kept in touch along their links for a while, the heads and roots of all honest ones
+//!   are equal, running and reopened; of those that keep a part, what they keep.
 //! - `Repo::check` finds nothing, and the log of moves leads to the heads without a gap.
 //! - Honest nodes never break the protocol with each other, and at the end refuse each other
-//!   nothing.
+//!   nothing. What a hostile one does has the code of a refusal or of an end.
+//! - No storms: a link has no more sessions than there are commits that one end did not know the other to have,
+//!   and of what is written once all have the same, a commit or block crosses a link at most once.
 //!
 //! # Invariants
 //! - The same scenario gives the same trace, byte for byte.
 
+mod breaking;
 mod checks;
 mod error;
 mod hostile;
+mod ledger;
+mod meeting;
 mod model;
 mod node;
+mod part;
+mod plan;
+mod rest;
 mod rng;
 mod scenario;
+mod settle;
+mod shrink;
+mod staging;
+mod summary;
+mod topology;
 mod trace;
+mod traffic;
+mod twin;
 mod wire;
 mod world;
+mod writing;
 
 pub use crate::error::Failure;
+pub use crate::hostile::Vice;
 pub use crate::model::Rule;
 pub use crate::rng::Rng;
 pub use crate::scenario::Scenario;
-pub use crate::world::{Summary, World, run};
+pub use crate::shrink::shrink;
+pub use crate::summary::{Rest, Summary};
+pub use crate::topology::Topology;
+pub use crate::world::{World, run, run_traced};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

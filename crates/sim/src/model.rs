@@ -1,9 +1,12 @@
-//! What the final state must be: every acknowledged edit, per key the one that wins.
+//! What the final state must be: every acknowledged edit, per key the one that wins; and of keys that join, all
+//! that was done to them.
 
 use std::collections::BTreeMap;
 
 use allod_repo::{BranchName, Entry};
 use bytes::Bytes;
+
+use crate::ledger::Ledger;
 
 /// Which of two edits of a key counts.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -22,6 +25,8 @@ pub(crate) struct Model {
     rule: Rule,
     winners: BTreeMap<(BranchName, Bytes), Entry>,
     edits: u64,
+    /// What was done to keys that join.
+    pub(crate) ledger: Ledger,
 }
 
 impl Model {
@@ -50,7 +55,7 @@ impl Model {
         self.edits
     }
 
-    /// The entries that a branch must have, tombstones included.
+    /// The entries that a branch must have of keys that do not join, tombstones included.
     pub(crate) fn branch(&self, branch: &BranchName) -> BTreeMap<Bytes, Entry> {
         let of_branch = self.winners.iter().filter(|((name, _), _)| name == branch);
         of_branch

@@ -1,29 +1,27 @@
 //! One node: a replica on a faulty disk, a skewed clock, and what its writer was told.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use allod_blocks::{Codec, Fault, FaultyStore, Store, sha256_cid};
+use allod_crdt::{Kind, OpError, State as Joinable, Value};
 use allod_identity::{AgentId, DeviceId, SecretKey};
 use allod_repo::{
-    Author, BranchName, CommitId, Edit, Entry, Repo, RepoError, SpaceId, State,
-    VALUE_INLINE_BYTES_MAX,
+    Author, BranchName, CommitId, Edit, Entry, GcOptions, Heads, Repo, RepoError, SpaceId, State,
+    VALUE_INLINE_BYTES_MAX, collect_garbage,
 };
 use bytes::Bytes;
 
 use crate::error::Failure;
+use crate::ledger::{Change, Deeds};
 use crate::model::Model;
+use crate::staging::{Doubt, Pending, Staging, Wanted};
 
-/// What a writer asked for, by key.
-pub(crate) type Wanted = BTreeMap<Bytes, State>;
-
-/// A call that failed, so that its writer does not know what came of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum Doubt {
-    #[default]
-    None,
-    Stage(BranchName, Wanted),
-    Commit(BranchName),
+/// What a reader saw.
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    Value(Option<Value>),
+    /// The disk failed.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -42,9 +40,8 @@ pub(crate) struct Node {
     pub(crate) repo: Option<Repo>,
     space: SpaceId,
     /// Reads commits past the faults.
-    witness: Repo,
-    staged: BTreeMap<BranchName, Wanted>,
-    doubt: Doubt,
+    pub(crate) witness: Repo,
+    pub(crate) staging: Staging,
 }
 
 impl Node {
@@ -58,20 +55,20 @@ impl Node {
         space: SpaceId,
     ) -> Result<Self, RepoError> {
         let disk = FaultyStore::new(Arc::clone(&platter));
+        let repo = Repo::open(Arc::new(disk.clone()), space)?.on_device(key.device_id());
         Ok(Self {
             name,
             key,
             agent,
             skew_ms,
             hostile,
-            repo: Some(Repo::open(Arc::new(disk.clone()), space)?),
+            repo: Some(repo),
             witness: Repo::open(Arc::clone(&platter), space)?,
             disk,
             platter,
             fault: None,
             space,
-            staged: BTreeMap::new(),
-            doubt: Doubt::None,
+            staging: Staging::default(),
         })
     }
 
@@ -111,7 +108,7 @@ impl Node {
         self.fault = None;
     }
 
-    /// Stages edits; an error is remembered as a doubt.
+    /// Stages edits of keys that do not join; an error is remembered as a doubt.
     pub(crate) fn stage(
         &mut self,
         branch: &BranchName,
@@ -124,18 +121,113 @@ impl Node {
         let wanted: Wanted = edits.iter().map(|(k, e)| (k.clone(), state(e))).collect();
         match repo.stage(branch, edits, now_ms) {
             Ok(()) => {
-                self.staged
-                    .entry(branch.clone())
-                    .or_default()
-                    .extend(wanted);
+                self.staging.want(branch, wanted);
                 Ok(())
             }
             Err(_) if self.disk.struck() => {
-                self.doubt = Doubt::Stage(branch.clone(), wanted);
+                self.staging.doubt = Doubt::Stage(branch.clone(), wanted);
                 Ok(())
             }
             Err(error) => Err(self.fault("stage", &error)),
         }
+    }
+
+    /// Does to a key that joins what `choose` says of the value that it has; an error is remembered as a
+    /// doubt.
+    pub(crate) fn operate(
+        &mut self,
+        (branch, key, kind): (&BranchName, &Bytes, Kind),
+        now_ms: u64,
+        model: &mut Model,
+        choose: &mut dyn FnMut(Option<&Value>) -> Option<Change>,
+    ) -> Result<(), Failure> {
+        if self.repo.is_none() {
+            return Ok(());
+        }
+        let seen = self.known(branch, key, model)?;
+        let Shown::Value(shown) = self.read(branch, key)? else {
+            return Ok(());
+        };
+        if let Some(wrong) = model.ledger.wrong(kind, &seen, shown.as_ref()) {
+            return Err(self.lost(format!("{branch}: {}: {wrong}", key.escape_ascii())));
+        }
+        let (Some(repo), Some(change)) = (&self.repo, choose(shown.as_ref())) else {
+            return Ok(());
+        };
+        let result = match &change {
+            Change::Do(ops) => repo.operate(branch, key, (kind, ops), now_ms).map(drop),
+            Change::Clear => repo.stage(branch, [(key.clone(), Edit::Delete)], now_ms),
+            Change::Compact => repo.compact(branch, key, kind, now_ms).map(drop),
+        };
+        let pending = Pending {
+            branch: branch.clone(),
+            key: key.clone(),
+            kind,
+            change,
+            seen,
+            shown,
+        };
+        match result {
+            Ok(()) => self.conclude(pending, model),
+            Err(_) if self.disk.struck() => {
+                self.staging.doubt = Doubt::Operate(Box::new(pending));
+                Ok(())
+            }
+            // The rule of the kind has not come here yet; or it was removed from a 2p-set.
+            Err(RepoError::NoKind { .. } | RepoError::Operation(OpError::RemovedForEver)) => Ok(()),
+            Err(error) => Err(self.fault("operate", &error)),
+        }
+    }
+
+    /// The deeds to a key that are known here: by commits, and staged.
+    pub(crate) fn known(
+        &self,
+        branch: &BranchName,
+        key: &Bytes,
+        model: &Model,
+    ) -> Result<Deeds, Failure> {
+        let heads = self.witness.heads(branch);
+        let heads = heads.map_err(|error| self.fault("heads", &error))?;
+        let mut known = model.ledger.known(&heads, key);
+        known.extend(self.staging.deeds(branch, key));
+        Ok(known)
+    }
+
+    /// What a key that joins shows, with what is staged, as whoever reads on the node sees it.
+    pub(crate) fn read(&self, branch: &BranchName, key: &Bytes) -> Result<Shown, Failure> {
+        let working = self.running()?.working(branch);
+        let entry = match working.and_then(|working| working.entry(key)) {
+            Ok(entry) => entry,
+            Err(_) if self.disk.struck() => return Ok(Shown::Failed),
+            Err(error) => return Err(self.fault("reading what is staged", &error)),
+        };
+        let Some(entry) = entry else {
+            return Ok(Shown::Value(None));
+        };
+        let joinable = self.joinable(&entry)?;
+        Ok(Shown::Value(joinable.and_then(|joinable| joinable.value())))
+    }
+
+    /// The state that joins which an entry has.
+    pub(crate) fn joinable(&self, entry: &Entry) -> Result<Option<Joinable>, Failure> {
+        let damaged = |what: String| Failure::Damaged {
+            node: self.name,
+            what,
+        };
+        let (kind, bytes) = match &entry.state {
+            State::Joining(kind, bytes) => (*kind, bytes.clone()),
+            State::JoiningLink(kind, cid) => {
+                let block = self.platter.get(cid);
+                let block = block.map_err(|error| damaged(error.to_string()))?;
+                let block = block.ok_or_else(|| damaged(format!("{cid} is missing")))?;
+                (*kind, block.into_bytes())
+            }
+            State::Value(_) | State::Link(_) | State::Tombstone => return Ok(None),
+        };
+        let joinable = Joinable::decode(kind, &bytes);
+        joinable
+            .map(Some)
+            .map_err(|error| damaged(error.to_string()))
     }
 
     /// Commits what is staged and tells the model; an error is remembered as a doubt.
@@ -148,111 +240,98 @@ impl Node {
         let Some(repo) = &self.repo else {
             return Ok(None);
         };
+        let before = self.witness.heads(branch);
+        let before = before.map_err(|error| self.fault("heads", &error))?;
         match repo.commit_staged(branch, self.author(), "simulated", now_ms) {
             Ok(id) => {
-                let wanted = self.staged.remove(branch).unwrap_or_default();
-                self.acknowledge(branch, id, &wanted, model)?;
+                self.acknowledge(branch, id, &before, model)?;
                 Ok(Some(id))
             }
             Err(_) if self.disk.struck() => {
-                self.doubt = Doubt::Commit(branch.clone());
+                self.staging.doubt = Doubt::Commit(branch.clone(), before);
                 Ok(None)
             }
             // Not let in yet, or nothing to commit.
             Err(RepoError::Refused(_)) => Ok(None),
-            Err(RepoError::NothingStaged)
-                if self.staged.get(branch).is_none_or(BTreeMap::is_empty) =>
-            {
-                Ok(None)
-            }
+            Err(RepoError::NothingStaged) if self.staging.is_empty(branch) => Ok(None),
             Err(error) => Err(self.fault("commit", &error)),
         }
     }
 
-    fn acknowledge(
-        &self,
+    /// A commit over the heads `before` is durable: what was staged is in it, and nowhere else.
+    pub(crate) fn acknowledge(
+        &mut self,
         branch: &BranchName,
         id: CommitId,
-        wanted: &Wanted,
+        before: &Heads,
         model: &mut Model,
     ) -> Result<(), Failure> {
+        let (wanted, deeds) = self.staging.take(branch);
         let fault = |error: RepoError| self.fault("reading a commit that was acknowledged", &error);
         let view = self.witness.at(id).map_err(fault)?;
-        for (key, state) in wanted {
+        let mut changed = std::collections::BTreeMap::new();
+        for (key, state) in &wanted {
             let entry = view.entry(key).map_err(fault)?;
-            match entry {
-                Some(entry) if entry.state == *state => model.acknowledge(branch, key, entry),
-                other => {
-                    let what = format!("{} of commit {id}: {other:?}", key.escape_ascii());
-                    return Err(self.lost(what));
+            let lost =
+                |what: String| self.lost(format!("{} of commit {id}: {what}", key.escape_ascii()));
+            let Some(entry) = entry else {
+                return Err(lost("not there".to_owned()));
+            };
+            let Some(staged) = deeds.get(key) else {
+                if entry.state != *state {
+                    return Err(lost(format!("{entry:?}")));
                 }
+                model.acknowledge(branch, key, entry);
+                continue;
+            };
+            let joinable = self.joinable(&entry)?;
+            let joinable = joinable.ok_or_else(|| lost("does not join".to_owned()))?;
+            let mut known = model.ledger.known(before, key);
+            known.extend(staged);
+            let shown = joinable.value();
+            if let Some(wrong) = model.ledger.wrong(joinable.kind(), &known, shown.as_ref()) {
+                return Err(lost(wrong));
             }
+            changed.insert(key.clone(), known);
         }
+        let commit = self.witness.commit(id).map_err(fault)?;
+        let parents = commit.payload().parents.iter().copied().collect();
+        model.ledger.committed(branch, (id, &parents), &changed);
         Ok(())
     }
 
-    /// Starts the node from its disk, after a crash or while it runs, and settles every doubt.
-    pub(crate) fn restart(&mut self, model: &mut Model) -> Result<(), Failure> {
-        self.disarm();
-        let store = Arc::new(self.disk.clone());
-        let repo = Repo::open(store, self.space).map_err(|error| self.fault("open", &error))?;
-        let doubt = std::mem::take(&mut self.doubt);
-        match doubt {
-            Doubt::None => {}
-            Doubt::Stage(branch, wanted) => {
-                let before = self.staged.get(&branch).cloned().unwrap_or_default();
-                let mut after = before.clone();
-                after.extend(wanted);
-                let now = self.on_disk(&repo, &branch)?;
-                // All of a failed stage or none of it.
-                if now != before && now != after {
-                    return Err(self.lost(format!("a part of what was staged on {branch}")));
-                }
-                self.staged.insert(branch, now);
-            }
-            Doubt::Commit(branch) => {
-                if self.on_disk(&repo, &branch)?.is_empty() {
-                    let wanted = self.staged.remove(&branch).unwrap_or_default();
-                    let heads = repo.heads(&branch);
-                    let heads = heads.map_err(|error| self.fault("heads", &error))?;
-                    let Some(id) = heads.first() else {
-                        return Err(self.lost("a commit that consumed its edits".to_owned()));
-                    };
-                    self.acknowledge(&branch, *id, &wanted, model)?;
-                }
-            }
+    /// Removes what nothing leads to, beside whatever is going on.
+    pub(crate) fn collect(&self) -> Result<u64, Failure> {
+        let Some(repo) = &self.repo else {
+            return Ok(0);
+        };
+        let go_on = &mut |_, _| std::ops::ControlFlow::Continue(());
+        match collect_garbage(repo.store().as_ref(), GcOptions::default(), go_on) {
+            Ok(report) => Ok(report.dead_blocks),
+            Err(_) if self.disk.struck() => Ok(0),
+            Err(error) => Err(Failure::Fault {
+                node: self.name,
+                what: format!("collecting garbage: {error}"),
+            }),
         }
-        for (branch, wanted) in &self.staged {
-            if self.on_disk(&repo, branch)? != *wanted {
-                return Err(self.lost(format!("what was staged on {branch}")));
-            }
-            if let Some(running) = &self.repo
-                && self.on_disk(running, branch)? != *wanted
-            {
-                return Err(self.lost(format!("what was staged on {branch}, in memory")));
-            }
-        }
-        if self.repo.is_none() {
-            self.repo = Some(repo);
-        }
-        Ok(())
     }
 
-    /// What is staged on a branch.
-    fn on_disk(&self, repo: &Repo, branch: &BranchName) -> Result<Wanted, Failure> {
-        let staged = repo
-            .staged(branch)
-            .map_err(|error| self.fault("staged", &error))?;
-        Ok(staged
-            .iter()
-            .map(|(key, entry): (&Bytes, &Entry)| (key.clone(), entry.state.clone()))
-            .collect())
+    /// The node as it runs, or would run.
+    pub(crate) fn running(&self) -> Result<Repo, Failure> {
+        self.repo.clone().map_or_else(|| self.reopened(), Ok)
     }
 
     /// The node as its disk has it.
     pub(crate) fn reopened(&self) -> Result<Repo, Failure> {
         Repo::open(Arc::clone(&self.platter), self.space)
             .map_err(|error| self.fault("open", &error))
+    }
+
+    /// Opens the replica anew, faults and all.
+    pub(crate) fn open(&self) -> Result<Repo, Failure> {
+        let repo = Repo::open(Arc::new(self.disk.clone()), self.space);
+        let repo = repo.map_err(|error| self.fault("open", &error))?;
+        Ok(repo.on_device(self.device()))
     }
 
     pub(crate) fn fault(&self, call: &str, error: &RepoError) -> Failure {
@@ -262,7 +341,7 @@ impl Node {
         }
     }
 
-    fn lost(&self, what: String) -> Failure {
+    pub(crate) fn lost(&self, what: String) -> Failure {
         Failure::Lost {
             node: self.name,
             what,

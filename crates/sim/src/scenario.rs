@@ -1,9 +1,13 @@
 //! What a seed stands for: the people, the clocks, and what will go wrong.
 
+use std::collections::BTreeSet;
+
 use allod_repo::DRIFT_MS_MAX;
 
+use crate::hostile::Vice;
 use crate::model::Rule;
 use crate::rng::Rng;
+use crate::topology::Topology;
 
 /// The size of a world and what goes wrong in it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,8 +18,12 @@ pub struct Scenario {
     pub nodes: usize,
     /// Agents; each has at least one node, the first owns the space.
     pub agents: usize,
-    /// Whether the last node bends its frames.
-    pub hostile: bool,
+    /// What the last node does to its peers, if it is not honest.
+    pub hostile: Option<Vice>,
+    /// Nodes that keep a part of the space, before the hostile one.
+    pub parts: usize,
+    /// How the nodes that keep all are linked.
+    pub topology: Topology,
     /// How far each node's clock is off, in milliseconds.
     pub skew_ms: Vec<i64>,
     /// How many times writers write.
@@ -24,6 +32,8 @@ pub struct Scenario {
     pub big: bool,
     /// What the model takes for true.
     pub rule: Rule,
+    /// Of what is planned, only these happen; all of it without.
+    pub keep: Option<BTreeSet<usize>>,
 }
 
 impl Scenario {
@@ -31,26 +41,56 @@ impl Scenario {
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5ce9_a710);
-        let nodes = rng.within(3, 6) as usize;
-        let agents = rng.within(2, 4) as usize;
+        // One world of eight is large.
+        let nodes = if rng.chance(12) {
+            rng.within(6, 26)
+        } else {
+            rng.within(2, 6)
+        } as usize;
+        let agents = (rng.within(2, 4) as usize).min(nodes);
         // In one world of four some clocks are off by more than a replica puts up with.
         let reach = if rng.chance(25) {
             DRIFT_MS_MAX * 3 / 2
         } else {
             DRIFT_MS_MAX / 2
         };
-        let skew_ms = (0..nodes)
-            .map(|_| rng.below(2 * reach).cast_signed() - reach.cast_signed())
-            .collect();
+        let skew_ms = (0..nodes).map(|_| skew(&mut rng, reach)).collect();
+        let parts = if nodes > 2 && rng.chance(35) {
+            rng.within(1, 3) as usize
+        } else {
+            0
+        };
+        let vice = Vice::ALL[rng.index(Vice::ALL.len())];
         Self {
             seed,
             nodes,
             agents,
-            hostile: nodes > 3 && rng.chance(40),
+            hostile: (nodes > 3 && rng.chance(40)).then_some(vice),
+            // One node at least keeps all.
+            parts: parts.min(nodes - 2),
+            topology: Topology::ALL[rng.index(Topology::ALL.len())],
             skew_ms,
             writes: rng.within(15, 35),
             big: seed % 96 == 17,
             rule: Rule::LaterWins,
+            keep: None,
         }
     }
+
+    /// The nodes that keep all and are honest; the first is the owner's.
+    pub(crate) fn whole(&self) -> usize {
+        (self.nodes - usize::from(self.hostile.is_some()))
+            .saturating_sub(self.parts)
+            .max(1)
+    }
+
+    /// The nodes that are honest: those that keep all, then those that keep a part.
+    pub(crate) fn honest(&self) -> usize {
+        self.nodes - usize::from(self.hostile.is_some())
+    }
+}
+
+/// How far a clock is off, at most `reach` in either direction.
+pub(crate) fn skew(rng: &mut Rng, reach: u64) -> i64 {
+    rng.below(2 * reach).cast_signed() - reach.cast_signed()
 }

@@ -1,6 +1,12 @@
 //! A connection between two nodes, with a session at each end.
 
+use std::collections::BTreeSet;
+
+use allod_repo::CommitId;
 use allod_sync::Session;
+
+use crate::hostile::Held;
+use crate::rng::Rng;
 
 /// A connection. Frames of one direction arrive in the order in which they were sent.
 #[derive(Debug)]
@@ -9,14 +15,24 @@ pub(crate) struct Wire {
     pub(crate) ends: [usize; 2],
     /// The sessions; `None` once one is over.
     pub(crate) sessions: [Option<Session>; 2],
+    /// The heads of either end when it began.
+    pub(crate) heads: [BTreeSet<CommitId>; 2],
     /// When the last frame to each end arrives.
     pub(crate) last_ms: [u64; 2],
     /// How long a frame takes at least.
     pub(crate) latency_ms: u64,
     /// Frames until it breaks, if it does.
     pub(crate) frames_left: Option<u64>,
+    /// Whether some frames come twice, which no transport does.
+    pub(crate) noisy: bool,
     /// Whether the world is quiet: then every session must reach its end.
     pub(crate) quiet: bool,
+    /// Whether the node that opened it fetches what is to become its part.
+    pub(crate) anew: bool,
+    /// Delays and the like, so that what happens here does not depend on what happens elsewhere.
+    pub(crate) rng: Rng,
+    /// What a hostile end keeps back.
+    pub(crate) held: Held,
 }
 
 impl Wire {

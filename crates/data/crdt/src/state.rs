@@ -302,7 +302,8 @@ impl State {
         if let [op] = ops
             && bound <= STATE_BYTES_MAX
         {
-            let has_changed = of_any!(&mut self.body, it => it.apply(std::slice::from_ref(op), at))?;
+            let has_changed =
+                of_any!(&mut self.body, it => it.apply(std::slice::from_ref(op), at))?;
             self.bound = if has_changed { bound } else { self.bound };
             return Ok(has_changed);
         }

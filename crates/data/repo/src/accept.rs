@@ -264,7 +264,7 @@ impl Repo {
         let id = complete.id();
         let _hold = self.store().uses().hold();
         let heads = self.take(complete, branch)?;
-        if self.heads(branch)?.is_subset(&parents) {
+        if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? {
             self.advance(branch, id, Some(&heads))?;
         }
         Ok(())
@@ -341,7 +341,8 @@ impl Repo {
         })
     }
 
-    /// Lets accepted commits join a branch.
+    /// Lets accepted commits join a branch. One that is held by what is going to be kept alone stays beside, until
+    /// it is held by what is kept (PART-12).
     pub fn join_branch(&self, branch: &BranchName, heads: &Heads) -> Result<Heads, Rejected> {
         for head in heads {
             match self.commit(*head) {
@@ -357,7 +358,9 @@ impl Repo {
         }
         let mut next = self.heads(branch)?;
         for head in heads {
-            next = self.advance(branch, *head, None)?;
+            if self.may_lead(*head)? {
+                next = self.advance(branch, *head, None)?;
+            }
         }
         Ok(next)
     }

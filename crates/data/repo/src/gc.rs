@@ -7,6 +7,7 @@
 //! while nothing can commit (REPO-65). So a removal never takes what a reference reaches, whatever
 //! was removed before it and whenever the machine stops.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -165,6 +166,9 @@ struct Marker<'a> {
     collecting: &'a Collecting,
     marked: Marked,
     parts: Parts,
+    /// Marked as nodes of a tree that is kept in part, without what they lead to. A slice may have the same
+    /// nodes, and all that those lead to.
+    beside: BTreeSet<Cid>,
     /// Marked, and not yet read.
     open: Vec<Cid>,
     /// What is named and need not be here, and was not yet looked for.
@@ -186,6 +190,7 @@ impl<'a> Marker<'a> {
             collecting,
             marked: Marked::new(),
             parts: Parts::of(store)?,
+            beside: BTreeSet::new(),
             open: Vec::new(),
             hints: Vec::new(),
             changed: Vec::new(),
@@ -291,7 +296,8 @@ impl<'a> Marker<'a> {
 
     fn mark(&mut self, cids: impl IntoIterator<Item = Cid>) {
         for cid in cids {
-            if self.marked.insert(&cid) && cid.codec() != Codec::Raw.code() {
+            let is_new = self.marked.insert(&cid) || self.beside.remove(&cid);
+            if is_new && cid.codec() != Codec::Raw.code() {
                 self.open.push(cid);
             }
         }
@@ -357,6 +363,9 @@ impl<'a> Marker<'a> {
                 Err(error) => return Err(error),
             };
             let is_new = self.marked.insert(&cid);
+            if is_new {
+                self.beside.insert(cid);
+            }
             let Ok(node) = Node::decode(block.bytes()) else {
                 continue;
             };

@@ -13,6 +13,10 @@ use crate::statements::Commit;
 /// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.
 const SAMPLE_DEPTH: u64 = 4096;
 
+/// How many of the newest commits are all among [`Repo::samples`]: what several writers made since two replicas
+/// met last. Where heads were merged others are at many distances, and those that double pass them over.
+const SAMPLES_NEAR: usize = 32;
+
 /// A commit in the order in which history is walked: later generations first.
 pub(crate) type Place = (u64, CommitId);
 
@@ -185,8 +189,8 @@ impl Repo {
         Ok(self.missing(commits, heads)?.is_empty())
     }
 
-    /// Some ancestors of `heads`, by which a peer finds what both have: at distances that double,
-    /// along first parents, at most 4,096 commits back.
+    /// Some ancestors of `heads`, by which a peer finds what both have: their parents, the 32 newest where some
+    /// of those were merged, and others at distances that double, along first parents, at most 4,096 commits back.
     pub fn samples(&self, heads: &Heads) -> Result<Vec<CommitId>, RepoError> {
         let mut samples = BTreeSet::new();
         for head in heads {
@@ -202,7 +206,36 @@ impl Repo {
                 }
             }
         }
+        samples.extend(self.newest_below(heads)?);
         Ok(samples.difference(heads).copied().collect())
+    }
+
+    /// The parents of `heads`, and the newest of their ancestors by their stamps.
+    fn newest_below(&self, heads: &Heads) -> Result<Heads, RepoError> {
+        let (mut open, mut newest) = (BTreeSet::new(), Heads::new());
+        for id in heads {
+            let commit = self.commit(*id)?;
+            open.insert((commit.payload().stamp, *id));
+            newest.extend(commit.payload().parents.iter().copied());
+        }
+        let parents = newest.clone();
+        let (mut taken, mut merged) = (0, false);
+        while let Some((_, id)) = open.pop_last() {
+            if !heads.contains(&id) {
+                newest.insert(id);
+                taken += 1;
+            }
+            if taken == SAMPLES_NEAR {
+                break;
+            }
+            let commit = self.commit(id)?;
+            merged |= commit.payload().parents.len() > 1;
+            for parent in &commit.payload().parents {
+                open.insert((self.commit(*parent)?.payload().stamp, *parent));
+            }
+        }
+        // Along one line those at distances that double are enough.
+        Ok(if merged { newest } else { parents })
     }
 
     /// The heads of a branch once `commit` has joined it (REPO-7).

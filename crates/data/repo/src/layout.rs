@@ -129,6 +129,11 @@ pub(crate) fn lost(cid: &Cid) -> Vec<u8> {
     [LOST, &cid.to_bytes()].concat()
 }
 
+/// What is staged on all branches: of each its name, a zero byte and a key follow.
+pub(crate) fn works(id: SpaceId) -> Vec<u8> {
+    scoped(id, "work")
+}
+
 pub(crate) fn work(id: SpaceId, branch: &BranchName) -> Vec<u8> {
     [&scoped(id, "work")[..], branch.as_str().as_bytes(), b"\0"].concat()
 }

@@ -171,13 +171,16 @@ impl Holding {
         slice.map(|(_, root)| *root)
     }
 
-    /// With what was held before, as far as it is of another part.
-    fn over(self, before: Self) -> Self {
+    /// With what was held before, as far as it is of another part: of the one `in_force`, if that is held, and
+    /// not of one that was begun and given up.
+    fn over(self, before: Self, in_force: Option<&[u8]>) -> Self {
         match (self, before) {
             (Self::Slices(mut new), Self::Slices(old)) => {
                 let others = old.into_iter().rev();
                 let others = others.filter(|(of, _)| new.iter().all(|(known, _)| known != of));
-                let mut kept: Vec<Sliced> = others.take(SLICES_MAX - 1).collect();
+                let mut kept: Vec<Sliced> = others.collect();
+                kept.sort_by_key(|(of, _)| in_force != Some(of.as_slice()));
+                kept.truncate(SLICES_MAX - 1);
                 kept.append(&mut new);
                 Self::Slices(kept)
             }
@@ -232,7 +235,10 @@ impl Repo {
     /// What the mark of a commit is to say that was taken with this.
     pub(crate) fn held_with(&self, id: CommitId, holding: Holding) -> Result<Bytes, RepoError> {
         match self.holding(id) {
-            Ok(before) => holding.over(before).encode(),
+            Ok(before) => {
+                let in_force = lock(&self.inner.part).as_ref().map(|part| part.digest());
+                holding.over(before, in_force.as_deref()).encode()
+            }
             Err(RepoError::NoCommit(_)) => holding.encode(),
             Err(error) => Err(error),
         }
@@ -249,6 +255,23 @@ impl Repo {
             Ok(_) => Ok(true),
             Err(RepoError::Bare(_) | RepoError::NoCommit(_)) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a branch may move to a commit: what is kept of it by the part in force is here. On a handle on
+    /// what is going to be kept that is more than what is fetched, and the branch would not be read until then
+    /// (PART-12).
+    pub(crate) fn may_lead(&self, id: CommitId) -> Result<bool, RepoError> {
+        if self.as_part.is_none() {
+            return Ok(true);
+        }
+        let now = Self {
+            as_part: None,
+            ..self.clone()
+        };
+        match now.part_of(&self.commit(id)?.payload().branch) {
+            Some(_) => now.is_held(id),
+            None => Ok(self.holding(id)? == Holding::Whole),
         }
     }
 

@@ -6,16 +6,14 @@
     reason = "a failing seed prints how to run it again"
 )]
 
-use allod_sim::{Failure, Scenario, Summary, World, run};
+use allod_sim::{Failure, Scenario, Summary, Topology, Vice, World, run, shrink};
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 fn replay(seed: u64, failure: &Failure) -> String {
-    format!(
-        "seed {seed}: {failure}\n  replay: ALLOD_SIM_SEED={seed} cargo test -p allod-sim --test it seeds"
-    )
+    format!("seed {seed}: {failure}\n  replay: cargo xtask sim --seed {seed} --trace")
 }
 
 /// Runs each seed; what failed, and the sums of what happened.
@@ -25,17 +23,7 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> (Vec<String>, Summary) {
     for seed in seeds {
         match run(seed) {
             Err(failure) => failed.push(replay(seed, &failure)),
-            Ok(summary) => {
-                sum.events += summary.events;
-                sum.sessions += summary.sessions;
-                sum.completed += summary.completed;
-                sum.commits += summary.commits;
-                sum.edits += summary.edits;
-                sum.crashes += summary.crashes;
-                sum.refused += summary.refused;
-                sum.broken += summary.broken;
-                sum.conflicts += summary.conflicts;
-            }
+            Ok(summary) => sum.add(&summary),
         }
     }
     (failed, sum)
@@ -45,7 +33,7 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> (Vec<String>, Summary) {
 fn seeds_converge_and_lose_nothing() {
     let seeds: Vec<u64> = match from_env("ALLOD_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (0..from_env("ALLOD_SIM_SEEDS").unwrap_or(300)).collect(),
+        None => (0..from_env("ALLOD_SIM_SEEDS").unwrap_or(200)).collect(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let parts: Vec<(Vec<String>, Summary)> = std::thread::scope(|scope| {
@@ -58,9 +46,11 @@ fn seeds_converge_and_lose_nothing() {
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     let failed: Vec<&String> = parts.iter().flat_map(|(failed, _)| failed).collect();
-    for (_, sum) in &parts {
-        println!("{sum:?}");
+    let mut sum = Summary::default();
+    for (_, part) in &parts {
+        sum.add(part);
     }
+    println!("{sum:#?}");
     for failure in &failed {
         eprintln!("{failure}");
     }
@@ -71,14 +61,27 @@ fn seeds_converge_and_lose_nothing() {
         seeds.len()
     );
     if seeds.len() >= 100 {
-        let total = |of: fn(&Summary) -> u64| parts.iter().map(|(_, sum)| of(sum)).sum::<u64>();
-        let each = seeds.len() as u64;
-        assert!(total(|sum| sum.commits) > 10 * each, "writers write");
-        assert!(total(|sum| sum.conflicts) > each, "writers meet");
-        assert!(total(|sum| sum.crashes) > each / 2, "disks crash");
-        assert!(total(|sum| sum.broken) > each / 10, "liars are noticed");
-        assert!(total(|sum| sum.refused) > 0, "early stamps are refused");
+        does_something(&sum, seeds.len() as u64);
     }
+}
+
+/// Worlds in which nothing happens would show nothing.
+fn does_something(sum: &Summary, seeds: u64) {
+    assert!(sum.commits > 10 * seeds, "writers write");
+    assert!(sum.deeds > 20 * seeds, "values join");
+    assert!(sum.conflicts > seeds, "writers meet");
+    assert!(sum.crashes > seeds / 2, "disks crash");
+    assert!(sum.parts > seeds / 10, "parts are changed");
+    assert!(sum.collected > 0, "garbage is collected");
+    assert!(sum.refused > 0, "early stamps are refused");
+    // What is done to honest nodes has a name: it is out of order, no frame, or silence.
+    for code in ["E_ORDER", "E_FRAME", "E_TIMEOUT"] {
+        assert!(sum.blamed.contains_key(code), "{code}: {:?}", sum.blamed);
+    }
+    // Each commit has to cross as many links as there are nodes to hear of it; it crosses few more.
+    let rest = &sum.rest;
+    assert!(rest.fresh > seeds, "writers write at the end");
+    assert!(rest.fresh_sessions < rest.links * 2, "{rest:?}");
 }
 
 #[test]
@@ -89,4 +92,90 @@ fn the_same_seed_is_the_same_world() {
         assert_eq!(first, second, "seed {seed}");
         assert_ne!(first.trace, run(seed + 1000).unwrap().trace);
     }
+}
+
+/// 25 nodes in each shape: everybody hears of everything, and no link has more sessions or commits than are due.
+#[test]
+fn many_nodes_in_every_shape_hear_of_everything() {
+    for (seed, topology) in (0..).zip(Topology::ALL) {
+        let small = Scenario::of_seed(seed);
+        // All pairs of 25 are 300 links.
+        let nodes = if topology == Topology::Full { 12 } else { 25 };
+        let scenario = Scenario {
+            nodes,
+            topology,
+            hostile: None,
+            big: false,
+            writes: 40,
+            skew_ms: (0i64..25).map(|node| node * 1000).collect(),
+            ..small
+        };
+        let summary = World::new(scenario).unwrap().run();
+        let rest = summary
+            .unwrap_or_else(|failure| panic!("{topology}: {failure}"))
+            .rest;
+        println!("{topology}: {rest:?}");
+        let (nodes, fresh) = (nodes as u64, rest.fresh);
+        assert!(
+            rest.fresh_commits >= (nodes - 1) * fresh,
+            "{topology}: everybody hears"
+        );
+        assert!(
+            rest.fresh_commits <= rest.links * fresh,
+            "{topology}: {rest:?}"
+        );
+    }
+}
+
+/// A member that is hostile in each way: what it does is refused with a code that fits, or does nothing, and the
+/// honest lose nothing.
+#[test]
+fn each_vice_is_answered() {
+    for vice in Vice::ALL {
+        let mut sum = Summary::default();
+        for seed in 0..8 {
+            let scenario = Scenario {
+                nodes: 5,
+                // The last node is one of the owner's: a member from the beginning.
+                agents: 2,
+                hostile: Some(vice),
+                topology: Topology::Line,
+                skew_ms: vec![0; 5],
+                big: false,
+                ..Scenario::of_seed(seed)
+            };
+            match World::new(scenario).unwrap().run() {
+                Ok(summary) => sum.add(&summary),
+                Err(failure) => panic!("{vice:?}, seed {seed}: {failure}"),
+            }
+        }
+        println!("{vice:?}: {:?}", sum.blamed);
+        let codes: &[&str] = match vice {
+            Vice::Bends => &["E_FRAME", "E_ORDER"],
+            Vice::Withholds => &["E_PARENT"],
+            Vice::Replays | Vice::Reorders => &["E_ORDER"],
+            // What comes again is there already, and what does not come is not waited for.
+            _ => &[],
+        };
+        for code in codes {
+            assert!(sum.blamed.contains_key(*code), "{vice:?}: {:?}", sum.blamed);
+        }
+    }
+}
+
+/// A world that fails is made smaller, and fails in the same way.
+#[test]
+fn a_failing_world_is_made_smaller() {
+    let scenario = Scenario {
+        rule: allod_sim::Rule::EarlierWins,
+        ..Scenario::of_seed(3)
+    };
+    let failure = World::new(scenario.clone()).unwrap().run().unwrap_err();
+    assert!(matches!(failure, Failure::Lost { .. }), "{failure}");
+    let (small, failure) = shrink(&scenario, failure);
+    assert!(matches!(failure, Failure::Lost { .. }), "{failure}");
+    // Two edits of one key are enough to show it.
+    let kept = small.keep.clone().unwrap();
+    assert!(kept.len() <= 4, "{kept:?}");
+    assert_eq!(World::new(small).unwrap().run().unwrap_err(), failure);
 }

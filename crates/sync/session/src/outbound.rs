@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Block, Cid, Codec, file_links};
 use allod_identity::AgentId;
-use allod_repo::{BranchName, CommitId, Entry, Repo, RepoError};
+use allod_repo::{BranchName, Commit, CommitId, Entry, Rejected, Repo, RepoError};
 use allod_sketch::Estimate;
 use allod_tree::{Node, TreeError};
 use bytes::Bytes;
@@ -209,11 +209,10 @@ impl Outbound {
         let changes = if walks {
             None
         } else {
-            match repo.changes_of(said, CHANGES_BYTES_MAX) {
-                Err(RepoError::Tree(TreeError::Missing { .. })) if repo.part().is_some() => {
-                    return Ok(false);
-                }
-                changes => changes?,
+            match changes_here(repo, said)? {
+                Changed::Elsewhere => return Ok(false),
+                Changed::Much => None,
+                Changed::Here(changes) => Some(changes),
             }
         };
         self.tell_log(repo, &said.author)?;
@@ -342,6 +341,43 @@ impl Outbound {
         let links = links_of(block)?;
         links.into_iter().try_for_each(|cid| self.offer(cid))
     }
+}
+
+/// What a commit changed.
+enum Changed {
+    Here(BTreeMap<Bytes, Bytes>),
+    /// All of it is here, and it is too much to be sent as such.
+    Much,
+    /// Not all of it is here (PART-10).
+    Elsewhere,
+}
+
+/// What a commit changed, as far as it can be sent.
+fn changes_here(repo: &Repo, said: &Commit) -> Result<Changed, Fault> {
+    if repo.part().is_none() || said.branch.is_meta() {
+        let changes = repo.changes_of(said, CHANGES_BYTES_MAX)?;
+        return Ok(changes.map_or(Changed::Much, Changed::Here));
+    }
+    let changes = match repo.changes_of(said, usize::MAX) {
+        Err(RepoError::Tree(TreeError::Missing { .. })) => return Ok(Changed::Elsewhere),
+        changes => changes?.unwrap_or_default(),
+    };
+    let (mut links, mut bytes) = (Vec::new(), 0);
+    for (key, entry) in &changes {
+        links.extend(link_of(entry)?);
+        bytes += key.len() + entry.len();
+    }
+    // Nodes have the entries beside those of the part too, and those may link to what is not here.
+    match repo.missing_blocks(&links, 1) {
+        Ok(missing) if missing.blocks.is_empty() => {}
+        Ok(_) | Err(Rejected::Refused(_)) => return Ok(Changed::Elsewhere),
+        Err(Rejected::Fault(fault)) => return Err(fault.into()),
+    }
+    Ok(if bytes <= CHANGES_BYTES_MAX {
+        Changed::Here(changes)
+    } else {
+        Changed::Much
+    })
 }
 
 /// What a node or file that was served leads to: what may be asked for next (SYNC-8).

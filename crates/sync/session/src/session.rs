@@ -459,7 +459,7 @@ impl Session {
     fn meet(&mut self, hello: &Hello) -> Result<(), Stop> {
         recognise(&self.repo, self.peer, hello)?;
         if self.said.is_none() {
-            self.hello()?;
+            self.hello(Some(hello))?;
         }
         let outbound = Outbound::plan(&self.repo, self.said.as_deref().unwrap_or_default(), hello)?;
         let to_send = outbound.remaining();
@@ -478,14 +478,15 @@ impl Session {
         Ok(())
     }
 
-    fn hello(&mut self) -> Result<(), Stop> {
-        let hello = self.make_hello().map_err(Fault::from)?;
+    /// Says hello, in answer to `theirs` if the peer said it first.
+    fn hello(&mut self, theirs: Option<&Hello>) -> Result<(), Stop> {
+        let hello = self.make_hello(theirs).map_err(Fault::from)?;
         self.said = Some(hello.branches.clone());
         self.send(&Message::Hello(Box::new(hello)));
         Ok(())
     }
 
-    fn make_hello(&self) -> Result<Hello, RepoError> {
+    fn make_hello(&self, theirs: Option<&Hello>) -> Result<Hello, RepoError> {
         let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
         let mut all = BTreeSet::new();
         let mut samples = Vec::new();
@@ -513,7 +514,17 @@ impl Session {
             }
         }
         branches.sort_by_key(|(name, _)| !name.is_meta());
+        // The peer need not send what it offers and is here, however far behind the heads here that is.
+        let offered = theirs.iter().filter(|_| !anew);
+        let offered = offered.flat_map(|theirs| &theirs.branches);
+        for head in offered.flat_map(|(_, heads)| heads) {
+            if !all.contains(head) && self.repo.is_held(*head)? {
+                samples.push(*head);
+            }
+        }
         samples.extend(self.repo.samples(&all)?);
+        let mut told = BTreeSet::new();
+        samples.retain(|id| told.insert(*id));
         samples.truncate(SAMPLES_MAX);
         let mut logs = Vec::new();
         let mut agents = vec![self.repo.genesis().payload().owner];
@@ -552,7 +563,7 @@ impl Session {
             return Ok(());
         }
         if self.me.initiator && self.said.is_none() {
-            self.hello()?;
+            self.hello(None)?;
         }
         self.busy = false;
         let Some(mut flow) = self.flow.take() else {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Expect};
+use bytes::Bytes;
 
 use crate::error::{Refusal, Rejected, RepoError};
-use crate::ids::CommitId;
+use crate::ids::{BranchName, CommitId};
 use crate::layout;
 use crate::part::{Kept, Part};
 use crate::repo::{Repo, lock};
@@ -72,12 +73,34 @@ impl Repo {
         }
     }
 
+    /// Refuses a part that has not all of what is staged on any branch (PART-7).
+    fn check_staged(&self, new: Option<&Part>) -> Result<(), RepoError> {
+        let prefix = layout::works(self.id());
+        let mut after: Option<Bytes> = None;
+        loop {
+            let page = self.store().scan_refs(&prefix, after.as_deref(), STEP)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for (name, _) in &page {
+                let staged = name.get(prefix.len()..).unwrap_or_default();
+                let mut parts = staged.splitn(2, |byte| *byte == 0);
+                let (branch, key) = (parts.next(), parts.next().unwrap_or_default());
+                let is_whole = branch == Some(BranchName::meta().as_str().as_bytes());
+                if !is_whole && new.is_some_and(|new| !new.contains(key)) {
+                    return Err(RepoError::OutOfPart { key: key.to_vec() });
+                }
+            }
+        }
+    }
+
     /// Keeps from now on what was begun with [`begin_part`](Self::begin_part), once all heads are held
     /// under it. `false` if they are not. What falls out of it is lost here, so a replica that has all of a
-    /// head must be known: `is_elsewhere` tells.
+    /// head must be known: `is_elsewhere` tells. What is staged could not be committed any more.
     ///
     /// # Errors
-    /// [`RepoError::OnlyHere`].
+    /// [`RepoError::OnlyHere`]; [`RepoError::OutOfPart`] if something is staged that would fall out of it.
     pub fn finish_part(&self, is_elsewhere: &dyn Fn(CommitId) -> bool) -> Result<bool, RepoError> {
         for _ in 0..TRIES {
             let Some(next) = self.next_part()? else {
@@ -92,6 +115,7 @@ impl Repo {
                 (None, new) => new.is_none(),
                 (Some(_), None) => true,
             };
+            self.check_staged(new.as_deref())?;
             let mut batch = Batch::new();
             let mut held = true;
             for (branch, _) in self.branches()? {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::world::{
-    Person, START, all, deliver, get, heads, main, put, refusal, scale, send, space,
+    Person, START, all, deliver, get, heads, main, on, put, refusal, scale, send, space,
 };
 
 fn part(prefixes: &[&str], depth: Option<u64>) -> Part {
@@ -303,6 +303,75 @@ fn a_part_becomes_another() {
     give(&phone, &whole, START + 7);
     assert_eq!(get(&whole, "note:00031").unwrap(), "narrow");
     assert_eq!(get(&whole, "user:00077").unwrap(), "wide");
+}
+
+/// What comes while another part is fetched moves no branch that could not be read then, and what was written
+/// here meanwhile is in nobody's way.
+#[test]
+fn a_part_is_what_it_was_while_another_is_fetched() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:0"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    put(&phone, &ada, &[("note:00001", Some("phone"))], START + 2);
+    let next = phone.begin_part(part(&["user:"], Some(1))).unwrap();
+    put(&whole, &ada, &[("user:00001", Some("whole"))], START + 3);
+    let heads_before = heads(&phone);
+    bring(&whole, &next, START + 4).unwrap();
+    assert_eq!(heads(&phone), heads_before);
+    assert_eq!(get(&phone, "note:00001").unwrap(), "phone");
+    put(&phone, &ada, &[("note:00002", Some("phone"))], START + 5);
+    is_sound(&phone);
+    // Then both come to the same: what is written here goes first.
+    give(&phone, &whole, START + 6);
+    for id in next.fill_heads().unwrap() {
+        fill(&whole, &next, id).unwrap();
+    }
+    assert!(phone.finish_part(&|_| true).unwrap());
+    bring(&whole, &phone, START + 7).unwrap();
+    assert_eq!(heads(&phone), heads(&whole));
+    assert_eq!(get(&phone, "user:00001").unwrap(), "whole");
+    assert_eq!(get(&whole, "note:00002").unwrap(), "phone");
+    is_sound(&phone);
+}
+
+/// A part that is begun after another was begun and not finished takes the place of that, not of what is kept.
+#[test]
+fn what_is_kept_outlives_what_was_begun() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:0"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    let before = entries(&phone, None);
+    for prefix in ["user:", "book:", "user:0"] {
+        let next = phone.begin_part(part(&[prefix], Some(1))).unwrap();
+        for id in next.fill_heads().unwrap() {
+            fill(&whole, &next, id).unwrap();
+        }
+        assert_eq!(entries(&phone, None), before, "{prefix}");
+    }
+    put(&phone, &ada, &[("note:00001", Some("phone"))], START + 2);
+    is_sound(&phone);
+}
+
+/// What is staged and would fall out of a part could not be committed any more.
+#[test]
+fn a_part_has_what_is_staged() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:", "user:"], None));
+    bring(&whole, &phone, START + 1).unwrap();
+    let edit = (
+        Bytes::from_static(b"user:00001"),
+        Edit::Put("staged".into()),
+    );
+    phone.stage(&on("side"), [edit], START + 2).unwrap();
+    phone.begin_part(part(&["note:"], None)).unwrap();
+    let refused = phone.finish_part(&|_| true);
+    assert!(matches!(refused, Err(RepoError::OutOfPart { key }) if key == b"user:00001"));
+    assert_eq!(phone.unstage(&on("side")).unwrap(), 1);
+    assert!(phone.finish_part(&|_| true).unwrap());
+    is_sound(&phone);
 }
 
 /// Also who had all of a space may keep a part of it from then on.

@@ -117,6 +117,40 @@ fn changes_cost_little_more_than_themselves() {
     assert_eq!(turns, 1, "data flows one way in one go");
 }
 
+/// Whoever merges many heads has them at all distances: the peer that has them too sends none of them again.
+#[test]
+fn what_was_merged_is_not_sent_again() {
+    let ada = Person::new(1);
+    for initiator in [true, false] {
+        let left = space(&ada, &[]);
+        put(&left, &ada, &pairs(0..100, "base"), START);
+        let others: Vec<_> = (0..24).map(|_| replica(&left)).collect();
+        for (n, other) in (0u32..).zip(&others) {
+            assert!(talk((other, &ada), (&left, &ada)).is_complete());
+            put(other, &ada, &pairs(n..n + 1, "apart"), START + 1);
+        }
+        let right = replica(&left);
+        for other in &others {
+            assert!(talk((other, &ada), (&right, &ada)).is_complete());
+        }
+        assert!(talk((&left, &ada), (&right, &ada)).is_complete());
+        assert_eq!(right.heads(&BranchName::main()).unwrap().len(), 24);
+        for n in 0..3 {
+            put(&left, &ada, &pairs(n..n + 1, "merged"), START + 2);
+        }
+        let sides = [(&left, &ada), (&right, &ada)];
+        let [one, other] = if initiator {
+            sides
+        } else {
+            [sides[1], sides[0]]
+        };
+        let done = talk(one, other);
+        assert!(done.is_complete());
+        let sent = done.left_stats.commits_out + done.right_stats.commits_out;
+        assert_eq!(sent, 3, "what was merged was there already");
+    }
+}
+
 #[test]
 fn both_sides_changed_and_a_second_session_has_nothing_to_do() {
     let (ada, bob) = (Person::new(1), Person::new(2));
