@@ -93,6 +93,12 @@ pub enum NodeError {
     /// The runtime ended before the work was done.
     #[error("the node stops")]
     Stopped,
+    /// Nobody could be asked whether what would fall out of a part is elsewhere.
+    #[error(
+        "no peer could be asked whether it has what falls out, so nothing was changed; with --offline it \
+         counts what peers had when they last told"
+    )]
+    NobodyAsked,
     /// Something would fall out of the part of a space that is kept, and no peer is known to have it.
     #[error(
         "commit {0} is not known to be at a peer that keeps the whole space, and what it changed may fall \

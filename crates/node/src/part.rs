@@ -16,24 +16,28 @@ use crate::peers::Peer;
 const TRIES: usize = 3;
 
 impl Node {
-    /// Begins to keep another part of a space, and keeps it from now on if all of that is here. `false`
-    /// if it is not: then [`fetch_part`](Self::fetch_part) fetches it, and until that is done the replica
-    /// is what it was.
+    /// Begins to keep another part of a space, and keeps it from now on if nobody need be asked. `false`
+    /// if somebody is to be: then [`fetch_part`](Self::fetch_part) does so, and until that is done the replica
+    /// is what it was. Asked for is what is not here; and unless this is to be `offline`, whether a peer still
+    /// has what would fall out.
     ///
     /// # Errors
     /// [`NodeError::OnlyHere`] if something would fall out that no peer is known to have.
-    pub fn begin_part(&self, repo: &Repo, part: Part) -> Result<bool, NodeError> {
-        if repo.part().as_deref() != Some(&part) || repo.next_part()?.is_some() {
-            repo.begin_part(part)?;
+    pub fn begin_part(&self, repo: &Repo, part: Part, offline: bool) -> Result<bool, NodeError> {
+        let is_wider = repo.part().is_some_and(|old| part.covers(&old));
+        let next = repo.begin_part(part)?;
+        if !is_wider && !offline || !next.fill_heads()?.is_empty() {
+            return Ok(false);
         }
-        self.finish_part(repo)
+        self.finish_part(repo, None)
     }
 
     /// Keeps the part that was begun if all of it is here, and nothing is lost by that: each head is at a
-    /// peer that keeps all.
-    fn finish_part(&self, repo: &Repo) -> Result<bool, NodeError> {
+    /// peer that keeps all, or at the one that was asked.
+    fn finish_part(&self, repo: &Repo, asked: Option<DeviceId>) -> Result<bool, NodeError> {
         let mut peers = self.peers(repo)?;
-        peers.retain(|(_, peer)| !peer.part);
+        let is_meant = |device| asked.is_none_or(|asked| asked == device);
+        peers.retain(|(device, peer)| !peer.part && is_meant(*device));
         let is_elsewhere = |head| peers.iter().any(|(_, peer)| peer.has_head(head));
         match repo.finish_part(&is_elsewhere) {
             Err(RepoError::OnlyHere(commit)) => Err(NodeError::OnlyHere(commit)),
@@ -58,12 +62,15 @@ impl Node {
             let (device, peer) = remote;
             let sent = self.sync_with(endpoint, repo, device, peer, progress);
             let sent = sent.await?;
+            if next.fill_heads()?.is_empty() && self.finish_part(repo, Some(device))? {
+                return Ok(sent);
+            }
             let session = self.session_with(endpoint, &next, remote, Scope::anew(), progress);
             let (mut report, _) = session.await?;
             report.stats.bytes_in += sent.stats.bytes_in;
             report.stats.bytes_out += sent.stats.bytes_out;
             report.elapsed += sent.elapsed;
-            if self.finish_part(repo)? {
+            if self.finish_part(repo, Some(device))? {
                 return Ok(report);
             }
         }

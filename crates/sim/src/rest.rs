@@ -126,7 +126,8 @@ impl World {
     }
 
     /// Nobody sends anything twice, and no link has more sessions than there are commits that one of its ends
-    /// did not know the other to have: after a session both know that of all that either had.
+    /// did not know the other to have, and one: after a session both know that of all that either had when it
+    /// began, and what both heard meanwhile from others is asked once more.
     fn count_fresh(&mut self, fresh: u64) -> Result<(), Failure> {
         let rest = Rest {
             fresh,
@@ -137,7 +138,7 @@ impl World {
             ..self.summary.rest
         };
         self.summary.rest = rest;
-        self.bounded("sessions", rest.fresh_sessions, rest.links * fresh)?;
+        self.bounded("sessions", rest.fresh_sessions, rest.links * (fresh + 1))?;
         self.bounded("commits", rest.fresh_commits, rest.links * fresh)?;
         let mut heads = 0;
         for node in &self.nodes[..self.scenario.honest()] {

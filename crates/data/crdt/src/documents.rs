@@ -161,7 +161,7 @@ impl Document {
         if let Body::Document(changes) = &mut next.body {
             changes.0.insert(hash, change);
         }
-        next.encode()?;
+        next.weigh()?;
         (self.state, self.doc) = (next, doc);
         Ok(true)
     }

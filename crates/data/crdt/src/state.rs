@@ -188,6 +188,12 @@ impl State {
         }
         let epoch = self.epoch.map(|epoch| (epoch.stamp, epoch.writer));
         let bytes = of_any!(&self.body, it => write(epoch, it));
+        debug_assert!(
+            bytes.len() <= self.bound,
+            "{} of {}",
+            bytes.len(),
+            self.bound
+        );
         TooLarge::check(bytes.len(), STATE_BYTES_MAX)?;
         Ok(bytes)
     }
@@ -225,8 +231,26 @@ impl State {
         Ok(joined)
     }
 
+    /// Becomes the least state that has what both have; says whether that changed something. After an error
+    /// it is as it was.
+    pub fn join_from(&mut self, other: &Self) -> Result<bool, JoinError> {
+        if self.includes(other) {
+            return Ok(false);
+        }
+        if self.epoch != other.epoch || self.bound.saturating_add(other.bound) > STATE_BYTES_MAX {
+            *self = self.join(other)?;
+            return Ok(true);
+        }
+        let bodies = (&mut self.body, &other.body);
+        let (left, right) = (bodies.0.kind(), bodies.1.kind());
+        of_both!(bodies, (ours, theirs) => ours.join(theirs), _ => return Err(JoinError::Kinds { left, right }));
+        self.bound += other.bound;
+        Ok(true)
+    }
+
     /// Finds out how large it is.
-    fn weigh(&mut self) -> Result<(), TooLarge> {
+    pub(crate) fn weigh(&mut self) -> Result<(), TooLarge> {
+        self.bound = usize::MAX;
         self.bound = self.encode()?.len();
         Ok(())
     }

@@ -30,7 +30,8 @@ use crate::statements::Commit;
 use crate::tags::check_tag;
 use crate::timing::Verb;
 use crate::view::check_key;
-use crate::write::{Entries, apply};
+
+use crate::write::{Entries, TRIES, apply};
 
 /// Entries after which it is guessed how large a change is: few to read in vain.
 const SAMPLE: usize = 1024;
@@ -295,24 +296,42 @@ impl Repo {
         self.propose_received(&complete, branch, &heads)?;
         let id = complete.id();
         let held = self.held_with(id, complete.holding)?;
-        let mut batch = Batch::new();
-        for block in complete.blocks {
-            batch.put(block);
-        }
-        batch.put(statement_block(&complete.commit)?);
         let mark = layout::commit(self.id(), id);
-        batch.set_ref(mark, Expect::Any, Some(held));
-        for parent in &said.parents {
-            self.rely_on(*parent, &mut batch)?;
-        }
         self.observe(said.stamp);
-        // Its statement must be readable before it can be placed in the history.
-        if let BatchOutcome::Moved { .. } = self.store().commit(batch)? {
+        // Its statement must be readable before it can be placed in the history. What is held of a parent may
+        // become more meanwhile.
+        let mut is_done = false;
+        for _ in 0..TRIES {
+            let mut batch = Batch::new();
+            for block in &complete.blocks {
+                batch.put(block.clone());
+            }
+            batch.put(statement_block(&complete.commit)?);
+            batch.set_ref(mark.clone(), Expect::Any, Some(held.clone()));
+            for parent in &said.parents {
+                self.rely_on(*parent, &mut batch)?;
+            }
+            is_done = matches!(self.store().commit(batch)?, BatchOutcome::Done { .. });
+            if is_done || !self.has_parents(said)? {
+                break;
+            }
+        }
+        if !is_done {
             return Err(Refusal::Parent.into());
         }
         self.keep_tree(&complete.tree);
         self.keep_commit(Arc::new(complete.commit.clone()), sweeps);
         Ok(heads)
+    }
+
+    fn has_parents(&self, said: &Commit) -> Result<bool, RepoError> {
+        for parent in &said.parents {
+            let mark = layout::commit(self.id(), *parent);
+            if self.store().get_ref(&mark)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn propose_received(

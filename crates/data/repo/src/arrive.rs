@@ -40,6 +40,8 @@ pub struct Arriving {
     uncompared: Vec<Cid>,
     /// What is kept, if not all is.
     slice: Option<Slice>,
+    /// Whether nothing of any parent is here.
+    is_unrelated: bool,
 }
 
 impl fmt::Debug for Arriving {
@@ -89,6 +91,7 @@ impl Repo {
             states: Vec::new(),
             uncompared: Vec::new(),
             slice,
+            is_unrelated: before.is_empty(),
         })
     }
 }
@@ -108,8 +111,8 @@ impl Arriving {
 
     /// Whether nothing of its tree is known from its parents, so that all of it is walked.
     #[must_use]
-    pub fn is_unrelated(&self) -> bool {
-        self.walk.knows_nothing()
+    pub const fn is_unrelated(&self) -> bool {
+        self.is_unrelated
     }
 
     /// At most `max` names of nodes to get, as [`Walk::want`] gives them.

@@ -48,6 +48,7 @@ type Held = BTreeMap<Bytes, Bytes>;
 impl Repo {
     /// Who wrote the entry, tombstones included, that a key has in the state of `heads`.
     pub fn blame(&self, heads: &Heads, key: &[u8]) -> Result<Option<Blame>, RepoError> {
+        self.check_kept(heads, key)?;
         let entry = self.joined(heads)?.0.get(key)?;
         let held = entry.map(|entry| (Bytes::copy_from_slice(key), entry));
         Ok(self.blame_all(heads, held.into_iter().collect())?.pop())
@@ -119,8 +120,19 @@ impl Repo {
         Ok(held)
     }
 
+    fn check_kept(&self, heads: &Heads, key: &[u8]) -> Result<(), RepoError> {
+        match heads.first() {
+            Some(head) => self.check_part(&self.commit(*head)?.payload().branch, key),
+            None => Ok(()),
+        }
+    }
+
     /// The commits that introduced entries of a key, newest first (MERGE-31).
+    ///
+    /// # Errors
+    /// [`RepoError::OutOfPart`] if the key is not kept here.
     pub fn key_history(&self, heads: &Heads, key: &[u8]) -> Result<KeyHistory, RepoError> {
+        self.check_kept(heads, key)?;
         let mut history = KeyHistory {
             repo: self.clone(),
             key: Bytes::copy_from_slice(key),

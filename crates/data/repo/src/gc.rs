@@ -14,11 +14,12 @@ use std::time::Duration;
 use allod_blocks::{
     Changed, Cid, Codec, Collecting, Garbage, Marked, Store, StoreError, StoreErrorKind, Swept,
 };
-use allod_tree::{KeySpans, Node};
+use allod_tree::Node;
 use bytes::Bytes;
 
 use crate::error::RepoError;
 use crate::layout;
+use crate::part::Part;
 use crate::reach::{Named, Parts, cids_in, hints_in_reference, roots_of};
 use crate::repo::Repo;
 
@@ -169,6 +170,8 @@ struct Marker<'a> {
     /// Marked as nodes of a tree that is kept in part, without what they lead to. A slice may have the same
     /// nodes, and all that those lead to.
     beside: BTreeSet<Cid>,
+    /// Where such a tree was walked: a node, by which keys, behind which one, and whether beside what is kept.
+    walked: BTreeSet<(Cid, Vec<u8>, Option<Bytes>, bool)>,
     /// Marked, and not yet read.
     open: Vec<Cid>,
     /// What is named and need not be here, and was not yet looked for.
@@ -191,6 +194,7 @@ impl<'a> Marker<'a> {
             marked: Marked::new(),
             parts: Parts::of(store)?,
             beside: BTreeSet::new(),
+            walked: BTreeSet::new(),
             open: Vec::new(),
             hints: Vec::new(),
             changed: Vec::new(),
@@ -335,8 +339,8 @@ impl<'a> Marker<'a> {
                     parts,
                 }) => {
                     self.hint(hints);
-                    for (tree, keys) in parts {
-                        self.keep_part(tree, &keys)?;
+                    for (tree, part) in parts {
+                        self.keep_part(tree, &part)?;
                     }
                     for link in &links {
                         self.expect_leaf(link)?;
@@ -353,23 +357,29 @@ impl<'a> Marker<'a> {
 
     /// Marks the nodes of a tree that may have some keys, as far as they are here. What they lead to
     /// besides is kept by others, or not at all.
-    fn keep_part(&mut self, tree: Cid, keys: &KeySpans) -> Result<(), StoreError> {
+    fn keep_part(&mut self, tree: Cid, part: &Part) -> Result<(), StoreError> {
+        let (keys, digest) = (part.keys(), part.digest());
         let mut open = vec![(tree, None::<Bytes>, false)];
         while let Some((cid, floor, beside)) = open.pop() {
+            if !self
+                .walked
+                .insert((cid, digest.clone(), floor.clone(), beside))
+            {
+                continue;
+            }
             let block = match self.collecting.look(|| self.store.get(&cid)) {
                 Ok(Some(block)) => block,
                 Ok(None) => continue,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => continue,
                 Err(error) => return Err(error),
             };
-            let is_new = self.marked.insert(&cid);
-            if is_new {
+            if self.marked.insert(&cid) {
                 self.beside.insert(cid);
             }
             let Ok(node) = Node::decode(block.bytes()) else {
                 continue;
             };
-            if node.is_leaf() || !is_new {
+            if node.is_leaf() {
                 continue;
             }
             for (index, beside) in keys.children(&node, floor.as_deref(), beside) {

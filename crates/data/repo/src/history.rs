@@ -17,6 +17,9 @@ const SAMPLE_DEPTH: u64 = 4096;
 /// met last. Where heads were merged others are at many distances, and those that double pass them over.
 const SAMPLES_NEAR: usize = 32;
 
+/// How many of them where nothing was merged: who is some commits behind is known, and a hello stays short.
+const LINE_NEAR: usize = 8;
+
 /// A commit in the order in which history is walked: later generations first.
 pub(crate) type Place = (u64, CommitId);
 
@@ -189,8 +192,8 @@ impl Repo {
         Ok(self.missing(commits, heads)?.is_empty())
     }
 
-    /// Some ancestors of `heads`, by which a peer finds what both have: their parents, the 32 newest where some
-    /// of those were merged, and others at distances that double, along first parents, at most 4,096 commits back.
+    /// Some ancestors of `heads`, by which a peer finds what both have: their parents, the 8 newest or, where some
+    /// of those were merged, 32, and others at distances that double, along first parents, at most 4,096 commits back.
     pub fn samples(&self, heads: &Heads) -> Result<Vec<CommitId>, RepoError> {
         let mut samples = BTreeSet::new();
         for head in heads {
@@ -212,30 +215,31 @@ impl Repo {
 
     /// The parents of `heads`, and the newest of their ancestors by their stamps.
     fn newest_below(&self, heads: &Heads) -> Result<Heads, RepoError> {
-        let (mut open, mut newest) = (BTreeSet::new(), Heads::new());
+        let (mut open, mut parents) = (BTreeSet::new(), Heads::new());
         for id in heads {
             let commit = self.commit(*id)?;
             open.insert((commit.payload().stamp, *id));
-            newest.extend(commit.payload().parents.iter().copied());
+            parents.extend(commit.payload().parents.iter().copied());
         }
-        let parents = newest.clone();
-        let (mut taken, mut merged) = (0, false);
+        let (mut newest, mut is_merged) = (Vec::new(), false);
         while let Some((_, id)) = open.pop_last() {
             if !heads.contains(&id) {
-                newest.insert(id);
-                taken += 1;
+                newest.push(id);
             }
-            if taken == SAMPLES_NEAR {
+            if newest.len() == SAMPLES_NEAR {
                 break;
             }
             let commit = self.commit(id)?;
-            merged |= commit.payload().parents.len() > 1;
+            is_merged |= commit.payload().parents.len() > 1;
             for parent in &commit.payload().parents {
                 open.insert((self.commit(*parent)?.payload().stamp, *parent));
             }
         }
-        // Along one line those at distances that double are enough.
-        Ok(if merged { newest } else { parents })
+        if !is_merged {
+            newest.truncate(LINE_NEAR);
+        }
+        parents.extend(newest);
+        Ok(parents)
     }
 
     /// The heads of a branch once `commit` has joined it (REPO-7).

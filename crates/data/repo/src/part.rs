@@ -16,11 +16,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::accept::Reviewed;
 use crate::agents::statement_block;
-use crate::error::{Rejected, RepoError};
+use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::layout;
 use crate::repo::{Heads, Repo, join, lock};
-use crate::write::{Entries, apply};
+use crate::write::{Entries, TRIES, apply};
 
 pub(crate) use self::slice::{Slice, count_within};
 
@@ -318,19 +318,30 @@ impl Repo {
         let sweeps = self.store().uses().sweeps();
         let id = reviewed.id();
         let commit = reviewed.into_commit();
-        let mut batch = Batch::new();
-        batch.put(statement_block(&commit)?);
-        let mark = layout::commit(self.id(), id);
-        batch.set_ref(mark, Expect::Absent, Some(Holding::BARE.encode()?));
-        for parent in &commit.payload().parents {
-            self.rely_on(*parent, &mut batch)?;
-        }
         self.observe(commit.payload().stamp);
-        // Otherwise somebody else accepted it, with more than this or with as little.
-        if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
-            self.keep_commit(Arc::new(commit), sweeps);
+        let mark = layout::commit(self.id(), id);
+        for _ in 0..TRIES {
+            let mut batch = Batch::new();
+            batch.put(statement_block(&commit)?);
+            batch.set_ref(mark.clone(), Expect::Absent, Some(Holding::BARE.encode()?));
+            for parent in &commit.payload().parents {
+                self.rely_on(*parent, &mut batch)?;
+            }
+            if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+                self.keep_commit(Arc::new(commit), sweeps);
+                return Ok(id);
+            }
+            // Somebody else accepted it, with more than this or with as little; or holds more of a parent now.
+            if self
+                .store()
+                .get_ref(&mark)
+                .map_err(RepoError::from)?
+                .is_some()
+            {
+                return Ok(id);
+            }
         }
-        Ok(id)
+        Err(Refusal::Parent.into())
     }
 
     /// A commit whose statement was accepted, to fetch its entries.

@@ -2,13 +2,13 @@
 
 use allod_blocks::{Block, Cid, Codec, Store, StoreError, block_links, cbor_links};
 use allod_identity::Signed;
-use allod_tree::{KeySpans, Node};
+use allod_tree::Node;
 
 use crate::entry::Entry;
 use crate::error::RepoError;
 use crate::ids::{CommitId, SpaceId};
 use crate::layout;
-use crate::part::{Holding, Kept};
+use crate::part::{Holding, Kept, Part};
 use crate::repo::Repo;
 use crate::statements::Commit;
 use crate::tags::TAG_PREFIX;
@@ -24,7 +24,7 @@ pub(crate) struct Named {
     pub(crate) hints: Vec<Cid>,
     /// Trees of which the nodes with some keys are kept as far as they are here, and nothing that they
     /// lead to besides.
-    pub(crate) parts: Vec<(Cid, KeySpans)>,
+    pub(crate) parts: Vec<(Cid, Part)>,
 }
 
 /// The spaces of a store of which a part is kept or is to be, and which.
@@ -68,7 +68,7 @@ impl Parts {
         for part in kept.now.iter().chain(&kept.next) {
             if let Some(root) = holding.root(part) {
                 named.links.push(root);
-                named.parts.push((tree, part.keys()));
+                named.parts.push((tree, part.clone()));
             }
         }
         Ok(Some(named))

@@ -310,6 +310,7 @@ impl Repo {
         }
         let _hold = self.inner.store.uses().hold();
         for head in heads {
+            self.state_root(*head)?;
             self.observe(self.commit(*head)?.payload().stamp);
         }
         if self.read_heads(name)?.0.is_some() {

@@ -277,6 +277,11 @@ impl Repo {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
         self.check_forward(branch, heads, next)?;
         for head in next.difference(heads) {
+            // No branch could be read that stands on a statement alone (PART-5). One that is not here yet is made.
+            match self.state_root(*head) {
+                Ok(_) | Err(RepoError::NoCommit(_)) => {}
+                Err(error) => return Err(error),
+            }
             self.rely_on(*head, batch)?;
         }
         let name = layout::head(self.inner.id, branch);

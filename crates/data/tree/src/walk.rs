@@ -182,12 +182,6 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Whether there is no known tree to leave nodes out by.
-    #[must_use]
-    pub const fn knows_nothing(&self) -> bool {
-        self.known.is_empty()
-    }
-
     /// At most `max` names of nodes to get, each named once. Fewer, or none, while
     /// [`WALK_OUTSTANDING_MAX`] are outstanding.
     pub fn want(&mut self, max: usize) -> Vec<Cid> {

@@ -536,6 +536,9 @@ pub(crate) enum SpaceCommand {
         name: Option<String>,
         #[command(flatten)]
         part: PartArgs,
+        /// Do not ask a peer whether it still has what falls out, but go by what it told last
+        #[arg(long)]
+        offline: bool,
     },
 }
 

@@ -13,6 +13,7 @@ use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::history::{heads_of, one_commit, state_text, state_value, who};
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
+use crate::cli::space::say_part;
 
 pub(crate) fn blame(
     node: &Node,
@@ -24,6 +25,7 @@ pub(crate) fn blame(
     let heads = heads_of(node, &repo, options.at.as_deref())?;
     if options.prefix {
         let span = Span::prefix(&key_bytes(&options.key)?);
+        say_part(&repo, span.from.as_deref(), io)?;
         for blame in repo.blame_range(&heads, &span, options.limit)? {
             print(node, &blame, io)?;
         }

@@ -74,6 +74,14 @@ impl Io<'_> {
         Ok(writeln!(self.err, "{}", text.as_ref())?)
     }
 
+    /// Says what an answer is to be understood by, also to programs.
+    pub(crate) fn warn(&mut self, text: impl AsRef<str>) -> Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        Ok(writeln!(self.err, "{}", text.as_ref())?)
+    }
+
     /// A path as the one who typed it meant it.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.dir.join(path)

@@ -72,11 +72,15 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
                 })
             })
         }
-        SpaceCommand::Part { name, part } => {
+        SpaceCommand::Part {
+            name,
+            part,
+            offline,
+        } => {
             let repo = node.space(name.as_deref())?;
             match said(part)? {
                 None => show_part(&repo, io),
-                Some(part) => keep_part(node, &repo, part, io),
+                Some(part) => keep_part(node, &repo, (part, *offline), io),
             }
         }
     }
@@ -100,7 +104,7 @@ fn said(options: &PartArgs) -> Result<Option<Part>> {
 pub(crate) fn say_part(repo: &Repo, prefix: Option<&[u8]>, io: &mut Io<'_>) -> Result<()> {
     let asked = prefix.unwrap_or_default();
     match repo.part().as_deref() {
-        Some(part) if !part.contains(asked) => io.say(format!(
+        Some(part) if !part.contains(asked) => io.warn(format!(
             "of this space only a part is kept here: {}",
             part_text(part)
         )),
@@ -108,14 +112,14 @@ pub(crate) fn say_part(repo: &Repo, prefix: Option<&[u8]>, io: &mut Io<'_>) -> R
     }
 }
 
-fn part_json(part: &Part) -> Value {
+pub(crate) fn part_json(part: &Part) -> Value {
     let prefixes = part
         .prefixes()
         .map(|prefix| prefix.escape_ascii().to_string());
     json!({ "prefixes": prefixes.collect::<Vec<_>>(), "depth": part.depth() })
 }
 
-fn part_text(part: &Part) -> String {
+pub(crate) fn part_text(part: &Part) -> String {
     let prefixes = part.prefixes();
     let prefixes = prefixes.map(|prefix| match prefix {
         b"" => "all keys".to_owned(),
@@ -152,9 +156,15 @@ fn show_part(repo: &Repo, io: &mut Io<'_>) -> Result<()> {
 }
 
 /// Keeps another part, with what is here or else with what a peer has.
-fn keep_part(node: &Node, repo: &Repo, part: Part, io: &mut Io<'_>) -> Result<()> {
+fn keep_part(
+    node: &Node,
+    repo: &Repo,
+    (part, offline): (Part, bool),
+    io: &mut Io<'_>,
+) -> Result<()> {
     let mut bytes_in = 0;
-    if !node.begin_part(repo, part.clone())? {
+    let is_wider = repo.part().is_some_and(|old| part.covers(&old));
+    if !node.begin_part(repo, part.clone(), offline)? {
         let peers = node.find_peers(repo, None)?;
         // One that keeps a part itself may not have enough.
         let (parts, wholes): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(_, peer)| peer.part);
@@ -169,9 +179,14 @@ fn keep_part(node: &Node, repo: &Repo, part: Part, io: &mut Io<'_>) -> Result<()
                     Err(error) => last = error,
                 }
             }
+            let told = if is_wider {
+                NodeError::PartMissing
+            } else {
+                NodeError::NobodyAsked
+            };
             Err(match last {
-                NodeError::PartMissing => last.into(),
-                other => anyhow::Error::from(other).context(NodeError::PartMissing),
+                NodeError::PartMissing | NodeError::OnlyHere(_) => last.into(),
+                other => anyhow::Error::from(other).context(told),
             })
         })?;
     }

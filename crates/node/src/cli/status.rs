@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::io::{Io, count, size};
 use crate::cli::merging::task_text;
 use crate::cli::net::end_of;
+use crate::cli::space::{part_json, part_text};
 use crate::cli::values::view;
 
 /// What is shown of where the space stands.
@@ -72,6 +73,7 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         "heads": have,
         "root": root.to_string(),
         "keys": entries,
+        "part": repo.part().as_deref().map(part_json),
         "staged": place.staged,
         "conflicts": place.conflicts,
         "under_way": place.under_way,
@@ -93,6 +95,9 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
             count(entries),
             count(place.staged as u64)
         );
+        if let Some(part) = repo.part().as_deref() {
+            text += &format!("kept here  {}\n", part_text(part));
+        }
         if let Some(what) = &place.under_way {
             text += &format!("under way  {what}\n");
         }

@@ -114,14 +114,15 @@ fn a_part_is_widened_and_narrowed() {
     assert_eq!(up.stop(), Some(0));
     phone
         .run(&["space", "part", "--prefix", "book:"])
-        .fails(1, &["what was kept before is kept"]);
+        .fails(1, &["no peer could be asked", "cannot reach"]);
     let shown = phone.json(&["space", "part"]);
     assert_eq!(shown["part"]["prefixes"], json!(["note:", "user:"]));
     assert_eq!(shown["next"]["prefixes"], json!(["book:"]));
     phone.commit("user:00005", "alone");
     // What was written alone is not let go of.
     let narrower = ["space", "part", "--prefix", "note:000", "--depth", "1"];
-    phone.run(&narrower).fails(1, &["run `allod sync` first"]);
+    let offline = [&narrower[..], &["--offline"]].concat();
+    phone.run(&offline).fails(1, &["run `allod sync` first"]);
     let up = ada.up_at(&up_addr);
     phone.run(&["sync"]).ok();
     assert_eq!(ada.run(&["get", "user:00005"]).ok(), "alone\n");
@@ -129,8 +130,11 @@ fn a_part_is_widened_and_narrowed() {
     phone
         .run(&["get", "book:00001", "--ask"])
         .fails(1, &["it is not kept here", "cannot reach"]);
-    // Narrowed it needs nobody, and the rest goes.
-    let narrow = phone.json(&narrower);
+    // Nobody can be asked just now, and who wants it goes by what was told.
+    phone
+        .run(&narrower)
+        .fails(1, &["no peer could be asked", "--offline"]);
+    let narrow = phone.json(&offline);
     assert_eq!(narrow["entries"], 100);
     phone
         .run(&["get", "user:00005", "--ask"])

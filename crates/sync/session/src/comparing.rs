@@ -206,9 +206,13 @@ impl Comparing {
             return Err("E_ORDER");
         };
         let bytes = entries.iter().map(|(key, entry)| key.len() + entry.len());
-        picked.bytes += bytes.sum::<usize>();
-        picked.wanted = picked.wanted.checked_sub(entries.len()).ok_or("E_ORDER")?;
-        // Too many to be edited at one go: the nodes come one by one.
+        picked.bytes = picked.bytes.saturating_add(bytes.sum::<usize>());
+        match picked.wanted.checked_sub(entries.len()) {
+            Some(left) => picked.wanted = left,
+            // Several entries have one element: the nodes come one by one.
+            None => picked.bytes = usize::MAX,
+        }
+        // Too many to be edited at one go: likewise.
         if picked.bytes <= MADE_BYTES_MAX {
             picked.entries.extend(entries);
         }

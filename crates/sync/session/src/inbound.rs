@@ -100,7 +100,9 @@ fn fetching(complete: Complete, branch: BranchName) -> Current {
 /// A commit whose tree is to be had: compared with what the branch has here if that may be like it, and
 /// otherwise walked.
 fn on_the_way(repo: &Repo, tree: Arriving, branch: BranchName) -> Result<Current, Fault> {
-    let base = if tree.is_unrelated() {
+    // One that is here already has nothing to be compared for.
+    let is_new = !repo.store().has(&tree.root())?;
+    let base = if is_new && tree.is_unrelated() {
         like(repo, &branch)?
     } else {
         None
@@ -290,19 +292,24 @@ impl Inbound {
 
     /// The commits whose entries a replica of a part fetches (PART-6), parents before children.
     fn fills(&mut self, repo: &Repo) -> Result<VecDeque<(CommitId, BranchName)>, Fault> {
-        let bare = std::mem::take(&mut self.bare);
+        let mut bare = std::mem::take(&mut self.bare);
         let Some(part) = repo.part() else {
             return Ok(VecDeque::new());
         };
-        let mut newest: BTreeMap<&BranchName, u64> = BTreeMap::new();
+        let mut newest: BTreeMap<BranchName, u64> = BTreeMap::new();
         let mut heads = BTreeSet::new();
         for (branch, offered) in &self.branches {
             for head in offered {
                 if repo.has_commit(*head)? {
                     let generation = repo.commit(*head)?.payload().generation;
-                    let newest = newest.entry(branch).or_default();
+                    let newest = newest.entry(branch.clone()).or_default();
                     *newest = generation.max(*newest);
                     heads.insert(*head);
+                    // Its statement may have come long ago, from behind the head of another branch.
+                    let is_known = bare.iter().any(|(id, _)| id == head);
+                    if !branch.is_meta() && !is_known && !repo.is_held(*head)? {
+                        bare.push((*head, branch.clone()));
+                    }
                 }
             }
         }

@@ -39,8 +39,9 @@ pub(crate) struct Outbound {
     pub(crate) slices: bool,
     /// The tree that the peer compares with its own.
     sketching: Sketching,
-    /// Trees that it compared: each costs reading it, so it may be asked once.
-    compared: BTreeSet<Cid>,
+    /// How often it may compare a tree: once for each commit that it was told to walk, as each costs reading
+    /// the tree.
+    roots: BTreeMap<Cid, usize>,
     /// Commits that cannot be sent, as not all of them is here (PART-10).
     left_out: BTreeSet<CommitId>,
     pub(crate) done: bool,
@@ -75,7 +76,7 @@ impl Outbound {
             // The oldest are enough for now; the next session goes on from there.
             plan.truncate(COMMITS_MAX);
         }
-        Ok(Self {
+        let mut outbound = Self {
             plan,
             ready: VecDeque::new(),
             told: hello.logs.iter().copied().collect(),
@@ -84,10 +85,31 @@ impl Outbound {
             asked: VecDeque::new(),
             slices: hello.slices,
             sketching: Sketching::default(),
-            compared: BTreeSet::new(),
+            roots: BTreeMap::new(),
             left_out: BTreeSet::new(),
             done: false,
-        })
+        };
+        if hello.slices {
+            outbound.offer_heads(repo, branches, &wants)?;
+        }
+        Ok(outbound)
+    }
+
+    /// Tells of the trees of heads. Who keeps a part may have their statements for long, and not their entries.
+    fn offer_heads(
+        &mut self,
+        repo: &Repo,
+        branches: &[(BranchName, Vec<CommitId>)],
+        wants: &Branches,
+    ) -> Result<(), Fault> {
+        let wanted = branches.iter();
+        let wanted = wanted.filter(|(name, _)| wants.include(name) && !name.is_meta());
+        for head in wanted.flat_map(|(_, heads)| heads) {
+            let tree = repo.commit(*head)?.payload().tree;
+            self.offer(tree)?;
+            *self.roots.entry(tree).or_default() += 1;
+        }
+        Ok(())
     }
 
     /// Commits still to be sent.
@@ -174,8 +196,14 @@ impl Outbound {
             return Ok(Err("E_SKETCH"));
         };
         // As of any block, only of what the peer was told of (SYNC-8).
-        if !self.offered.contains(&tree) || have == 0 && !self.compared.insert(tree) {
+        let left = self.roots.get_mut(&tree);
+        let Some(left) = left.filter(|left| have > 0 || **left > 0) else {
             return Ok(Err("E_ORDER"));
+        };
+        *left -= usize::from(have == 0);
+        if repo.part().is_some() {
+            // Not all of it is here.
+            return Ok(self.sketching.decline());
         }
         let asked = Asked {
             tree,
@@ -219,6 +247,7 @@ impl Outbound {
         let statement = commit.bytes().clone();
         let Some(changes) = changes else {
             self.offer(said.tree)?;
+            *self.roots.entry(said.tree).or_default() += 1;
             self.ready.push_back(Message::Commit {
                 statement,
                 branch,

@@ -68,6 +68,16 @@ impl Sketching {
         !matches!(self.task, Task::None) || !self.ready.is_empty()
     }
 
+    /// Says that a walk is the way; `Err` with a code if that may not be now.
+    pub(crate) fn decline(&mut self) -> Result<(), &'static str> {
+        if self.is_busy() {
+            return Err("E_ORDER");
+        }
+        *self = Self::default();
+        self.ready.push_back(walk());
+        Ok(())
+    }
+
     /// Begins to compare; `Err` with a code if that may not be now.
     pub(crate) fn compare(&mut self, tree: Tree, asked: Asked) -> Result<(), &'static str> {
         if self.is_busy() {
@@ -83,12 +93,11 @@ impl Sketching {
             self.fill(self.sent / 2 + 1);
             return Ok(());
         }
-        *self = Self::default();
         let (own, other) = (tree.len(), asked.size);
-        if own.max(other) > 2 * own.min(other) || own > COMPARED_MAX {
-            self.ready.push_back(walk());
-            return Ok(());
+        if own > COMPARED_MAX || own.max(other) > own.min(other).saturating_mul(2) {
+            return self.decline();
         }
+        *self = Self::default();
         let scan = Box::new(Scan::new(&tree));
         let asked = Box::new(asked);
         self.task = Task::Scan { tree, scan, asked };

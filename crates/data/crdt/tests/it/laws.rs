@@ -14,6 +14,9 @@ fn check(kind: Kind, [one, two, three]: [&State; 3]) -> Result<(), TestCaseError
     let both = join(one, two);
     prop_assert_eq!(&both, &join(two, one));
     prop_assert_eq!(join(&both, three), join(one, &join(two, three)));
+    let mut from = one.clone();
+    prop_assert_eq!(from.join_from(two).unwrap(), !one.includes(two));
+    prop_assert_eq!(&from, &both);
     prop_assert_eq!(&join(one, one), one);
     prop_assert_eq!(&join(&both, one), &both);
     prop_assert!(both.includes(one) && both.includes(two));

@@ -1,5 +1,6 @@
 //! Keeping another part of a space than before (PART-12).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Expect};
@@ -38,19 +39,67 @@ impl Repo {
         }))
     }
 
-    /// Makes slices of the heads of all branches from what is here; returns those for which it is not
-    /// enough.
+    /// Makes slices, from what is here, of the commits whose entries are to be kept (PART-6); returns those
+    /// for which it is not enough.
     pub fn fill_heads(&self) -> Result<Vec<CommitId>, RepoError> {
         let _hold = self.store().uses().hold();
         let mut missing = Vec::new();
-        for (branch, heads) in self.branches()? {
-            for head in heads.into_iter().filter(|_| !branch.is_meta()) {
-                if !self.is_held(head)? && !self.fill_from_here(head)? {
-                    missing.push(head);
-                }
+        for id in self.within_depth()? {
+            if !self.is_held(id)? && !self.fill_from_here(id)? {
+                missing.push(id);
             }
         }
         Ok(missing)
+    }
+
+    /// The heads of all branches but `meta`, and what is less than the depth of the part behind them.
+    fn within_depth(&self) -> Result<Vec<CommitId>, RepoError> {
+        let depth = self.part().and_then(|part| part.depth());
+        let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
+        for (_, heads) in self
+            .branches()?
+            .into_iter()
+            .filter(|(name, _)| !name.is_meta())
+        {
+            let mut newest = 0;
+            for head in &heads {
+                newest = newest.max(self.commit(*head)?.payload().generation);
+            }
+            let mut open: Vec<CommitId> = heads.iter().copied().collect();
+            while let Some(id) = open.pop() {
+                let commit = self.commit(id)?;
+                let generation = commit.payload().generation;
+                let is_within = generation.saturating_add(depth.unwrap_or(u64::MAX)) > newest;
+                if (is_within || heads.contains(&id)) && seen.insert(id) {
+                    all.push(id);
+                    open.extend(commit.payload().parents.iter().copied());
+                }
+            }
+        }
+        // Parents first, as slices are checked against theirs.
+        all.reverse();
+        Ok(all)
+    }
+
+    /// Commits that are held here and that nobody else is known to have: heads, and what is behind them.
+    fn only_here(
+        &self,
+        is_elsewhere: &dyn Fn(CommitId) -> bool,
+    ) -> Result<Vec<CommitId>, RepoError> {
+        let (mut seen, mut only) = (BTreeSet::new(), Vec::new());
+        let branches = self
+            .branches()?
+            .into_iter()
+            .filter(|(name, _)| !name.is_meta());
+        let mut open: Vec<CommitId> = branches.flat_map(|(_, heads)| heads).collect();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) || is_elsewhere(id) || !self.is_held(id)? {
+                continue;
+            }
+            only.push(id);
+            open.extend(self.commit(id)?.payload().parents.iter().copied());
+        }
+        Ok(only)
     }
 
     fn fill_from_here(&self, id: CommitId) -> Result<bool, RepoError> {
@@ -96,8 +145,9 @@ impl Repo {
     }
 
     /// Keeps from now on what was begun with [`begin_part`](Self::begin_part), once all heads are held
-    /// under it. `false` if they are not. What falls out of it is lost here, so a replica that has all of a
-    /// head must be known: `is_elsewhere` tells. What is staged could not be committed any more.
+    /// under it. `false` if they are not. What falls out of it is lost here, and what is not held under it is
+    /// not sent any more, so a replica that has all of a commit must be known unless the new part has it too:
+    /// `is_elsewhere` tells. What is staged could not be committed any more.
     ///
     /// # Errors
     /// [`RepoError::OnlyHere`]; [`RepoError::OutOfPart`] if something is staged that would fall out of it.
@@ -106,9 +156,7 @@ impl Repo {
             let Some(next) = self.next_part()? else {
                 return Ok(true);
             };
-            if !next.fill_heads()?.is_empty() {
-                return Ok(false);
-            }
+            let _missing = next.fill_heads()?;
             let new = next.part();
             let is_wider = match (self.part(), &new) {
                 (Some(old), Some(new)) => new.covers(&old),
@@ -121,24 +169,23 @@ impl Repo {
             for (branch, _) in self.branches()? {
                 let (raw, heads) = self.read_heads(&branch)?;
                 held &= branch.is_meta() || next.held_of(&heads)? == heads;
-                let mut only_here = heads.iter().filter(|head| !is_elsewhere(**head));
-                if let Some(head) = only_here.next()
-                    && !is_wider
-                    && !branch.is_meta()
-                {
-                    return Err(RepoError::OnlyHere(*head));
-                }
                 let name = layout::head(self.id(), &branch);
                 batch.set_ref(name, Expect::read(raw.clone()), raw);
+            }
+            if !held {
+                return Ok(false);
+            }
+            for id in self.only_here(is_elsewhere)? {
+                let stays = is_wider && (next.is_held(id)? || next.fill_from_here(id)?);
+                if !stays {
+                    return Err(RepoError::OnlyHere(id));
+                }
             }
             let kept = Kept {
                 now: new.as_deref().cloned(),
                 next: None,
             };
             kept.put(self.id(), &mut batch)?;
-            if !held {
-                continue;
-            }
             // A branch that moved meanwhile has heads that are to be looked at.
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
                 *lock(&self.inner.part) = new;

@@ -1,5 +1,7 @@
 //! Reading from a peer what is not kept here (PART-13).
 
+use std::collections::BTreeSet;
+
 use allod_blocks::{Batch, Block, Cid, Codec, file_links};
 use allod_tree::{Node, TreeError};
 use bytes::Bytes;
@@ -12,6 +14,9 @@ use crate::repo::{Heads, Repo};
 
 /// Blocks asked for at a time.
 const ASKED_MAX: usize = 256;
+
+/// Indexes of a file: each has 174 parts or more, so this is more than a terabyte.
+const INDEXES_MAX: usize = 65_536;
 
 /// Levels of a tree, and one more (TREE-10).
 const LEVELS_MAX: usize = 33;
@@ -109,10 +114,15 @@ impl Repo {
         peer: &mut P,
     ) -> Result<(), P::Error> {
         self.fetch_blocks(&path, &[file], peer)?;
+        let mut seen = BTreeSet::new();
         let mut open = vec![(path, file)];
         while let Some((mut path, cid)) = open.pop() {
-            if cid.codec() != Codec::DagPb.code() {
+            // The same part may be in a file many times.
+            if cid.codec() != Codec::DagPb.code() || !seen.insert(cid) {
                 continue;
+            }
+            if seen.len() > INDEXES_MAX {
+                return Err(damaged().into());
             }
             let block = self.store().get(&cid).map_err(RepoError::from)?;
             let block = block.ok_or(RepoError::Missing(cid))?;
@@ -121,7 +131,11 @@ impl Repo {
             for some in parts.chunks(ASKED_MAX) {
                 self.fetch_blocks(&path, some, peer)?;
             }
-            open.extend(parts.into_iter().map(|part| (path.clone(), part)));
+            let indexes = parts.into_iter();
+            let indexes =
+                indexes.filter(|part| part.codec() == Codec::DagPb.code() && !seen.contains(part));
+            let indexes: BTreeSet<Cid> = indexes.collect();
+            open.extend(indexes.into_iter().map(|part| (path.clone(), part)));
         }
         Ok(())
     }

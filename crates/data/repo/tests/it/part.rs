@@ -396,7 +396,7 @@ fn the_whole_becomes_a_part() {
     assert_eq!(entries(&copy, None), entries(&whole, Some(&notes)));
     is_sound(&copy);
     let left = blocks_of(&copy);
-    assert!(left * 2 < blocks, "{left} of {blocks} blocks");
+    assert!(left * 3 < blocks * 2, "{left} of {blocks} blocks");
     put(&whole, &ada, &[("note:00001", Some("on"))], START + 2);
     bring(&whole, &copy, START + 3).unwrap();
     assert_eq!(get(&copy, "note:00001").unwrap(), "on");
@@ -483,6 +483,191 @@ fn a_key_that_is_not_kept_is_read_from_a_peer() {
     let mut silent = Other(&whole, all);
     let refused = fresh.fetch_entry(&both, b"user:00001", &mut silent);
     assert!(matches!(refused, Err(RepoError::Missing(_))), "{refused:?}");
+}
+
+/// What was written here and sent to nobody is not made unsendable by a wider part.
+#[test]
+fn what_was_not_sent_outlives_a_wider_part() {
+    let ada = Person::new(1);
+    for size in [1, 700] {
+        let whole = space(&ada);
+        let all: Vec<(String, String)> = (0..size)
+            .flat_map(|n| {
+                ["note", "user"].map(|kind| (format!("{kind}:{n:04}"), format!("{kind} {n}")))
+            })
+            .collect();
+        let edits: Vec<(&str, Option<&str>)> = all
+            .iter()
+            .map(|(key, value)| (key.as_str(), Some(value.as_str())))
+            .collect();
+        put(&whole, &ada, &edits, START);
+        let phone = replica(&whole, &part(&["note:"], None));
+        bring(&whole, &phone, START + 1).unwrap();
+        put(&phone, &ada, &[("note:0000", Some("offline 1"))], START + 2);
+        put(&phone, &ada, &[("note:0001", Some("offline 2"))], START + 3);
+        phone.begin_part(part(&["note:", "user:"], None)).unwrap();
+        // Nobody has what was written, and in a small space all of the new part is here.
+        let finished = phone.finish_part(&|id| whole.has_commit(id).unwrap());
+        assert!(
+            matches!(finished, Ok(_) | Err(RepoError::OnlyHere(_))),
+            "{finished:?}"
+        );
+        for id in phone.missing(&heads(&phone), &heads(&whole)).unwrap() {
+            assert!(
+                phone.is_held(id).unwrap(),
+                "{id} was made here and could never be sent"
+            );
+        }
+        give(&phone, &whole, START + 4);
+        assert_eq!(get(&whole, "note:0001").unwrap(), "offline 2");
+        is_sound(&phone);
+    }
+}
+
+/// A collection while another part is on its way keeps what both need.
+#[test]
+fn a_collection_between_two_parts_keeps_both() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    let next = phone
+        .begin_part(part(&["note:", "user:007"], Some(1)))
+        .unwrap();
+    for id in next.fill_heads().unwrap() {
+        fill(&whole, &next, id).unwrap();
+    }
+    is_sound(&phone);
+    assert!(phone.finish_part(&|_| true).unwrap());
+    put(&phone, &ada, &[("user:00700", Some("changed"))], START + 3);
+    put(&phone, &ada, &[("user:00799", Some("changed"))], START + 4);
+    assert_eq!(heads(&phone).len(), 1, "it goes on from the one head");
+    is_sound(&phone);
+}
+
+/// A part that has more of the history fetches that, and one that has less needs nobody.
+#[test]
+fn a_deeper_part_lacks_older_commits() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    let next = phone.begin_part(part(&["note:"], Some(3))).unwrap();
+    let missing = next.fill_heads().unwrap();
+    assert_eq!(missing.len(), 2);
+    for id in missing {
+        fill(&whole, &next, id).unwrap();
+    }
+    assert!(next.fill_heads().unwrap().is_empty());
+    assert!(phone.finish_part(&|_| true).unwrap());
+    for entry in phone.log(&heads(&phone)).unwrap() {
+        assert!(phone.is_held(entry.unwrap().0).unwrap());
+    }
+}
+
+/// No branch stands on a commit of which only the statement is here.
+#[test]
+fn branches_stand_on_what_is_held() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let shallow = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &shallow, START + 1).unwrap();
+    let first = whole
+        .log(&heads(&whole))
+        .unwrap()
+        .last()
+        .unwrap()
+        .unwrap()
+        .0;
+    let refused = shallow.create_branch(&on("old"), &[first].into());
+    assert!(
+        matches!(refused, Err(RepoError::Bare(id)) if id == first),
+        "{refused:?}"
+    );
+    // What was undone fell out with the part.
+    let copy = crate::world::replica(&whole);
+    send(&whole, &copy, &BranchName::meta(), START).unwrap();
+    send(&whole, &copy, &main(), START).unwrap();
+    put(&copy, &ada, &[("book:00001", Some("undone"))], START + 1);
+    let position = copy.store().stats().unwrap().log_end - 1;
+    copy.undo(position).unwrap();
+    copy.begin_part(part(&["note:"], None)).unwrap();
+    assert!(
+        copy.finish_part(&|id| whole.has_commit(id).unwrap())
+            .unwrap()
+    );
+    is_sound(&copy);
+    assert!(matches!(copy.undo(position + 1), Err(RepoError::Bare(_))));
+    assert_eq!(heads(&copy), heads(&whole));
+    is_sound(&copy);
+    // And keys that are not kept have no history here that could be told.
+    let none = copy.key_history(&heads(&copy), b"book:00001");
+    assert!(matches!(none, Err(RepoError::OutOfPart { .. })));
+    let none = copy.blame(&heads(&copy), b"book:00001");
+    assert!(matches!(none, Err(RepoError::OutOfPart { .. })));
+}
+
+/// A file in which one index stands for ever so many parts.
+fn file_of_files(out: &mut Batch) -> allod_blocks::Cid {
+    use allod_blocks::{Block, Codec};
+    fn varint(out: &mut Vec<u8>, mut value: u64) {
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    }
+    fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+        out.push(field << 3 | 2);
+        varint(out, value.len() as u64);
+        out.extend_from_slice(value);
+    }
+    let mut block = Block::new(Codec::Raw, Bytes::from_static(b"x")).unwrap();
+    out.put(block.clone());
+    let mut content = 1u64;
+    for _ in 0..14 {
+        let (mut node, mut data) = (Vec::new(), vec![8, 2, 3 << 3]);
+        varint(&mut data, content * 8);
+        for _ in 0..8 {
+            let mut link = Vec::new();
+            bytes(&mut link, 1, &block.cid().to_bytes());
+            bytes(&mut link, 2, b"");
+            link.push(3 << 3);
+            varint(&mut link, content);
+            bytes(&mut node, 2, &link);
+            data.push(4 << 3);
+            varint(&mut data, content);
+        }
+        bytes(&mut node, 1, &data);
+        content *= 8;
+        block = Block::new(Codec::DagPb, node).unwrap();
+        out.put(block.clone());
+    }
+    *block.cid()
+}
+
+#[test]
+fn a_file_whose_indexes_repeat_is_fetched_once() {
+    let ada = Person::new(1);
+    let whole = space(&ada);
+    let mut batch = Batch::new();
+    let file = file_of_files(&mut batch);
+    drop(whole.store().commit(batch).unwrap());
+    let edit = [(Bytes::from_static(b"user:1"), Edit::Link(file))];
+    whole.stage(&main(), edit, START).unwrap();
+    whole
+        .commit_staged(&main(), ada.author(), "file", START)
+        .unwrap();
+    put(&whole, &ada, &[("note:1", Some("one"))], START + 1);
+    let phone = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &phone, START + 2).unwrap();
+    let _hold = phone.store().uses().hold();
+    let mut peer = Other(&whole, BTreeSet::new());
+    let entry = phone
+        .fetch_entry(&heads(&phone), b"user:1", &mut peer)
+        .unwrap();
+    assert_eq!(entry.unwrap().state.link(), Some(&file));
+    assert!(phone.store().has(&file).unwrap());
 }
 
 #[test]

@@ -273,12 +273,9 @@ impl Inbound {
             }
             return Ok(true);
         }
-        let mut untold = missing.indexes;
-        untold.retain(|cid| self.opened.insert(*cid));
-        for opened in untold.chunks(WANTED_MAX) {
-            let (opened, names) = (opened.to_vec(), Vec::new());
-            send.push(Message::Want { opened, names });
-        }
+        let indexes = missing.indexes.into_iter();
+        let untold = indexes.filter(|cid| self.opened.insert(*cid));
+        self.untold.extend(untold);
         todo = missing.blocks;
         self.current = Current::Fetching {
             complete,

@@ -358,6 +358,24 @@ fn what_is_out_of_order_or_malformed_ends_the_session() {
     }
 }
 
+/// Of several commits with one tree the first is compared, and the others have their nodes then.
+#[test]
+fn commits_of_one_tree_come_in_one_session() {
+    let ada = Person::new(1);
+    let ours = entries(6_000);
+    let mut theirs = ours.clone();
+    for n in 0..100u32 {
+        theirs.insert(key(n * 7), entry(&format!("{n:0>880} new")));
+    }
+    let (full, other) = unrelated(&ada, &theirs, &ours);
+    for message in ["a", "b", "c"] {
+        rooted(&full, &ada, &theirs, message);
+    }
+    let done = pull(&ada, &full, &other);
+    assert_eq!(done.right_stats.commits_in, 4);
+    assert_eq!(asked(&done), (2, 0));
+}
+
 /// A depth-limited replica that was away compares what it has with what is new.
 #[test]
 fn a_replica_without_history_compares() {

@@ -230,3 +230,56 @@ fn what_is_withheld_is_refused() {
     is_complete(&talk((&phone, &ada), (&full, &ada)));
     assert_eq!(content(&phone, ""), content(&full, "note:"));
 }
+
+/// Who keeps all keys of the newest commits, and hears from one who keeps some keys of all: what that one has
+/// whole comes, what it has not is refused, and the session comes to its end.
+#[test]
+fn a_shallow_replica_meets_one_of_a_part() {
+    let ada = Person::new(1);
+    let full = large(&ada);
+    let phone = part_of(&full, &["note:"], None);
+    let shallow = part_of(&full, &[""], Some(1));
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    is_complete(&talk((&shallow, &ada), (&full, &ada)));
+    put(&phone, &ada, &named("note", 10..12, "phone"), START + 100);
+    put(
+        &phone,
+        &ada,
+        &named("note", 11..13, "phone again"),
+        START + 101,
+    );
+    for _ in 0..2 {
+        let run = talk((&shallow, &ada), (&phone, &ada));
+        assert!(run.is_complete(), "{:?} {:?}", run.left, run.right);
+    }
+    put(&full, &ada, &named("book", 10..12, "full"), START + 102);
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    let run = talk((&shallow, &ada), (&phone, &ada));
+    assert!(run.is_complete(), "{:?} {:?}", run.left, run.right);
+    is_complete(&talk((&shallow, &ada), (&full, &ada)));
+    assert_eq!(content(&shallow, ""), content(&full, ""));
+    is_sound(&shallow);
+}
+
+/// A branch that begins at an old commit has its entries fetched, though the statement is here.
+#[test]
+fn a_branch_from_an_old_commit_arrives() {
+    let ada = Person::new(1);
+    let full = large(&ada);
+    let phone = part_of(&full, &["note:"], Some(1));
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    let main = BranchName::main();
+    let old = full
+        .log(&full.heads(&main).unwrap())
+        .unwrap()
+        .nth(7)
+        .unwrap()
+        .unwrap()
+        .0;
+    let branch: BranchName = "old".parse().unwrap();
+    full.create_branch(&branch, &[old].into()).unwrap();
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    assert_eq!(phone.heads(&branch).unwrap(), [old].into());
+    assert!(phone.is_held(old).unwrap());
+    is_sound(&phone);
+}
