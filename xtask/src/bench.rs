@@ -10,13 +10,16 @@ use serde_json::{Value, json};
 use crate::{command, root, step};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 8] = [
+const AREAS: [(&str, &str); 11] = [
     ("tree", "bench-tree"),
     ("store", "bench-store"),
     ("repo", "bench-repo"),
     ("gc", "bench-gc"),
     ("views", "bench-views"),
     ("sync", "bench-sync"),
+    ("live", "bench-live"),
+    ("compare", "bench-compare"),
+    ("crdt", "bench-crdt"),
     ("quic", "bench-net"),
     ("file", "bench-file"),
 ];

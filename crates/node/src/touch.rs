@@ -23,6 +23,10 @@ const SESSIONS_MAX: usize = 16;
 /// and whoever could not be reached may be reached now.
 const SLEPT: Duration = Duration::from_secs(5);
 
+/// How long after a session with a peer the next one begins at the earliest (SYNC-42): what many write at a
+/// time goes together, and what is written after a quiet time at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A peer of a space.
 type Tie = (SpaceId, DeviceId);
 
@@ -36,12 +40,16 @@ struct Standing {
     is_busy: bool,
     /// Something changed since the session at hand began.
     is_stirred: bool,
+    /// The next session does not begin before.
+    rests_until: Instant,
 }
 
 /// All peers, and when each is tried.
 struct Round {
     backoff: Backoff,
     standing: BTreeMap<Tie, Standing>,
+    /// When it was last looked who lacks something.
+    looked: Option<Instant>,
 }
 
 impl Round {
@@ -53,20 +61,27 @@ impl Round {
         due.min().map_or(last, |due| due.min(last))
     }
 
+    /// Whether it is time to look who lacks something: somebody is due, or nobody has looked for a while.
+    fn looks(&mut self) -> bool {
+        let now = Instant::now();
+        let looks = self.next_due() <= now || self.looked.is_none_or(|last| now >= last + PAUSE);
+        if looks {
+            self.looked = Some(now);
+        }
+        looks
+    }
+
     fn ended(&mut self, tie: Tie, is_done: bool, chance: u64) {
         let Some(standing) = self.standing.get_mut(&tie) else {
             return;
         };
         standing.is_busy = false;
+        standing.rests_until = Instant::now() + PAUSE;
         let is_stirred = std::mem::take(&mut standing.is_stirred);
         if is_done {
             standing.failures = 0;
             // What it refused it would refuse again.
-            let rest = if is_stirred {
-                Duration::ZERO
-            } else {
-                RETRY_EVERY
-            };
+            let rest = if is_stirred { PAUSE } else { RETRY_EVERY };
             standing.due = Some(Instant::now() + rest);
             return;
         }
@@ -84,7 +99,7 @@ impl Round {
                 standing.is_stirred = true;
             } else if standing.failures == 0 || is_there(*device) {
                 standing.failures = 0;
-                standing.due = Some(Instant::now());
+                standing.due = Some(standing.rests_until.max(Instant::now()));
             }
         }
     }
@@ -96,6 +111,7 @@ impl Round {
             due: Some(Instant::now()),
             is_busy: false,
             is_stirred: false,
+            rests_until: Instant::now(),
         });
         let is_due = standing.due.is_some_and(|due| due <= Instant::now());
         let taken = is_due && !standing.is_busy;
@@ -113,6 +129,7 @@ impl Node {
         let mut round = Round {
             backoff,
             standing: BTreeMap::new(),
+            looked: None,
         };
         let mut sessions = JoinSet::new();
         let mut clocks = (Instant::now(), now_ms());
@@ -122,7 +139,12 @@ impl Node {
                 round.stir(|_device| true, |_device| true);
             }
             clocks = (Instant::now(), now_ms());
-            for (tie, peer) in self.lacking() {
+            let lacking = if round.looks() {
+                self.lacking()
+            } else {
+                Vec::new()
+            };
+            for (tie, peer) in lacking {
                 if sessions.len() >= SESSIONS_MAX {
                     break;
                 }
