@@ -82,6 +82,24 @@ fn state(start: &State, by: u64, ops: impl IntoIterator<Item = Op>) -> State {
     state
 }
 
+/// How long joining ours takes, without the copy that it changes.
+fn joined(left: &State, right: &State) -> f64 {
+    let mut left = left.clone();
+    micros(|| {
+        left.join_from(right).expect("joins");
+        left
+    })
+}
+
+/// The same of `crdts`.
+fn merged<T: crdts::CvRDT + Clone>(left: &T, right: &T) -> f64 {
+    let (mut left, right) = (left.clone(), right.clone());
+    micros(|| {
+        left.merge(right);
+        left
+    })
+}
+
 fn counters(rounds: usize) {
     let [ours, theirs] = measure(
         rounds,
@@ -131,23 +149,9 @@ fn counters(rounds: usize) {
     let (peers_left, peers_right) = (peers_half(1), peers_half(301));
     let [ours, theirs] = measure(
         rounds,
-        [
-            &mut || {
-                let mut left = left.clone();
-                micros(|| {
-                    left.join_from(&right).expect("joins");
-                    left
-                })
-            },
-            &mut || {
-                let mut left = peers_left.clone();
-                let right = peers_right.clone();
-                micros(|| {
-                    left.merge(right);
-                    left
-                })
-            },
-        ],
+        [&mut || joined(&left, &right), &mut || {
+            merged(&peers_left, &peers_right)
+        }],
     );
     row(
         "counter: join of two with 600 writers each, 300 in common",
@@ -208,23 +212,9 @@ fn registers(rounds: usize) {
     }
     let [ours, theirs] = measure(
         rounds,
-        [
-            &mut || {
-                let mut left = left.clone();
-                micros(|| {
-                    left.join_from(&right).expect("joins");
-                    left
-                })
-            },
-            &mut || {
-                let mut left = peers_left.clone();
-                let right = peers_right.clone();
-                micros(|| {
-                    left.merge(right);
-                    left
-                })
-            },
-        ],
+        [&mut || joined(&left, &right), &mut || {
+            merged(&peers_left, &peers_right)
+        }],
     );
     row(
         "register: join of two with 30 values each",
@@ -291,23 +281,9 @@ fn sets(rounds: usize) {
     let (peers_left, peers_right) = (peers_side(2, SIZE), peers_side(3, 2 * SIZE));
     let [ours, theirs] = measure(
         rounds,
-        [
-            &mut || {
-                let mut left = left.clone();
-                micros(|| {
-                    left.join_from(&right).expect("joins");
-                    left
-                })
-            },
-            &mut || {
-                let mut left = peers_left.clone();
-                let right = peers_right.clone();
-                micros(|| {
-                    left.merge(right);
-                    left
-                })
-            },
-        ],
+        [&mut || joined(&left, &right), &mut || {
+            merged(&peers_left, &peers_right)
+        }],
     );
     row(
         "set: join of two with 3750 elements each, 2500 in common",
@@ -343,22 +319,13 @@ fn maps(rounds: usize) {
     let (peers_left, peers_right) = (document(1, 0), document(2, SIZE / 2));
     let [ours, theirs] = measure(
         rounds,
-        [
-            &mut || {
-                let mut left = left.clone();
-                micros(|| {
-                    left.join_from(&right).expect("joins");
-                    left
-                })
-            },
-            &mut || {
-                let (mut left, mut right) = (peers_left.clone(), peers_right.clone());
-                micros(|| {
-                    left.merge(&mut right).expect("merges");
-                    left.length(ROOT)
-                })
-            },
-        ],
+        [&mut || joined(&left, &right), &mut || {
+            let (mut left, mut right) = (peers_left.clone(), peers_right.clone());
+            micros(|| {
+                left.merge(&mut right).expect("merges");
+                left.length(ROOT)
+            })
+        }],
     );
     row(
         "map: join of two with 2000 fields each, 1000 in common",

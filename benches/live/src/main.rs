@@ -56,7 +56,6 @@ fn main() {
 struct Times {
     made: BTreeMap<CommitId, Instant>,
     lags: Vec<f64>,
-    arrived: u64,
 }
 
 type Shared = Arc<Mutex<Times>>;
@@ -242,7 +241,6 @@ async fn listen(node: &Node, repo: &Repo, times: &Shared) {
                     times
                         .lags
                         .push(now.saturating_duration_since(*made).as_secs_f64() * 1e3);
-                    times.arrived += 1;
                     false
                 }
                 None => true,

@@ -24,7 +24,7 @@ impl Node {
     /// # Errors
     /// [`NodeError::OnlyHere`] if something would fall out that no peer is known to have.
     pub fn begin_part(&self, repo: &Repo, part: Part, offline: bool) -> Result<bool, NodeError> {
-        let is_wider = repo.part().is_some_and(|old| part.covers(&old));
+        let is_wider = repo.is_within(&part);
         let next = repo.begin_part(part)?;
         if !is_wider && !offline || !next.fill_heads()?.is_empty() {
             return Ok(false);

@@ -243,6 +243,13 @@ impl Node {
         Ok(())
     }
 
+    /// The peers of a space, those first that keep all of it: one that keeps a part may not have enough.
+    pub fn whole_first(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
+        let mut peers = self.peers(repo)?;
+        peers.sort_by_key(|(_, peer)| peer.part);
+        Ok(peers)
+    }
+
     /// Notes what was learned of a peer.
     pub(crate) fn note_peer(
         &self,

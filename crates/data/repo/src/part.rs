@@ -97,6 +97,12 @@ impl Part {
         KeySpans::of_prefixes(self.prefixes())
     }
 
+    /// Whether it has the entries of a commit of some generation, where the newest is of another (PART-6).
+    #[must_use]
+    pub fn reaches(&self, generation: u64, newest: u64) -> bool {
+        generation.saturating_add(self.depth.unwrap_or(u64::MAX)) > newest
+    }
+
     /// Whether it has all that `other` has.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
@@ -225,6 +231,12 @@ impl Repo {
             Some(part) => Some(Arc::clone(part)),
             None => lock(&self.inner.part).clone(),
         }
+    }
+
+    /// Whether `part` has all that is kept here.
+    #[must_use]
+    pub fn is_within(&self, part: &Part) -> bool {
+        self.part().is_some_and(|kept| part.covers(&kept))
     }
 
     /// The part that is kept of a branch; `meta` is whole everywhere.

@@ -163,14 +163,12 @@ fn keep_part(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let mut bytes_in = 0;
-    let is_wider = repo.part().is_some_and(|old| part.covers(&old));
+    let is_wider = repo.is_within(&part);
     if !node.begin_part(repo, part.clone(), offline)? {
-        let peers = node.find_peers(repo, None)?;
-        // One that keeps a part itself may not have enough.
-        let (parts, wholes): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(_, peer)| peer.part);
+        let peers = node.whole_first(repo)?;
         bytes_in = with_net(node, io, |io, net| {
             let mut last = NodeError::PartMissing;
-            for (device, peer) in wholes.iter().chain(&parts) {
+            for (device, peer) in &peers {
                 let mut progress = io.progress("receiving entries");
                 let mut show = |stats: &Stats| net::show_progress(&mut progress, stats);
                 let fetched = node.fetch_part(&net.endpoint, repo, (*device, peer), &mut show);

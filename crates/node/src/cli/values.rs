@@ -99,11 +99,10 @@ fn fetched(
         return Err(here.context("`allod get --ask` asks a peer for it"));
     }
     let commits = heads_of(node, repo, at)?;
-    let peers = node.find_peers(repo, None)?;
-    let (parts, wholes): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(_, peer)| peer.part);
+    let peers = node.whole_first(repo)?;
     with_net(node, io, |io, net| {
         let mut last = here.context("no peer is known that could be asked");
-        for (device, peer) in wholes.iter().chain(&parts) {
+        for (device, peer) in &peers {
             let way = (&net.endpoint, &net.handle);
             match node.fetch_value(way, repo, (&commits, key), (*device, peer)) {
                 Ok(content) => {

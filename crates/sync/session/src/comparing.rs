@@ -85,7 +85,8 @@ impl Comparing {
                 Err(_fault) => return Progress::Over(Made::new()),
                 Ok(true) => self.phase = Phase::Scan(scan),
                 Ok(false) => {
-                    send.push(self.compare(&scan));
+                    let about = [&scan.leaves_about, &scan.entries_about];
+                    send.push(self.ask(about.map(|about| about.encode().into())));
                     self.elements = scan.elements;
                     self.phase = Phase::Asked;
                 }
@@ -101,14 +102,15 @@ impl Comparing {
         Progress::Again
     }
 
-    fn compare(&mut self, scan: &Scan) -> Message {
+    /// Asks for symbols, from those on that are here. What the base is like was said with the first question.
+    fn ask(&mut self, [leaves, entries]: [Bytes; 2]) -> Message {
         self.tries += 1;
         Message::Compare {
             tree: self.root,
             size: self.base.len(),
-            leaves: scan.leaves_about.encode().into(),
-            entries: scan.entries_about.encode().into(),
-            have: 0,
+            leaves,
+            entries,
+            have: self.decoder.len() as u64,
         }
     }
 
@@ -154,21 +156,13 @@ impl Comparing {
             self.phase = Phase::Subtract(end);
             return;
         }
-        let have = self.decoder.len() as u64;
         match self.decoder.solve() {
             Some(found) if found.theirs.len() <= PICKED_MAX => {
                 let found = std::mem::take(found);
                 self.pick(found, send);
             }
             None if self.tries < TRIES => {
-                self.tries += 1;
-                send.push(Message::Compare {
-                    tree: self.root,
-                    size: self.base.len(),
-                    leaves: Bytes::new(),
-                    entries: Bytes::new(),
-                    have,
-                });
+                send.push(self.ask(Default::default()));
                 self.phase = Phase::Asked;
             }
             _ => self.phase = Phase::Over,

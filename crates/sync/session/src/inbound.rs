@@ -317,8 +317,7 @@ impl Inbound {
         for (id, branch) in bare {
             let generation = repo.commit(id)?.payload().generation;
             let newest = newest.get(&branch).copied().unwrap_or(0);
-            let depth = part.depth().unwrap_or(u64::MAX);
-            if heads.contains(&id) || generation.saturating_add(depth) > newest {
+            if heads.contains(&id) || part.reaches(generation, newest) {
                 fills.push_back((id, branch));
             }
         }

@@ -54,7 +54,7 @@ impl Repo {
 
     /// The heads of all branches but `meta`, and what is less than the depth of the part behind them.
     fn within_depth(&self) -> Result<Vec<CommitId>, RepoError> {
-        let depth = self.part().and_then(|part| part.depth());
+        let part = self.part();
         let (mut seen, mut all) = (BTreeSet::new(), Vec::new());
         for (_, heads) in self
             .branches()?
@@ -69,7 +69,9 @@ impl Repo {
             while let Some(id) = open.pop() {
                 let commit = self.commit(id)?;
                 let generation = commit.payload().generation;
-                let is_within = generation.saturating_add(depth.unwrap_or(u64::MAX)) > newest;
+                let is_within = part
+                    .as_deref()
+                    .is_none_or(|part| part.reaches(generation, newest));
                 if (is_within || heads.contains(&id)) && seen.insert(id) {
                     all.push(id);
                     open.extend(commit.payload().parents.iter().copied());
@@ -158,11 +160,7 @@ impl Repo {
             };
             let _missing = next.fill_heads()?;
             let new = next.part();
-            let is_wider = match (self.part(), &new) {
-                (Some(old), Some(new)) => new.covers(&old),
-                (None, new) => new.is_none(),
-                (Some(_), None) => true,
-            };
+            let is_wider = new.as_deref().is_none_or(|new| self.is_within(new));
             self.check_staged(new.as_deref())?;
             let mut batch = Batch::new();
             let mut held = true;
