@@ -35,88 +35,92 @@ type Tie = (SpaceId, DeviceId);
 struct Standing {
     /// Failures in a row.
     failures: u32,
-    /// When it is tried again; none if never.
-    due: Option<Instant>,
+    /// The next session does not begin before; none if none ever does.
+    not_before: Option<Instant>,
+    /// Nor before this, whatever happens.
+    rests_until: Instant,
     is_busy: bool,
     /// Something changed since the session at hand began.
     is_stirred: bool,
-    /// The next session does not begin before.
-    rests_until: Instant,
 }
 
-/// All peers, and when each is tried.
+/// All peers, and when each is tried. It has no clock: each call says what time it is.
+#[derive(Debug)]
 struct Round {
     backoff: Backoff,
     standing: BTreeMap<Tie, Standing>,
-    /// When it was last looked who lacks something.
-    looked: Option<Instant>,
 }
 
 impl Round {
-    /// When something is due next.
-    fn next_due(&self) -> Instant {
-        let all = self.standing.values();
-        let due = all.filter(|peer| !peer.is_busy).filter_map(|peer| peer.due);
-        let last = Instant::now() + RETRY_EVERY;
-        due.min().map_or(last, |due| due.min(last))
-    }
-
-    /// Whether it is time to look who lacks something: somebody is due, or nobody has looked for a while.
-    fn looks(&mut self) -> bool {
-        let now = Instant::now();
-        let looks = self.next_due() <= now || self.looked.is_none_or(|last| now >= last + PAUSE);
-        if looks {
-            self.looked = Some(now);
+    const fn new(backoff: Backoff) -> Self {
+        Self {
+            backoff,
+            standing: BTreeMap::new(),
         }
-        looks
     }
 
-    fn ended(&mut self, tie: Tie, is_done: bool, chance: u64) {
+    /// Of those who lack something, at most `places` whose session begins now, which are then busy; and when
+    /// to ask again, if nothing happens before.
+    fn begin(&mut self, now: Instant, lacking: &[Tie], places: usize) -> (Vec<Tie>, Instant) {
+        let (mut begun, mut again) = (Vec::new(), now + RETRY_EVERY);
+        for tie in lacking {
+            let standing = self.standing.entry(*tie).or_insert(Standing {
+                failures: 0,
+                not_before: Some(now),
+                rests_until: now,
+                is_busy: false,
+                is_stirred: false,
+            });
+            match standing.not_before {
+                _ if standing.is_busy => {}
+                Some(due) if due > now => again = again.min(due),
+                // One that ends makes a place.
+                Some(_) if begun.len() < places => {
+                    standing.is_busy = true;
+                    begun.push(*tie);
+                }
+                _ => {}
+            }
+        }
+        (begun, again)
+    }
+
+    fn ended(&mut self, now: Instant, tie: Tie, is_done: bool, chance: u64) {
         let Some(standing) = self.standing.get_mut(&tie) else {
             return;
         };
         standing.is_busy = false;
-        standing.rests_until = Instant::now() + PAUSE;
+        standing.rests_until = now + PAUSE;
         let is_stirred = std::mem::take(&mut standing.is_stirred);
         if is_done {
             standing.failures = 0;
             // What it refused it would refuse again.
             let rest = if is_stirred { PAUSE } else { RETRY_EVERY };
-            standing.due = Some(Instant::now() + rest);
+            standing.not_before = Some(now + rest);
             return;
         }
         standing.failures = standing.failures.saturating_add(1);
         let wait = self.backoff.wait_ms(standing.failures, chance);
-        standing.due = wait.map(|wait| Instant::now() + Duration::from_millis(wait));
+        standing.not_before = wait.map(|wait| now + Duration::from_millis(wait));
     }
 
     /// Those of some devices who may have something to hear or to tell are tried at once: who was reached the
     /// last time, and of the others those who are there now.
-    fn stir(&mut self, which: impl Fn(DeviceId) -> bool, is_there: impl Fn(DeviceId) -> bool) {
+    fn stir(
+        &mut self,
+        now: Instant,
+        which: impl Fn(DeviceId) -> bool,
+        is_there: impl Fn(DeviceId) -> bool,
+    ) {
         let all = self.standing.iter_mut();
         for ((_, device), standing) in all.filter(|((_, device), _)| which(*device)) {
             if standing.is_busy {
                 standing.is_stirred = true;
             } else if standing.failures == 0 || is_there(*device) {
                 standing.failures = 0;
-                standing.due = Some(standing.rests_until.max(Instant::now()));
+                standing.not_before = Some(standing.rests_until.max(now));
             }
         }
-    }
-
-    /// Whether a peer is to be tried now; then it is busy.
-    fn take(&mut self, tie: Tie) -> bool {
-        let standing = self.standing.entry(tie).or_insert(Standing {
-            failures: 0,
-            due: Some(Instant::now()),
-            is_busy: false,
-            is_stirred: false,
-            rests_until: Instant::now(),
-        });
-        let is_due = standing.due.is_some_and(|due| due <= Instant::now());
-        let taken = is_due && !standing.is_busy;
-        standing.is_busy |= taken;
-        taken
     }
 }
 
@@ -126,51 +130,41 @@ impl Node {
     /// reached is tried again, after longer and longer. Changes that come during a session are one more.
     pub(crate) async fn keep_in_touch(&self, endpoint: &Endpoint, backoff: Backoff) {
         let (mut changes, mut links) = (self.watch(), self.links().watch());
-        let mut round = Round {
-            backoff,
-            standing: BTreeMap::new(),
-            looked: None,
-        };
+        let mut round = Round::new(backoff);
         let mut sessions = JoinSet::new();
         let mut clocks = (Instant::now(), now_ms());
         loop {
             let (passed, told) = (clocks.0.elapsed(), now_ms().saturating_sub(clocks.1));
-            if Duration::from_millis(told) > passed + SLEPT {
-                round.stir(|_device| true, |_device| true);
-            }
             clocks = (Instant::now(), now_ms());
-            let lacking = if round.looks() {
-                self.lacking()
-            } else {
-                Vec::new()
-            };
-            for (tie, peer) in lacking {
-                if sessions.len() >= SESSIONS_MAX {
-                    break;
-                }
-                if round.take(tie) {
-                    let (node, endpoint) = (self.clone(), endpoint.clone());
-                    sessions
-                        .spawn(async move { (tie, node.touch_one(&endpoint, tie, peer).await) });
-                }
+            if Duration::from_millis(told) > passed + SLEPT {
+                round.stir(clocks.0, |_device| true, |_device| true);
+            }
+            let peers: BTreeMap<Tie, Peer> = self.lacking().into_iter().collect();
+            let lacking: Vec<Tie> = peers.keys().copied().collect();
+            let places = SESSIONS_MAX.saturating_sub(sessions.len());
+            let (begun, again) = round.begin(clocks.0, &lacking, places);
+            for tie in begun {
+                let (node, endpoint) = (self.clone(), endpoint.clone());
+                let peer = peers.get(&tie).cloned().unwrap_or_default();
+                sessions.spawn(async move { (tie, node.touch_one(&endpoint, tie, peer).await) });
             }
             tokio::select! {
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    round.stir(|_device| true, |_device| false);
+                    round.stir(Instant::now(), |_device| true, |_device| false);
                 }
                 _ = links.changed() => {
                     let links = self.links().clone();
                     let stirred = links.take_stirred();
                     let is_there = |device| links.get(device).is_some();
-                    round.stir(|device| stirred.contains(&device), is_there);
+                    round.stir(Instant::now(), |device| stirred.contains(&device), is_there);
                 }
                 Some(ended) = sessions.join_next() => if let Ok((tie, is_done)) = ended {
-                    round.ended(tie, is_done, chance());
+                    round.ended(Instant::now(), tie, is_done, chance());
                 },
-                () = sleep_until(round.next_due()) => {}
+                () = sleep_until(again) => {}
             }
         }
     }
@@ -214,6 +208,78 @@ fn chance() -> u64 {
 mod tests {
     use super::*;
     use crate::reached::tests::node;
+
+    fn tie(seed: u8) -> Tie {
+        let key = allod_identity::SecretKey::from_seed([seed; 32]);
+        let space = allod_blocks::sha256_cid(allod_blocks::Codec::DagCbor, b"a space");
+        (SpaceId::from_cid(space), key.device_id())
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn all(_: DeviceId) -> bool {
+        true
+    }
+
+    fn none(_: DeviceId) -> bool {
+        false
+    }
+
+    /// SYNC-41: whoever comes to lack something hears of it at once, also right after another look.
+    #[test]
+    fn whoever_lacks_something_is_begun_with_at_once() {
+        let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
+        assert_eq!(round.begin(now, &[], 9), (vec![], now + RETRY_EVERY));
+        let next = now + MS;
+        assert_eq!(round.begin(next, &[tie(1), tie(2)], 1).0, [tie(1)]);
+        assert_eq!(round.begin(next, &[tie(1), tie(2)], 9).0, [tie(2)]);
+        assert_eq!(round.begin(next, &[tie(1), tie(2)], 9).0, []);
+    }
+
+    /// SYNC-42: what changes during a session is one more, after a pause; without a change there is none.
+    #[test]
+    fn sessions_follow_changes_and_not_each_other() {
+        let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
+        round.begin(now, &[tie(1)], 9);
+        round.stir(now + MS, all, none);
+        round.ended(now + 2 * MS, tie(1), true, 0);
+        let due = now + 2 * MS + PAUSE;
+        assert_eq!(round.begin(now + 2 * MS, &[tie(1)], 9), (vec![], due));
+        assert_eq!(round.begin(due, &[tie(1)], 9).0, [tie(1)]);
+        let end = due + MS;
+        round.ended(end, tie(1), true, 0);
+        let lacks_still = round.begin(end + PAUSE, &[tie(1)], 9);
+        assert_eq!(lacks_still, (vec![], end + RETRY_EVERY));
+        round.stir(end + PAUSE, all, none);
+        assert_eq!(round.begin(end + PAUSE, &[tie(1)], 9).0, [tie(1)]);
+    }
+
+    /// Somebody who could be tried and lacks nothing keeps nobody awake.
+    #[test]
+    fn nothing_is_due_for_those_who_lack_nothing() {
+        let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
+        round.begin(now, &[tie(1)], 9);
+        round.ended(now, tie(1), true, 0);
+        round.stir(now, all, none);
+        let later = now + 10 * PAUSE;
+        assert_eq!(round.begin(later, &[], 9), (vec![], later + RETRY_EVERY));
+    }
+
+    /// SYNC-40: after failures a change does not bring the next attempt forward, but an own connection does.
+    #[test]
+    fn whoever_cannot_be_reached_waits() {
+        let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
+        round.begin(now, &[tie(1)], 9);
+        round.ended(now, tie(1), false, u64::MAX);
+        round.stir(now + MS, all, none);
+        let (begun, again) = round.begin(now + MS, &[tie(1)], 9);
+        assert_eq!(begun, []);
+        assert!(again >= now + 500 * MS && again <= now + 1000 * MS);
+        assert_eq!(round.begin(again, &[tie(1)], 9).0, [tie(1)]);
+        round.ended(again, tie(1), false, u64::MAX);
+        round.stir(again + PAUSE, all, all);
+        assert_eq!(round.begin(again + PAUSE, &[tie(1)], 9).0, [tie(1)]);
+    }
 
     /// SYNC-54: also after the home was opened anew.
     #[test]
