@@ -43,6 +43,8 @@ fn main() {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Each has memory of its own, and most of them wait for the disk.
+        .max_blocking_threads(32)
         .enable_all()
         .build()
         .expect("a runtime");
@@ -122,6 +124,7 @@ async fn run(count: usize, rate: usize, seconds: u64) {
     for task in tasks {
         task.await.expect("serves to the end");
     }
+    assert!(!lags.is_empty(), "nothing arrived anywhere");
     lags.sort_by(f64::total_cmp);
     let at = |part: f64| lags[((lags.len() - 1) as f64 * part) as usize];
     let per_second = made as f64 / written;

@@ -25,6 +25,7 @@ mod follow;
 mod heal;
 mod home;
 mod hooks;
+mod known;
 mod line;
 mod links;
 mod net;

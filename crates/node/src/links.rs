@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use allod_identity::DeviceId;
 use allod_quic::{Connection, prefer};
+use allod_repo::SpaceId;
 use tokio::sync::{mpsc, watch};
 
 use crate::hooks::lock;
@@ -15,6 +17,9 @@ const LINKS_MAX: usize = 256;
 
 /// Dialled connections that wait to be served.
 const WAITING_MAX: usize = LINKS_MAX;
+
+/// A peer of a space.
+pub(crate) type Tie = (SpaceId, DeviceId);
 
 /// The connections of a running node, one for each device that it had a session with.
 #[derive(Clone, Default)]
@@ -28,6 +33,40 @@ struct Inner {
     changed: watch::Sender<u64>,
     /// Devices whose connections came or went since somebody asked.
     stirred: Mutex<BTreeSet<DeviceId>>,
+    served: Mutex<Served>,
+    ended: watch::Sender<u64>,
+}
+
+/// Sessions that peers began.
+#[derive(Default)]
+struct Served {
+    /// How many are under way with whom.
+    open: BTreeMap<Tie, usize>,
+    /// With whom one ended since somebody asked, and how long it took.
+    ended: BTreeMap<Tie, Duration>,
+}
+
+/// A session that a peer began, while it is under way.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    links: Links,
+    tie: Tie,
+    began: Instant,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let mut served = lock(&self.links.0.served);
+        if let Some(count) = served.open.get_mut(&self.tie) {
+            *count -= 1;
+            if *count == 0 {
+                served.open.remove(&self.tie);
+            }
+        }
+        served.ended.insert(self.tie, self.began.elapsed());
+        drop(served);
+        self.links.0.ended.send_modify(|count| *count += 1);
+    }
 }
 
 impl std::fmt::Debug for Links {
@@ -98,6 +137,28 @@ impl Links {
             drop(open);
             self.stir(connection.peer());
         }
+    }
+
+    /// Notes that a session is under way that a peer began.
+    pub(crate) fn serve(&self, tie: Tie) -> Serving {
+        *lock(&self.0.served).open.entry(tie).or_default() += 1;
+        let (links, began) = (self.clone(), Instant::now());
+        Serving { links, tie, began }
+    }
+
+    /// Whether a session is under way that the peer began.
+    pub(crate) fn is_served(&self, tie: Tie) -> bool {
+        lock(&self.0.served).open.contains_key(&tie)
+    }
+
+    /// With whom sessions ended that they began, since the last call, and how long those took.
+    pub(crate) fn take_ended(&self) -> BTreeMap<Tie, Duration> {
+        std::mem::take(&mut lock(&self.0.served).ended)
+    }
+
+    /// Hears of sessions that end which peers began.
+    pub(crate) fn watch_ended(&self) -> watch::Receiver<u64> {
+        self.0.ended.subscribe()
     }
 
     fn stir(&self, device: DeviceId) {

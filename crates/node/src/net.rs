@@ -268,6 +268,9 @@ impl Node {
         tasks.spawn(async move { node.keep_in_touch(&own, backoff).await });
         let node = self.clone();
         tasks.spawn(async move { node.keep_telling().await });
+        let node = self.clone();
+        self.known_peers().set_lazy(true);
+        tasks.spawn(async move { node.keep_saving().await });
         let (node, stopped) = (self.clone(), stop.clone());
         tasks.spawn(async move { node.keep_computing(stopped).await });
         loop {
@@ -294,6 +297,9 @@ impl Node {
         }
         self.links().end();
         tasks.shutdown().await;
+        self.known_peers().set_lazy(false);
+        // What cannot be written is told again in the next session.
+        drop(self.save_peers());
         endpoint.close().await;
     }
 
@@ -406,6 +412,7 @@ impl Node {
             scope: Scope::default(),
         };
         let session = Session::new(repo.clone(), me, device, now_ms());
+        let _serving = self.links().serve((repo.id(), device));
         let mut sent = false;
         let mut progress = |stats: &Stats| self.note_sent(&repo, device, stats, &mut sent);
         let (session, outcome) = drive(session, stream, Some(first), &mut progress).await?;

@@ -18,6 +18,7 @@ use crate::clock::{self, now_ms};
 use crate::error::NodeError;
 use crate::home::{Home, HomeConfig, HomeLock, random};
 use crate::hooks::Hooks;
+use crate::known::KnownPeers;
 use crate::links::Links;
 use crate::views::AllViews;
 
@@ -42,6 +43,7 @@ struct Inner {
     hooks: Arc<Hooks>,
     views: Arc<AllViews>,
     links: Links,
+    known_peers: KnownPeers,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -104,6 +106,7 @@ impl Node {
             hooks: Arc::new(Hooks::new(home.path(), store.clone())),
             views: Arc::default(),
             links: Links::default(),
+            known_peers: KnownPeers::default(),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -119,6 +122,10 @@ impl Node {
     /// The connections that stay open.
     pub(crate) fn links(&self) -> &Links {
         &self.inner.links
+    }
+
+    pub(crate) fn known_peers(&self) -> &KnownPeers {
+        &self.inner.known_peers
     }
 
     /// The home.

@@ -1,14 +1,15 @@
 //! The peers of a space: devices, where they were last seen, and what they have.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use allod_blocks::{Batch, BatchOutcome, Expect};
 use allod_identity::DeviceId;
 use allod_quic::Connection;
 use allod_repo::{CommitId, Repo, SpaceId};
 use allod_sync::{Session, Stats};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::clock::now_ms;
 use crate::error::NodeError;
@@ -17,6 +18,10 @@ use crate::node::Node;
 
 /// Addresses kept of a peer, the latest first.
 const ADDRS_MAX: usize = 4;
+
+/// How long what a session told of a peer may be in memory alone: a second of sessions is as few writes as one,
+/// and what a crash takes is told again in the next session.
+const SAVED_EVERY: Duration = Duration::from_secs(2);
 
 /// Heads noted of a peer; one whose heads are not noted is asked again.
 const HAS_MAX: usize = 2000;
@@ -92,11 +97,13 @@ impl Peer {
     /// Whether it is known to have all of the space that is here, every branch of it, or of all that what
     /// it keeps ([`part`](Self::part)), and to have been asked for all that it has.
     pub fn is_current(&self, repo: &Repo) -> Result<bool, NodeError> {
-        if self.synced_ms.is_none() || self.partial {
-            return Ok(false);
-        }
-        let mut heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
-        Ok(heads.all(|head| self.has_head(head)))
+        Ok(self.has_marks(&marks_of(repo)?))
+    }
+
+    /// Whether it is known to have all of these heads, and to have been asked for all that it has.
+    pub(crate) fn has_marks(&self, marks: &[String]) -> bool {
+        let is_asked = self.synced_ms.is_some() && !self.partial;
+        is_asked && marks.iter().all(|mark| self.has.contains(mark))
     }
 
     /// Whether it is known to have a commit that was a head when it last told.
@@ -141,6 +148,12 @@ pub(crate) fn mark(id: CommitId) -> String {
         .to_owned()
 }
 
+/// What is noted of the heads of all branches.
+pub(crate) fn marks_of(repo: &Repo) -> Result<Vec<String>, NodeError> {
+    let heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
+    Ok(heads.map(mark).collect())
+}
+
 /// How much the heads that a session told of say of all that the peer has.
 fn told(repo: &Repo, session: &Session, heads: &BTreeSet<CommitId>) -> Result<Told, NodeError> {
     // Of what was sent along with what it refused it may have kept some.
@@ -155,14 +168,6 @@ fn told(repo: &Repo, session: &Session, heads: &BTreeSet<CommitId>) -> Result<To
     Ok(Told::All)
 }
 
-fn prefix(space: SpaceId) -> Vec<u8> {
-    [b"node/peer/", &space.cid().to_bytes()[..], b"/"].concat()
-}
-
-fn peer_ref(space: SpaceId, device: DeviceId) -> Vec<u8> {
-    [&prefix(space)[..], device.to_string().as_bytes()].concat()
-}
-
 impl Node {
     /// The peers of a space.
     pub fn peers(&self, repo: &Repo) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
@@ -175,11 +180,12 @@ impl Node {
         repo: &Repo,
         device: DeviceId,
     ) -> Result<Option<Bytes>, NodeError> {
-        let name = peer_ref(repo.id(), device);
-        let Some(known) = self.store().get_ref(&name)? else {
+        let Some(peer) = self
+            .known_peers()
+            .get(self.store().as_ref(), repo.id(), device)?
+        else {
             return Ok(None);
         };
-        let peer: Peer = serde_json::from_slice(&known).unwrap_or_default();
         Ok(match (peer.paused, peer.synced_ms) {
             (false, _) => None,
             (true, Some(_)) => Some(close("E_PAUSED", "the exchange is paused here")),
@@ -190,17 +196,8 @@ impl Node {
 
     /// The peers of a space, which need not open for it.
     pub fn peers_of(&self, space: SpaceId) -> Result<Vec<(DeviceId, Peer)>, NodeError> {
-        let prefix = prefix(space);
-        let page = self.store().scan_refs(&prefix, None, 10_000)?;
-        let mut peers = Vec::new();
-        for (name, value) in &page {
-            let device = std::str::from_utf8(&name[prefix.len()..]).ok();
-            let device = device.and_then(|device| device.parse().ok());
-            let peer = serde_json::from_slice(value).ok();
-            // A record that does not read is one that is not known: it is only a hint.
-            peers.extend(device.zip(peer));
-        }
-        Ok(peers)
+        let store = self.store().as_ref();
+        self.known_peers().find(store, space, |_device, _peer| true)
     }
 
     /// Notes that a peer may have what is here, before the first commit goes out to it (MERGE-24):
@@ -208,7 +205,7 @@ impl Node {
     pub(crate) fn note_sent(&self, repo: &Repo, device: DeviceId, stats: &Stats, noted: &mut bool) {
         if stats.commits_out > 0 && !*noted {
             // If that fails it is tried again with the next step.
-            let note = self.note_peer(repo, device, |peer| {
+            let note = self.learn_of_peer(repo, device, |peer| {
                 peer.was_sent = true;
                 if peer.told != Told::Nothing {
                     peer.told = Told::Sent;
@@ -229,7 +226,7 @@ impl Node {
     ) -> Result<(), NodeError> {
         let heads = session.shared_heads();
         let told = told(repo, session, &heads)?;
-        self.note_peer(repo, device, |peer| {
+        self.learn_of_peer(repo, device, |peer| {
             peer.agent = session.peer_agent().map(|agent| agent.to_string());
             peer.synced_ms = Some(now_ms());
             peer.note_has(&heads, told);
@@ -250,51 +247,71 @@ impl Node {
         Ok(peers)
     }
 
-    /// Notes what was learned of a peer.
+    /// Notes something of a peer. Durable when it returns.
     pub(crate) fn note_peer(
         &self,
         repo: &Repo,
         device: DeviceId,
-        change: impl Fn(&mut Peer),
+        change: impl FnOnce(&mut Peer),
     ) -> Result<(), NodeError> {
-        // Two sessions with one peer may end at once, and neither forgets what the other noted.
-        while !self.try_note_peer(repo, device, &change)? {}
+        self.change_peer(repo, device, change, |_written, _peer| false)
+    }
+
+    /// Notes what a session told of a peer. A running node writes it down some time later; but that the peer may
+    /// have more than was written is durable when this returns (MERGE-24, SYNC-51).
+    fn learn_of_peer(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+        change: impl FnOnce(&mut Peer),
+    ) -> Result<(), NodeError> {
+        let may_wait = |written: &Peer, peer: &Peer| {
+            let is_unsure = matches!(written.told, Told::Nothing | Told::Sent);
+            (written.was_sent || !peer.was_sent) && (is_unsure || peer.told != Told::Sent)
+        };
+        self.change_peer(repo, device, change, may_wait)
+    }
+
+    fn change_peer(
+        &self,
+        repo: &Repo,
+        device: DeviceId,
+        change: impl FnOnce(&mut Peer),
+        may_wait: impl FnOnce(&Peer, &Peer) -> bool,
+    ) -> Result<(), NodeError> {
+        let change = |peer: &mut Peer| {
+            change(peer);
+            let mut seen = BTreeSet::new();
+            peer.addrs.retain(|addr| seen.insert(addr.clone()));
+            peer.addrs.truncate(ADDRS_MAX);
+        };
+        let (store, tie) = (self.store().as_ref(), (repo.id(), device));
+        self.known_peers().change(store, tie, change, may_wait)?;
         self.tell_of_peers();
         Ok(())
     }
 
     /// Forgets what was noted of a device.
     pub(crate) fn forget_peer(&self, repo: &Repo, device: DeviceId) -> Result<(), NodeError> {
-        let mut batch = Batch::new();
-        batch.set_ref(peer_ref(repo.id(), device), Expect::Any, None::<Vec<u8>>);
-        // Without an expectation nothing can have moved.
-        drop(self.store().commit(batch)?);
+        let store = self.store().as_ref();
+        self.known_peers().forget(store, repo.id(), device)?;
         self.tell_of_peers();
         Ok(())
     }
 
-    fn try_note_peer(
-        &self,
-        repo: &Repo,
-        device: DeviceId,
-        change: &impl Fn(&mut Peer),
-    ) -> Result<bool, NodeError> {
-        let name = peer_ref(repo.id(), device);
-        let known = self.store().get_ref(&name)?;
-        let mut peer: Peer = known
-            .as_ref()
-            .and_then(|value| serde_json::from_slice(value).ok())
-            .unwrap_or_default();
-        change(&mut peer);
-        let mut seen = BTreeSet::new();
-        peer.addrs.retain(|addr| seen.insert(addr.clone()));
-        peer.addrs.truncate(ADDRS_MAX);
-        let value = serde_json::to_vec(&peer)
-            .map_err(|_error| NodeError::Repo(allod_repo::RepoError::Damaged("a peer's record")))?;
-        let mut batch = Batch::new();
-        batch.set_ref(name, Expect::read(known), Some(value));
-        let outcome = self.store().commit(batch)?;
-        Ok(matches!(outcome, BatchOutcome::Done { .. }))
+    /// Writes down what was learned of peers, now and then, while the node runs.
+    pub(crate) async fn keep_saving(&self) {
+        loop {
+            tokio::time::sleep(SAVED_EVERY).await;
+            let node = self.clone();
+            // What could not be written now is tried again.
+            drop(spawn_blocking(move || node.save_peers()).await);
+        }
+    }
+
+    /// Writes down what was learned of peers.
+    pub(crate) fn save_peers(&self) -> Result<(), NodeError> {
+        self.known_peers().save(self.store().as_ref())
     }
 
     /// The peers that `name` means: a remote, a device, the end of one, an agent, an address, or with

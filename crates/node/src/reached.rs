@@ -419,7 +419,7 @@ impl Whereabouts {
 /// Bytes of a commit and of what it changed; none if that is a lot, or not here.
 fn size_of(repo: &Repo, commit: &Verified<Commit>) -> Option<u64> {
     // A damaged tree is told of by a check; here it is one more that is not counted.
-    let changes = repo.changes_of(commit.payload(), SIZED_BYTES_MAX).ok()??;
+    let changes = repo.changes_of(commit, SIZED_BYTES_MAX).ok()??;
     let entries = changes.iter().map(|(key, entry)| key.len() + entry.len());
     Some((commit.bytes().len() + entries.sum::<usize>()) as u64)
 }

@@ -1,20 +1,20 @@
 //! Keeping in touch with the peers of all spaces (SYNC-40, SYNC-41).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use allod_identity::DeviceId;
 use allod_quic::Endpoint;
-use allod_repo::SpaceId;
 use allod_sync::Backoff;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::now_ms;
 use crate::home::random;
+use crate::links::Tie;
 use crate::net::RETRY_EVERY;
 use crate::node::Node;
-use crate::peers::Peer;
+use crate::peers::{Peer, marks_of};
 
 /// Sessions that this node begins at a time: each visits the store.
 const SESSIONS_MAX: usize = 16;
@@ -23,12 +23,17 @@ const SESSIONS_MAX: usize = 16;
 /// and whoever could not be reached may be reached now.
 const SLEPT: Duration = Duration::from_secs(5);
 
-/// How long after a session with a peer the next one begins at the earliest (SYNC-42): what many write at a
-/// time goes together, and what is written after a quiet time at once.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long after a session with a peer the next one begins at the earliest, as a multiple of how long that took
+/// (SYNC-42): sessions with a peer take a fifth of the time at most, and what many write at a time goes together.
+const PAUSE_TIMES: u32 = 4;
 
-/// A peer of a space.
-type Tie = (SpaceId, DeviceId);
+/// The least and the most of that: what is written after a quiet time goes at once, and what is written all the time
+/// goes four times a second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+fn pause_after(took: Duration) -> Duration {
+    (took * PAUSE_TIMES).clamp(PAUSE.0, PAUSE.1)
+}
 
 /// How it stands with a peer.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +44,9 @@ struct Standing {
     not_before: Option<Instant>,
     /// Nor before this, whatever happens.
     rests_until: Instant,
-    is_busy: bool,
-    /// Something changed since the session at hand began.
+    /// When the session at hand began.
+    busy_since: Option<Instant>,
+    /// Something changed since then.
     is_stirred: bool,
 }
 
@@ -68,15 +74,15 @@ impl Round {
                 failures: 0,
                 not_before: Some(now),
                 rests_until: now,
-                is_busy: false,
+                busy_since: None,
                 is_stirred: false,
             });
             match standing.not_before {
-                _ if standing.is_busy => {}
+                _ if standing.busy_since.is_some() => {}
                 Some(due) if due > now => again = again.min(due),
                 // One that ends makes a place.
                 Some(_) if begun.len() < places => {
-                    standing.is_busy = true;
+                    standing.busy_since = Some(now);
                     begun.push(*tie);
                 }
                 _ => {}
@@ -89,19 +95,29 @@ impl Round {
         let Some(standing) = self.standing.get_mut(&tie) else {
             return;
         };
-        standing.is_busy = false;
-        standing.rests_until = now + PAUSE;
+        let began = standing.busy_since.take().unwrap_or(now);
+        let pause = pause_after(now.saturating_duration_since(began));
+        standing.rests_until = now + pause;
         let is_stirred = std::mem::take(&mut standing.is_stirred);
         if is_done {
             standing.failures = 0;
             // What it refused it would refuse again.
-            let rest = if is_stirred { PAUSE } else { RETRY_EVERY };
+            let rest = if is_stirred { pause } else { RETRY_EVERY };
             standing.not_before = Some(now + rest);
             return;
         }
         standing.failures = standing.failures.saturating_add(1);
         let wait = self.backoff.wait_ms(standing.failures, chance);
         standing.not_before = wait.map(|wait| now + Duration::from_millis(wait));
+    }
+
+    /// A session that the peer began is over: it was this one's too.
+    fn met(&mut self, now: Instant, tie: Tie, took: Duration) {
+        if let Some(standing) = self.standing.get_mut(&tie) {
+            standing.rests_until = now + pause_after(took);
+            let due = standing.not_before;
+            standing.not_before = due.map(|due| due.max(standing.rests_until));
+        }
     }
 
     /// Those of some devices who may have something to hear or to tell are tried at once: who was reached the
@@ -114,7 +130,7 @@ impl Round {
     ) {
         let all = self.standing.iter_mut();
         for ((_, device), standing) in all.filter(|((_, device), _)| which(*device)) {
-            if standing.is_busy {
+            if standing.busy_since.is_some() {
                 standing.is_stirred = true;
             } else if standing.failures == 0 || is_there(*device) {
                 standing.failures = 0;
@@ -130,8 +146,9 @@ impl Node {
     /// reached is tried again, after longer and longer. Changes that come during a session are one more.
     pub(crate) async fn keep_in_touch(&self, endpoint: &Endpoint, backoff: Backoff) {
         let (mut changes, mut links) = (self.watch(), self.links().watch());
+        let mut ended = self.links().watch_ended();
         let mut round = Round::new(backoff);
-        let mut sessions = JoinSet::new();
+        let (mut sessions, mut under_way) = (JoinSet::new(), HashMap::new());
         let mut clocks = (Instant::now(), now_ms());
         loop {
             let (passed, told) = (clocks.0.elapsed(), now_ms().saturating_sub(clocks.1));
@@ -146,7 +163,8 @@ impl Node {
             for tie in begun {
                 let (node, endpoint) = (self.clone(), endpoint.clone());
                 let peer = peers.get(&tie).cloned().unwrap_or_default();
-                sessions.spawn(async move { (tie, node.touch_one(&endpoint, tie, peer).await) });
+                let session = async move { node.touch_one(&endpoint, tie, peer).await };
+                under_way.insert(sessions.spawn(session).id(), tie);
             }
             tokio::select! {
                 changed = changes.changed() => {
@@ -161,8 +179,17 @@ impl Node {
                     let is_there = |device| links.get(device).is_some();
                     round.stir(Instant::now(), |device| stirred.contains(&device), is_there);
                 }
-                Some(ended) = sessions.join_next() => if let Ok((tie, is_done)) = ended {
-                    round.ended(Instant::now(), tie, is_done, chance());
+                _ = ended.changed() => {
+                    for (tie, took) in self.links().take_ended() {
+                        round.met(Instant::now(), tie, took);
+                    }
+                }
+                Some(ended) = sessions.join_next_with_id() => {
+                    // One that panicked failed as others do.
+                    let (task, is_done) = ended.unwrap_or_else(|error| (error.id(), false));
+                    if let Some(tie) = under_way.remove(&task) {
+                        round.ended(Instant::now(), tie, is_done, chance());
+                    }
                 },
                 () = sleep_until(again) => {}
             }
@@ -174,15 +201,16 @@ impl Node {
         let mut lacking = Vec::new();
         for (_, id) in self.spaces().unwrap_or_default() {
             let Ok(repo) = self.repo(id) else { continue };
-            for (device, peer) in self.peers(&repo).unwrap_or_default() {
-                if peer.paused {
-                    continue;
-                }
+            let Ok(marks) = marks_of(&repo) else { continue };
+            let lacks = |device, peer: &Peer| {
                 let is_linked = self.links().get(device).is_some();
-                let has_all = is_linked && peer.is_current(&repo).unwrap_or(false);
-                if !has_all && (is_linked || !peer.addrs.is_empty()) {
-                    lacking.push(((id, device), peer));
-                }
+                let has_all = is_linked && peer.has_marks(&marks);
+                let is_met = self.links().is_served((id, device));
+                !peer.paused && !has_all && !is_met && (is_linked || !peer.addrs.is_empty())
+            };
+            let found = self.known_peers().find(self.store().as_ref(), id, lacks);
+            for (device, peer) in found.unwrap_or_default() {
+                lacking.push(((id, device), peer));
             }
         }
         lacking
@@ -212,7 +240,7 @@ mod tests {
     fn tie(seed: u8) -> Tie {
         let key = allod_identity::SecretKey::from_seed([seed; 32]);
         let space = allod_blocks::sha256_cid(allod_blocks::Codec::DagCbor, b"a space");
-        (SpaceId::from_cid(space), key.device_id())
+        (allod_repo::SpaceId::from_cid(space), key.device_id())
     }
 
     const MS: Duration = Duration::from_millis(1);
@@ -242,16 +270,39 @@ mod tests {
         let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
         round.begin(now, &[tie(1)], 9);
         round.stir(now + MS, all, none);
-        round.ended(now + 2 * MS, tie(1), true, 0);
-        let due = now + 2 * MS + PAUSE;
-        assert_eq!(round.begin(now + 2 * MS, &[tie(1)], 9), (vec![], due));
+        let end = now + 10 * MS;
+        round.ended(end, tie(1), true, 0);
+        let due = end + 40 * MS;
+        assert_eq!(round.begin(end, &[tie(1)], 9), (vec![], due));
         assert_eq!(round.begin(due, &[tie(1)], 9).0, [tie(1)]);
         let end = due + MS;
         round.ended(end, tie(1), true, 0);
-        let lacks_still = round.begin(end + PAUSE, &[tie(1)], 9);
+        let lacks_still = round.begin(end + PAUSE.1, &[tie(1)], 9);
         assert_eq!(lacks_still, (vec![], end + RETRY_EVERY));
-        round.stir(end + PAUSE, all, none);
-        assert_eq!(round.begin(end + PAUSE, &[tie(1)], 9).0, [tie(1)]);
+        round.stir(end + PAUSE.1, all, none);
+        assert_eq!(round.begin(end + PAUSE.1, &[tie(1)], 9).0, [tie(1)]);
+    }
+
+    #[test]
+    fn pauses_have_a_least_and_a_most() {
+        assert_eq!(pause_after(MS), 20 * MS);
+        assert_eq!(pause_after(30 * MS), 120 * MS);
+        assert_eq!(pause_after(1000 * MS), 250 * MS);
+        assert_eq!(pause_after(Duration::from_hours(24)), 250 * MS);
+    }
+
+    /// SYNC-42: a session that the peer began is one as well.
+    #[test]
+    fn a_session_that_the_peer_began_is_followed_by_a_pause() {
+        let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
+        round.begin(now, &[tie(1)], 9);
+        round.ended(now, tie(1), true, 0);
+        let end = now + 3 * PAUSE.1;
+        round.stir(end, all, none);
+        round.met(end, tie(1), 10 * MS);
+        let waits = round.begin(end, &[tie(1)], 9);
+        assert_eq!(waits, (vec![], end + 40 * MS));
+        assert_eq!(round.begin(end + 40 * MS, &[tie(1)], 9).0, [tie(1)]);
     }
 
     /// Somebody who could be tried and lacks nothing keeps nobody awake.
@@ -261,7 +312,7 @@ mod tests {
         round.begin(now, &[tie(1)], 9);
         round.ended(now, tie(1), true, 0);
         round.stir(now, all, none);
-        let later = now + 10 * PAUSE;
+        let later = now + 10 * PAUSE.1;
         assert_eq!(round.begin(later, &[], 9), (vec![], later + RETRY_EVERY));
     }
 
@@ -277,8 +328,8 @@ mod tests {
         assert!(again >= now + 500 * MS && again <= now + 1000 * MS);
         assert_eq!(round.begin(again, &[tie(1)], 9).0, [tie(1)]);
         round.ended(again, tie(1), false, u64::MAX);
-        round.stir(again + PAUSE, all, all);
-        assert_eq!(round.begin(again + PAUSE, &[tie(1)], 9).0, [tie(1)]);
+        round.stir(again + PAUSE.1, all, all);
+        assert_eq!(round.begin(again + PAUSE.1, &[tie(1)], 9).0, [tie(1)]);
     }
 
     /// SYNC-54: also after the home was opened anew.

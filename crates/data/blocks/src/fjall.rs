@@ -9,6 +9,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use crate::block::Block;
+use crate::deferred::Deferred;
 use crate::engine::{Apply, Engine, Table, Write, fault};
 use crate::lock::lock;
 use crate::packed::Packing;
@@ -47,6 +48,14 @@ struct Writer {
     /// The position of the next log entry, which changes only after a successful commit.
     log_end: u64,
     redo: Redo,
+    deferred: Deferred,
+}
+
+/// When a batch is to be durable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Durable {
+    Now,
+    Later,
 }
 
 impl std::fmt::Debug for FjallStore {
@@ -107,10 +116,23 @@ impl FjallStore {
         self.writer.lock()
     }
 
-    /// Writes a batch, durably.
-    fn write(&self, redo: &mut Redo, mut writes: Vec<Write>) -> Result<(), StoreError> {
+    /// Writes a batch: durably, with all that was put off; or later.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        mut writes: Vec<Write>,
+        durable: Durable,
+    ) -> Result<(), StoreError> {
+        let Writer { redo, deferred, .. } = writer;
         // The engine may have failed since room was found.
         self.pending.check()?;
+        if durable == Durable::Later && deferred.has_room(&writes) {
+            redo.check()?;
+            deferred.put(&writes);
+            self.pending.push(writes);
+            return Ok(());
+        }
+        self.flush(redo, deferred, &writes)?;
         if writes.is_empty() {
             return redo.check();
         }
@@ -121,11 +143,64 @@ impl FjallStore {
             redo.prepare(|| self.engine.packs.sync(Writing::New))?;
         }
         if redo.fits(&writes) {
-            redo.append(&writes, &self.pending)?;
+            if deferred.is_empty() {
+                redo.append(&writes, &self.pending)?;
+            } else {
+                // What was put off is in the same record.
+                deferred.put(&writes);
+                redo.append(&deferred.take(), &self.pending)?;
+            }
             self.pending.push(writes);
             return Ok(());
         }
         redo.pass(|number| self.pending.apply_durably(writes, number))
+    }
+
+    /// Makes durable what was put off, but for what fits the record of `writes`.
+    fn flush(
+        &self,
+        redo: &mut Redo,
+        deferred: &mut Deferred,
+        writes: &[Write],
+    ) -> Result<(), StoreError> {
+        if deferred.is_empty() || !writes.is_empty() && deferred.has_room(writes) {
+            return Ok(());
+        }
+        redo.append(&deferred.take(), &self.pending)
+    }
+
+    fn commit_when(&self, batch: Batch, durable: Durable) -> Result<BatchOutcome, StoreError> {
+        batch.check()?;
+        let packed: Vec<_> = batch
+            .blocks()
+            .iter()
+            .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
+            .collect();
+        self.pending.room(PENDING_BYTES_MAX)?;
+        let mut writer = self.lock();
+        if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
+            return Ok(moved);
+        }
+        self.uses.writing(&batch);
+        let blocks = packed.into_iter();
+        let mut writes: Vec<Write> = blocks
+            .map(|(name, content)| (Table::Blocks, name.into(), Some(content.into())))
+            .collect();
+        for edit in batch.refs() {
+            writes.push((Table::Refs, edit.name.clone(), edit.value.clone()));
+        }
+        let mut end = writer.log_end;
+        for entry in batch.log() {
+            let position = Bytes::copy_from_slice(&end.to_be_bytes());
+            writes.push((Table::Log, position, Some(entry.clone())));
+            end += 1;
+        }
+        let written = self.write(&mut writer, writes, durable);
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
+        written?;
+        writer.log_end = end;
+        Ok(BatchOutcome::Done { log_end: end })
     }
 
     /// What a table has under a key.
@@ -209,14 +284,21 @@ fn recover(engine: &Engine, path: &Path, redo_bytes: u64) -> Result<(Writer, Pen
     let pending = Pending::new(engine.clone(), redo.has())?;
     // What was given to the engine just now is synced before anybody sees it.
     redo.close(&pending)?;
-    Ok((Writer { log_end, redo }, pending))
+    let deferred = Deferred::new(redo.record_bytes_max());
+    let writer = Writer {
+        log_end,
+        redo,
+        deferred,
+    };
+    Ok((writer, pending))
 }
 
 impl Drop for FjallStore {
     /// Spares the next one who opens it what is in the log.
     fn drop(&mut self) {
         let mut writer = self.writer.lock();
-        writer.redo.close(&self.pending).ok();
+        let flushed = self.write(&mut writer, Vec::new(), Durable::Now);
+        flushed.and_then(|()| writer.redo.close(&self.pending)).ok();
     }
 }
 
@@ -288,37 +370,15 @@ impl Store for FjallStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
-        batch.check()?;
-        let packed: Vec<_> = batch
-            .blocks()
-            .iter()
-            .map(|block| (block.cid().to_bytes(), self.packing.pack(block.bytes())))
-            .collect();
-        self.pending.room(PENDING_BYTES_MAX)?;
-        let mut writer = self.lock();
-        if let Some(moved) = batch.unmet(|name| self.get_ref(name))? {
-            return Ok(moved);
-        }
-        self.uses.writing(&batch);
-        let blocks = packed.into_iter();
-        let mut writes: Vec<Write> = blocks
-            .map(|(name, content)| (Table::Blocks, name.into(), Some(content.into())))
-            .collect();
-        for edit in batch.refs() {
-            writes.push((Table::Refs, edit.name.clone(), edit.value.clone()));
-        }
-        let mut end = writer.log_end;
-        for entry in batch.log() {
-            let position = Bytes::copy_from_slice(&end.to_be_bytes());
-            writes.push((Table::Log, position, Some(entry.clone())));
-            end += 1;
-        }
-        let written = self.write(&mut writer.redo, writes);
-        self.uses
-            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
-        written?;
-        writer.log_end = end;
-        Ok(BatchOutcome::Done { log_end: end })
+        self.commit_when(batch, Durable::Now)
+    }
+
+    fn commit_later(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.commit_when(batch, Durable::Later)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.write(&mut self.lock(), Vec::new(), Durable::Now)
     }
 
     fn uses(&self) -> &Uses {
@@ -339,8 +399,9 @@ impl Store for FjallStore {
         // queue is what a sync of the engine waits for.
         self.pending.room(PENDING_BYTES_MAX / 16)?;
         let mut writer = self.lock();
-        // A batch that failed may be in the log all the same, and need what it looked up.
-        writer.redo.check()?;
+        // What is removed is removed because of what was written before. Nor may it go before a batch that failed:
+        // that may be in the log all the same, and need what it looked up.
+        self.write(&mut writer, Vec::new(), Durable::Now)?;
         let garbage = decide()?;
         let asked = garbage.blocks.len();
         let removing = self.uses.removing(garbage.blocks);
@@ -354,7 +415,7 @@ impl Store for FjallStore {
             // are in it, so no block is gone for good before they are.
             self.pending.push(writes);
         } else {
-            self.write(&mut writer.redo, writes)?;
+            self.write(&mut writer, writes, Durable::Now)?;
             self.uses.swept();
         }
         Ok(Swept {
@@ -383,7 +444,7 @@ impl Store for FjallStore {
         let kept = stored.map(|stored| (Table::Aside, name.clone(), Some(stored)));
         let mut writes: Vec<Write> = kept.into_iter().collect();
         writes.push((Table::Blocks, name, None));
-        self.write(&mut writer.redo, writes)?;
+        self.write(&mut writer, writes, Durable::Now)?;
         Ok(became)
     }
 

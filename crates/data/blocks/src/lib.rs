@@ -26,6 +26,7 @@ mod car;
 pub mod contract;
 mod dag_pb;
 #[cfg(feature = "fjall")]
+mod deferred;
 mod engine;
 mod faulty;
 mod file;

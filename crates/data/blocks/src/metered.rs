@@ -168,6 +168,14 @@ impl Store for MeteredStore {
         self.time(Operation::Commit, |store| store.commit(batch))
     }
 
+    fn commit_later(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.time(Operation::Commit, |store| store.commit_later(batch))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.time(Operation::Commit, |store| store.sync())
+    }
+
     fn uses(&self) -> &Uses {
         self.inner.uses()
     }

@@ -233,7 +233,12 @@ impl Redo {
     /// Whether these writes fit a record. If they do not, the engine has to make them durable, under
     /// a number that [`pass`](Self::pass) gives (BLOCKS-83).
     pub(crate) fn fits(&self, writes: &[Write]) -> bool {
-        record_bytes(writes) <= (self.bytes_max - START) / RECORDS_MIN
+        record_bytes(writes) <= self.record_bytes_max()
+    }
+
+    /// The size of the largest record.
+    pub(crate) const fn record_bytes_max(&self) -> u64 {
+        (self.bytes_max - START) / RECORDS_MIN
     }
 
     /// Logs a batch, durably. `pending` makes room by having the engine sync.

@@ -61,6 +61,18 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Applies a batch: all of it, durably, or none of it.
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError>;
 
+    /// Applies a batch like [`commit`](Self::commit), all of it or none, which all see at once; but it is durable only when
+    /// [`sync`](Self::sync) or a later [`commit`](Self::commit) returns. After a crash before that it may be gone,
+    /// and then so is what was applied after it (BLOCKS-87).
+    fn commit_later(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.commit(batch)
+    }
+
+    /// Makes durable what was applied before.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// What is in use beyond what references reach.
     fn uses(&self) -> &Uses;
 

@@ -1,6 +1,6 @@
 //! What is in use, so that a collection of garbage leaves it alone (BLOCKS-50 to BLOCKS-54).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -69,7 +69,7 @@ struct State {
 struct Generation {
     /// Holds and collections that were opened in it and have not ended.
     open: usize,
-    exact: BTreeSet<BlockKey>,
+    exact: HashSet<BlockKey>,
     filter: Option<Box<[u64]>>,
 }
 
@@ -305,7 +305,8 @@ impl Generation {
         self.exact.insert(key);
         if self.exact.len() > EXACT_MAX {
             self.filter = Some(vec![0; FILTER_BITS / 64].into_boxed_slice());
-            for key in std::mem::take(&mut self.exact) {
+            let exact: Vec<BlockKey> = self.exact.drain().collect();
+            for key in exact {
                 self.insert(key);
             }
         }

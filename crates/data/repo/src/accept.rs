@@ -7,7 +7,7 @@
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, FILE_DEPTH_MAX};
@@ -25,7 +25,7 @@ use crate::joining::{Joining, Load, join_entries};
 use crate::kinds::{KindRules, check_rule};
 use crate::layout;
 use crate::part::Holding;
-use crate::repo::{Heads, Repo};
+use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 use crate::tags::check_tag;
 use crate::timing::Verb;
@@ -35,6 +35,12 @@ use crate::write::{Entries, TRIES, apply};
 
 /// Entries after which it is guessed how large a change is: few to read in vain.
 const SAMPLE: usize = 1024;
+
+/// Commits whose changes are kept at hand: those of some seconds where many write.
+const RECENT: usize = 1024;
+
+/// Bytes of changes of one of them; larger ones take longer to be sent than to be found.
+const RECENT_BYTES: usize = 4096;
 
 /// A commit whose own words are in order (REPO-10 to REPO-14, REPO-17); its tree is not known yet.
 #[derive(Clone, Debug)]
@@ -204,6 +210,7 @@ impl Repo {
         if tree.root() != said.tree {
             return Err(Refusal::Root.into());
         }
+        self.remember_changes(reviewed.id(), &base, changes)?;
         Ok(Complete {
             commit: reviewed.commit,
             tree,
@@ -254,7 +261,8 @@ impl Repo {
         Ok(missing)
     }
 
-    /// Accepts a complete commit, whose links must all be there (REPO-18). Durable when it returns.
+    /// Accepts a complete commit, whose links must all be there (REPO-18). It is durable, and so is where it moved the
+    /// branch to, once the store was synced ([`Store::sync`](allod_blocks::Store::sync)).
     ///
     /// Where the branch stands at the commit's parents it moves to the commit at once. Otherwise
     /// the commit waits for [`join_branch`](Self::join_branch), so that a line of commits meets
@@ -266,12 +274,12 @@ impl Repo {
         let _hold = self.store().uses().hold();
         let heads = self.take(complete, branch)?;
         if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? {
-            self.advance(branch, id, Some(&heads))?;
+            self.advance(branch, &Heads::from([id]), Some(&heads))?;
         }
         Ok(())
     }
 
-    /// Accepts a complete commit of a branch, and moves no branch (REPO-81). Until something refers to the
+    /// Accepts a complete commit of a branch, and moves no branch (REPO-81). It is durable once the store was synced. Until something refers to the
     /// commit it stays for as long as it is in use (REPO-61).
     pub fn accept_apart(&self, complete: Complete, branch: &BranchName) -> Result<(), Rejected> {
         let _timing = self.timing(Verb::Accept);
@@ -279,7 +287,7 @@ impl Repo {
         self.take(complete, branch).map(drop)
     }
 
-    /// Makes a complete commit durable; the heads of its branch that hooks were asked about.
+    /// Stores a complete commit; the heads of its branch that hooks were asked about.
     fn take(&self, complete: Complete, branch: &BranchName) -> Result<Heads, Rejected> {
         let sweeps = self.store().uses().sweeps();
         if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {
@@ -311,7 +319,7 @@ impl Repo {
             for parent in &said.parents {
                 self.rely_on(*parent, &mut batch)?;
             }
-            is_done = matches!(self.store().commit(batch)?, BatchOutcome::Done { .. });
+            is_done = matches!(self.store().commit_later(batch)?, BatchOutcome::Done { .. });
             if is_done || !self.has_parents(said)? {
                 break;
             }
@@ -344,23 +352,21 @@ impl Repo {
         let parents = self.held_of(&parents(said))?;
         let goes_on = !heads.is_empty() && heads.is_subset(&parents);
         let stands = if goes_on { heads } else { &parents };
-        self.propose(stands, |before| {
-            Ok(Proposal {
-                repo: self,
-                act: Act::Receive,
-                branch,
-                author: Some(said.author),
-                message: &said.message,
-                policy: said.policy,
-                parents: &parents,
-                before,
-                after: complete.tree.clone(),
-                blocks: &[],
-            })
+        self.propose(&Proposal {
+            repo: self,
+            act: Act::Receive,
+            branch,
+            author: Some(said.author),
+            message: &said.message,
+            policy: said.policy,
+            parents: &parents,
+            stands,
+            after: Some(complete.tree.clone()),
+            blocks: &[],
         })
     }
 
-    /// Lets accepted commits join a branch. One that is held by what is going to be kept alone stays beside, until
+    /// Lets accepted commits join a branch, all or none of them; durable once the store was synced. One that is held by what is going to be kept alone stays beside, until
     /// it is held by what is kept (PART-12).
     pub fn join_branch(&self, branch: &BranchName, heads: &Heads) -> Result<Heads, Rejected> {
         for head in heads {
@@ -375,13 +381,13 @@ impl Repo {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut next = self.heads(branch)?;
+        let mut leading = Heads::new();
         for head in heads {
             if self.may_lead(*head)? {
-                next = self.advance(branch, *head, None)?;
+                leading.insert(*head);
             }
         }
-        Ok(next)
+        Ok(self.advance(branch, &leading, None)?)
     }
 
     /// The entries by which a commit differs from the join of its parents, or `None` if they
@@ -389,9 +395,16 @@ impl Repo {
     /// by far.
     pub fn changes_of(
         &self,
-        commit: &Commit,
+        commit: &Verified<Commit>,
         max_bytes: usize,
     ) -> Result<Option<Entries>, RepoError> {
+        let (id, commit) = (CommitId::from_cid(*commit.cid()), commit.payload());
+        if self.part_of(&commit.branch).is_none()
+            && let Some(known) = lock(&self.inner.changes).of(id)
+            && bytes_of(&known) <= max_bytes
+        {
+            return Ok(Some(Entries::clone(&known)));
+        }
         let parents = parents(commit);
         let base = match self.part_of(&commit.branch) {
             None => self.joined(&parents)?.0,
@@ -417,8 +430,67 @@ impl Repo {
                 return Ok(None);
             }
         }
+        if self.part_of(&commit.branch).is_none() && is_recent(&changes) {
+            lock(&self.inner.changes).keep(id, Arc::new(changes.clone()));
+        }
         Ok(Some(changes))
     }
+
+    /// Keeps at hand by which entries a commit differs from `base`, the join of its parents.
+    pub(crate) fn remember_changes(
+        &self,
+        id: CommitId,
+        base: &Tree,
+        changes: &Entries,
+    ) -> Result<(), RepoError> {
+        if !is_recent(changes) {
+            return Ok(());
+        }
+        for (key, entry) in changes {
+            // What is there is no change.
+            if base.get(key)?.as_ref() == Some(entry) {
+                return Ok(());
+            }
+        }
+        lock(&self.inner.changes).keep(id, Arc::new(changes.clone()));
+        Ok(())
+    }
+}
+
+/// What the last commits changed: most of them go on to others at once, and are joined with what others wrote
+/// meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct RecentChanges {
+    of: HashMap<CommitId, Arc<Entries>>,
+    /// The oldest first.
+    order: VecDeque<CommitId>,
+}
+
+impl RecentChanges {
+    fn keep(&mut self, id: CommitId, changes: Arc<Entries>) {
+        if self.of.insert(id, changes).is_some() {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.of.remove(&oldest);
+        }
+    }
+
+    pub(crate) fn of(&self, id: CommitId) -> Option<Arc<Entries>> {
+        self.of.get(&id).cloned()
+    }
+}
+
+fn is_recent(changes: &Entries) -> bool {
+    bytes_of(changes) <= RECENT_BYTES
+}
+
+fn bytes_of(changes: &Entries) -> usize {
+    let bytes = changes.iter().map(|(key, entry)| key.len() + entry.len());
+    bytes.sum()
 }
 
 pub(crate) fn parents(commit: &Commit) -> Heads {

@@ -1,6 +1,6 @@
 //! What a join put aside (REPO-9): recorded, readable, never silent.
 
-use allod_blocks::{Batch, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
+use allod_blocks::{Batch, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
 use allod_identity::canonical;
 use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
@@ -14,6 +14,9 @@ use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::threeway::{Three, ThreeWay, value_of};
 use crate::view::decode;
+
+/// Differences of two sides up to which their base is looked up key by key, and not joined.
+const FEW: usize = 1024;
 
 /// Conflicts recorded for one meeting of heads; beyond that the history still has them all.
 const RECORDED_MAX: usize = 10_000;
@@ -73,14 +76,87 @@ pub(crate) fn record(
     batch: &mut Batch,
 ) -> Result<(), RepoError> {
     let heads = Heads::from([commit]);
-    let (base, _) = match repo.joined(&repo.merge_bases(others, &heads)?) {
-        // What was changed on both sides cannot be told from what was on one (PART-5).
-        Err(RepoError::Bare(_)) => return Ok(()),
-        base => base?,
+    let ((left, _), (right, _)) = (repo.joined(others)?, repo.joined(&heads)?);
+    let Some(both) = differing(&left, &right)? else {
+        let (base, _) = match repo.joined(&repo.merge_bases(others, &heads)?) {
+            // What was changed on both sides cannot be told from what was on one (PART-5).
+            Err(RepoError::Bare(_)) => return Ok(()),
+            base => base?,
+        };
+        let clashes = clashes(&base, &left, &right).take(RECORDED_MAX);
+        return record_all(repo, branch, clashes, commit, batch);
     };
-    let (left, _) = repo.joined(others)?;
-    let (right, _) = repo.joined(&heads)?;
-    for clash in clashes(&base, &left, &right).take(RECORDED_MAX) {
+    if both.is_empty() {
+        return Ok(());
+    }
+    let mut bases = Vec::new();
+    for base in repo.merge_bases(others, &heads)? {
+        match repo.held_tree(base) {
+            Err(RepoError::Bare(_)) => return Ok(()),
+            base => bases.push(base?),
+        }
+    }
+    let mut found = Vec::new();
+    for (key, left, right) in both {
+        let base = entry_of(repo, &bases, &key)?;
+        if base.as_ref() != Some(&left) && base.as_ref() != Some(&right) {
+            found.push(Ok((key, left, right)));
+        }
+    }
+    record_all(repo, branch, found.into_iter(), commit, batch)
+}
+
+/// The keys that both sides have, each with another entry, if they are few.
+fn differing(left: &Tree, right: &Tree) -> Result<Option<Vec<Clash>>, RepoError> {
+    let mut both = Vec::new();
+    for (count, change) in left.diff(right).enumerate() {
+        if count == FEW {
+            return Ok(None);
+        }
+        let change = change?;
+        if let (Some(left), Some(right)) = (change.left, change.right) {
+            both.push((change.key, left, right));
+        }
+    }
+    Ok(Some(both))
+}
+
+/// What trees together have under a key.
+fn entry_of(repo: &Repo, trees: &[Tree], key: &[u8]) -> Result<Option<Bytes>, RepoError> {
+    let mut joined: Option<Bytes> = None;
+    // States that were made on the way and are stored nowhere.
+    let mut made: Vec<Block> = Vec::new();
+    for tree in trees {
+        let Some(entry) = tree.get(key)? else {
+            continue;
+        };
+        let load = &|cid: &Cid| match made.iter().find(|block| block.cid() == cid) {
+            Some(block) => Ok(block.bytes().clone()),
+            None => repo.raw(cid),
+        };
+        joined = Some(match joined {
+            None => entry,
+            Some(before) => match join_entries(&before, &entry, load)? {
+                Joining::Left => before,
+                Joining::Right => entry,
+                Joining::Made(entry, block) => {
+                    made.extend(block);
+                    entry
+                }
+            },
+        });
+    }
+    Ok(joined)
+}
+
+fn record_all(
+    repo: &Repo,
+    branch: &BranchName,
+    clashes: impl Iterator<Item = Result<Clash, TreeError>>,
+    commit: CommitId,
+    batch: &mut Batch,
+) -> Result<(), RepoError> {
+    for clash in clashes {
         let (key, left, right) = clash?;
         if let Some((kept, aside)) = kept_and_aside(repo, left, right)? {
             keep(repo, branch, &key, (&kept, &aside), commit, batch)?;

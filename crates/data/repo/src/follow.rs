@@ -83,6 +83,8 @@ pub fn follow(
         if page.is_empty() {
             break;
         }
+        // What is told is durable.
+        store.sync()?;
         let mut raw = Some(raw);
         for entry in page {
             record.missed += entry.position.saturating_sub(record.next);

@@ -1,17 +1,25 @@
 //! The graph of commits: order, ancestry, what somebody lacks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use allod_identity::Verified;
 
 use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId, TagName};
-use crate::repo::{Heads, Repo};
+use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
 /// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.
 const SAMPLE_DEPTH: u64 = 4096;
+
+/// After how many generations the walk of [`Repo::samples`] meets a place from where on its samples are at hand, so
+/// that the next hello walks no further than that.
+const STRIDE: u64 = 256;
+
+/// Such places that are at hand: those of the heads of one hello, and of a few more.
+const PLACES_KEPT: usize = 64;
 
 /// How many of the newest commits are all among [`Repo::samples`]: what several writers made since two replicas
 /// met last. Where heads were merged others are at many distances, and those that double pass them over.
@@ -58,6 +66,43 @@ const KNOWN: u8 = 2;
 /// Below a merge base.
 const BELOW: u8 = 4;
 
+/// A walk from commits to what is below them, where each comes after all that is above it. Most edges lead to a
+/// commit that was met before, and cost one look-up.
+#[derive(Default)]
+struct Walk {
+    ahead: BTreeSet<Place>,
+    paint: HashMap<CommitId, u8>,
+    /// How many of those ahead are wanted and nothing else.
+    wanted: usize,
+}
+
+impl Walk {
+    fn meet(&mut self, repo: &Repo, id: CommitId, color: u8) -> Result<(), RepoError> {
+        let paint = match self.paint.entry(id) {
+            Entry::Occupied(met) => met.into_mut(),
+            Entry::Vacant(new) => {
+                self.ahead.insert(repo.place(id)?);
+                new.insert(0)
+            }
+        };
+        let before = *paint;
+        *paint |= color;
+        match (before == WANTED, *paint == WANTED) {
+            (false, true) => self.wanted += 1,
+            (true, false) => self.wanted -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<(CommitId, u8)> {
+        let (_, id) = self.ahead.pop_last()?;
+        let color = self.paint.get(&id).copied().unwrap_or_default();
+        self.wanted -= usize::from(color == WANTED);
+        Some((id, color))
+    }
+}
+
 impl Repo {
     pub(crate) fn place(&self, id: CommitId) -> Result<Place, RepoError> {
         Ok((self.commit(id)?.payload().generation, id))
@@ -100,39 +145,45 @@ impl Repo {
         heads: &Heads,
         known: &BTreeSet<CommitId>,
     ) -> Result<Vec<CommitId>, RepoError> {
-        let mut paint: BTreeMap<Place, u8> = BTreeMap::new();
+        let missing = self.missing_near(heads, known, usize::MAX)?;
+        Ok(missing.unwrap_or_default())
+    }
+
+    /// The same, if the walk that finds them is over after `limit` commits.
+    pub(crate) fn missing_near(
+        &self,
+        heads: &Heads,
+        known: &BTreeSet<CommitId>,
+        limit: usize,
+    ) -> Result<Option<Vec<CommitId>>, RepoError> {
+        let mut walk = Walk::default();
         for id in heads {
-            *paint.entry(self.place(*id)?).or_default() |= WANTED;
+            walk.meet(self, *id, WANTED)?;
         }
         for id in known {
             if self.has_commit(*id)? {
-                *paint.entry(self.place(*id)?).or_default() |= KNOWN;
+                walk.meet(self, *id, KNOWN)?;
             }
         }
-        let mut missing = Vec::new();
-        // The walk ends when nothing in the frontier is wanted and not known.
-        let mut open = paint.values().filter(|&&paint| paint == WANTED).count();
-        while open > 0 {
-            let Some(((_, id), color)) = paint.pop_last() else {
+        let (mut missing, mut walked) = (Vec::new(), 0);
+        // The walk ends when nothing ahead is wanted and not known.
+        while walk.wanted > 0 {
+            let Some((id, color)) = walk.next() else {
                 break;
             };
+            walked += 1;
+            if walked > limit {
+                return Ok(None);
+            }
             if color == WANTED {
-                open -= 1;
                 missing.push(id);
             }
             for parent in &self.commit(id)?.payload().parents {
-                let entry = paint.entry(self.place(*parent)?).or_default();
-                let before = *entry;
-                *entry |= color;
-                match (before == WANTED, *entry == WANTED) {
-                    (false, true) => open += 1,
-                    (true, false) => open -= 1,
-                    _ => {}
-                }
+                walk.meet(self, *parent, color)?;
             }
         }
         missing.reverse();
-        Ok(missing)
+        Ok(Some(missing))
     }
 
     /// The merge bases of two sets of commits: their common ancestors that are no ancestor of
@@ -171,17 +222,25 @@ impl Repo {
         Ok(bases)
     }
 
-    /// Those of `commits` that are no ancestor of another one.
+    /// Those of `commits` that are no ancestor of another one (REPO-7).
     pub(crate) fn newest_of(&self, commits: &Heads) -> Result<Heads, RepoError> {
-        let mut newest = Heads::new();
+        let mut walk = Walk::default();
         for id in commits {
-            let others: Heads = commits
-                .iter()
-                .copied()
-                .filter(|other| other != id)
-                .collect();
-            if !self.has_all(&others, &Heads::from([*id]))? {
-                newest.insert(*id);
+            walk.meet(self, *id, WANTED)?;
+        }
+        let (mut newest, mut open) = (Heads::new(), commits.len());
+        while open > 0 {
+            let Some((id, color)) = walk.next() else {
+                break;
+            };
+            if commits.contains(&id) {
+                open -= 1;
+                if color == WANTED {
+                    newest.insert(id);
+                }
+            }
+            for parent in &self.commit(id)?.payload().parents {
+                walk.meet(self, *parent, BELOW)?;
             }
         }
         Ok(newest)
@@ -195,14 +254,22 @@ impl Repo {
     /// Some ancestors of `heads`, by which a peer finds what both have: their parents, the 8 newest or, where some
     /// of those were merged, 32, and others at distances that double, along first parents, at most 4,096 commits back.
     pub fn samples(&self, heads: &Heads) -> Result<Vec<CommitId>, RepoError> {
-        let mut samples = BTreeSet::new();
+        let (mut samples, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for head in heads {
             let mut at = *head;
             for distance in 1..=SAMPLE_DEPTH {
-                let Some(parent) = self.commit(at)?.payload().parents.first().copied() else {
+                // From here on another head has the same samples.
+                if !seen.insert(at) {
+                    break;
+                }
+                let Some(parent) = self.first_parent(at)? else {
                     samples.insert(at);
                     break;
                 };
+                if self.place(at)?.0 / STRIDE != self.place(parent)?.0 / STRIDE {
+                    samples.extend(self.samples_below(at)?);
+                    break;
+                }
                 at = parent;
                 if distance.is_power_of_two() {
                     samples.insert(at);
@@ -211,6 +278,46 @@ impl Repo {
         }
         samples.extend(self.newest_below(heads)?);
         Ok(samples.difference(heads).copied().collect())
+    }
+
+    fn first_parent(&self, id: CommitId) -> Result<Option<CommitId>, RepoError> {
+        Ok(self.commit(id)?.payload().parents.first().copied())
+    }
+
+    /// A commit and its ancestors at distances that double, from [`STRIDE`] on, as far as they are here.
+    fn samples_below(&self, id: CommitId) -> Result<Vec<CommitId>, RepoError> {
+        let known = lock(&self.inner.samples).get(&id).cloned();
+        let samples = match known {
+            Some(known) => known,
+            None => {
+                let mut samples = vec![id];
+                let mut at = id;
+                for distance in 1..=SAMPLE_DEPTH {
+                    let Some(parent) = self.first_parent(at)? else {
+                        samples.push(at);
+                        break;
+                    };
+                    at = parent;
+                    if distance >= STRIDE && distance.is_power_of_two() {
+                        samples.push(at);
+                    }
+                }
+                let mut known = lock(&self.inner.samples);
+                if known.len() >= PLACES_KEPT {
+                    known.clear();
+                }
+                known.insert(id, samples.clone());
+                samples
+            }
+        };
+        let mut here = Vec::new();
+        for id in samples {
+            // A collection of garbage may have removed what was here.
+            if self.has_commit(id)? {
+                here.push(id);
+            }
+        }
+        Ok(here)
     }
 
     /// The parents of `heads`, and the newest of their ancestors by their stamps.
@@ -240,20 +347,6 @@ impl Repo {
         }
         parents.extend(newest);
         Ok(parents)
-    }
-
-    /// The heads of a branch once `commit` has joined it (REPO-7).
-    pub(crate) fn heads_with(&self, heads: &Heads, commit: CommitId) -> Result<Heads, RepoError> {
-        let mut next = Heads::from([commit]);
-        for head in heads {
-            if self.is_ancestor(commit, *head)? {
-                return Ok(heads.clone());
-            }
-            if !self.is_ancestor(*head, commit)? {
-                next.insert(*head);
-            }
-        }
-        Ok(next)
     }
 
     /// The heads of all branches and tracking branches.

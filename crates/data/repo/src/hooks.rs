@@ -69,8 +69,10 @@ pub struct Proposal<'a> {
     pub policy: Option<CommitId>,
     /// The parents of the commit; the heads that a move leads to.
     pub parents: &'a Heads,
-    pub(crate) before: Tree,
-    pub(crate) after: Tree,
+    /// Where the branch stands, or what the commit was made on. Joined when somebody looks.
+    pub(crate) stands: &'a Heads,
+    /// The tree of the commit; that of a move is the join of where it leads.
+    pub(crate) after: Option<Tree>,
     /// What new entries link to and the store does not have yet.
     pub(crate) blocks: &'a [Block],
 }
@@ -96,26 +98,26 @@ impl Proposal<'_> {
 
     /// The state of the branch now, without what is staged; of a commit that does not go onto the
     /// branch at once, the state that it was made on.
-    #[must_use]
-    pub fn before(&self) -> View {
-        self.view(&self.before)
+    pub fn before(&self) -> Result<View, RepoError> {
+        self.joined(self.stands)
     }
 
     /// The state that the commit was made on: the join of its parents.
     pub fn made_on(&self) -> Result<View, RepoError> {
-        Ok(self.view(&self.repo.joined(self.parents)?.0))
+        self.joined(self.parents)
     }
 
     /// The state that there would be. What is linked to is read by [`content`](Self::content).
-    #[must_use]
-    pub fn after(&self) -> View {
-        self.view(&self.after)
+    pub fn after(&self) -> Result<View, RepoError> {
+        match &self.after {
+            Some(tree) => Ok(self.view(tree)),
+            None => self.joined(self.parents),
+        }
     }
 
     /// The whole change set, in key order, read as it is asked for (HOOK-2).
-    #[must_use]
-    pub fn changes(&self) -> Differences {
-        self.before().diff(&self.after(), &Span::all())
+    pub fn changes(&self) -> Result<Differences, RepoError> {
+        Ok(self.before()?.diff(&self.after()?, &Span::all()))
     }
 
     /// What a value of a change is, also one that is not stored yet.
@@ -135,7 +137,13 @@ impl Proposal<'_> {
     pub fn write_patch(&self, out: &mut dyn Write) -> Result<u64, PatchError> {
         let block = |cid: &Cid| self.block(cid);
         let no_limit = (u64::MAX, u64::MAX);
-        write_changes(&|| self.changes(), &block, no_limit, out)
+        let (before, after) = (self.before()?, self.after()?);
+        let changes = || before.diff(&after, &Span::all());
+        write_changes(&changes, &block, no_limit, out)
+    }
+
+    fn joined(&self, commits: &Heads) -> Result<View, RepoError> {
+        Ok(self.view(&self.repo.joined(commits)?.0))
     }
 
     fn view(&self, tree: &Tree) -> View {
@@ -176,33 +184,25 @@ impl Repo {
         heads: &Heads,
         next: &Heads,
     ) -> Result<(), RepoError> {
-        self.propose(heads, |before| {
-            Ok(Proposal {
-                repo: self,
-                act,
-                branch,
-                author: None,
-                message: "",
-                policy: None,
-                parents: next,
-                before,
-                after: self.joined(next)?.0,
-                blocks: &[],
-            })
+        self.propose(&Proposal {
+            repo: self,
+            act,
+            branch,
+            author: None,
+            message: "",
+            policy: None,
+            parents: next,
+            stands: heads,
+            after: None,
+            blocks: &[],
         })
     }
 
-    /// Puts to the hook, if there is one, what is proposed where these commits stand now. Called
-    /// without a lock held (HOOK-5); nothing is looked up without a hook.
-    pub(crate) fn propose<'a>(
-        &self,
-        stands: &Heads,
-        proposed: impl FnOnce(Tree) -> Result<Proposal<'a>, RepoError>,
-    ) -> Result<(), RepoError> {
+    /// Puts a proposal to the hook, if there is one. Called without a lock held (HOOK-5).
+    pub(crate) fn propose(&self, proposal: &Proposal<'_>) -> Result<(), RepoError> {
         let Some(hook) = &self.hook else {
             return Ok(());
         };
-        let proposal = &proposed(self.joined(stands)?.0)?;
         // What the hook has of its own is its own affair; here nothing is half done.
         match catch_unwind(AssertUnwindSafe(|| hook(proposal))) {
             Ok(Ok(())) => Ok(()),

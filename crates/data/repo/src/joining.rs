@@ -1,5 +1,7 @@
 //! Values that join: states of CRDT in entries, and the join of any two entries (REPO-4).
 
+mod trees;
+
 use std::cmp::Ordering;
 
 use allod_blocks::{Block, Codec};
@@ -10,6 +12,9 @@ use crate::entry::{Entry, State, StateRef, VALUE_INLINE_BYTES_MAX, joins, left_w
 use crate::error::RepoError;
 use crate::stamp::Stamp;
 use crate::view::damaged;
+
+pub(crate) use self::trees::Joins;
+pub use self::trees::join;
 
 /// Reads a raw block.
 pub type Load<'a> = &'a dyn Fn(&allod_blocks::Cid) -> Result<Bytes, RepoError>;

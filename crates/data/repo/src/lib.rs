@@ -98,18 +98,18 @@ pub use crate::patch::{
 };
 pub use crate::pending::{Applied, RULES_MAX, Replay, Task, UnderWay};
 pub use crate::repair::{Mended, Progress, StoreReport, check_store, lost_blocks, mend};
-pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, join};
+pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo};
 pub use crate::resolve::{
     BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,
     Rule, Strategy,
 };
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
-pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, work::Edit, work::Staged};
+pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown_text};
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
-pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::shown_text};
+pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
 pub use crate::{copy::Copied, copy::copy_store, diff::Difference, diff::Differences};
 pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
-pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys};
+pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys, work::Edit};
 pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
 pub use crate::{stamp::DRIFT_MS_MAX, view::Content, view::Item, view::Span, view::View};
 pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, tracking::Tracking};

@@ -1,11 +1,12 @@
 //! Who may write: the owner, and the members that `meta` names (REPO-13, REPO-17).
 
+use allod_blocks::Cid;
 use allod_identity::AgentId;
 use bytes::Bytes;
 
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::{BranchName, CommitId};
-use crate::repo::{Author, Repo};
+use crate::repo::{Author, Repo, lock};
 use crate::view::{Content, Span};
 
 const MEMBER_PREFIX: &str = "member/";
@@ -13,6 +14,9 @@ const MAY_WRITE: &[u8] = b"write";
 
 /// How often an admission is tried beside others.
 const TRIES: u32 = 16;
+
+/// The members in a state of `meta`, by its root.
+pub(crate) type KnownMembers = Option<(Cid, Vec<AgentId>)>;
 
 impl Repo {
     /// Whether an agent owns the space.
@@ -34,12 +38,19 @@ impl Repo {
     /// The members, the owner not among them.
     pub fn members(&self) -> Result<Vec<AgentId>, RepoError> {
         let meta = self.state(&BranchName::meta())?;
+        let root = meta.tree().root();
+        if let Some((known, members)) = &*lock(&self.inner.members)
+            && *known == root
+        {
+            return Ok(members.clone());
+        }
         let mut members = Vec::new();
         for item in meta.range(&Span::prefix(MEMBER_PREFIX.as_bytes()), false) {
             let (key, _) = item?;
             let did = std::str::from_utf8(&key[MEMBER_PREFIX.len()..]).ok();
             members.extend(did.and_then(|did| did.parse::<AgentId>().ok()));
         }
+        *lock(&self.inner.members) = Some((root, members.clone()));
         Ok(members)
     }
 

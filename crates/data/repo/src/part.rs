@@ -18,8 +18,9 @@ use crate::accept::Reviewed;
 use crate::agents::statement_block;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::{BranchName, CommitId, SpaceId};
+use crate::joining::join;
 use crate::layout;
-use crate::repo::{Heads, Repo, join, lock};
+use crate::repo::{Heads, Repo, lock};
 use crate::write::{Entries, TRIES, apply};
 
 pub(crate) use self::slice::{Slice, count_within};

@@ -1,22 +1,24 @@
 //! A handle on one space: its branches, their states, and what is staged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
+use allod_blocks::{Batch, BatchOutcome, Cid, Expect, REF_VALUE_BYTES_MAX, Store};
 use allod_identity::{AgentId, DeviceId, SecretKey, Signed, Verified, canonical};
-use allod_tree::{Forest, Resolve, Tree};
+use allod_tree::{Forest, Tree};
 use bytes::Bytes;
 
+use crate::accept::RecentChanges;
 use crate::agents::{Agents, speaks, statement_block};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
 use crate::hooks::PreCommit;
 use crate::ids::{BranchName, CommitId, SpaceId};
-use crate::joining::{Joining, Load, join_entries};
+use crate::joining::Joins;
 use crate::kinds::KnownKinds;
 use crate::layout;
+use crate::members::KnownMembers;
 use crate::part::{Kept, Part};
 use crate::stamp::{Clock, Stamp};
 use crate::statements::{Commit, Genesis};
@@ -37,7 +39,7 @@ pub const BRANCHES_MAX: usize = 1024;
 const COMMITS_CACHED: usize = 8192;
 
 /// Open trees kept at hand; all share one budget of nodes.
-const TREES_CACHED: usize = 8;
+const TREES_CACHED: usize = 64;
 
 /// Bytes of nodes that all trees of a space keep in memory: what a million small records with an index
 /// take, so that looking them up in any order waits for no disk.
@@ -77,8 +79,12 @@ pub(crate) struct Inner {
     commits: Mutex<Commits>,
     forest: Forest,
     trees: Mutex<Vec<(Cid, Tree)>>,
-    joins: Mutex<Option<Joined>>,
+    pub(crate) joins: Mutex<Joins>,
+    pub(crate) changes: Mutex<RecentChanges>,
+    /// Samples below some commits.
+    pub(crate) samples: Mutex<BTreeMap<CommitId, Vec<CommitId>>>,
     pub(crate) kinds: Mutex<KnownKinds>,
+    pub(crate) members: Mutex<KnownMembers>,
     /// What is kept of the space, if not all is.
     pub(crate) part: Mutex<Option<Arc<Part>>>,
 }
@@ -86,19 +92,8 @@ pub(crate) struct Inner {
 /// Commits at hand. Void once a collection of garbage removed marks.
 #[derive(Default)]
 struct Commits {
-    by_id: BTreeMap<CommitId, Arc<Verified<Commit>>>,
+    by_id: HashMap<CommitId, Arc<Verified<Commit>>>,
     sweeps: u64,
-}
-
-/// The last join of several heads, with the blocks that no commit has.
-#[derive(Clone)]
-struct Joined {
-    heads: Heads,
-    part: Option<Arc<Part>>,
-    tree: Tree,
-    blocks: Arc<[Block]>,
-    /// States that no commit has. They are stored, and a collection of garbage may take them.
-    states: Vec<Cid>,
 }
 
 impl fmt::Debug for Repo {
@@ -187,7 +182,10 @@ impl Repo {
                 commits: Mutex::default(),
                 trees: Mutex::default(),
                 joins: Mutex::default(),
+                changes: Mutex::default(),
+                samples: Mutex::default(),
                 kinds: Mutex::default(),
+                members: Mutex::default(),
                 part: Mutex::new(part),
             }),
             timings: None,
@@ -469,72 +467,6 @@ impl Repo {
         self.together(&Heads::from([commit]))
     }
 
-    /// The join of the trees of `commits` (REPO-5), and the blocks it has that no commit has.
-    pub(crate) fn joined(&self, commits: &Heads) -> Result<(Tree, Arc<[Block]>), RepoError> {
-        let mut ids = commits.iter();
-        let Some(first) = ids.next() else {
-            return Ok((Tree::empty(), Arc::default()));
-        };
-        let first = self.held_tree(*first)?;
-        if commits.len() == 1 {
-            return Ok((first, Arc::default()));
-        }
-        let known = match &*lock(&self.inner.joins) {
-            Some(known) if known.heads == *commits && known.part == self.part() => {
-                Some(known.clone())
-            }
-            _ => None,
-        };
-        if let Some(known) = known
-            && self.has_blocks(&known.states)?
-        {
-            return Ok((known.tree, known.blocks));
-        }
-        let mut joined = first;
-        let (mut blocks, mut states) = (Vec::new(), Vec::new());
-        for id in ids {
-            let other = self.held_tree(*id)?;
-            let made = blocks.len();
-            let load = |cid: &Cid| self.raw(cid);
-            joined = join(&joined, &other, &load, &mut |block| blocks.push(block))?;
-            // States are read by their names, also before a commit has them.
-            let mut batch = Batch::new();
-            let mut seen = BTreeSet::new();
-            let mut at = 0;
-            blocks.retain(|block: &Block| {
-                at += 1;
-                at <= made || seen.insert(*block.cid())
-            });
-            for block in blocks.iter().skip(made) {
-                if block.cid().codec() == Codec::Raw.code() {
-                    states.push(*block.cid());
-                    batch.put(block.clone());
-                }
-            }
-            if !batch.is_empty() {
-                let _outcome = self.inner.store.commit(batch)?;
-            }
-        }
-        let blocks: Arc<[Block]> = blocks.into();
-        *lock(&self.inner.joins) = Some(Joined {
-            heads: commits.clone(),
-            part: self.part(),
-            tree: joined.clone(),
-            blocks: Arc::clone(&blocks),
-            states,
-        });
-        Ok((joined, blocks))
-    }
-
-    fn has_blocks(&self, cids: &[Cid]) -> Result<bool, RepoError> {
-        for cid in cids {
-            if !self.inner.store.has(cid)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// The content of a raw block.
     pub(crate) fn raw(&self, cid: &Cid) -> Result<Bytes, RepoError> {
         let block = self.inner.store.get(cid)?;
@@ -558,38 +490,6 @@ fn keep(trees: &mut Vec<(Cid, Tree)>, tree: &Tree) {
         trees.remove(0);
     }
     trees.push((tree.root(), tree.clone()));
-}
-
-/// The join of two trees of entries (REPO-4, REPO-5). `load` reads the raw blocks of states that join; new
-/// ones are handed to `out` as those of nodes are.
-pub fn join(
-    left: &Tree,
-    right: &Tree,
-    load: Load<'_>,
-    out: &mut dyn FnMut(Block),
-) -> Result<Tree, RepoError> {
-    let mut fault = None;
-    // Many keys may have one state.
-    let mut states = BTreeMap::new();
-    let mut resolve = |_key: &[u8], left: &[u8], right: &[u8]| match join_entries(left, right, load)
-    {
-        Ok(Joining::Left) => Resolve::Left,
-        Ok(Joining::Right) => Resolve::Right,
-        Ok(Joining::Made(entry, block)) => {
-            states.extend(block.map(|block| (*block.cid(), block)));
-            Resolve::Value(entry)
-        }
-        Err(error) => {
-            fault.get_or_insert(error);
-            Resolve::Left
-        }
-    };
-    let joined = left.join(right, &mut resolve, out)?;
-    if let Some(fault) = fault {
-        return Err(fault);
-    }
-    states.into_values().for_each(out);
-    Ok(joined)
 }
 
 pub(crate) fn encode_heads(heads: &Heads) -> Result<Vec<u8>, RepoError> {

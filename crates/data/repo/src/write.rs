@@ -171,19 +171,17 @@ impl Repo {
         parents: &Heads,
         after: &Tree,
     ) -> Result<(), RepoError> {
-        self.propose(stands, |before| {
-            Ok(Proposal {
-                repo: self,
-                act: draft.act,
-                branch: draft.branch,
-                author: Some(draft.author.agent),
-                message: draft.message,
-                policy: None,
-                parents,
-                before,
-                after: after.clone(),
-                blocks: draft.blocks,
-            })
+        self.propose(&Proposal {
+            repo: self,
+            act: draft.act,
+            branch: draft.branch,
+            author: Some(draft.author.agent),
+            message: draft.message,
+            policy: None,
+            parents,
+            stands,
+            after: Some(after.clone()),
+            blocks: draft.blocks,
         })
     }
 
@@ -228,6 +226,9 @@ impl Repo {
         };
         let commit = self.sign(draft, &parents, &signed, now_ms)?;
         let id = CommitId::from_cid(*commit.cid());
+        if holding == Holding::Whole {
+            self.remember_changes(id, &base, entries)?;
+        }
         batch.put(statement_block(&commit)?);
         let mark = layout::commit(self.inner.id, id);
         batch.set_ref(mark, Expect::Any, Some(holding.encode()?));
@@ -391,21 +392,23 @@ impl Repo {
         }
     }
 
-    /// Lets `commit`, which is in the store, join a branch (REPO-7), and records what its join
-    /// with the other heads puts aside (REPO-9). The hook is asked, unless it was about this very
-    /// move: `proposed` are the heads of the branch that it was asked with.
+    /// Lets `commits`, which are in the store, join a branch (REPO-7), all or none of them, and records what
+    /// their join with each other and the other heads puts aside (REPO-9). The hook is asked, unless it was
+    /// about this very move: `proposed` are the heads of the branch that it was asked with.
     pub(crate) fn advance(
         &self,
         branch: &BranchName,
-        commit: CommitId,
+        commits: &Heads,
         proposed: Option<&Heads>,
     ) -> Result<Heads, RepoError> {
-        // It may have been accepted before a restart, and never been a head since (REPO-8).
-        self.observe(self.commit(commit)?.payload().stamp);
+        // They may have been accepted before a restart, and never been heads since (REPO-8).
+        for commit in commits {
+            self.observe(self.commit(*commit)?.payload().stamp);
+        }
         let _hold = self.inner.store.uses().hold();
         for _ in 0..TRIES {
             let (raw, heads) = self.read_heads(branch)?;
-            let next = self.heads_with(&heads, commit)?;
+            let next = self.newest_of(&heads.union(commits).copied().collect())?;
             if next == heads {
                 return Ok(heads);
             }
@@ -415,16 +418,22 @@ impl Repo {
                 self.propose_move(Act::Receive, branch, &heads, &next)?;
             }
             let mut attempt = Batch::new();
-            if next.len() > 1 {
-                let others: Heads = next.iter().copied().filter(|id| *id != commit).collect();
-                conflict::record(self, branch, &others, commit, &mut attempt)?;
+            let mut met: Heads = next.intersection(&heads).copied().collect();
+            for commit in next.difference(&heads) {
+                if !met.is_empty() {
+                    conflict::record(self, branch, &met, *commit, &mut attempt)?;
+                }
+                met.insert(*commit);
             }
             self.move_heads(branch, (raw, &heads), &next, &mut attempt)?;
-            if let BatchOutcome::Done { .. } = self.inner.store.commit(attempt)? {
+            // Who is told that it was taken is told after a sync (BLOCKS-87).
+            if let BatchOutcome::Done { .. } = self.inner.store.commit_later(attempt)? {
                 return Ok(next);
             }
-            if !self.has_commit(commit)? {
-                return Err(RepoError::NoCommit(commit));
+            for commit in commits {
+                if !self.has_commit(*commit)? {
+                    return Err(RepoError::NoCommit(*commit));
+                }
             }
         }
         Err(RepoError::Contended(branch.clone()))

@@ -73,9 +73,10 @@ impl Views {
         let before = if is_received {
             proposal.made_on()?
         } else {
-            proposal.before()
+            proposal.before()?
         };
-        for change in before.diff(&proposal.after(), &Span::all()) {
+        let after = proposal.after()?;
+        for change in before.diff(&after, &Span::all()) {
             let change = change?;
             let Some((name, kind)) = types.kind_of(&change.key) else {
                 continue;
@@ -106,7 +107,7 @@ impl Views {
         }
         for (name, records) in changed {
             if let Some(kind) = types.kind(&name) {
-                let states = (&proposal.before(), &proposal.after());
+                let states = (&before, &after);
                 self.judge_unique((&name, kind), &records, &types, states, &mut broken)?;
             }
         }

@@ -127,7 +127,7 @@ pub(crate) fn show(node: &Node, space: Option<&str>, commit: &str, io: &mut Io<'
     let commit = repo.commit(id)?;
     let said = commit.payload();
     let changes = repo
-        .changes_of(said, usize::MAX)?
+        .changes_of(&commit, usize::MAX)?
         .context("the commit removes keys for good")?;
     let parents: Vec<String> = said.parents.iter().map(ToString::to_string).collect();
     let reached = node.reached(&repo, id)?;

@@ -251,6 +251,8 @@ impl Inbound {
             }
             if self.fills.is_some() && !self.settled {
                 self.settle(repo, send, stats)?;
+                // SYNC-10, BLOCKS-87.
+                repo.store().sync()?;
                 send.push(Message::Ack);
                 return Ok(true);
             }
@@ -517,17 +519,23 @@ fn join(
     heads: &[CommitId],
     stats: &mut Stats,
 ) -> Result<Vec<Message>, Fault> {
-    let mut send = Vec::new();
+    let mut held = Heads::new();
     for head in heads {
-        if !repo.is_held(*head)? {
-            continue;
+        if repo.is_held(*head)? {
+            held.insert(*head);
         }
-        match repo.join_branch(branch, &Heads::from([*head])) {
+    }
+    match repo.join_branch(branch, &held) {
+        Ok(_) => return Ok(Vec::new()),
+        Err(Rejected::Fault(fault)) => return Err(fault.into()),
+        // Not all of them may join: the branch has too many heads, or may not have this one.
+        Err(Rejected::Refused(_)) => {}
+    }
+    let mut send = Vec::new();
+    for head in held {
+        match repo.join_branch(branch, &Heads::from([head])) {
             Ok(_) => {}
-            // The branch stays as it is: it has too many heads, or may not have this one.
-            Err(Rejected::Refused(refusal)) => {
-                send.push(stats.refuse(Refused::new(*head, refusal)));
-            }
+            Err(Rejected::Refused(refusal)) => send.push(stats.refuse(Refused::new(head, refusal))),
             Err(Rejected::Fault(fault)) => return Err(fault.into()),
         }
     }

@@ -5,7 +5,7 @@ use allod_identity::{AgentId, canonical};
 use allod_repo::{BranchName, CommitId, SpaceId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
+use serde_bytes::{ByteArray, ByteBuf};
 
 use crate::limits::{
     ENTRIES_COUNTERS, FRAME_BYTES_CEILING, FRAME_BYTES_MAX, LEAVES_COUNTERS, LOGS_MAX,
@@ -148,8 +148,8 @@ pub struct Hello {
     pub branches: Vec<(BranchName, Vec<CommitId>)>,
     /// The sender's own key log, or empty.
     pub events: Vec<ByteBuf>,
-    /// How many key events of which agents the sender has.
-    pub logs: Vec<(AgentId, u64)>,
+    /// How many key events of which agents the sender has. Their keys are only compared, so they are not checked.
+    pub logs: Vec<(ByteArray<32>, u64)>,
     /// Other commits that the sender has.
     pub samples: Vec<CommitId>,
     /// Whether the sender keeps a part of the space, and so walks each tree.

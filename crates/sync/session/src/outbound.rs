@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Block, Cid, Codec, file_links};
-use allod_identity::AgentId;
+use allod_identity::{AgentId, Verified};
 use allod_repo::{BranchName, Commit, CommitId, Entry, Rejected, Repo, RepoError};
 use allod_sketch::Estimate;
 use allod_tree::{Node, TreeError};
@@ -29,7 +29,7 @@ pub(crate) struct Outbound {
     /// Messages of the commit at hand that wait for credit.
     ready: VecDeque<Message>,
     /// How many key events of an author the peer has.
-    told: BTreeMap<AgentId, u64>,
+    told: BTreeMap<[u8; 32], u64>,
     credit: u64,
     /// Blocks that the peer was told of and may ask for once (SYNC-8).
     offered: BTreeSet<Cid>,
@@ -79,7 +79,11 @@ impl Outbound {
         let mut outbound = Self {
             plan,
             ready: VecDeque::new(),
-            told: hello.logs.iter().copied().collect(),
+            told: hello
+                .logs
+                .iter()
+                .map(|(agent, count)| (agent.into_array(), *count))
+                .collect(),
             credit: CREDIT_BYTES,
             offered: BTreeSet::new(),
             asked: VecDeque::new(),
@@ -237,7 +241,7 @@ impl Outbound {
         let changes = if walks {
             None
         } else {
-            match changes_here(repo, said)? {
+            match changes_here(repo, &commit)? {
                 Changed::Elsewhere => return Ok(false),
                 Changed::Much => None,
                 Changed::Here(changes) => Some(changes),
@@ -287,7 +291,7 @@ impl Outbound {
         let log = repo.agents().key_log(author)?;
         let has = self
             .told
-            .insert(*author, log.events().len() as u64)
+            .insert(*author.as_bytes(), log.events().len() as u64)
             .unwrap_or(0);
         let skip = usize::try_from(has).unwrap_or(usize::MAX);
         let events: Vec<Bytes> = log
@@ -382,12 +386,12 @@ enum Changed {
 }
 
 /// What a commit changed, as far as it can be sent.
-fn changes_here(repo: &Repo, said: &Commit) -> Result<Changed, Fault> {
-    if repo.part().is_none() || said.branch.is_meta() {
-        let changes = repo.changes_of(said, CHANGES_BYTES_MAX)?;
+fn changes_here(repo: &Repo, commit: &Verified<Commit>) -> Result<Changed, Fault> {
+    if repo.part().is_none() || commit.payload().branch.is_meta() {
+        let changes = repo.changes_of(commit, CHANGES_BYTES_MAX)?;
         return Ok(changes.map_or(Changed::Much, Changed::Here));
     }
-    let changes = match repo.changes_of(said, usize::MAX) {
+    let changes = match repo.changes_of(commit, usize::MAX) {
         Err(RepoError::Tree(TreeError::Missing { .. })) => return Ok(Changed::Elsewhere),
         changes => changes?.unwrap_or_default(),
     };

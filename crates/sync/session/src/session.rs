@@ -7,6 +7,7 @@ use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, CommitId, Refusal, Rejected, Repo, RepoError};
 use allod_tree::{TreeError, WalkProgress};
 use bytes::Bytes;
+use serde_bytes::ByteArray;
 
 use crate::inbound::Inbound;
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
@@ -531,7 +532,7 @@ impl Session {
         agents.extend(self.repo.members()?);
         for agent in agents.into_iter().take(LOGS_MAX) {
             logs.push((
-                agent,
+                ByteArray::new(*agent.as_bytes()),
                 self.repo.agents().key_log(&agent)?.events().len() as u64,
             ));
         }

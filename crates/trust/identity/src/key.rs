@@ -56,11 +56,18 @@ impl KeyError {
 #[derive(Clone, Copy, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct PublicKey([u8; 32]);
 
+/// Whether the y coordinate is less than the prime of the field, 2^255 - 19. A point has one such encoding, but for
+/// those with x = 0, whose sign may be either: they are of small order.
+fn is_reduced(bytes: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = bytes;
+    *last | 0x80 != 0xff || middle.iter().any(|byte| *byte != 0xff) || *first < 0xed
+}
+
 impl PublicKey {
     /// Checks that `bytes` are the canonical encoding of a point of large order (IDENT-1).
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_error| KeyError::Point)?;
-        if key.to_edwards().compress().to_bytes() != bytes {
+        if !is_reduced(&bytes) {
             return Err(KeyError::Point);
         }
         if key.is_weak() {
@@ -262,4 +269,46 @@ key_name! {
 key_name! {
     /// A machine that acts for an agent, named by its own key.
     DeviceId
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Whether bytes are what their point is encoded as.
+    fn is_canonical(bytes: [u8; 32]) -> bool {
+        let key = VerifyingKey::from_bytes(&bytes);
+        key.is_ok_and(|key| key.to_edwards().compress().to_bytes() == bytes)
+    }
+
+    #[test]
+    fn encodings_that_are_not_reduced_are_refused() {
+        for low in 0xed..=0xff {
+            for high in [0x7f, 0xff] {
+                let mut bytes = [0xff; 32];
+                (bytes[0], bytes[31]) = (low, high);
+                assert!(!is_canonical(bytes));
+                assert!(PublicKey::from_bytes(bytes).is_err());
+            }
+        }
+        let mut largest = [0xff; 32];
+        (largest[0], largest[31]) = (0xec, 0x7f);
+        assert!(is_reduced(&largest));
+        // Of x = 0 there are two encodings, and neither is a key.
+        for high in [0x00, 0x80] {
+            let mut bytes = [0; 32];
+            (bytes[0], bytes[31]) = (1, high);
+            assert_eq!(PublicKey::from_bytes(bytes), Err(KeyError::SmallOrder));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_is_the_encoding_of_its_point(bytes: [u8; 32]) {
+            let key = PublicKey::from_bytes(bytes);
+            prop_assert_eq!(key.is_ok(), is_canonical(bytes));
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::MutexGuard;
 
 use bytes::Bytes;
 
-use super::{FjallStore, Writer};
+use super::{Durable, FjallStore, Writer};
 use crate::engine::Move;
 use crate::packs::{Place, Writing};
 use crate::store::{StoreError, StoreErrorKind};
@@ -164,6 +164,7 @@ impl FjallStore {
         self.lock().redo.start_sync(&self.pending);
         self.pending.wait_sync()?;
         let mut writer = self.lock();
+        self.write(&mut writer, Vec::new(), Durable::Now)?;
         writer.redo.close(&self.pending)?;
         Ok(writer)
     }

@@ -538,3 +538,96 @@ fn damage_far_before_what_was_synced_is_refused() {
         is_refused_without(dir.path(), &10_u32.to_be_bytes().repeat(100));
     }
 }
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn named(number: u8, value: &[u8]) -> Batch {
+    let mut batch = Batch::new();
+    batch.set_ref(vec![b'k', number], Expect::Any, Some(value.to_vec()));
+    batch
+}
+
+/// BLOCKS-87: what is committed to be durable later is seen at once, and durable with what comes after it.
+#[test]
+fn what_is_put_off_is_durable_with_what_comes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, crash) = (dir.path().join("home"), dir.path().join("crash"));
+    let store = open(&home).unwrap();
+    // So that nothing is on the disk but the log.
+    store.pending.hold(true);
+    for number in 0..3 {
+        let done = store.commit_later(named(number, b"old")).unwrap();
+        assert!(matches!(done, BatchOutcome::Done { .. }));
+    }
+    let _done = store.commit_later(named(1, b"new")).unwrap();
+    assert_eq!(
+        store.get_ref(b"k\x01").unwrap().as_deref(),
+        Some(&b"new"[..])
+    );
+    copy(&home, &crash);
+    let lost = open(&crash).unwrap();
+    assert_eq!(lost.get_ref(b"k\x00").unwrap(), None);
+    drop(lost);
+    fs::remove_dir_all(&crash).unwrap();
+    let _done = store.commit(named(9, b"now")).unwrap();
+    let _done = store.commit_later(named(8, b"later")).unwrap();
+    copy(&home, &crash);
+    let found = open(&crash).unwrap();
+    for (number, value) in [(0, "old"), (1, "new"), (2, "old"), (9, "now")] {
+        let found = found.get_ref(&[b'k', number]).unwrap();
+        assert_eq!(found.as_deref(), Some(value.as_bytes()));
+    }
+    assert_eq!(found.get_ref(b"k\x08").unwrap(), None);
+    drop(found);
+    fs::remove_dir_all(&crash).unwrap();
+    store.sync().unwrap();
+    copy(&home, &crash);
+    let found = open(&crash).unwrap();
+    assert_eq!(
+        found.get_ref(b"k\x08").unwrap().as_deref(),
+        Some(&b"later"[..])
+    );
+    store.pending.hold(false);
+}
+
+/// BLOCKS-87: nothing is removed before what made it garbage is durable, and only so much is put off.
+#[test]
+fn what_is_put_off_goes_before_a_removal_and_has_a_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, crash) = (dir.path().join("home"), dir.path().join("crash"));
+    let store = open(&home).unwrap();
+    store.pending.hold(true);
+    let _done = store.commit_later(named(1, b"moved")).unwrap();
+    let nothing = &mut || Ok(Garbage::default());
+    let _swept = store.sweep(nothing).unwrap();
+    copy(&home, &crash);
+    let found = open(&crash).unwrap();
+    assert_eq!(
+        found.get_ref(b"k\x01").unwrap().as_deref(),
+        Some(&b"moved"[..])
+    );
+    drop(found);
+    fs::remove_dir_all(&crash).unwrap();
+    // More than fits one record of this log.
+    for number in 10..40 {
+        let _done = store.commit_later(named(number, &[number; 600])).unwrap();
+    }
+    copy(&home, &crash);
+    let found = open(&crash).unwrap();
+    let kept = (10..40).filter(|number| found.get_ref(&[b'k', *number]).unwrap().is_some());
+    let kept: Vec<u8> = kept.collect();
+    assert!(kept.len() > 20 && kept.len() < 30, "{kept:?}");
+    assert_eq!(kept, (10..10 + kept.len() as u8).collect::<Vec<_>>());
+    store.pending.hold(false);
+}

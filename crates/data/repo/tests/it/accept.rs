@@ -105,10 +105,7 @@ fn changes_must_lead_to_the_signed_root() {
     let id = put(&repo, &ada, &[("a", Some("1")), ("b", Some("2"))], START);
     let other = replica(&repo);
     let commit = repo.commit(id).unwrap();
-    let honest = repo
-        .changes_of(commit.payload(), usize::MAX)
-        .unwrap()
-        .unwrap();
+    let honest = repo.changes_of(&commit, usize::MAX).unwrap().unwrap();
     let try_changes = |change: &dyn Fn(&mut std::collections::BTreeMap<Bytes, Bytes>)| {
         let mut changes = honest.clone();
         change(&mut changes);
@@ -150,7 +147,7 @@ fn an_entry_must_win_against_what_it_replaces() {
     let repo = space(&ada);
     let first = put(&repo, &ada, &[("a", Some("1"))], START);
     let old = repo
-        .changes_of(repo.commit(first).unwrap().payload(), 1000)
+        .changes_of(&repo.commit(first).unwrap(), 1000)
         .unwrap()
         .unwrap();
     let second = put(&repo, &ada, &[("a", Some("2"))], START + 1);
@@ -176,10 +173,7 @@ fn what_is_linked_to_must_have_been_sent() {
     let id = put(&repo, &ada, &[("large", Some(&"x".repeat(5000)))], START);
     let other = replica(&repo);
     let commit = repo.commit(id).unwrap();
-    let changes = repo
-        .changes_of(commit.payload(), usize::MAX)
-        .unwrap()
-        .unwrap();
+    let changes = repo.changes_of(&commit, usize::MAX).unwrap().unwrap();
     let reviewed = other.review(commit.bytes().clone(), START).unwrap();
     let complete = other.with_changes(reviewed, &changes).unwrap();
     assert_eq!(

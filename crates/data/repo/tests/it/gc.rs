@@ -254,7 +254,7 @@ fn what_a_session_in_flight_brought_stays() {
 
     let bring = |to: &Repo, collected: &dyn Fn()| {
         let commit = from.commit(id).unwrap();
-        let changes = from.changes_of(commit.payload(), usize::MAX).unwrap();
+        let changes = from.changes_of(&commit, usize::MAX).unwrap();
         let reviewed = to.review(commit.bytes().clone(), START)?;
         let complete = to.with_changes(reviewed, &changes.unwrap())?;
         for cid in to.missing_blocks(complete.links(), 9)?.blocks {

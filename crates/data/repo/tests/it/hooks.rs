@@ -38,7 +38,7 @@ fn text(proposal: &Proposal<'_>, state: &State) -> Option<String> {
 }
 
 fn seen(proposal: &Proposal<'_>) -> Seen {
-    let changes = proposal.changes().map(|change| {
+    let changes = proposal.changes().unwrap().map(|change| {
         let change = change.unwrap();
         let key = String::from_utf8(change.key.to_vec()).unwrap();
         let values = (

@@ -86,7 +86,7 @@ fn give(from: &Repo, to: &Repo, now: u64) {
     let known: BTreeSet<CommitId> = to.heads(&main()).unwrap();
     for id in from.missing(&heads(from), &known).unwrap() {
         let commit = from.commit(id).unwrap();
-        let is_whole = from.changes_of(commit.payload(), usize::MAX).is_ok();
+        let is_whole = from.changes_of(&commit, usize::MAX).is_ok();
         let has_parents = commit
             .payload()
             .parents

@@ -144,10 +144,7 @@ pub(crate) fn deliver(
     now: u64,
 ) -> Result<(), Rejected> {
     let commit = from.commit(id).unwrap();
-    let changes = from
-        .changes_of(commit.payload(), usize::MAX)
-        .unwrap()
-        .unwrap();
+    let changes = from.changes_of(&commit, usize::MAX).unwrap().unwrap();
     let reviewed = to.review(commit.bytes().clone(), now)?;
     let complete = to.with_changes(reviewed, &changes)?;
     for cid in to.missing_blocks(complete.links(), 100).unwrap().blocks {

@@ -229,7 +229,7 @@ fn hand_over(from: &Repo, to: &Repo, branch: &BranchName) -> Result<(), String> 
         to.agents()
             .learn(&commit.payload().author, &events)
             .unwrap();
-        let changes = from.changes_of(commit.payload(), 1 << 20).unwrap().unwrap();
+        let changes = from.changes_of(&commit, 1 << 20).unwrap().unwrap();
         let reviewed = to
             .review(commit.bytes().clone(), START + 1000)
             .map_err(|error| error.to_string())?;

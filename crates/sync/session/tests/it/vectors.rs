@@ -1,5 +1,6 @@
 //! The cases of `specs/vectors/sync`.
 
+use allod_identity::AgentId;
 use allod_sync::{JoinReply, JoinRequest, Message, Mode, Ticket, Welcome};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -85,6 +86,10 @@ fn compared(message: &Message) -> Value {
     }
 }
 
+fn named(agent: &[u8; 32]) -> String {
+    AgentId::from_bytes(*agent).unwrap().to_string()
+}
+
 fn view(message: &Message) -> Value {
     match message {
         Message::Hello(hello) => {
@@ -98,7 +103,7 @@ fn view(message: &Message) -> Value {
                     .collect::<Vec<_>>(),
                 "events": hexes(&hello.events),
                 "logs": logs
-                    .map(|(agent, count)| json!([agent.to_string(), count]))
+                    .map(|(agent, count)| json!([named(agent), count]))
                     .collect::<Vec<_>>(),
                 "samples": texts(&hello.samples),
                 "slices": hello.slices,
