@@ -242,6 +242,7 @@ fn a_write_is_waited_for_until_it_is_at_peers() {
     for args in [
         &["await", "main", "--peers", "0"][..],
         &["commit", "-m", "m", "--timeout", "3"],
+        &["await", "main", "--timeout", "18446744073709551615"],
     ] {
         bob.run(args).fails(2, &[]);
     }
