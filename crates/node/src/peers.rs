@@ -94,6 +94,15 @@ impl Peer {
         };
     }
 
+    /// Notes heads that it has besides.
+    fn note_more(&mut self, heads: &BTreeSet<CommitId>) {
+        for mark in heads.iter().copied().map(mark) {
+            if !self.has.contains(&mark) && self.has.len() < HAS_MAX {
+                self.has.push(mark);
+            }
+        }
+    }
+
     /// Whether it is known to have all of the space that is here, every branch of it, or of all that what
     /// it keeps ([`part`](Self::part)), and to have been asked for all that it has.
     pub fn is_current(&self, repo: &Repo) -> Result<bool, NodeError> {
@@ -157,7 +166,8 @@ pub(crate) fn marks_of(repo: &Repo) -> Result<Vec<String>, NodeError> {
 /// How much the heads that a session told of say of all that the peer has.
 fn told(repo: &Repo, session: &Session, heads: &BTreeSet<CommitId>) -> Result<Told, NodeError> {
     // Of what was sent along with what it refused it may have kept some.
-    if !session.was_about_all() || !session.stats().refused_by_peer.is_empty() {
+    let is_whole = session.was_about_all() && session.was_told_heads();
+    if !is_whole || !session.stats().refused_by_peer.is_empty() {
         return Ok(Told::Partly);
     }
     for head in heads {
@@ -228,11 +238,17 @@ impl Node {
         let told = told(repo, session, &heads)?;
         self.learn_of_peer(repo, device, |peer| {
             peer.agent = session.peer_agent().map(|agent| agent.to_string());
-            peer.synced_ms = Some(now_ms());
+            peer.note_addr(connection.remote_addr().to_string(), dialled);
+            peer.part = session.peer_keeps_part();
+            let told_ms = session.met_ms().unwrap_or_else(now_ms);
+            if peer.synced_ms.is_some_and(|known| known > told_ms) {
+                // Of two sessions at a time this one ended last, and the peer told this before.
+                peer.note_more(&heads);
+                return;
+            }
+            peer.synced_ms = Some(told_ms);
             peer.note_has(&heads, told);
             peer.partial = !session.was_about_all();
-            peer.part = session.peer_keeps_part();
-            peer.note_addr(connection.remote_addr().to_string(), dialled);
         })?;
         if session.stats().commits_in > 0 {
             self.touch();

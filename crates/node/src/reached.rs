@@ -98,27 +98,29 @@ impl Reached {
     }
 }
 
-/// A commit was to be at so many peers, and is not yet. It stays, and leaves when they can be reached.
+/// Commits were to be at so many peers, and are not yet. They stay, and leave when peers can be reached.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NotReached {
-    /// The commit.
-    pub commit: CommitId,
-    /// Where it is.
+    /// The commits.
+    pub commits: Heads,
+    /// Where all of them are.
     pub reached: Reached,
-    /// How many peers were to keep it.
+    /// How many peers were to keep them.
     pub peers: usize,
 }
 
 impl fmt::Display for NotReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (commit, peers) = (self.commit, self.peers);
+        let ids: Vec<String> = self.commits.iter().map(ToString::to_string).collect();
+        let what = if ids.len() == 1 { "commit" } else { "all of" };
+        let (commits, peers) = (ids.join(", "), self.peers);
         let have = match self.reached.whole.len() {
             1 => "1 peer is".to_owned(),
             whole => format!("{whole} peers are"),
         };
         write!(
             f,
-            "{have} known to have commit {commit}, of {peers} that should"
+            "{have} known to have {what} {commits}, of {peers} that should"
         )?;
         match self.reached.parts.len() {
             0 => {}
@@ -453,15 +455,15 @@ impl Node {
         Ok(found.lag)
     }
 
-    /// Waits until so many peers that keep the whole space have a commit (SYNC-53), and says which. It
-    /// looks when something was learned of a peer; it makes no session by itself.
+    /// Waits until so many peers that keep the whole space have all of some commits (SYNC-53), and says which.
+    /// It looks when something was learned of a peer; it makes no session by itself.
     ///
     /// # Errors
     /// [`NodeError::NotReached`] if `until` is over before.
     pub async fn await_reached(
         &self,
         repo: &Repo,
-        commit: CommitId,
+        commits: &Heads,
         peers: usize,
         until: impl Future<Output = ()> + Send,
     ) -> Result<Reached, NodeError> {
@@ -470,14 +472,14 @@ impl Node {
         loop {
             // Whatever is learned from here on wakes it again.
             heard.borrow_and_update();
-            let (node, space) = (self.clone(), repo.clone());
-            let looking = spawn_blocking(move || node.reached(&space, commit));
+            let (node, space, all) = (self.clone(), repo.clone(), commits.clone());
+            let looking = spawn_blocking(move || node.whereabouts(&space)?.of_all(&all));
             let reached = looking.await.map_err(|_error| NodeError::Stopped)??;
             if reached.whole.len() >= peers {
                 return Ok(reached);
             }
             let not_reached = NodeError::NotReached(Box::new(NotReached {
-                commit,
+                commits: commits.clone(),
                 reached,
                 peers,
             }));

@@ -47,7 +47,10 @@ pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
         }
         clean(node, &reopened)?;
         logged(node, &reopened)?;
-        for branch in now.iter().map(|shape| &shape.branch) {
+        // Also of a branch that nobody has any more.
+        let mut branches = model.branches();
+        branches.extend(now.into_iter().map(|shape| shape.branch));
+        for branch in &branches {
             if !branch.is_meta() {
                 content(node, &reopened, branch, model)?;
                 joined(node, &reopened, branch, model)?;
@@ -222,4 +225,28 @@ fn logged(node: &Node, repo: &Repo) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use allod_repo::Stamp;
+
+    use super::*;
+    use crate::scenario::Scenario;
+    use crate::world::World;
+
+    /// What was acknowledged on a branch that no node has is lost, though all nodes agree.
+    #[test]
+    fn a_branch_that_nobody_has_is_noticed() {
+        let mut world = World::new(Scenario::of_seed(0)).unwrap();
+        all(&world.nodes, &world.model).unwrap();
+        let (gone, key) = ("gone".parse().unwrap(), Bytes::from_static(b"key"));
+        let entry = Entry {
+            stamp: Stamp::at_millis(1),
+            state: State::Tombstone,
+        };
+        world.model.acknowledge(&gone, &key, entry);
+        let lost = all(&world.nodes, &world.model).unwrap_err();
+        assert!(matches!(lost, Failure::Lost { .. }), "{lost}");
+    }
 }

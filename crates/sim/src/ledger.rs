@@ -116,6 +116,11 @@ impl Ledger {
         self.carried.insert(id, carried);
     }
 
+    /// The branches on which deeds were acknowledged.
+    pub(crate) fn branches(&self) -> impl Iterator<Item = &BranchName> {
+        self.acknowledged.keys().map(|(branch, _)| branch)
+    }
+
     /// How many deeds were done.
     pub(crate) const fn len(&self) -> usize {
         self.deeds.len()

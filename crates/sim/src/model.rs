@@ -1,7 +1,7 @@
 //! What the final state must be: every acknowledged edit, per key the one that wins; and of keys that join, all
 //! that was done to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use allod_repo::{BranchName, Entry};
 use bytes::Bytes;
@@ -53,6 +53,12 @@ impl Model {
     /// How many edits were acknowledged.
     pub(crate) const fn edits(&self) -> u64 {
         self.edits
+    }
+
+    /// The branches on which edits or deeds were acknowledged.
+    pub(crate) fn branches(&self) -> BTreeSet<BranchName> {
+        let edited = self.winners.keys().map(|(branch, _)| branch);
+        edited.chain(self.ledger.branches()).cloned().collect()
     }
 
     /// The entries that a branch must have of keys that do not join, tombstones included.

@@ -87,7 +87,7 @@ impl Repo {
         let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let mut batch = Batch::new();
-            let mut fresh = 0;
+            let (mut fresh, mut forgotten) = (0, 0);
             for (branch, heads) in branches {
                 if heads.len() > HEADS_MAX {
                     return Err(Refusal::TooManyHeads.into());
@@ -99,14 +99,18 @@ impl Repo {
                 let name = layout::tracking_branch(self.id(), remote, branch);
                 let before = self.store().get_ref(&name)?;
                 fresh += usize::from(before.is_none() && !heads.is_empty());
+                forgotten += usize::from(before.is_some() && heads.is_empty());
                 let value = (!heads.is_empty())
                     .then(|| encode_heads(heads))
                     .transpose()?;
                 batch.set_ref(name, Expect::read(before), value);
             }
             // Renamed and fetched again, a remote that deletes and makes branches would fill the store.
-            if fresh > 0 && self.tracking(Some(remote))?.len() + fresh > BRANCHES_MAX {
-                return Err(Refusal::TooManyBranches.into());
+            if fresh > forgotten {
+                let known = self.tracking(Some(remote))?.len();
+                if known + fresh > BRANCHES_MAX + forgotten {
+                    return Err(Refusal::TooManyBranches.into());
+                }
             }
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
                 return Ok(());
@@ -120,17 +124,22 @@ impl Repo {
         if Some(remote) == to {
             return Ok(());
         }
-        let mut batch = Batch::new();
-        for tracking in self.tracking(Some(remote))? {
-            let before = layout::tracking_branch(self.id(), remote, &tracking.branch);
-            batch.set_ref(before, Expect::Any, None::<Bytes>);
-            if let Some(to) = to {
-                let name = layout::tracking_branch(self.id(), to, &tracking.branch);
-                batch.set_ref(name, Expect::Any, Some(encode_heads(&tracking.heads)?));
+        for _ in 0..TRIES {
+            let mut batch = Batch::new();
+            for tracking in self.tracking(Some(remote))? {
+                // What a fetch moves or forgets meanwhile is neither lost nor brought back (REPO-66).
+                let heads = Bytes::from(encode_heads(&tracking.heads)?);
+                let before = layout::tracking_branch(self.id(), remote, &tracking.branch);
+                batch.set_ref(before, Expect::Value(heads.clone()), None::<Bytes>);
+                if let Some(to) = to {
+                    let name = layout::tracking_branch(self.id(), to, &tracking.branch);
+                    batch.set_ref(name, Expect::Any, Some(heads));
+                }
+            }
+            if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+                return Ok(());
             }
         }
-        // Without an expectation nothing can have moved.
-        drop(self.store().commit(batch)?);
-        Ok(())
+        Err(RepoError::Contended(BranchName::main()))
     }
 }

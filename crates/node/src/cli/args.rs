@@ -187,36 +187,71 @@ pub(crate) enum Command {
     /// List the peers of the space
     Peers,
     /// Say which keys have values that join, and look at them
+    #[command(
+        after_help = "Examples:\n  allod values define 'likes:*' pn-counter\n  \
+        allod values list\n  \
+        allod values show likes:home"
+    )]
     Values {
         #[command(subcommand)]
         command: ValuesCommand,
     },
     /// Count together with others
+    #[command(after_help = "Examples:\n  allod counter incr likes:home\n  \
+        allod counter decr likes:home 2\n  \
+        allod counter show likes:home\n\n\
+        First the owner of the space says that such keys have a g-counter or a pn-counter: `allod values define`.")]
     Counter {
         #[command(subcommand)]
         command: CounterCommand,
     },
     /// Keep a set together with others
+    #[command(after_help = "Examples:\n  allod set add tags red green\n  \
+        allod set rm tags red\n  \
+        allod set count votes:tea ada 2\n  \
+        allod set show tags\n\n\
+        First the owner of the space says that such keys have an or-set, a 2p-set or a counted-set: `allod values define`.")]
     Set {
         #[command(subcommand)]
         command: SetCommand,
     },
     /// Write one value that others write too
+    #[command(after_help = "Examples:\n  allod register set title 'Groceries'\n  \
+        allod register set offset -- -5\n  \
+        allod register show title\n\n\
+        First the owner of the space says that such keys have an lww-register or an mv-register: `allod values define`.")]
     Register {
         #[command(subcommand)]
         command: RegisterCommand,
     },
     /// Keep fields together with others
+    #[command(after_help = "Examples:\n  allod map put person:ada city Turin\n  \
+        allod map rm person:ada city\n  \
+        allod map show person:ada\n\n\
+        First the owner of the space says that such keys have an lww-map: `allod values define`.")]
     Map {
         #[command(subcommand)]
         command: MapCommand,
     },
     /// Keep a list together with others
+    #[command(
+        after_help = "Examples:\n  allod list insert todo:home 'Buy bread' 'Buy milk'\n  \
+        allod list insert todo:home 'Get up' --at 0\n  \
+        allod list rm todo:home 1\n  \
+        allod list show todo:home\n\n\
+        First the owner of the space says that such keys have a list: `allod values define`."
+    )]
     List {
         #[command(subcommand)]
         command: ListCommand,
     },
     /// Edit a document together with others
+    #[command(
+        after_help = "Examples:\n  allod doc edit note:1 --set /title=Groceries --set '/items=[]'\n  \
+        allod doc show note:1\n  \
+        allod doc history note:1\n\n\
+        First the owner of the space says that such keys have a document: `allod values define`."
+    )]
     Doc {
         #[command(subcommand)]
         command: DocCommand,

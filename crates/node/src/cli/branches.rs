@@ -67,6 +67,9 @@ fn protect(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let branch = parse(name)?;
+    if branch.is_meta() {
+        bail!("meta is written by the owner of the space alone, and is not protected");
+    }
     let made = repo.protect(&branch, protected, node.author()?, allod::now_ms())?;
     node.touch();
     let value = json!({

@@ -3,8 +3,8 @@
 use std::io::Read as _;
 
 use allod::Node;
-use allod_crdt::{Document, Edit, Kind, Op, State as Joinable};
-use allod_repo::{Content, Repo, StateRef};
+use allod_crdt::{Document, DocumentError, Edit, Kind, Op, State as Joinable};
+use allod_repo::{Content, Repo, RepoError, StateRef};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -293,9 +293,10 @@ pub(crate) fn list(
                 None => length(node, space, key)?,
             };
             let values = values.iter().map(|value| value.clone().into_bytes());
-            let ops = (start..)
-                .zip(values)
-                .map(|(at, value)| Op::Insert(at, value));
+            // No list has as many values as an index may say.
+            let ops = values
+                .enumerate()
+                .map(|(place, value)| Op::Insert(start.saturating_add(place), value));
             let ops: Vec<Op> = ops.collect();
             operate(node, space, (key, kinds, &ops), io)
         }
@@ -342,15 +343,34 @@ fn edit(node: &Node, space: Option<&str>, options: &EditDocument, io: &mut Io<'_
     };
     let edits = edits_of(options)?;
     let (now, message) = (allod::now_ms(), options.message.as_deref());
-    let state = repo.edit_document(&branch, &key, message, now, &mut |document, by| {
+    let edited = repo.edit_document(&branch, &key, message, now, &mut |document, by| {
         match &whole {
             Some(whole) => document.replace(whole, by)?,
             None => document.edit(&edits, by)?,
         };
         Ok(())
-    })?;
+    });
+    let state = edited.map_err(|error| named(error, &edits))?;
     let shown = Document::open(&state)?.value()?.to_string();
     said(&options.key, &shown, io)
+}
+
+/// An error with the path of the edit that it is about: edits are not made in the order of the options.
+fn named(error: RepoError, edits: &[Edit]) -> anyhow::Error {
+    let edit = match error {
+        RepoError::Document(DocumentError::NoSuchPlace { index }) => edits.get(index),
+        _ => None,
+    };
+    let Some(edit) = edit else {
+        return error.into();
+    };
+    let (what, path) = match edit {
+        Edit::Set { path, .. } => ("is no place for a value", path),
+        Edit::Insert { path, .. } => ("is no place in a list", path),
+        Edit::Delete { path } => ("names nothing", path),
+        Edit::Splice { path, .. } => ("is no text with such a place", path),
+    };
+    anyhow::anyhow!("{path:?} {what} in this document; nothing was changed")
 }
 
 /// The JSON in a file, or in standard input.
@@ -432,12 +452,21 @@ fn splice(text: &str) -> Result<Edit> {
     })
 }
 
+/// A time that somebody wrote, in seconds: it may be any number.
+fn utc(seconds: i64) -> String {
+    allod::utc(
+        u64::try_from(seconds)
+            .unwrap_or_default()
+            .saturating_mul(1000),
+    )
+}
+
 fn history(node: &Node, space: Option<&str>, key: &str, io: &mut Io<'_>) -> Result<()> {
     let repo = node.space(space)?;
     let state = stated(node, &repo, &key_bytes(key)?, None)?;
     let mut document = Document::open(&state)?;
     for change in document.history() {
-        let time = allod::utc(u64::try_from(change.time_s).unwrap_or_default() * 1000);
+        let time = utc(change.time_s);
         let writer = hex(&change.actor);
         let value = json!({
             "change": hex(&change.hash),
@@ -462,4 +491,17 @@ fn history(node: &Node, space: Option<&str>, key: &str, io: &mut Io<'_>) -> Resu
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    /// A change of a document says its time itself.
+    #[test]
+    fn any_time_is_shown() {
+        assert_eq!(utc(1_795_206_684), "2026-11-20 20:31:24");
+        assert_eq!(utc(-1), "1970-01-01 00:00:00");
+        assert!(utc(i64::MAX).starts_with("584556019-"), "{}", utc(i64::MAX));
+    }
 }

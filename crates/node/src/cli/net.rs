@@ -260,7 +260,8 @@ pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
         }
         if stats.left_out > 0 {
             text += &format!(
-                "\n  {} commits stay behind, as not all of them is kept here; it gets them from others",
+                "\n  {} commits stay behind: not all of them is kept here, and it gets them from others, or \
+                they are too many for one session",
                 count(stats.left_out)
             );
         }

@@ -350,7 +350,7 @@ fn rebuild(views: &Views, name: &Name, io: &mut Io<'_>) -> Result<()> {
 pub(crate) fn projected(
     snapshot: &Snapshot,
     name: &Name,
-    (no_wait, timeout): (bool, Option<u64>),
+    (no_wait, timeout): (bool, Option<u32>),
     io: &mut Io<'_>,
 ) -> Result<Projected> {
     let on_stale = if no_wait {
@@ -358,7 +358,7 @@ pub(crate) fn projected(
     } else {
         OnStale::Block
     };
-    let deadline = timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let deadline = timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     let mut progress = io.progress("computing, records");
     let projected = snapshot.projection(name, on_stale, &mut |done| {
         progress.at(done, 0);

@@ -62,7 +62,8 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
     let branches = branches(node, &repo)?;
     let mut current = 0;
     for PeerLag { peer, .. } in &lags {
-        current += usize::from(peer.is_current(&repo)?);
+        // Whoever keeps a part does not keep this state (SYNC-51).
+        current += usize::from(!peer.part && peer.is_current(&repo)?);
     }
     let name = &repo.genesis().payload().name;
     let have: Vec<String> = place.heads.iter().map(ToString::to_string).collect();

@@ -31,7 +31,7 @@ pub(crate) struct Await {
     pub(crate) peers: u16,
     /// Fail after so many seconds [default: wait for ever]
     #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
+    pub(crate) timeout: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -48,5 +48,5 @@ pub(crate) struct CommitArgs {
     pub(crate) until_peers: Option<u16>,
     /// Fail after so many seconds; the commit stays, and leaves later
     #[arg(long, value_name = "SECONDS", requires = "until_peers")]
-    pub(crate) timeout: Option<u64>,
+    pub(crate) timeout: Option<u32>,
 }

@@ -251,7 +251,7 @@ pub(crate) struct QueryProjection {
     pub(crate) no_wait: bool,
     /// Give up computing it after so many seconds
     #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
+    pub(crate) timeout: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
-use allod::{Node, NodeError, PeerLag};
+use allod::{Node, PeerLag};
 use allod_identity::DeviceId;
 use allod_repo::{Heads, Repo};
 use allod_sync::Backoff;
@@ -36,31 +36,24 @@ pub(crate) fn await_commit(
     wait_for(node, &repo, &commits, (options.peers, options.timeout), io)
 }
 
-/// Waits until so many peers have each of some commits, and prints who has all of them; fails after so many
-/// seconds.
+/// Waits until so many peers have all of some commits, and prints which; fails after so many seconds.
 pub(crate) fn wait_for(
     node: &Node,
     repo: &Repo,
     commits: &Heads,
-    (peers, seconds): (u16, Option<u64>),
+    (peers, seconds): (u16, Option<u32>),
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    in_touch(node, io, |io, net| {
+    let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
+    let reached = in_touch(node, io, |io, net| {
         let stop = io.stop.clone();
-        let mut waiting = pin!(async {
-            for commit in commits {
-                let until = async {
-                    tokio::select! {
-                        () = over(deadline) => {}
-                        () = stopped(stop.clone()) => {}
-                    }
-                };
-                let reached = node.await_reached(repo, *commit, usize::from(peers), until);
-                reached.await?;
+        let until = async {
+            tokio::select! {
+                () = over(deadline) => {}
+                () = stopped(stop) => {}
             }
-            Ok::<(), NodeError>(())
-        });
+        };
+        let mut waiting = pin!(node.await_reached(repo, commits, peers.into(), until));
         loop {
             let look = async { timeout(LOOK_EVERY, waiting.as_mut()).await };
             match net.handle.block_on(look) {
@@ -70,7 +63,6 @@ pub(crate) fn wait_for(
             }
         }
     })?;
-    let reached = node.whereabouts(repo)?.of_all(commits)?;
     let ids: Vec<String> = commits.iter().map(ToString::to_string).collect();
     let value = json!({ "commits": ids, "reached": reached_value(&reached) });
     let names = Names::in_space(node, repo)?;

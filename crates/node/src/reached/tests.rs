@@ -310,7 +310,8 @@ async fn whoever_waits_is_told_when_the_last_peer_has_it() {
     let over = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
     has(&node, one, false);
     has(&node, part, true);
-    let error = node.await_reached(&repo, commit, 2, over(0)).await;
+    let all = Heads::from([commit]);
+    let error = node.await_reached(&repo, &all, 2, over(0)).await;
     let words = error.unwrap_err().to_string();
     assert!(
         words.starts_with("1 peer is known to have commit"),
@@ -322,7 +323,7 @@ async fn whoever_waits_is_told_when_the_last_peer_has_it() {
     );
     let waiting = tokio::spawn({
         let (node, repo) = (node.clone(), repo.clone());
-        async move { node.await_reached(&repo, commit, 2, over(60)).await }
+        async move { node.await_reached(&repo, &all, 2, over(60)).await }
     });
     // Whether it waits already or not.
     has(&node, one, false);
@@ -334,6 +335,44 @@ async fn whoever_waits_is_told_when_the_last_peer_has_it() {
         BTreeSet::from([one, two])
     );
     assert_eq!(reached.parts, [part]);
+}
+
+/// SYNC-53: a peer that has one of two commits keeps neither state, and two such peers do not make one that
+/// has both.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_commits_are_to_be_at_one_peer_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, repo, first) = node(dir.path());
+    let name: BranchName = "side".parse().unwrap();
+    repo.create_branch(&name, &Heads::from([first])).unwrap();
+    let mut commits = Heads::new();
+    for branch in [&BranchName::main(), &name] {
+        let edit = [(branch.to_string().into(), Edit::Put("v".into()))];
+        repo.stage(branch, edit, START).unwrap();
+        let author = node.author().unwrap();
+        commits.insert(repo.commit_staged(branch, author, "", START).unwrap());
+    }
+    let has = |device, commits: BTreeSet<CommitId>| {
+        let note = node.note_peer(&repo, device, |peer| {
+            peer.synced_ms = Some(START);
+            peer.note_has(&commits, Told::All);
+        });
+        note.unwrap();
+    };
+    let devices = [7, 8].map(|seed| SecretKey::from_seed([seed; 32]).device_id());
+    for (device, commit) in devices.into_iter().zip(&commits) {
+        has(device, BTreeSet::from([*commit]));
+    }
+    let over = || tokio::time::sleep(Duration::ZERO);
+    let error = node.await_reached(&repo, &commits, 1, over()).await;
+    let words = error.unwrap_err().to_string();
+    assert!(
+        words.starts_with("0 peers are known to have all of "),
+        "{words}"
+    );
+    has(devices[0], commits.clone());
+    let reached = node.await_reached(&repo, &commits, 1, over()).await;
+    assert_eq!(reached.unwrap().whole, [devices[0]]);
 }
 
 /// SYNC-51: what a session that was cut brought there is not known.

@@ -120,7 +120,10 @@ fn what_cannot_be_done_is_said() {
     run(&home, "values show likes:1").fails(1, &["no value under"]);
     run(&home, "doc edit note:1").fails(2, &["required"]);
     run(&home, "doc edit note:1 --set title=x").fails(2, &["begins with /"]);
-    run(&home, "doc edit note:1 --rm /nothing").fails(1, &["names nothing"]);
+    run(&home, "doc edit note:1 --rm /nothing").fails(1, &["\"/nothing\" names nothing"]);
+    run(&home, "doc edit note:1 --text /t@9=y --set /t=x")
+        .fails(1, &["\"/t\" is no text with such a place"]);
+    run(&home, "list insert todo a b --at 18446744073709551615").fails(1, &["no position"]);
     run(&home, "doc edit note:1 --text /t=x").fails(2, &["PATH@AT"]);
     let bad = home.write("bad.json", "{");
     run(&home, &format!("doc edit note:1 --replace {bad}")).fails(1, &["no JSON"]);

@@ -237,7 +237,7 @@ fn a_protected_branch_takes_what_goes_on() {
     );
     ada.run(&["undo"]).ok();
     bob.run(&["branch", "--protect", "meta"])
-        .fails(1, &["meta"]);
+        .fails(1, &["meta is written by the owner", "is not protected"]);
     bob.run(&["branch", "--protect", "a//b"])
         .fails(2, &["a//b"]);
     assert_eq!(up.stop(), Some(0));

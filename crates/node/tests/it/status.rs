@@ -169,7 +169,13 @@ fn a_peer_that_keeps_a_part_is_no_keeper() {
         (&reached["kept_by"], &reached["at"]),
         (&json!(0), &json!([]))
     );
-    assert!(ada.run(&["status"]).ok().contains("has all of its part"));
+    assert_eq!(ada.json(&["status"])["peers_current"], 0);
+    let shown = ada.run(&["status"]).ok();
+    assert!(shown.contains("0 of 1 have this state"), "{shown}");
+    assert!(
+        shown.contains("has its part of all that is here"),
+        "{shown}"
+    );
     ada.run(&["await", "main", "--timeout", "0"]).fails(
         1,
         &[
@@ -242,6 +248,7 @@ fn a_write_is_waited_for_until_it_is_at_peers() {
     for args in [
         &["await", "main", "--peers", "0"][..],
         &["commit", "-m", "m", "--timeout", "3"],
+        &["await", "main", "--timeout", "18446744073709551615"],
     ] {
         bob.run(args).fails(2, &[]);
     }

@@ -178,6 +178,35 @@ fn history_branches_and_positions() {
     assert_eq!(check["commits"], 3);
 }
 
+/// The README names each command, and what joins is explained by examples.
+#[test]
+fn commands_are_told_of() {
+    let home = Home::empty();
+    let help = home.run(&["help"]).ok();
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let (commands, _) = commands.split_once("\n\n").unwrap();
+    let names = commands.lines().filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then_some(name)
+    });
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 40, "{names:?}");
+    let readme = include_str!("../../../../README.md");
+    for name in &names {
+        let quoted = format!("`{name}");
+        let mut found = readme.match_indices(&quoted);
+        let is_told = found.any(|(at, _)| readme[at + quoted.len()..].starts_with(['`', ' ']));
+        assert!(is_told, "the README says nothing of `{name}`");
+    }
+    for name in ["values", "counter", "set", "register", "map", "list", "doc"] {
+        let help = home.run(&[name, "--help"]).ok();
+        assert!(
+            help.contains(&format!("Examples:\n  allod {name} ")),
+            "{help}"
+        );
+    }
+}
+
 #[test]
 fn blobs_and_completions() {
     let home = Home::with_space();

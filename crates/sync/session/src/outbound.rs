@@ -44,12 +44,23 @@ pub(crate) struct Outbound {
     roots: BTreeMap<Cid, usize>,
     /// Commits that cannot be sent, as not all of them is here (PART-10).
     left_out: BTreeSet<CommitId>,
+    /// Commits that wait for the next session, as there are too many for one.
+    beyond: u64,
     pub(crate) done: bool,
 }
 
 impl Outbound {
     /// Plans what a peer that says `hello` lacks and wants (SYNC-4, SYNC-16).
     pub(crate) fn plan(
+        repo: &Repo,
+        branches: &[(BranchName, Vec<CommitId>)],
+        hello: &Hello,
+    ) -> Result<Self, Fault> {
+        Self::plan_at_most(COMMITS_MAX, repo, branches, hello)
+    }
+
+    fn plan_at_most(
+        most: usize,
         repo: &Repo,
         branches: &[(BranchName, Vec<CommitId>)],
         hello: &Hello,
@@ -72,10 +83,9 @@ impl Outbound {
                 }
             }
         }
-        if plan.len() > COMMITS_MAX {
-            // The oldest are enough for now; the next session goes on from there.
-            plan.truncate(COMMITS_MAX);
-        }
+        // The oldest are enough for now; the next session goes on from there.
+        let beyond = plan.len().saturating_sub(most) as u64;
+        plan.truncate(most);
         let mut outbound = Self {
             plan,
             ready: VecDeque::new(),
@@ -91,6 +101,7 @@ impl Outbound {
             sketching: Sketching::default(),
             roots: BTreeMap::new(),
             left_out: BTreeSet::new(),
+            beyond,
             done: false,
         };
         if hello.slices {
@@ -151,6 +162,8 @@ impl Outbound {
             }
             let Some((id, branch)) = self.plan.pop_front() else {
                 self.done = true;
+                // Nobody is to believe that the peer has the heads now (SYNC-50).
+                stats.left_out += self.beyond;
                 return Ok(Some(Message::Done));
             };
             if self.is_left_out(repo, id)? || !self.prepare(repo, id, branch)? {
@@ -435,5 +448,72 @@ fn link_of(entry: &Bytes) -> Result<Option<Cid>, RepoError> {
     match Entry::decode(entry) {
         Ok(entry) => Ok(entry.state.link().copied()),
         Err(_) => Err(RepoError::Damaged("a stored entry does not decode")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use allod_blocks::MemoryStore;
+    use allod_identity::SecretKey;
+    use allod_repo::{Author, Edit, Genesis, SpaceClass};
+
+    use super::*;
+    use crate::message::VERSION;
+
+    /// SYNC-50: what is too much for one session is not said to have gone out.
+    #[test]
+    fn what_waits_for_the_next_session_is_left_out_of_this() {
+        let key = SecretKey::from_seed([1; 32]);
+        let author = Author {
+            agent: key.agent_id(),
+            key: &key,
+        };
+        let genesis = Genesis {
+            at: 1,
+            class: SpaceClass::Convergent,
+            name: "test".into(),
+            nonce: [0; 16],
+            owner: author.agent,
+        };
+        let repo = Repo::create(Arc::new(MemoryStore::new()), genesis, author).unwrap();
+        let main = BranchName::main();
+        for value in ["1", "2", "3"] {
+            let edit = [("k".into(), Edit::Put(value.into()))];
+            repo.stage(&main, edit, 1).unwrap();
+            repo.commit_staged(&main, author, "", 1).unwrap();
+        }
+        let hello = Hello {
+            agent: author.agent,
+            branches: Vec::new(),
+            events: Vec::new(),
+            logs: Vec::new(),
+            samples: Vec::new(),
+            slices: false,
+            space: repo.id(),
+            version: VERSION,
+            wants: None,
+        };
+        let branches = repo.branches().unwrap().into_iter();
+        let branches: Vec<_> = branches
+            .map(|(name, heads)| (name, heads.into_iter().collect()))
+            .collect();
+        for (most, left_out) in [(1, 2), (2, 1), (3, 0), (4, 0)] {
+            let planned = Outbound::plan_at_most(most, &repo, &branches, &hello);
+            let Ok(mut outbound) = planned else {
+                panic!("no plan")
+            };
+            let mut stats = Stats::default();
+            while !outbound.done {
+                let Ok(_) = outbound.poll(&repo, &mut stats) else {
+                    panic!("no message")
+                };
+            }
+            assert_eq!(
+                (stats.commits_out, stats.left_out),
+                (3 - left_out, left_out)
+            );
+        }
     }
 }

@@ -54,6 +54,10 @@ struct Flow {
     theirs: Vec<(BranchName, Vec<CommitId>)>,
     /// What of this side's branches it asked for.
     wants: Branches,
+    /// Whether it only takes: it has heads of branches that it wants, and offers none.
+    takes_only: bool,
+    /// When its hello came.
+    met_ms: u64,
     acked: bool,
 }
 
@@ -342,10 +346,23 @@ impl Session {
     /// Whether both sides offered and wanted all they have, as far as this side knows.
     #[must_use]
     pub fn was_about_all(&self) -> bool {
-        let wants = self.flow.as_ref().map(|flow| &flow.wants);
+        let is_about_all = |flow: &Flow| flow.wants == Branches::All && !flow.takes_only;
         self.me.scope == Scope::default()
-            && wants == Some(&Branches::All)
+            && self.flow.as_ref().is_some_and(is_about_all)
             && self.stats.left_out == 0
+    }
+
+    /// Whether the peer said which heads it has of branches other than `meta`. One that does not say so may
+    /// have none, or take everything anew whatever it has.
+    #[must_use]
+    pub fn was_told_heads(&self) -> bool {
+        self.offered().any(|(branch, _)| !branch.is_meta())
+    }
+
+    /// When the peer said what it has, in milliseconds since 1970; `None` before it did.
+    #[must_use]
+    pub fn met_ms(&self) -> Option<u64> {
+        self.flow.as_ref().map(|flow| flow.met_ms)
     }
 
     /// Whether the peer keeps a part of the space only.
@@ -470,6 +487,8 @@ impl Session {
             peer_agent: hello.agent,
             theirs: hello.branches.clone(),
             wants: hello.wants.clone().into(),
+            takes_only: hello.branches.is_empty() && !hello.samples.is_empty(),
+            met_ms: self.heard_ms,
             acked: false,
         });
         self.out.push_back(Output::Event(Event::Met {

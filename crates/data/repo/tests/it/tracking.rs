@@ -2,8 +2,10 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use allod_blocks::{MemoryStore, Store, sha256_cid};
+use allod_blocks::{MemoryStore, MeteredStore, Metrics, Store, sha256_cid};
 use allod_repo::{
     BRANCHES_MAX, BranchName, CommitId, GcOptions, Heads, Refusal, Repo, RepoError, check_store,
     collect_garbage,
@@ -102,9 +104,56 @@ fn tracking_branches_go_with_the_name_of_their_remote() {
     repo.track("home", &many).unwrap();
     assert_eq!(names(Some("home")).len(), BRANCHES_MAX);
     repo.track("home", &many[..2]).unwrap();
-    let more = repo.track("home", &[(on("one-more"), here)]);
+    let more = repo.track("home", &[(on("one-more"), here.clone())]);
     assert!(matches!(
         fault(more),
         RepoError::Refused(Refusal::TooManyBranches)
     ));
+    // What is forgotten in the same step makes room.
+    let step = [(on("b1"), Heads::new()), (on("one-more"), here.clone())];
+    repo.track("home", &step).unwrap();
+    assert_eq!(names(Some("home")).len(), BRANCHES_MAX);
+    let step = [
+        (on("b2"), Heads::new()),
+        (on("more"), here.clone()),
+        (on("yet-more"), here),
+    ];
+    assert!(matches!(
+        fault(repo.track("home", &step)),
+        RepoError::Refused(Refusal::TooManyBranches)
+    ));
+}
+
+/// REPO-66: a fetch that ends at any step of a change of names is not lost, and what it forgot is not back.
+#[test]
+fn what_is_fetched_while_a_remote_gets_another_name_is_not_lost() {
+    for step in 1..10 {
+        let ada = Person::new(1);
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let fetching = space_in(&ada, Arc::clone(&store));
+        let old = put(&fetching, &ada, &[("a", Some("1"))], START);
+        let new = put(&fetching, &ada, &[("a", Some("2"))], START + 1);
+        let both = [(main(), Heads::from([old])), (on("b"), Heads::from([old]))];
+        fetching.track("home", &both).unwrap();
+        let (space, asked) = (fetching.id(), Arc::new(AtomicU64::new(100)));
+        let counted = Arc::clone(&asked);
+        let between = move || {
+            if counted.fetch_add(1, Ordering::Relaxed) == step {
+                let came = [(main(), Heads::from([new])), (on("b"), Heads::new())];
+                fetching.track("home", &came).unwrap();
+            }
+            Duration::ZERO
+        };
+        // Its clock is read around each call.
+        let timed = MeteredStore::new(store, Metrics::new(), Arc::new(between));
+        let renaming = Repo::open(Arc::new(timed), space).unwrap();
+        asked.store(1, Ordering::Relaxed);
+        renaming.rename_tracking("home", Some("cellar")).unwrap();
+        let all = renaming.tracking(None).unwrap().into_iter();
+        let main: Vec<Heads> = all
+            .filter(|of| of.branch == main())
+            .map(|of| of.heads)
+            .collect();
+        assert!(main.contains(&Heads::from([new])), "{step}: {main:?}");
+    }
 }

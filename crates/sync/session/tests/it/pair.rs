@@ -92,6 +92,8 @@ pub(crate) fn get(repo: &Repo, key: &str) -> Option<Bytes> {
 pub(crate) struct Run {
     pub(crate) left: Option<Outcome>,
     pub(crate) right: Option<Outcome>,
+    /// Of each side, whether it was about all, and was told heads.
+    pub(crate) told: [(bool, bool); 2],
     pub(crate) left_stats: Stats,
     pub(crate) right_stats: Stats,
     /// Every message in the order in which it was sent, and whether the left side sent it.
@@ -176,8 +178,12 @@ pub(crate) fn run_about(
         }
         if !moved {
             let [left, right] = outcomes;
+            let told = sessions
+                .each_ref()
+                .map(|session| (session.was_about_all(), session.was_told_heads()));
             let [left_stats, right_stats] = sessions.map(|session| session.stats().clone());
             return Run {
+                told,
                 left,
                 right,
                 left_stats,

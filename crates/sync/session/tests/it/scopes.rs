@@ -269,3 +269,28 @@ proptest! {
         }
     }
 }
+
+/// SYNC-51: a side is about all only where both offer and want everything, and who takes all anew whatever it has
+/// tells nothing of that.
+#[test]
+fn who_only_takes_tells_nothing_of_what_it_has() {
+    let ada = Person::new(1);
+    let left = space(&ada, &[]);
+    commit(&left, &ada, &BranchName::main(), 1);
+    let right = replica(&left);
+    let told = |scope: Scope| {
+        let scopes = [scope, Scope::default()];
+        let (left, right) = ((&left, &ada), (&right, &ada));
+        let run = run_about(scopes, left, right, usize::MAX, &mut |_, frame| Some(frame));
+        assert!(run.is_complete());
+        run.told[1]
+    };
+    assert_eq!(told(Scope::default()), (true, true));
+    assert_eq!(told(Scope::pull(Branches::All)), (false, false));
+    assert_eq!(
+        told(Scope::fetch(Branches::All, Heads::new())),
+        (false, false)
+    );
+    assert_eq!(told(Scope::push(Branches::All)).0, false);
+    assert_eq!(told(Scope::anew()), (true, false));
+}
