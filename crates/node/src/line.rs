@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use allod_quic::{QuicError, SendHalf, Stream};
+use allod_quic::{QuicError, RecvHalf, SendHalf, Stream};
 use allod_sync::{IDLE_MS, Input, Outcome, Output, Session, Stats};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::clock::now_ms;
@@ -15,6 +15,10 @@ use crate::error::NodeError;
 
 /// Frames handed to a session at a time: the store is visited once for all of them.
 const FRAMES_AT_ONCE: usize = 4;
+
+/// Frames that are received while the session works with those before: the store is synced meanwhile, and
+/// the peer goes on sending.
+const FRAMES_AHEAD: usize = 4;
 
 /// Frames that wait to be sent before the session is told to hold: at most a few MiB.
 const QUEUE_HELD: usize = 4;
@@ -35,7 +39,11 @@ pub(crate) async fn drive(
     first: Option<Bytes>,
     progress: &mut (dyn FnMut(&Stats) + Send),
 ) -> Result<(Session, Outcome), NodeError> {
-    let (send, mut recv) = stream.split();
+    let (send, recv) = stream.split();
+    // Ends, and gives the stream up, when this returns.
+    let mut reading = JoinSet::new();
+    let (heard, mut hearing) = mpsc::channel(FRAMES_AHEAD);
+    reading.spawn(read(recv, heard));
     let (frames, waiting) = mpsc::channel(1);
     let (sent, mut sending) = watch::channel(());
     let writer = tokio::spawn(write(send, waiting, sent));
@@ -62,10 +70,7 @@ pub(crate) async fn drive(
                     permit.send(frame);
                 }
             }
-            frame = recv.recv(), if open => {
-                let frame = frame?.ok_or_else(|| ended("E_FRAME", "the peer ended the stream"))?;
-                line.hear(frame);
-            }
+            Some(frame) = hearing.recv(), if open => line.hear(frame?),
             Ok(()) = sending.changed() => line.silent_at = Instant::now() + SILENCE,
             () = tokio::time::sleep_until(line.silent_at) => {
                 if !open {
@@ -159,6 +164,21 @@ fn ended(code: &str, reason: &str) -> NodeError {
     NodeError::Session {
         code: code.to_owned(),
         reason: reason.to_owned(),
+    }
+}
+
+/// Hands over the frames that come, until the stream ends.
+async fn read(mut recv: RecvHalf, frames: mpsc::Sender<Result<Bytes, NodeError>>) {
+    loop {
+        let frame = match recv.recv().await {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(ended("E_FRAME", "the peer ended the stream")),
+            Err(error) => Err(error.into()),
+        };
+        let is_last = frame.is_err();
+        if frames.send(frame).await.is_err() || is_last {
+            return;
+        }
     }
 }
 
