@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use allod_quic::{QuicError, RecvHalf, SendHalf, Stream};
-use allod_sync::{IDLE_MS, Input, Outcome, Output, Session, Stats};
+use allod_sync::{IDLE_MS, Input, Outcome, Output, ReadFrame, Session, Stats};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -154,9 +154,9 @@ impl Line {
         self.outcome.is_none() && self.session.as_ref().is_some_and(Session::is_busy)
     }
 
-    fn hear(&mut self, frame: Bytes) {
+    fn hear(&mut self, frame: ReadFrame) {
         self.silent_at = Instant::now() + SILENCE;
-        self.inputs.push(Input::Frame(frame));
+        self.inputs.push(Input::Read(frame));
     }
 }
 
@@ -167,11 +167,14 @@ fn ended(code: &str, reason: &str) -> NodeError {
     }
 }
 
-/// Hands over the frames that come, until the stream ends.
-async fn read(mut recv: RecvHalf, frames: mpsc::Sender<Result<Bytes, NodeError>>) {
+/// Reads the frames that come, apart from the runtime as it hashes blocks, and hands them over until the
+/// stream ends.
+async fn read(mut recv: RecvHalf, frames: mpsc::Sender<Result<ReadFrame, NodeError>>) {
     loop {
         let frame = match recv.recv().await {
-            Ok(Some(frame)) => Ok(frame),
+            Ok(Some(frame)) => spawn_blocking(move || ReadFrame::new(&frame))
+                .await
+                .map_err(|error| ended("E_FAULT", &error.to_string())),
             Ok(None) => Err(ended("E_FRAME", "the peer ended the stream")),
             Err(error) => Err(error.into()),
         };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::pair::{Person, Run, START, get, pairs, put, replica, run, space, talk};
 
 /// What a receiver stores in one batch, and so may lose when it is cut off.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 fn root(repo: &Repo) -> allod_blocks::Cid {
     repo.state(&BranchName::main()).unwrap().tree().root()
