@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{command, root, step};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 11] = [
+const AREAS: [(&str, &str); 12] = [
     ("tree", "bench-tree"),
     ("store", "bench-store"),
     ("repo", "bench-repo"),
@@ -22,6 +22,7 @@ const AREAS: [(&str, &str); 11] = [
     ("crdt", "bench-crdt"),
     ("quic", "bench-net"),
     ("file", "bench-file"),
+    ("blobs", "bench-blobs"),
 ];
 
 /// Where the rows of whole runs are kept, by area: one JSON document a line.
@@ -157,7 +158,7 @@ fn machine() -> Result<String> {
 fn document(runs: &[&Value]) -> Result<String> {
     let mut text = "# Results\n\nWritten by `cargo xtask bench`, an area at a time. Ours and the peers ran in turn in one run; the figures are \
          medians.\nRead the ratios, not the absolute figures: machines differ, and so do their moods.\n\
-         The areas repo, gc and views run with the allocator of the node, theirs and ours; the others with the system's.\n"
+         The areas repo, gc, views and blobs run with the allocator of the node, theirs and ours; the others with the system's.\n"
         .to_owned();
     for run in runs {
         let rows = run["rows"].as_array().context("an area without rows")?;

@@ -14,7 +14,7 @@ use quinn::{Endpoint, RecvStream};
 const WINDOW: u32 = 8 << 20;
 
 /// Bytes stored in one batch, as a session does.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// How long it takes to copy `blocks` into a new store at `path`, the handshake included.
 pub(crate) async fn copy(blocks: &[Block], path: &Path) -> Duration {

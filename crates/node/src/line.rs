@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use allod_quic::{QuicError, SendHalf, Stream};
-use allod_sync::{IDLE_MS, Input, Outcome, Output, Session, Stats};
+use allod_quic::{QuicError, RecvHalf, SendHalf, Stream};
+use allod_sync::{IDLE_MS, Input, Outcome, Output, ReadFrame, Session, Stats};
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::clock::now_ms;
@@ -15,6 +15,10 @@ use crate::error::NodeError;
 
 /// Frames handed to a session at a time: the store is visited once for all of them.
 const FRAMES_AT_ONCE: usize = 4;
+
+/// Frames that are received while the session works with those before: the store is synced meanwhile, and
+/// the peer goes on sending.
+const FRAMES_AHEAD: usize = 4;
 
 /// Frames that wait to be sent before the session is told to hold: at most a few MiB.
 const QUEUE_HELD: usize = 4;
@@ -35,7 +39,11 @@ pub(crate) async fn drive(
     first: Option<Bytes>,
     progress: &mut (dyn FnMut(&Stats) + Send),
 ) -> Result<(Session, Outcome), NodeError> {
-    let (send, mut recv) = stream.split();
+    let (send, recv) = stream.split();
+    // Ends, and gives the stream up, when this returns.
+    let mut reading = JoinSet::new();
+    let (heard, mut hearing) = mpsc::channel(FRAMES_AHEAD);
+    reading.spawn(read(recv, heard));
     let (frames, waiting) = mpsc::channel(1);
     let (sent, mut sending) = watch::channel(());
     let writer = tokio::spawn(write(send, waiting, sent));
@@ -62,10 +70,7 @@ pub(crate) async fn drive(
                     permit.send(frame);
                 }
             }
-            frame = recv.recv(), if open => {
-                let frame = frame?.ok_or_else(|| ended("E_FRAME", "the peer ended the stream"))?;
-                line.hear(frame);
-            }
+            Some(frame) = hearing.recv(), if open => line.hear(frame?),
             Ok(()) = sending.changed() => line.silent_at = Instant::now() + SILENCE,
             () = tokio::time::sleep_until(line.silent_at) => {
                 if !open {
@@ -149,9 +154,9 @@ impl Line {
         self.outcome.is_none() && self.session.as_ref().is_some_and(Session::is_busy)
     }
 
-    fn hear(&mut self, frame: Bytes) {
+    fn hear(&mut self, frame: ReadFrame) {
         self.silent_at = Instant::now() + SILENCE;
-        self.inputs.push(Input::Frame(frame));
+        self.inputs.push(Input::Read(frame));
     }
 }
 
@@ -159,6 +164,24 @@ fn ended(code: &str, reason: &str) -> NodeError {
     NodeError::Session {
         code: code.to_owned(),
         reason: reason.to_owned(),
+    }
+}
+
+/// Reads the frames that come, apart from the runtime as it hashes blocks, and hands them over until the
+/// stream ends.
+async fn read(mut recv: RecvHalf, frames: mpsc::Sender<Result<ReadFrame, NodeError>>) {
+    loop {
+        let frame = match recv.recv().await {
+            Ok(Some(frame)) => spawn_blocking(move || ReadFrame::new(&frame))
+                .await
+                .map_err(|error| ended("E_FAULT", &error.to_string())),
+            Ok(None) => Err(ended("E_FRAME", "the peer ended the stream")),
+            Err(error) => Err(error.into()),
+        };
+        let is_last = frame.is_err();
+        if frames.send(frame).await.is_err() || is_last {
+            return;
+        }
     }
 }
 

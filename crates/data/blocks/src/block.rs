@@ -130,6 +130,15 @@ impl Block {
         }
     }
 
+    /// The block of the same content that is to be read by another codec: the digest in its name is the same.
+    #[must_use]
+    pub fn read_as(&self, codec: Codec) -> Self {
+        Self {
+            cid: Cid::new_v1(codec.code(), *self.cid.hash()),
+            bytes: self.bytes.clone(),
+        }
+    }
+
     /// The block's name.
     #[must_use]
     pub const fn cid(&self) -> &Cid {

@@ -27,6 +27,7 @@ pub mod contract;
 mod dag_pb;
 #[cfg(feature = "fjall")]
 mod deferred;
+#[cfg(feature = "fjall")]
 mod engine;
 mod faulty;
 mod file;

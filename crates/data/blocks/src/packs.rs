@@ -39,6 +39,10 @@ const FILES_OPEN_MAX: usize = 256;
 /// The bytes of records that are collected before they are written.
 const WRITE_BYTES: usize = 1024 * 1024;
 
+/// A stored form of so many bytes is written from where it is, behind what was collected: to copy it takes
+/// longer than another call.
+const APART_BYTES: usize = WRITE_BYTES / 4;
+
 /// Where a stored form is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
@@ -206,13 +210,13 @@ impl Packs {
         let mut places = Vec::new();
         for (name, stored) in blocks {
             if head.records.len() >= WRITE_BYTES {
-                self.write(&mut head)?;
+                self.write(&mut head, &[])?;
             }
             let at = head.end + head.records.len() as u64;
             let (pack, at) = match &head.pack {
                 Some((pack, _)) if at < self.bytes_max => (*pack, at),
                 _ => {
-                    self.write(&mut head)?;
+                    self.write(&mut head, &[])?;
                     (self.begin(&mut head)?, head.end)
                 }
             };
@@ -222,9 +226,14 @@ impl Packs {
                 length: stored.len() as u32,
                 name: name.len() as u8,
             });
-            push_record(&mut head.records, name, stored);
+            push_head(&mut head.records, name, stored.len());
+            if stored.len() < APART_BYTES {
+                head.records.extend(stored);
+            } else {
+                self.write(&mut head, stored)?;
+            }
         }
-        self.write(&mut head)?;
+        self.write(&mut head, &[])?;
         Ok(places)
     }
 
@@ -254,8 +263,9 @@ impl Packs {
         Ok(number)
     }
 
-    /// Writes the records behind the end. If that fails, the next are written over them.
-    fn write(&self, head: &mut Head) -> Result<(), StoreError> {
+    /// Writes the records behind the end, and what the last of them stores if that is not among them. If
+    /// that fails, the next are written over them.
+    fn write(&self, head: &mut Head, stored: &[u8]) -> Result<(), StoreError> {
         let Head {
             pack: Some((number, file)),
             end,
@@ -268,8 +278,11 @@ impl Packs {
         if records.is_empty() {
             return Ok(());
         }
-        let written = file.write_all_at(records, *end);
-        let bytes = records.len() as u64;
+        let between = *end + records.len() as u64;
+        let written = file
+            .write_all_at(records, *end)
+            .and_then(|()| file.write_all_at(stored, between));
+        let bytes = (records.len() + stored.len()) as u64;
         records.clear();
         if let Err(error) = written {
             // Where the disk is full, the store needs some of the room to be opened again.
@@ -422,11 +435,11 @@ fn starts_a_pack(file: &mut File) -> io::Result<bool> {
     }
 }
 
-fn push_record(records: &mut Vec<u8>, name: &[u8], stored: &[u8]) {
+/// What is before a stored form in its record.
+fn push_head(records: &mut Vec<u8>, name: &[u8], stored_bytes: usize) {
     records.push(name.len() as u8);
-    records.extend((stored.len() as u32).to_le_bytes());
+    records.extend((stored_bytes as u32).to_le_bytes());
     records.extend(name);
-    records.extend(stored);
 }
 
 /// What a pack has, from its beginning, as far as its records follow one another. Where a crash has left

@@ -7,9 +7,9 @@ use allod_identity::AgentId;
 use allod_repo::SpaceId;
 use bytes::Bytes;
 
-use crate::inbound::identify;
 use crate::limits::FETCH_LINKS_MAX;
 use crate::message::{FrameError, Hello, Message, VERSION};
+use crate::reading::identify;
 
 /// Asks a peer for blocks of one space.
 ///
@@ -137,7 +137,9 @@ impl Fetching {
         let likely = [Codec::DagCbor, Codec::Raw, Codec::DagPb];
         let mut blocks = Vec::with_capacity(contents.len());
         for content in contents {
-            let block = identify(content, likely, &[&self.wanted]).ok_or(FetchError::NotAsked)?;
+            let block = Block::new(Codec::Raw, content).ok();
+            let block = block.and_then(|block| identify(&block, likely, &[&self.wanted]));
+            let block = block.ok_or(FetchError::NotAsked)?;
             self.wanted.remove(block.cid());
             blocks.push(block);
         }

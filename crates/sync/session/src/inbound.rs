@@ -19,8 +19,6 @@ use crate::message::{Message, Mode};
 use crate::scope::Scope;
 use crate::session::{Fault, Refused, Stats};
 
-pub(crate) use self::nodes::identify;
-
 /// The receiving half of a session.
 #[derive(Debug)]
 pub(crate) struct Inbound {

@@ -30,6 +30,7 @@ mod join;
 mod limits;
 mod message;
 mod outbound;
+mod reading;
 mod recognise;
 mod scan;
 mod scope;
@@ -44,6 +45,7 @@ pub use crate::join::{
 };
 pub use crate::limits::{FRAME_BYTES_CEILING, FRAME_BYTES_MAX, IDLE_MS};
 pub use crate::message::{FrameError, Hello, Message, Mode};
+pub use crate::reading::ReadFrame;
 pub use crate::scope::{Branches, Scope};
 pub use crate::serving::{KeptTrees, Serving};
 pub use crate::session::{Event, Input, Me, Outcome, Output, Refused, Session, Stats};

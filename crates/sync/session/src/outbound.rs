@@ -35,6 +35,8 @@ pub(crate) struct Outbound {
     offered: BTreeSet<Cid>,
     /// Blocks that it asked for.
     asked: VecDeque<Cid>,
+    /// The first of those, where it was read and did not fit the frame that was made then.
+    at_hand: Option<Block>,
     /// Whether the peer walks each tree (PART-11).
     pub(crate) slices: bool,
     /// The tree that the peer compares with its own.
@@ -97,6 +99,7 @@ impl Outbound {
             credit: CREDIT_BYTES,
             offered: BTreeSet::new(),
             asked: VecDeque::new(),
+            at_hand: None,
             slices: hello.slices,
             sketching: Sketching::default(),
             roots: BTreeMap::new(),
@@ -358,10 +361,9 @@ impl Outbound {
         let mut absent = Vec::new();
         let mut bytes = 0;
         while let Some(cid) = self.asked.front().copied() {
-            let block = if self.offered.contains(&cid) {
-                repo.store().get(&cid)?
-            } else {
-                None
+            let block = match self.at_hand.take() {
+                None if self.offered.contains(&cid) => repo.store().get(&cid)?,
+                at_hand => at_hand,
             };
             let Some(block) = block else {
                 self.asked.pop_front();
@@ -369,6 +371,8 @@ impl Outbound {
                 continue;
             };
             if bytes > 0 && bytes + block.bytes().len() > BLOCKS_FRAME_BYTES {
+                // A store hashes what it reads, and a part of a file is a frame by itself.
+                self.at_hand = Some(block);
                 break;
             }
             self.asked.pop_front();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
-use allod_blocks::{Cid, Codec};
+use allod_blocks::{Block, Cid, Codec};
 use allod_identity::DeviceId;
 use allod_repo::{CommitId, Repo};
 use allod_tree::Node;
@@ -35,6 +35,8 @@ pub struct Serving {
     closed: bool,
     /// The want at hand: its names that were not answered yet.
     names: VecDeque<Cid>,
+    /// The first of those, where it was read and did not fit the frame that was made then.
+    at_hand: Option<Block>,
     /// Those of them that may be served.
     shown: BTreeSet<Cid>,
     /// What the first frame of the answer says is absent; `None` once it was sent.
@@ -66,6 +68,7 @@ impl Serving {
             met: false,
             closed: false,
             names: VecDeque::new(),
+            at_hand: None,
             shown: BTreeSet::new(),
             unopened: None,
             close: None,
@@ -244,14 +247,17 @@ impl Serving {
         let mut blocks: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
         while let Some(cid) = self.names.front().copied() {
-            let may = self.shown.contains(&cid);
-            let block = may.then(|| self.repo.store().get(&cid).ok().flatten());
-            let Some(block) = block.flatten() else {
+            let block = match self.at_hand.take() {
+                None if self.shown.contains(&cid) => self.repo.store().get(&cid).ok().flatten(),
+                at_hand => at_hand,
+            };
+            let Some(block) = block else {
                 self.names.pop_front();
                 absent.push(cid);
                 continue;
             };
             if bytes > 0 && bytes + block.bytes().len() > BLOCKS_FRAME_BYTES {
+                self.at_hand = Some(block);
                 break;
             }
             self.names.pop_front();

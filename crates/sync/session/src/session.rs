@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use allod_blocks::{Hold, StoreError};
+use allod_blocks::{Block, Hold, StoreError};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, CommitId, Refusal, Rejected, Repo, RepoError};
 use allod_tree::{TreeError, WalkProgress};
@@ -13,6 +13,7 @@ use crate::inbound::Inbound;
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
 use crate::outbound::Outbound;
+use crate::reading::ReadFrame;
 use crate::recognise::recognise;
 use crate::scope::{Branches, Scope};
 
@@ -79,6 +80,8 @@ pub struct Me {
 pub enum Input {
     /// A frame from the peer.
     Frame(Bytes),
+    /// The same, where it was read before.
+    Read(ReadFrame),
     /// There is work left ([`Session::is_busy`]).
     Tick,
     /// For 60 seconds neither a frame came from the peer nor one of ours could be sent (SYNC-13).
@@ -271,11 +274,8 @@ impl Session {
             return;
         }
         let result = match input {
-            Input::Frame(frame) => {
-                self.heard_ms = now_ms;
-                self.stats.bytes_in += frame.len() as u64;
-                self.frame(&frame)
-            }
+            Input::Frame(frame) => self.hear(now_ms, ReadFrame::new(&frame)),
+            Input::Read(frame) => self.hear(now_ms, frame),
             Input::Silence => Err(Stop(
                 "E_TIMEOUT",
                 "nothing was heard for 60 seconds".to_owned(),
@@ -352,11 +352,15 @@ impl Session {
             && self.stats.left_out == 0
     }
 
-    /// Whether the peer said which heads it has of branches other than `meta`. One that does not say so may
-    /// have none, or take everything anew whatever it has.
+    /// Whether the peer said which heads it has of branches other than `meta`, or that it has nothing at all. One that
+    /// offers `meta` alone may take everything anew, whatever it has.
     #[must_use]
     pub fn was_told_heads(&self) -> bool {
-        self.offered().any(|(branch, _)| !branch.is_meta())
+        let Some(flow) = &self.flow else {
+            return false;
+        };
+        let has_nothing = flow.theirs.iter().all(|(_, heads)| heads.is_empty());
+        has_nothing || flow.theirs.iter().any(|(branch, _)| !branch.is_meta())
     }
 
     /// When the peer said what it has, in milliseconds since 1970; `None` before it did.
@@ -390,8 +394,22 @@ impl Session {
         self.flow.as_ref().map(|flow| flow.peer_agent)
     }
 
-    fn frame(&mut self, frame: &Bytes) -> Result<(), Stop> {
-        let message = Message::decode(frame).map_err(|error| Stop("E_FRAME", error.to_string()))?;
+    fn hear(&mut self, now_ms: u64, frame: ReadFrame) -> Result<(), Stop> {
+        self.heard_ms = now_ms;
+        let bytes = frame.bytes();
+        self.stats.bytes_in += bytes as u64;
+        let (message, blocks) = frame.into_parts();
+        let message = message.map_err(|error| Stop("E_FRAME", error.to_string()))?;
+        self.message(message, blocks, bytes)
+    }
+
+    /// Takes a message, with the blocks that came in it and the bytes of its frame.
+    fn message(
+        &mut self,
+        message: Message,
+        blocks: Vec<Option<Block>>,
+        bytes: usize,
+    ) -> Result<(), Stop> {
         let order = |what: &str| Stop("E_ORDER", format!("{what} is not allowed now"));
         if let Message::Close { code, reason } = message {
             self.closed = true;
@@ -414,7 +432,7 @@ impl Session {
             | Message::Commit { .. }
             | Message::Changes { .. }
             | Message::Done => {
-                let charged = if message.is_charged() { frame.len() } else { 0 };
+                let charged = if message.is_charged() { bytes } else { 0 };
                 flow.inbound.enqueue(message, charged).map_err(|code| {
                     Stop(
                         code,
@@ -427,7 +445,7 @@ impl Session {
                     return Err(Stop("E_LIMIT", "too many blocks wanted at once".to_owned()));
                 }
             }
-            Message::Blocks { blocks, absent } => {
+            Message::Blocks { absent, .. } => {
                 let taken = flow
                     .inbound
                     .blocks(&self.repo, blocks, &absent, &mut self.stats)?;

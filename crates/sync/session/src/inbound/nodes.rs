@@ -1,15 +1,13 @@
 //! The nodes and blobs of the commit at hand: compared, walked, fetched.
 
-use std::collections::BTreeSet;
-
 use allod_blocks::{Block, Cid, Codec};
 use allod_repo::{Arriving, BranchName, Complete, Refusal, Rejected, Repo};
-use bytes::Bytes;
 
 use super::{Current, Inbound, fetching};
 use crate::comparing::{Comparing, Made, Progress};
 use crate::limits::{STORE_BATCH_BYTES, WANT_FRAME_MAX, WANTED_MAX};
 use crate::message::Message;
+use crate::reading::identify;
 use crate::session::{Fault, Refused, Stats};
 
 /// Blocks looked at in one step, whether they come from the store or from the peer.
@@ -23,14 +21,14 @@ impl Inbound {
     pub(crate) fn blocks(
         &mut self,
         repo: &Repo,
-        blocks: Vec<Bytes>,
+        blocks: Vec<Option<Block>>,
         absent: &[Cid],
         stats: &mut Stats,
     ) -> Result<Result<Option<Message>, &'static str>, Fault> {
         let mut refused = None;
-        for bytes in blocks {
+        for block in blocks {
             stats.blocks_in += 1;
-            let Some(block) = self.identify(bytes) else {
+            let Some(block) = block.and_then(|block| self.identify(&block)) else {
                 return Ok(Err("E_ORDER"));
             };
             refused = self.feed(repo, block, stats)?.or(refused);
@@ -48,12 +46,12 @@ impl Inbound {
     }
 
     /// The wanted block with this content. Contents carry no name: the hash finds it.
-    fn identify(&mut self, bytes: Bytes) -> Option<Block> {
+    fn identify(&mut self, block: &Block) -> Option<Block> {
         let likely = match self.current {
             Current::Walking { .. } => [Codec::DagCbor, Codec::Raw, Codec::DagPb],
             _ => [Codec::Raw, Codec::DagPb, Codec::DagCbor],
         };
-        let block = identify(bytes, likely, &[&self.wanted, &self.stale])?;
+        let block = identify(block, likely, &[&self.wanted, &self.stale])?;
         self.wanted.remove(block.cid());
         self.stale.remove(block.cid());
         // The peer offers its links with it.
@@ -316,23 +314,4 @@ impl Inbound {
         self.stale.append(&mut self.wanted);
         Some(stats.refuse(Refused::new(id, refusal)))
     }
-}
-
-/// The block with this content whose name is in one of `wanted`, tried under the `likely` codecs.
-pub(crate) fn identify(
-    bytes: Bytes,
-    likely: [Codec; 3],
-    wanted: &[&BTreeSet<Cid>],
-) -> Option<Block> {
-    for codec in likely {
-        let block = Block::new(codec, bytes.clone()).ok()?;
-        if wanted.iter().any(|names| names.contains(block.cid())) {
-            return Some(block);
-        }
-    }
-    // Another hash function, or a block that nobody asked for.
-    let mut others = wanted.iter().copied().flatten();
-    let other =
-        others.find(|cid| cid.hash().code() != 0x12 && Block::verify(**cid, bytes.clone()).is_ok());
-    Block::verify(*other?, bytes).ok()
 }

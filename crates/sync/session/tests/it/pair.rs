@@ -183,9 +183,9 @@ pub(crate) fn run_about(
                 .map(|session| (session.was_about_all(), session.was_told_heads()));
             let [left_stats, right_stats] = sessions.map(|session| session.stats().clone());
             return Run {
-                told,
                 left,
                 right,
+                told,
                 left_stats,
                 right_stats,
                 messages,

@@ -1,13 +1,16 @@
 //! What sessions achieve between honest peers.
 
-use allod_blocks::{FileProfile, add_file, read_file};
-use allod_repo::{BranchName, Edit};
+use allod_blocks::{FileProfile, add_file, file_links, read_file};
+use allod_repo::{BranchName, Edit, Repo};
 use allod_sync::Message;
 use bytes::Bytes;
 
-use crate::pair::{Person, START, get, pairs, put, replica, run, space, talk};
+use crate::pair::{Person, Run, START, get, pairs, put, replica, run, space, talk};
 
-fn root(repo: &allod_repo::Repo) -> allod_blocks::Cid {
+/// What a receiver stores in one batch, and so may lose when it is cut off.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+fn root(repo: &Repo) -> allod_blocks::Cid {
     repo.state(&BranchName::main()).unwrap().tree().root()
 }
 
@@ -214,4 +217,62 @@ fn blobs_follow_and_are_whole_before_the_heads_move() {
     read_file(empty.store().as_ref(), &info.cid, &mut read).unwrap();
     assert!(read == content);
     assert_eq!(get(&empty, "page").unwrap().len(), 5000);
+}
+
+/// A session is cut in the middle of a large blob: the next one fetches what did not arrive, and nothing
+/// else (SYNC-14).
+#[test]
+fn a_large_blob_goes_on_where_it_was_cut() {
+    const CHUNKS: usize = 40;
+    let ada = Person::new(1);
+    let full = space(&ada, &[]);
+    let profile = FileProfile::UNIXFS_V1_2025;
+    let content: Vec<u8> = (0..CHUNKS)
+        .flat_map(|chunk| vec![chunk as u8; profile.chunk_bytes])
+        .collect();
+    let store = full.store().as_ref();
+    let info = add_file(store, profile, &mut &content[..], &mut |_| {}).unwrap();
+    let main = BranchName::main();
+    full.stage(&main, [(Bytes::from("film"), Edit::Link(info.cid))], START)
+        .unwrap();
+    full.commit_staged(&main, ada.author(), "a film", START)
+        .unwrap();
+
+    let leaves = file_links(&store.get(&info.cid).unwrap().unwrap()).unwrap();
+    assert_eq!(leaves.len(), CHUNKS);
+    let here = |repo: &Repo| {
+        let here = leaves.iter().filter(|cid| repo.store().has(cid).unwrap());
+        here.count()
+    };
+    let came = |run: &Run| {
+        let blocks = run
+            .messages
+            .iter()
+            .filter_map(|(_, message)| match message {
+                Message::Blocks { blocks, .. } => Some(blocks),
+                _ => None,
+            });
+        let leaves = blocks.flatten().map(Bytes::len);
+        leaves.filter(|bytes| *bytes == profile.chunk_bytes).count()
+    };
+    let mut had = Vec::new();
+    for cut in [12, 20, 33, 45] {
+        let empty = replica(&full);
+        let first = run((&full, &ada), (&empty, &ada), cut, &mut |_, f| Some(f));
+        assert!(!first.is_complete(), "{cut}");
+        assert!(empty.heads(&main).unwrap().is_empty(), "{cut}");
+        let before = here(&empty);
+        let lost = came(&first) - before;
+        // What came last and was not stored yet.
+        assert!(lost * profile.chunk_bytes <= BATCH_BYTES, "{cut}: {lost}");
+        let next = talk((&full, &ada), (&empty, &ada));
+        assert!(next.is_complete(), "{cut}");
+        assert_eq!(came(&next), CHUNKS - before, "{cut}");
+        let mut read = Vec::new();
+        read_file(empty.store().as_ref(), &info.cid, &mut read).unwrap();
+        assert!(read == content, "{cut}");
+        had.push(before);
+    }
+    assert!(had.is_sorted() && had[0] < had[3], "{had:?}");
+    assert!(had[3] > CHUNKS / 2 && had[3] < CHUNKS, "{had:?}");
 }
