@@ -227,6 +227,13 @@ async fn listen(node: &Node, repo: &Repo, times: &Shared) {
     let me = node.agent().expect("an agent");
     loop {
         let heads = repo.heads(&main).expect("heads");
+        if heads == known && late.is_empty() {
+            let wait = tokio::time::timeout(Duration::from_millis(20), changes.changed());
+            if matches!(wait.await, Ok(Err(_))) {
+                return;
+            }
+            continue;
+        }
         let new = repo.missing(&heads, &known).expect("commits");
         let now = Instant::now();
         let others = new.into_iter().filter(|id| {

@@ -25,11 +25,11 @@ const SLEPT: Duration = Duration::from_secs(5);
 
 /// How long after a session with a peer the next one begins at the earliest, as a multiple of how long that took
 /// (SYNC-42): sessions with a peer take a fifth of the time at most, and what many write at a time goes together.
-const PAUSE_TIMES: u32 = 4;
+const PAUSE_TIMES: u32 = 10;
 
 /// The least and the most of that: what is written after a quiet time goes at once, and what is written all the time
 /// goes four times a second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 fn pause_after(took: Duration) -> Duration {
     (took * PAUSE_TIMES).clamp(PAUSE.0, PAUSE.1)

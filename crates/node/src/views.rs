@@ -75,6 +75,9 @@ impl Node {
     fn compute_space(&self, id: SpaceId, stop: &watch::Receiver<bool>) -> Result<(), NodeError> {
         let repo = self.repo(id)?;
         let views = self.views(&repo)?;
+        if views.definitions()?.projections().next().is_none() {
+            return Ok(());
+        }
         let current = match self.position(&repo)? {
             Position::Branch(branch) => branch,
             Position::Detached(_) => BranchName::main(),

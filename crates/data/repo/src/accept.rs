@@ -7,7 +7,7 @@
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, FILE_DEPTH_MAX};
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use crate::agents::{speaks, statement_block};
 use crate::entry::{Entry, StateRef, VALUE_INLINE_BYTES_MAX, joins, left_wins};
 use crate::error::{Refusal, Rejected, RepoError};
+use crate::history::ByCommit;
 use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Load, join_entries};
@@ -461,7 +462,7 @@ impl Repo {
 /// meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct RecentChanges {
-    of: HashMap<CommitId, Arc<Entries>>,
+    of: ByCommit<Arc<Entries>>,
     /// The oldest first.
     order: VecDeque<CommitId>,
 }

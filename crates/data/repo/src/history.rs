@@ -1,7 +1,9 @@
 //! The graph of commits: order, ancestry, what somebody lacks.
 
+mod hashed;
+
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use allod_identity::Verified;
@@ -10,6 +12,8 @@ use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId, TagName};
 use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
+
+pub(crate) use self::hashed::ByCommit;
 
 /// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.
 const SAMPLE_DEPTH: u64 = 4096;
@@ -71,7 +75,7 @@ const BELOW: u8 = 4;
 #[derive(Default)]
 struct Walk {
     ahead: BTreeSet<Place>,
-    paint: HashMap<CommitId, u8>,
+    paint: ByCommit<u8>,
     /// How many of those ahead are wanted and nothing else.
     wanted: usize,
 }

@@ -37,7 +37,8 @@ struct Line {
 }
 
 impl Repo {
-    /// The same space for a device: the one that values which join are changed by (REPO-41).
+    /// The same space for a device: the one that values which join are changed by (REPO-41), and by whose key commits
+    /// name some of many heads.
     #[must_use]
     pub const fn on_device(mut self, device: DeviceId) -> Self {
         self.device = Some(device);

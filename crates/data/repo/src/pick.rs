@@ -12,7 +12,7 @@ use crate::plan::{Plan, Sides};
 use crate::repo::{Author, Heads, Repo};
 use crate::resolve::Resolving;
 use crate::statements::{MESSAGE_BYTES_MAX, PARENTS_MAX};
-use crate::write::{Draft, TRIES, first_parents};
+use crate::write::{Draft, TRIES};
 
 /// The most commits of a replay: their ids fit a reference.
 pub const REPLAY_MAX: usize = 512;
@@ -147,7 +147,7 @@ impl Repo {
         } else {
             (before, after)
         };
-        let ours = self.joined(&first_parents(heads))?.0;
+        let ours = self.joined(&self.named_parents(heads))?.0;
         Ok(Sides {
             base,
             ours,

@@ -1,6 +1,6 @@
 //! A handle on one space: its branches, their states, and what is staged.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,7 @@ use crate::accept::RecentChanges;
 use crate::agents::{Agents, speaks, statement_block};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
+use crate::history::ByCommit;
 use crate::hooks::PreCommit;
 use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::joining::Joins;
@@ -92,7 +93,7 @@ pub(crate) struct Inner {
 /// Commits at hand. Void once a collection of garbage removed marks.
 #[derive(Default)]
 struct Commits {
-    by_id: HashMap<CommitId, Arc<Verified<Commit>>>,
+    by_id: ByCommit<Arc<Verified<Commit>>>,
     sweeps: u64,
 }
 

@@ -105,7 +105,7 @@ impl Repo {
         let _hold = self.inner.store.uses().hold();
         let parents = match draft.merges {
             Some(parents) => parents.clone(),
-            None => first_parents(heads),
+            None => self.named_parents(heads),
         };
         let overtaken = match staged {
             Some(staged) => self.overtaken(staged, &parents, &self.joined(&parents)?.0, now_ms)?,
@@ -480,9 +480,18 @@ struct Overtaken {
     block: Option<Block>,
 }
 
-/// The heads that the next commit names. More than a commit may name wait for those after it.
-pub(crate) fn first_parents(heads: &Heads) -> Heads {
-    heads.iter().take(PARENTS_MAX).copied().collect()
+impl Repo {
+    /// The heads that the next commit names. More than a commit may name wait for those after it; and where many
+    /// devices write, each names others, so that together they name all.
+    pub(crate) fn named_parents(&self, heads: &Heads) -> Heads {
+        let device = self.device.as_ref();
+        let begin = device.and_then(|device| device.as_bytes().first_chunk());
+        let begin = begin.map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let begin = begin % (heads.len().max(1) as u64);
+        let circle = heads.iter().chain(heads);
+        let named = circle.skip(begin as usize).take(PARENTS_MAX);
+        named.copied().collect()
+    }
 }
 
 /// `base` with `entries` set.

@@ -202,3 +202,29 @@ fn more_heads_than_parents_are_joined_in_turn() {
     send(&all, &other, &main(), START + 4000).unwrap();
     assert_eq!(get(&other, "k").as_deref(), Some("last"));
 }
+
+/// Those who write at a time name different heads of many, so that few commits name all of them.
+#[test]
+fn devices_name_different_heads_of_many() {
+    let ada = Person::new(1);
+    let all = space(&ada);
+    for n in 0..2 * PARENTS_MAX {
+        let one = replica(&all);
+        put(&one, &ada, &[("k", Some(&n.to_string()))], START + n as u64);
+        send(&one, &all, &main(), START + 1000).unwrap();
+    }
+    let before = heads(&all);
+    assert_eq!(before.len(), 2 * PARENTS_MAX);
+    let mut named = std::collections::BTreeSet::new();
+    for n in 0..16u16 {
+        let one = replica(&all);
+        send(&all, &one, &main(), START + 1500).unwrap();
+        let device = allod_identity::SecretKey::from_seed([n as u8 + 50; 32]).device_id();
+        let one = one.on_device(device);
+        put(&one, &ada, &[("l", Some("x"))], START + 2000 + u64::from(n));
+        let left = heads(&one);
+        assert_eq!(left.len(), PARENTS_MAX + 1);
+        named.extend(before.difference(&left).copied());
+    }
+    assert!(named.len() > PARENTS_MAX * 3 / 2, "{}", named.len());
+}
