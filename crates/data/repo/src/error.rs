@@ -309,7 +309,7 @@ pub enum Refusal {
     TooManyBranches,
     /// REPO-91.
     #[error(
-        "the branch is protected, and this does not go on from where it stands; merge what is there first"
+        "the branch is protected: it only goes on from where it stands. Merge what is there into this first, or have the owner unprotect it"
     )]
     Protected,
     /// A key log does not continue the one known here.
