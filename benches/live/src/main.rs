@@ -35,7 +35,7 @@ fn main() {
     let (cases, seconds) = if quick {
         (vec![(8, 24)], 4)
     } else {
-        (vec![(8, 24), (25, 70)], 20)
+        (vec![(8, 24), (25, 50), (25, 70)], 20)
     };
     let cases = match number("--nodes").zip(number("--rate")) {
         Some(case) => vec![case],

@@ -77,10 +77,12 @@ pub(crate) async fn drive(
                     return Err(ended("E_TIMEOUT", "the peer does not read"));
                 }
                 line.queue.clear();
-                line.inputs.push(Input::Silence);
+                line.inputs.push_back(Input::Silence);
             }
             () = std::future::ready(()), if line.is_busy() => {
-                line.inputs.push(Input::Tick);
+                if line.inputs.is_empty() {
+                    line.inputs.push_back(Input::Tick);
+                }
             }
         }
     }
@@ -90,7 +92,7 @@ pub(crate) async fn drive(
 struct Line {
     /// Away while it works.
     session: Option<Session>,
-    inputs: Vec<Input>,
+    inputs: VecDeque<Input>,
     queue: VecDeque<Bytes>,
     outcome: Option<Outcome>,
     silent_at: Instant,
@@ -98,7 +100,7 @@ struct Line {
 
 impl Line {
     fn new(session: Session, first: Option<Bytes>) -> Self {
-        let mut inputs = vec![Input::Tick];
+        let mut inputs = VecDeque::from([Input::Tick]);
         inputs.extend(first.map(Input::Frame));
         Self {
             session: Some(session),
@@ -117,9 +119,10 @@ impl Line {
         let inputs = std::mem::take(&mut self.inputs);
         let session = self.session.take();
         let session = session.ok_or_else(|| ended("E_FAULT", "the session is gone"))?;
-        let (session, outputs) = spawn_blocking(move || step(session, inputs))
+        let (session, outputs, inputs) = spawn_blocking(move || step(session, inputs))
             .await
             .map_err(|error| ended("E_FAULT", &error.to_string()))?;
+        self.inputs = inputs;
         progress(session.stats());
         self.session = Some(session);
         for output in outputs {
@@ -151,12 +154,13 @@ impl Line {
     }
 
     fn is_busy(&self) -> bool {
-        self.outcome.is_none() && self.session.as_ref().is_some_and(Session::is_busy)
+        let is_busy = self.session.as_ref().is_some_and(Session::is_busy);
+        self.outcome.is_none() && (is_busy || !self.inputs.is_empty())
     }
 
     fn hear(&mut self, frame: ReadFrame) {
         self.silent_at = Instant::now() + SILENCE;
-        self.inputs.push(Input::Read(frame));
+        self.inputs.push_back(Input::Read(frame));
     }
 }
 
@@ -167,14 +171,12 @@ fn ended(code: &str, reason: &str) -> NodeError {
     }
 }
 
-/// Reads the frames that come, apart from the runtime as it hashes blocks, and hands them over until the
-/// stream ends.
+/// Reads the frames that come and hands them over until the stream ends. The blocks of a frame are hashed here:
+/// that takes a millisecond at most, and to hand each frame to another thread takes longer.
 async fn read(mut recv: RecvHalf, frames: mpsc::Sender<Result<ReadFrame, NodeError>>) {
     loop {
         let frame = match recv.recv().await {
-            Ok(Some(frame)) => spawn_blocking(move || ReadFrame::new(&frame))
-                .await
-                .map_err(|error| ended("E_FAULT", &error.to_string())),
+            Ok(Some(frame)) => Ok(ReadFrame::new(&frame)),
             Ok(None) => Err(ended("E_FRAME", "the peer ended the stream")),
             Err(error) => Err(error.into()),
         };
@@ -199,16 +201,22 @@ async fn write(
     send.finished().await
 }
 
-/// Hands inputs to the session, and lets it work until it has something to send.
-fn step(mut session: Session, inputs: Vec<Input>) -> (Session, Vec<Output>) {
+/// Hands inputs to the session, until it has something to send; gives back those that are left. What it asks for
+/// is on its way while it works with what came.
+fn step(
+    mut session: Session,
+    mut inputs: VecDeque<Input>,
+) -> (Session, Vec<Output>, VecDeque<Input>) {
     let mut outputs = Vec::new();
-    for input in inputs {
+    while outputs.is_empty()
+        && let Some(input) = inputs.pop_front()
+    {
         session.handle(now_ms(), input);
         outputs.extend(std::iter::from_fn(|| session.poll()));
     }
-    while session.is_busy() && outputs.len() < FRAMES_AT_ONCE {
+    while inputs.is_empty() && session.is_busy() && outputs.len() < FRAMES_AT_ONCE {
         session.handle(now_ms(), Input::Tick);
         outputs.extend(std::iter::from_fn(|| session.poll()));
     }
-    (session, outputs)
+    (session, outputs, inputs)
 }

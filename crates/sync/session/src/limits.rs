@@ -75,7 +75,7 @@ pub(crate) const LEAVES_COUNTERS: usize = 16;
 pub const IDLE_MS: u64 = 60_000;
 
 /// Bytes of received blocks that are stored in one batch, and so the most that comes again after a session was cut.
-pub(crate) const STORE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const STORE_BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// The longest error code and reason in a refuse or close, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 512;
