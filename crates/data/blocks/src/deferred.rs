@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::engine::{Table, Write};
+use crate::engine::{Table, Write, bytes_of};
 
 /// Bytes of keys and values that are put off: what a session brings in small commits. More of them would have
 /// whoever needs them durable wait for long.
@@ -38,11 +38,11 @@ impl Deferred {
 
     /// Whether there is room for these writes.
     pub(crate) fn has_room(&self, writes: &[Write]) -> bool {
-        self.bytes + bytes_of(writes) <= self.bytes_max
+        self.bytes + bytes_of(writes, WRITE_BYTES) <= self.bytes_max
     }
 
     pub(crate) fn put(&mut self, writes: &[Write]) {
-        self.bytes += bytes_of(writes);
+        self.bytes += bytes_of(writes, WRITE_BYTES);
         for (table, key, value) in writes {
             let place = (*table as u8, key.clone());
             self.writes.insert(place, (*table, value.clone()));
@@ -57,11 +57,4 @@ impl Deferred {
             .map(|((_, key), (table, value))| (table, key, value))
             .collect()
     }
-}
-
-fn bytes_of(writes: &[Write]) -> usize {
-    let bytes = writes
-        .iter()
-        .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
-    bytes.sum()
 }

@@ -57,6 +57,14 @@ impl Table {
 /// A value put under a key of a table, or with `None` a removal.
 pub(crate) type Write = (Table, Bytes, Option<Bytes>);
 
+/// The bytes of the keys and values of writes, with so many more for `each`.
+pub(crate) fn bytes_of(writes: &[Write], each: usize) -> usize {
+    let bytes = writes
+        .iter()
+        .map(|(_, key, value)| each + key.len() + value.as_ref().map_or(0, Bytes::len));
+    bytes.sum()
+}
+
 /// That a block is in another place.
 pub(crate) struct Move {
     pub(crate) name: Bytes,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::engine::{Apply, Engine, Move, Table, Write};
+use crate::engine::{Apply, Engine, Move, Table, Write, bytes_of};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The most that may wait, in bytes of keys and values: as much as a second of small commits writes,
@@ -158,10 +158,7 @@ impl Pending {
 
     /// Adds a batch, to be applied after those before it. Readers see it from now on.
     pub(crate) fn push(&self, writes: Vec<Write>) {
-        let bytes = writes
-            .iter()
-            .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
-        let bytes = bytes.sum();
+        let bytes = bytes_of(&writes, WRITE_BYTES);
         let mut queue = self.shared.lock();
         let batch = queue.pushed + 1;
         self.shared.cover(batch, &writes);

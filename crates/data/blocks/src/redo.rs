@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::engine::{Table, Write};
+use crate::engine::{Table, Write, bytes_of};
 use crate::files::sync_dir;
 use crate::pending::Pending;
 use crate::store::{StoreError, StoreErrorKind};
@@ -57,10 +57,7 @@ fn record_bytes(writes: &[Write]) -> u64 {
 
 /// How many bytes of a record writes take.
 fn logged_bytes(writes: &[Write]) -> usize {
-    let bytes = writes
-        .iter()
-        .map(|(_, key, value)| WRITE_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
-    bytes.sum()
+    bytes_of(writes, WRITE_BYTES)
 }
 
 /// The record of a batch: its header, the number up to which the engine has synced, and its writes in

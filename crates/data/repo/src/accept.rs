@@ -31,7 +31,6 @@ use crate::statements::Commit;
 use crate::tags::check_tag;
 use crate::timing::Verb;
 use crate::view::check_key;
-
 use crate::write::{Entries, TRIES, apply};
 
 /// Entries after which it is guessed how large a change is: few to read in vain.
@@ -199,9 +198,11 @@ impl Repo {
         let (base, joined) = self.joined(&parents(said))?;
         let kinds = self.kind_rules()?;
         let (mut links, mut states) = (Vec::new(), Vec::new());
+        let mut are_changes = true;
         for (key, entry) in changes {
             check_key(key).map_err(|_error| Refusal::Malformed("a key breaks its limit"))?;
             let before = base.get(key)?;
+            are_changes &= before.as_ref() != Some(entry);
             let found = check_entry((said, &kinds), key, before.as_ref(), entry)?;
             links.extend(found.link);
             states.extend(found.judged);
@@ -211,7 +212,9 @@ impl Repo {
         if tree.root() != said.tree {
             return Err(Refusal::Root.into());
         }
-        self.remember_changes(reviewed.id(), &base, changes)?;
+        if are_changes {
+            self.remember_changes(reviewed.id(), changes);
+        }
         Ok(Complete {
             commit: reviewed.commit,
             tree,
@@ -431,30 +434,17 @@ impl Repo {
                 return Ok(None);
             }
         }
-        if self.part_of(&commit.branch).is_none() && is_recent(&changes) {
-            lock(&self.inner.changes).keep(id, Arc::new(changes.clone()));
+        if self.part_of(&commit.branch).is_none() {
+            self.remember_changes(id, &changes);
         }
         Ok(Some(changes))
     }
 
-    /// Keeps at hand by which entries a commit differs from `base`, the join of its parents.
-    pub(crate) fn remember_changes(
-        &self,
-        id: CommitId,
-        base: &Tree,
-        changes: &Entries,
-    ) -> Result<(), RepoError> {
-        if !is_recent(changes) {
-            return Ok(());
+    /// Keeps at hand by which entries a commit differs from the join of its parents, if they are small.
+    pub(crate) fn remember_changes(&self, id: CommitId, changes: &Entries) {
+        if is_recent(changes) {
+            lock(&self.inner.changes).keep(id, Arc::new(changes.clone()));
         }
-        for (key, entry) in changes {
-            // What is there is no change.
-            if base.get(key)?.as_ref() == Some(entry) {
-                return Ok(());
-            }
-        }
-        lock(&self.inner.changes).keep(id, Arc::new(changes.clone()));
-        Ok(())
     }
 }
 
@@ -485,7 +475,8 @@ impl RecentChanges {
     }
 }
 
-fn is_recent(changes: &Entries) -> bool {
+/// Whether changes are small enough to be kept at hand.
+pub(crate) fn is_recent(changes: &Entries) -> bool {
     bytes_of(changes) <= RECENT_BYTES
 }
 

@@ -1,6 +1,6 @@
 //! What a join put aside (REPO-9): recorded, readable, never silent.
 
-use allod_blocks::{Batch, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
+use allod_blocks::{Batch, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
 use allod_identity::canonical;
 use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
@@ -9,14 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::entry::Entry;
 use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
-use crate::joining::{Joining, are_both_kept, join_entries};
+use crate::joining::{Joining, Made, are_both_kept, few_changes, join_entries};
 use crate::layout;
 use crate::repo::{Heads, Repo};
 use crate::threeway::{Three, ThreeWay, value_of};
 use crate::view::decode;
-
-/// Differences of two sides up to which their base is looked up key by key, and not joined.
-const FEW: usize = 1024;
 
 /// Conflicts recorded for one meeting of heads; beyond that the history still has them all.
 const RECORDED_MAX: usize = 10_000;
@@ -77,7 +74,7 @@ pub(crate) fn record(
 ) -> Result<(), RepoError> {
     let heads = Heads::from([commit]);
     let ((left, _), (right, _)) = (repo.joined(others)?, repo.joined(&heads)?);
-    let Some(both) = differing(&left, &right)? else {
+    let Some(changes) = few_changes(&left, &right)? else {
         let (base, _) = match repo.joined(&repo.merge_bases(others, &heads)?) {
             // What was changed on both sides cannot be told from what was on one (PART-5).
             Err(RepoError::Bare(_)) => return Ok(()),
@@ -86,6 +83,10 @@ pub(crate) fn record(
         let clashes = clashes(&base, &left, &right).take(RECORDED_MAX);
         return record_all(repo, branch, clashes, commit, batch);
     };
+    let both = changes.into_iter();
+    let both: Vec<Clash> = both
+        .filter_map(|change| Some((change.key, change.left?, change.right?)))
+        .collect();
     if both.is_empty() {
         return Ok(());
     }
@@ -106,45 +107,13 @@ pub(crate) fn record(
     record_all(repo, branch, found.into_iter(), commit, batch)
 }
 
-/// The keys that both sides have, each with another entry, if they are few.
-fn differing(left: &Tree, right: &Tree) -> Result<Option<Vec<Clash>>, RepoError> {
-    let mut both = Vec::new();
-    for (count, change) in left.diff(right).enumerate() {
-        if count == FEW {
-            return Ok(None);
-        }
-        let change = change?;
-        if let (Some(left), Some(right)) = (change.left, change.right) {
-            both.push((change.key, left, right));
-        }
-    }
-    Ok(Some(both))
-}
-
 /// What trees together have under a key.
 fn entry_of(repo: &Repo, trees: &[Tree], key: &[u8]) -> Result<Option<Bytes>, RepoError> {
-    let mut joined: Option<Bytes> = None;
-    // States that were made on the way and are stored nowhere.
-    let mut made: Vec<Block> = Vec::new();
+    let (mut joined, mut made) = (None, Made::default());
     for tree in trees {
-        let Some(entry) = tree.get(key)? else {
-            continue;
-        };
-        let load = &|cid: &Cid| match made.iter().find(|block| block.cid() == cid) {
-            Some(block) => Ok(block.bytes().clone()),
-            None => repo.raw(cid),
-        };
-        joined = Some(match joined {
-            None => entry,
-            Some(before) => match join_entries(&before, &entry, load)? {
-                Joining::Left => before,
-                Joining::Right => entry,
-                Joining::Made(entry, block) => {
-                    made.extend(block);
-                    entry
-                }
-            },
-        });
+        if let Some(entry) = tree.get(key)? {
+            joined = Some(made.join_entry(joined.as_ref(), entry, &|cid| repo.raw(cid))?);
+        }
     }
     Ok(joined)
 }

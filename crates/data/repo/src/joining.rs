@@ -13,8 +13,8 @@ use crate::error::RepoError;
 use crate::stamp::Stamp;
 use crate::view::damaged;
 
-pub(crate) use self::trees::Joins;
 pub use self::trees::join;
+pub(crate) use self::trees::{Joins, Made, few_changes};
 
 /// Reads a raw block.
 pub type Load<'a> = &'a dyn Fn(&allod_blocks::Cid) -> Result<Bytes, RepoError>;

@@ -9,6 +9,7 @@ use allod_identity::Verified;
 use allod_tree::Tree;
 use bytes::Bytes;
 
+use crate::accept::is_recent;
 use crate::agents::{speaks, statement_block};
 use crate::conflict;
 use crate::entry::{Entry, joins};
@@ -226,8 +227,14 @@ impl Repo {
         };
         let commit = self.sign(draft, &parents, &signed, now_ms)?;
         let id = CommitId::from_cid(*commit.cid());
-        if holding == Holding::Whole {
-            self.remember_changes(id, &base, entries)?;
+        if holding == Holding::Whole && is_recent(entries) {
+            let mut are_changes = true;
+            for (key, entry) in entries {
+                are_changes &= base.get(key)?.as_ref() != Some(entry);
+            }
+            if are_changes {
+                self.remember_changes(id, entries);
+            }
         }
         batch.put(statement_block(&commit)?);
         let mark = layout::commit(self.inner.id, id);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use allod_blocks::{Batch, Block, Cid, Codec};
-use allod_tree::{Resolve, Tree};
+use allod_tree::{Change, Resolve, Tree};
 use bytes::Bytes;
 
 use crate::error::RepoError;
@@ -22,8 +22,8 @@ const KEPT: usize = 32;
 /// Bytes of their blocks; the newest is kept whatever it has.
 const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
-/// By how many entries two trees may differ for them to be gathered with those of others: then the nodes of the
-/// join are made once for all of them. Where there are more it pays to take whole subtrees over.
+/// By how many entries two trees may differ for these to be looked at one by one: gathered with those of others, so
+/// that the nodes of a join are made once for all. Where there are more it pays to take whole subtrees over.
 const FEW: usize = 1024;
 
 /// The last joins of several commits.
@@ -180,8 +180,10 @@ fn join_all(first: Tree, others: &[Tree], load: Load<'_>) -> Result<(Tree, Vec<B
     let (mut joined, mut gathered) = (first, Entries::new());
     let mut made = Made::default();
     for other in others {
-        match few_of(&joined, other)? {
-            Some(entries) => {
+        match few_changes(&joined, other)? {
+            Some(changes) => {
+                let entries = changes.into_iter();
+                let entries = entries.filter_map(|change| Some((change.key, change.right?)));
                 for (key, entry) in entries {
                     let entry = made.join_entry(gathered.get(&key), entry, load)?;
                     gathered.insert(key, entry);
@@ -194,23 +196,21 @@ fn join_all(first: Tree, others: &[Tree], load: Load<'_>) -> Result<(Tree, Vec<B
     Ok((joined, made.blocks))
 }
 
-/// The entries of a tree that another one has not or has differently, if they are few.
-fn few_of(from: &Tree, tree: &Tree) -> Result<Option<Vec<(Bytes, Bytes)>>, RepoError> {
+/// What differs between two trees, if that is little.
+pub(crate) fn few_changes(left: &Tree, right: &Tree) -> Result<Option<Vec<Change>>, RepoError> {
     let mut few = Vec::new();
-    // What only the other one has counts too: it takes as long to be walked over.
-    for (count, change) in from.diff(tree).enumerate() {
-        if count == FEW {
+    for change in left.diff(right) {
+        if few.len() == FEW {
             return Ok(None);
         }
-        let change = change?;
-        few.extend(change.right.map(|entry| (change.key, entry)));
+        few.push(change?);
     }
     Ok(Some(few))
 }
 
 /// Blocks that a join made, each once.
 #[derive(Default)]
-struct Made {
+pub(crate) struct Made {
     blocks: Vec<Block>,
     names: BTreeSet<Cid>,
     /// States among them, which may be joined again before they are stored.
@@ -227,7 +227,16 @@ impl Made {
         }
     }
 
-    fn join_entry(
+    /// Reads a state, also one that was made here.
+    fn load(&self, cid: &Cid, load: Load<'_>) -> Result<Bytes, RepoError> {
+        match self.states.get(cid) {
+            Some(state) => Ok(state.clone()),
+            None => load(cid),
+        }
+    }
+
+    /// The join of an entry with the one that is there.
+    pub(crate) fn join_entry(
         &mut self,
         there: Option<&Bytes>,
         entry: Bytes,
@@ -236,12 +245,7 @@ impl Made {
         let Some(there) = there else {
             return Ok(entry);
         };
-        let states = &self.states;
-        let load: Load<'_> = &|cid| match states.get(cid) {
-            Some(state) => Ok(state.clone()),
-            None => load(cid),
-        };
-        match join_entries(there, &entry, load)? {
+        match join_entries(there, &entry, &|cid| self.load(cid, load))? {
             Joining::Left => Ok(there.clone()),
             Joining::Right => Ok(entry),
             Joining::Made(entry, block) => {
@@ -271,11 +275,7 @@ impl Made {
 
     fn join(&mut self, left: &Tree, right: &Tree, load: Load<'_>) -> Result<Tree, RepoError> {
         let mut new = Vec::new();
-        let states = &self.states;
-        let load: Load<'_> = &|cid| match states.get(cid) {
-            Some(state) => Ok(state.clone()),
-            None => load(cid),
-        };
+        let load: Load<'_> = &|cid| self.load(cid, load);
         let joined = join(left, right, load, &mut |block| new.push(block))?;
         for block in new {
             self.put(block);
