@@ -12,6 +12,11 @@ use crate::error::{CloseCode, QuicError};
 use crate::limits::{Limits, Paths};
 use crate::tls::ALPN;
 
+/// Connections of which QUIC holds anything: open ones, handshakes, and those that are over until they are drained. Most
+/// are drained in three probe timeouts; one whose first packet closes it stays for the idle timeout. 1024: several times
+/// what may be open, and some tens of MiB.
+const REMEMBERED_MAX: usize = 1024;
+
 /// What every accepting task needs.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
@@ -29,13 +34,16 @@ impl Acceptor {
     /// Takes what comes to the endpoint until it closes.
     pub(crate) async fn run(self: Arc<Self>, endpoint: quinn::Endpoint) {
         while let Some(incoming) = endpoint.accept().await {
-            self.admit(incoming);
+            // Those that are over have no place any more, and QUIC remembers them until they are drained.
+            let remembered = endpoint.open_connections();
+            self.admit(incoming, remembered);
         }
     }
 
     /// Refuses what exceeds a limit before any cryptography, and gives the rest a task (TRANS-9).
-    fn admit(self: &Arc<Self>, incoming: quinn::Incoming) {
-        let few_left = self.handshakes.available_permits() <= self.limits.handshakes_max / 2;
+    fn admit(self: &Arc<Self>, incoming: quinn::Incoming, remembered: usize) {
+        let few_left = self.handshakes.available_permits() <= self.limits.handshakes_max / 2
+            || remembered >= REMEMBERED_MAX / 2;
         if few_left && incoming.may_retry() && !incoming.remote_address_validated() {
             // Fails only if the address was validated meanwhile, which it was not.
             incoming.retry().ok();
@@ -43,7 +51,8 @@ impl Acceptor {
         }
         let handshake = self.handshakes.clone().try_acquire_owned();
         let place = self.places.clone().try_acquire_owned();
-        let (Ok(handshake), Ok(place)) = (handshake, place) else {
+        let (Ok(handshake), Ok(place), true) = (handshake, place, remembered < REMEMBERED_MAX)
+        else {
             tracing::debug!(addr = %incoming.remote_address(), "connection refused: limit");
             incoming.refuse();
             return;

@@ -85,6 +85,25 @@ async fn closing_an_endpoint_tells_the_peers() {
     assert_eq!(again.unwrap_err(), QuicError::ClosedHere);
 }
 
+/// A dial that is given up before its first packet is sent opens a connection and closes it, and does not close one
+/// that the peer has never heard of.
+#[tokio::test]
+async fn a_dial_that_is_given_up_is_closed_in_order() {
+    let (here, there) = (bind(1, Limits::default()), bind(2, Limits::default()));
+    let addr = there.local_addr().unwrap();
+    tokio::select! {
+        biased;
+        outcome = here.connect(addr, there.device_id()) => panic!("{outcome:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let accepted = timeout(Duration::from_secs(5), there.accept()).await;
+    let accepted = accepted.unwrap().unwrap();
+    let QuicError::Closed { code, .. } = accepted.closed().await else {
+        panic!("{:?}", accepted.close_reason());
+    };
+    assert_eq!(code, CloseCode(0));
+}
+
 #[tokio::test]
 async fn silence_is_kept_alive_and_a_vanished_peer_is_noticed() {
     let here = bind(1, brisk());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allod_identity::SecretKey;
-use allod_quic::{ALPN, CloseCode, Endpoint, FRAME_BYTES_MAX, QuicError, StreamKind};
+use allod_quic::{ALPN, CloseCode, Endpoint, FRAME_BYTES_MAX, Limits, QuicError, StreamKind};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ConnectionError, ReadError, VarInt};
 use tokio::time::timeout;
@@ -251,6 +251,24 @@ async fn one_way_streams_are_not_to_be_had() {
     let opened = timeout(Duration::from_millis(200), raw.open_uni()).await;
     assert!(opened.is_err());
     assert_eq!(raw.max_datagram_size(), None);
+}
+
+/// TRANS-8: the first packet closes what it would open. QUIC remembers it for the idle timeout, and an endpoint that
+/// closes does not wait for that.
+#[tokio::test]
+async fn a_first_packet_that_closes_holds_nobody_up() {
+    let there = bind(2, Limits::default());
+    let raw = quinn::Endpoint::client(loopback()).unwrap();
+    let config = client_config(&key(1), ALPN);
+    let addr = there.local_addr().unwrap();
+    drop(raw.connect_with(config.clone(), addr, "l").unwrap());
+    // One more, which shows that the packet of the first has arrived.
+    let (next, _accepted) =
+        tokio::join!(raw.connect_with(config, addr, "l").unwrap(), there.accept());
+    drop(next.unwrap());
+    timeout(Duration::from_secs(10), there.close())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
