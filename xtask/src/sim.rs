@@ -14,6 +14,9 @@ pub(crate) struct Worlds {
     /// The first
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Built for speed, without the checks of the numbers
+    #[arg(long)]
+    release: bool,
     /// This one alone
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
@@ -31,6 +34,9 @@ pub(crate) fn run(worlds: &Worlds) -> Result<()> {
         "cargo",
         &["run", "-q", "-p", "allod-sim", "--example", "sim"],
     );
+    if worlds.release {
+        run.arg("--release");
+    }
     run.arg("--");
     match worlds.seed {
         Some(seed) => run.arg("--seed").arg(seed.to_string()),

@@ -7,7 +7,7 @@ use allod_repo::DRIFT_MS_MAX;
 
 use crate::error::Failure;
 use crate::plan::Event;
-use crate::scenario::skew;
+use crate::scenario::{lost, skew};
 use crate::topology::{Link, link};
 use crate::world::World;
 
@@ -27,7 +27,14 @@ impl World {
 
     /// A clock is set, forwards or back.
     pub(crate) fn jump(&mut self, node: usize) {
-        self.nodes[node].skew_ms = skew(&mut self.rng, DRIFT_MS_MAX);
+        let skew_ms = if self.rng.chance(10) {
+            self.summary.lost_clocks += 1;
+            lost(self.rng.chance(50))
+        } else {
+            skew(&mut self.rng, DRIFT_MS_MAX)
+        };
+        let now_ms = self.now_ms;
+        self.nodes[node].set_clock(now_ms, skew_ms);
     }
 
     /// Nodes are linked anew. Those that keep all are connected; each that keeps a part has a link or two to
@@ -73,7 +80,8 @@ impl World {
             return self.nodes[node].restart(&mut self.model);
         }
         self.summary.crashes += 1;
-        self.nodes[node].repo = None;
+        let lost = self.nodes[node].crash()?;
+        self.summary.taken_back += u64::from(lost > 0);
         let pause = self.rng.within(10, 20_000);
         self.soon(pause, Event::Restart(node));
         for wire in self.wires.values_mut() {

@@ -14,6 +14,7 @@ const PAGE: usize = 1024;
 
 /// Checks all honest replicas, as they run and as their disks have them; counts their conflicts.
 pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
+    let is_lied_to = nodes.iter().any(|node| node.hostile);
     let honest: Vec<&Node> = nodes.iter().filter(|node| !node.hostile).collect();
     let mut conflicts = 0;
     let mut first: Option<(usize, Vec<Shape>)> = None;
@@ -49,7 +50,9 @@ pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
         logged(node, &reopened)?;
         // Also of a branch that nobody has any more.
         let mut branches = model.branches();
-        branches.extend(now.into_iter().map(|shape| shape.branch));
+        // A member that lies can name a branch as it likes, and have it lead to what others wrote.
+        let others = now.into_iter().filter(|_| !is_lied_to);
+        branches.extend(others.map(|shape| shape.branch));
         for branch in &branches {
             if !branch.is_meta() {
                 content(node, &reopened, branch, model)?;

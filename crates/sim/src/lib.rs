@@ -61,6 +61,7 @@ mod writing;
 pub use crate::error::Failure;
 pub use crate::hostile::Vice;
 pub use crate::model::Rule;
+pub use crate::node::Disk;
 pub use crate::rng::Rng;
 pub use crate::scenario::Scenario;
 pub use crate::shrink::shrink;

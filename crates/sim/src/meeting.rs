@@ -13,6 +13,7 @@ use crate::node::Node;
 use crate::plan::Event;
 use crate::rng::Rng;
 use crate::topology::link;
+use crate::traffic::is_ack;
 use crate::wire::Wire;
 use crate::world::World;
 
@@ -144,7 +145,12 @@ impl World {
         let mut broken = false;
         while let Some(output) = session.poll() {
             match output {
-                Output::Send(frame) => broken |= !self.send(name, &mut wire, side, frame),
+                Output::Send(frame) => {
+                    if is_ack(&frame) {
+                        self.nodes[node].promise()?;
+                    }
+                    broken |= !self.send(name, &mut wire, side, frame);
+                }
                 Output::Event(_) => {}
                 Output::Close(outcome) => over = Some(outcome),
             }

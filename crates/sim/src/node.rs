@@ -1,13 +1,14 @@
 //! One node: a replica on a faulty disk, a skewed clock, and what its writer was told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use allod_blocks::{Codec, Fault, FaultyStore, Store, sha256_cid};
+use allod_blocks::{Codec, Fault, FaultyStore, MemoryStore, Store, sha256_cid};
 use allod_crdt::{Kind, OpError, State as Joinable, Value};
 use allod_identity::{AgentId, DeviceId, SecretKey};
 use allod_repo::{
-    Author, BranchName, CommitId, Edit, Entry, GcOptions, Heads, Repo, RepoError, SpaceId, State,
-    VALUE_INLINE_BYTES_MAX, collect_garbage,
+    Author, BranchName, CommitId, DRIFT_MS_MAX, Edit, Entry, GcOptions, Heads, Repo, RepoError,
+    SpaceId, State, VALUE_INLINE_BYTES_MAX, collect_garbage,
 };
 use bytes::Bytes;
 
@@ -29,11 +30,13 @@ pub(crate) struct Node {
     pub(crate) name: usize,
     pub(crate) key: SecretKey,
     pub(crate) agent: AgentId,
-    pub(crate) skew_ms: i64,
+    skew_ms: i64,
+    /// The latest that its clock has shown before it was set.
+    latest_ms: u64,
     pub(crate) hostile: bool,
     pub(crate) disk: FaultyStore,
     /// The disk without its faults, for whoever watches the world.
-    pub(crate) platter: Arc<dyn Store>,
+    pub(crate) platter: Arc<dyn Disk>,
     /// The fault that is armed.
     pub(crate) fault: Option<Fault>,
     /// The node as it runs; `None` while it is down.
@@ -42,6 +45,21 @@ pub(crate) struct Node {
     /// Reads commits past the faults.
     pub(crate) witness: Repo,
     pub(crate) staging: Staging,
+    /// Heads that a peer was told are durable here (SYNC-10).
+    pub(crate) promised: BTreeSet<CommitId>,
+}
+
+/// The disk of a node.
+pub trait Disk: Store {
+    /// The power fails: what was to be durable later is gone, as far as it can be (BLOCKS-87). Returns the number of
+    /// batches.
+    fn lose_unsynced(&self) -> usize;
+}
+
+impl Disk for MemoryStore {
+    fn lose_unsynced(&self) -> usize {
+        Self::lose_unsynced(self)
+    }
 }
 
 impl Node {
@@ -51,24 +69,26 @@ impl Node {
         (agent, key): (AgentId, SecretKey),
         skew_ms: i64,
         hostile: bool,
-        platter: Arc<dyn Store>,
+        platter: Arc<dyn Disk>,
         space: SpaceId,
     ) -> Result<Self, RepoError> {
-        let disk = FaultyStore::new(Arc::clone(&platter));
+        let disk = FaultyStore::new(platter.clone());
         let repo = Repo::open(Arc::new(disk.clone()), space)?.on_device(key.device_id());
         Ok(Self {
             name,
             key,
             agent,
             skew_ms,
+            latest_ms: 0,
             hostile,
             repo: Some(repo),
-            witness: Repo::open(Arc::clone(&platter), space)?,
+            witness: Repo::open(platter.clone(), space)?,
             disk,
             platter,
             fault: None,
             space,
             staging: Staging::default(),
+            promised: BTreeSet::new(),
         })
     }
 
@@ -88,6 +108,19 @@ impl Node {
         now_ms.saturating_add_signed(self.skew_ms)
     }
 
+    /// Sets the clock.
+    pub(crate) fn set_clock(&mut self, now_ms: u64, skew_ms: i64) {
+        self.latest_ms = self.latest_ms.max(self.clock(now_ms));
+        self.skew_ms = skew_ms;
+    }
+
+    /// Somebody sees to it that the clock is about right; returns the latest that it has shown.
+    pub(crate) fn correct_clock(&mut self, now_ms: u64) -> u64 {
+        let reach = DRIFT_MS_MAX.cast_signed() / 4;
+        self.set_clock(now_ms, self.skew_ms.clamp(-reach, reach));
+        self.latest_ms
+    }
+
     /// Arms a fault.
     pub(crate) fn arm(&mut self, fault: Fault) {
         self.disk.inject(fault);
@@ -101,6 +134,28 @@ impl Node {
             Some(Fault::CrashBefore(_) | Fault::CrashAfter(_))
         );
         deadly && self.disk.struck()
+    }
+
+    /// The node goes down, and what is not durable with it; returns how many batches those were.
+    pub(crate) fn crash(&mut self) -> Result<usize, Failure> {
+        self.repo = None;
+        let lost = self.platter.lose_unsynced();
+        self.witness = self.reopened()?;
+        for id in &self.promised {
+            let is_here = self.witness.has_commit(*id);
+            if !is_here.map_err(|error| self.fault("looking for a commit", &error))? {
+                return Err(self.lost(format!("commit {id}, which a peer was told is durable")));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// A peer is told that what is here is durable. What a part keeps may become less.
+    pub(crate) fn promise(&mut self) -> Result<(), Failure> {
+        if self.part().is_none() {
+            self.promised.extend(self.all_heads()?);
+        }
+        Ok(())
     }
 
     pub(crate) fn disarm(&mut self) {
@@ -248,7 +303,9 @@ impl Node {
                 Ok(Some(id))
             }
             Err(_) if self.disk.struck() => {
-                self.staging.doubt = Doubt::Commit(branch.clone(), before);
+                if !self.staging.is_empty(branch) {
+                    self.staging.doubt = Doubt::Commit(branch.clone(), before);
+                }
                 Ok(None)
             }
             // Not let in yet, or nothing to commit.
@@ -323,8 +380,7 @@ impl Node {
 
     /// The node as its disk has it.
     pub(crate) fn reopened(&self) -> Result<Repo, Failure> {
-        Repo::open(Arc::clone(&self.platter), self.space)
-            .map_err(|error| self.fault("open", &error))
+        Repo::open(self.platter.clone(), self.space).map_err(|error| self.fault("open", &error))
     }
 
     /// Opens the replica anew, faults and all.

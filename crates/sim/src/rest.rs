@@ -15,8 +15,7 @@ use crate::summary::Rest;
 use crate::traffic::Traffic;
 use crate::world::World;
 
-/// How long everybody rests before the last sessions, so that no stamp is in anybody's future: more
-/// than twice the greatest skew and the drift.
+/// How long everybody rests after the latest time that a clock has shown, so that no stamp is in anybody's future.
 const REST_MS: u64 = 25 * 60 * 1000;
 
 /// Bytes of a session that is no content, but for key events and the names of commits: what begins and ends
@@ -46,15 +45,16 @@ impl World {
     pub(crate) fn rest(&mut self) -> Result<(), Failure> {
         self.wires.clear();
         self.parted = None;
+        let mut latest_ms = self.now_ms;
         for node in &mut self.nodes {
             node.disarm();
             node.restart(&mut self.model)?;
             // People set their clocks: what is written from now on is in nobody's future.
-            node.skew_ms /= 8;
+            latest_ms = latest_ms.max(node.correct_clock(self.now_ms));
         }
         let honest = self.scenario.honest();
         self.links.retain(|(_, other)| *other < honest);
-        self.now_ms += REST_MS;
+        self.now_ms = latest_ms + REST_MS;
         self.quiet = true;
         self.let_in()?;
         self.in_touch = true;

@@ -6,6 +6,7 @@ use allod_repo::DRIFT_MS_MAX;
 
 use crate::hostile::Vice;
 use crate::model::Rule;
+use crate::plan::START_MS;
 use crate::rng::Rng;
 use crate::topology::Topology;
 
@@ -54,7 +55,15 @@ impl Scenario {
         } else {
             DRIFT_MS_MAX / 2
         };
-        let skew_ms = (0..nodes).map(|_| skew(&mut rng, reach)).collect();
+        let mut skew_ms: Vec<i64> = (0..nodes).map(|_| skew(&mut rng, reach)).collect();
+        // In one world of eight some clocks were never set, or to another century.
+        if rng.chance(12) {
+            for skew in &mut skew_ms {
+                if rng.chance(30) {
+                    *skew = lost(rng.chance(50));
+                }
+            }
+        }
         let parts = if nodes > 2 && rng.chance(35) {
             rng.within(1, 3) as usize
         } else {
@@ -77,6 +86,15 @@ impl Scenario {
         }
     }
 
+    /// How many clocks show another century.
+    pub(crate) fn lost_clocks(&self) -> u64 {
+        let lost = [lost(true), lost(false)];
+        self.skew_ms
+            .iter()
+            .filter(|skew| lost.contains(skew))
+            .count() as u64
+    }
+
     /// The nodes that keep all and are honest; the first is the owner's.
     pub(crate) fn whole(&self) -> usize {
         (self.nodes - usize::from(self.hostile.is_some()))
@@ -87,6 +105,15 @@ impl Scenario {
     /// The nodes that are honest: those that keep all, then those that keep a part.
     pub(crate) fn honest(&self) -> usize {
         self.nodes - usize::from(self.hostile.is_some())
+    }
+}
+
+/// How far a clock is off that stands at the beginning of 1970, or half a century ahead.
+pub(crate) const fn lost(is_behind: bool) -> i64 {
+    if is_behind {
+        -START_MS.cast_signed()
+    } else {
+        50 * 365 * 24 * 60 * 60 * 1000
     }
 }
 

@@ -7,7 +7,7 @@ use allod_identity::{KeyLog, SecretKey};
 use allod_repo::{Agents, Author, Genesis, Rejected, Repo, RepoError, SpaceClass};
 use bytes::Bytes;
 
-use crate::node::Node;
+use crate::node::{Disk, Node};
 use crate::part::part;
 use crate::plan::START_MS;
 use crate::rng::Rng;
@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 pub(crate) fn settle(
     scenario: &Scenario,
     rng: &mut Rng,
-    disk: &mut dyn FnMut(usize) -> Arc<dyn Store>,
+    disk: &mut dyn FnMut(usize) -> Arc<dyn Disk>,
 ) -> Result<(SecretKey, Vec<Node>), String> {
     let agents: Vec<SecretKey> = (0..scenario.agents)
         .map(|_| SecretKey::from_seed(rng.seed()))
@@ -51,7 +51,8 @@ pub(crate) fn settle(
     let mut first: Option<Repo> = None;
     for (name, device) in devices.into_iter().enumerate() {
         let agent = name % agents.len();
-        let store = disk(name);
+        let platter = disk(name);
+        let store: Arc<dyn Store> = platter.clone();
         // A node knows its own agent and the owner, as after joining by a ticket.
         for known in [0, agent] {
             let events: Vec<Bytes> = logs[known]
@@ -83,7 +84,7 @@ pub(crate) fn settle(
         let hostile = name >= scenario.honest();
         let skew = scenario.skew_ms.get(name).copied().unwrap_or_default();
         let identity = (agents[agent].agent_id(), device);
-        let node = Node::new(name, identity, skew, hostile, store, repo.id());
+        let node = Node::new(name, identity, skew, hostile, platter, repo.id());
         nodes.push(node.map_err(|error| error.to_string())?);
         first.get_or_insert(repo);
     }

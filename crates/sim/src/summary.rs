@@ -24,6 +24,10 @@ pub struct Summary {
     pub deeds: u64,
     /// Crashes of nodes.
     pub crashes: u64,
+    /// Those of them that took back what was to be durable later.
+    pub taken_back: u64,
+    /// Clocks that stood at the beginning of 1970, or half a century ahead.
+    pub lost_clocks: u64,
     /// Commits refused by honest nodes.
     pub refused: u64,
     /// Sessions that an honest node ended because of what its peer sent.
@@ -75,6 +79,8 @@ impl Summary {
             edits,
             deeds,
             crashes,
+            taken_back,
+            lost_clocks,
             refused,
             broken,
             parts,
@@ -91,6 +97,8 @@ impl Summary {
         self.edits += edits;
         self.deeds += deeds;
         self.crashes += crashes;
+        self.taken_back += taken_back;
+        self.lost_clocks += lost_clocks;
         self.refused += refused;
         self.broken += broken;
         self.parts += parts;

@@ -8,6 +8,9 @@ use bytes::Bytes;
 
 use crate::topology::Link;
 
+/// An ack, in bytes.
+const ACK_BYTES: usize = 2;
+
 /// What crossed the links since it was counted anew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traffic {
@@ -82,6 +85,11 @@ impl Traffic {
 /// takes as long as to check a signature.
 fn is_content(frame: &Bytes) -> bool {
     matches!(frame.get(1), Some(2 | 3 | 4 | 6 | 8))
+}
+
+/// Whether a frame says that all that came is durable.
+pub(crate) fn is_ack(frame: &Bytes) -> bool {
+    frame.len() <= ACK_BYTES && Message::decode(frame) == Ok(Message::Ack)
 }
 
 /// What a frame brings of commits and blocks, in words.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use allod_blocks::{MemoryStore, Store};
+use allod_blocks::MemoryStore;
 use allod_crdt::Kind;
 use allod_identity::SecretKey;
 use allod_repo::{Author, Repo, RepoError};
@@ -13,7 +13,7 @@ use crate::checks;
 use crate::error::Failure;
 use crate::hostile::{Liar, Vice};
 use crate::model::Model;
-use crate::node::Node;
+use crate::node::{Disk, Node};
 use crate::plan::{Event, START_MS, plan};
 use crate::rest::Acquaintance;
 use crate::rng::Rng;
@@ -81,7 +81,7 @@ impl World {
     /// A world of nodes with stores of the caller's; the argument is the number of the node.
     pub fn on_disks(
         scenario: Scenario,
-        disk: &mut dyn FnMut(usize) -> Arc<dyn Store>,
+        disk: &mut dyn FnMut(usize) -> Arc<dyn Disk>,
     ) -> Result<Self, Failure> {
         let mut rng = Rng::new(scenario.seed);
         let setup = |what: String| Failure::Fault { node: 0, what };
@@ -105,7 +105,10 @@ impl World {
             known: BTreeMap::new(),
             traffic: Traffic::default(),
             trace: Trace::new(),
-            summary: Summary::default(),
+            summary: Summary {
+                lost_clocks: scenario.lost_clocks(),
+                ..Summary::default()
+            },
             scenario,
         };
         world.shift();

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::engine::{Table, Write, bytes_of};
-
-/// Bytes of keys and values that are put off: what a session brings in small commits. More of them would have
-/// whoever needs them durable wait for long.
-const BYTES_MAX: usize = 256 * 1024;
+use crate::store::LATER_BYTES_MAX;
 
 /// What writing takes in memory beside its key and value.
 const WRITE_BYTES: usize = 64;
@@ -28,7 +25,7 @@ impl Deferred {
         Self {
             writes: BTreeMap::new(),
             bytes: 0,
-            bytes_max: record.min(BYTES_MAX),
+            bytes_max: record.min(LATER_BYTES_MAX),
         }
     }
 

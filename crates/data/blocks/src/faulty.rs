@@ -20,7 +20,7 @@ pub enum Fault {
     /// The nth commit fails before anything is durable, and so does every call after it: the
     /// machine is gone until [`FaultyStore::restart`].
     CrashBefore(u64),
-    /// The nth commit becomes durable, but its caller never hears of it.
+    /// The nth commit is applied, and durable if it was to be at once, but its caller never hears of it.
     CrashAfter(u64),
     /// The nth commit keeps its blocks but loses its references and log entries: a disk that lied
     /// about an fsync. Breaks BLOCKS-20 on purpose.
@@ -119,11 +119,48 @@ impl FaultyStore {
         self.is_damaged(cid) && self.state().aside
     }
 
-    /// The fault, and the number of the commit that begins; a sweep is one too.
+    /// The fault, and the number of the commit that begins; a sync and a sweep are one too.
     fn begin_commit(&self) -> (Option<Fault>, u64) {
         let mut state = self.state();
         state.commits += 1;
         (state.fault, state.commits - 1)
+    }
+
+    /// Commits a batch, unless that is what goes wrong.
+    fn apply(
+        &self,
+        batch: Batch,
+        commit: fn(&dyn Store, Batch) -> Result<BatchOutcome, StoreError>,
+    ) -> Result<BatchOutcome, StoreError> {
+        self.call()?;
+        let (fault, number) = self.begin_commit();
+        match fault {
+            Some(Fault::Damage(cid, _) | Fault::Unreadable(cid)) => {
+                let heals = batch.blocks().iter().any(|block| *block.cid() == cid);
+                let outcome = commit(self.inner.as_ref(), batch)?;
+                if heals && matches!(outcome, BatchOutcome::Done { .. }) {
+                    self.restart();
+                }
+                Ok(outcome)
+            }
+            Some(Fault::CrashBefore(at)) if at == number => Err(self.strike(true)),
+            Some(Fault::CrashAfter(at)) if at == number => {
+                let outcome = commit(self.inner.as_ref(), batch)?;
+                match outcome {
+                    BatchOutcome::Done { .. } => Err(self.strike(true)),
+                    BatchOutcome::Moved { .. } => Ok(outcome),
+                }
+            }
+            Some(Fault::Tear(at)) if at == number => {
+                let mut kept = Batch::new();
+                for block in batch.blocks() {
+                    kept.put(block.clone());
+                }
+                let _outcome = commit(self.inner.as_ref(), kept)?;
+                Err(self.strike(true))
+            }
+            _ => commit(self.inner.as_ref(), batch),
+        }
     }
 
     fn strike(&self, crash: bool) -> StoreError {
@@ -204,34 +241,25 @@ impl Store for FaultyStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.apply(batch, |store, batch| store.commit(batch))
+    }
+
+    fn commit_later(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        self.apply(batch, |store, batch| store.commit_later(batch))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
         self.call()?;
         let (fault, number) = self.begin_commit();
         match fault {
-            Some(Fault::Damage(cid, _) | Fault::Unreadable(cid)) => {
-                let heals = batch.blocks().iter().any(|block| *block.cid() == cid);
-                let outcome = self.inner.commit(batch)?;
-                if heals && matches!(outcome, BatchOutcome::Done { .. }) {
-                    self.restart();
-                }
-                Ok(outcome)
-            }
-            Some(Fault::CrashBefore(at)) if at == number => Err(self.strike(true)),
-            Some(Fault::CrashAfter(at)) if at == number => {
-                let outcome = self.inner.commit(batch)?;
-                match outcome {
-                    BatchOutcome::Done { .. } => Err(self.strike(true)),
-                    BatchOutcome::Moved { .. } => Ok(outcome),
-                }
-            }
-            Some(Fault::Tear(at)) if at == number => {
-                let mut kept = Batch::new();
-                for block in batch.blocks() {
-                    kept.put(block.clone());
-                }
-                let _outcome = self.inner.commit(kept)?;
+            Some(Fault::CrashBefore(at) | Fault::Tear(at)) if at == number => {
                 Err(self.strike(true))
             }
-            _ => self.inner.commit(batch),
+            Some(Fault::CrashAfter(at)) if at == number => {
+                self.inner.sync()?;
+                Err(self.strike(true))
+            }
+            _ => self.inner.sync(),
         }
     }
 

@@ -10,17 +10,36 @@ use cid::Cid;
 use crate::block::Block;
 use crate::prefix;
 use crate::store::{
-    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreStats, Swept,
+    Aside, Batch, BatchOutcome, Decide, LATER_BYTES_MAX, LogEntry, Store, StoreError, StoreStats,
+    Swept,
 };
 use crate::uses::Uses;
 
-/// A [`Store`] in memory. Durable only as long as the process.
+/// A [`Store`] in memory. Durable only as long as the process; but [`lose_unsynced`](Self::lose_unsynced) does what a
+/// power failure does to others.
 #[derive(Default)]
 pub struct MemoryStore {
     /// Held by whoever changes the store; reads need `state` alone.
-    writer: Mutex<()>,
+    writer: Mutex<Unsynced>,
     state: Mutex<State>,
     uses: Uses,
+}
+
+/// What batches changed that are to be durable later (BLOCKS-87), and what was there before.
+#[derive(Default)]
+struct Unsynced {
+    undo: Vec<Undo>,
+    bytes: usize,
+}
+
+/// How one batch is taken back.
+struct Undo {
+    /// The blocks that were not there.
+    blocks: Vec<Cid>,
+    /// The references that it edited, as they were.
+    refs: Vec<(Bytes, Option<Bytes>)>,
+    /// The length of the log before.
+    log: usize,
 }
 
 #[derive(Default)]
@@ -39,7 +58,66 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn writer(&self) -> MutexGuard<'_, ()> {
+    /// Takes back what was committed to be durable later and is not durable yet, as if the power had failed. Whoever
+    /// has the store open reads what is no longer there, as they would after that. Returns the number of batches.
+    pub fn lose_unsynced(&self) -> usize {
+        let mut writer = self.writer();
+        let mut state = self.state();
+        let unsynced = std::mem::take(&mut *writer).undo;
+        let lost = unsynced.len();
+        for undo in unsynced.into_iter().rev() {
+            for cid in undo.blocks {
+                if let Some(bytes) = state.blocks.remove(&cid) {
+                    state.bytes -= bytes.len() as u64;
+                }
+            }
+            for (name, before) in undo.refs.into_iter().rev() {
+                match before {
+                    Some(value) => state.refs.insert(name, value),
+                    None => state.refs.remove(&name),
+                };
+            }
+            state.log.truncate(undo.log);
+        }
+        lost
+    }
+
+    /// Applies a batch, unless what it expects is not met.
+    fn apply(&self, batch: &Batch) -> Result<(BatchOutcome, Undo), StoreError> {
+        batch.check()?;
+        let mut state = self.state();
+        let mut undo = Undo {
+            blocks: Vec::new(),
+            refs: Vec::new(),
+            log: state.log.len(),
+        };
+        if let Some(moved) = batch.unmet(|name| Ok(state.refs.get(name).cloned()))? {
+            return Ok((moved, undo));
+        }
+        self.uses.writing(batch);
+        for block in batch.blocks() {
+            let size = block.bytes().len() as u64;
+            let bytes = block.bytes().clone();
+            if state.blocks.insert(*block.cid(), bytes).is_none() {
+                state.bytes += size;
+                undo.blocks.push(*block.cid());
+            }
+        }
+        for edit in batch.refs() {
+            let before = match &edit.value {
+                Some(value) => state.refs.insert(edit.name.clone(), value.clone()),
+                None => state.refs.remove(&edit.name),
+            };
+            undo.refs.push((edit.name.clone(), before));
+        }
+        state.log.extend(batch.log().iter().cloned());
+        self.uses
+            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
+        let log_end = state.log.len() as u64;
+        Ok((BatchOutcome::Done { log_end }, undo))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Unsynced> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,35 +209,30 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
-        batch.check()?;
-        let _writer = self.writer();
-        let mut state = self.state();
-        if let Some(moved) = batch.unmet(|name| Ok(state.refs.get(name).cloned()))? {
-            return Ok(moved);
+        let mut unsynced = self.writer();
+        let (outcome, _undo) = self.apply(&batch)?;
+        if let BatchOutcome::Done { .. } = outcome {
+            *unsynced = Unsynced::default();
         }
-        self.uses.writing(&batch);
-        for block in batch.blocks() {
-            let size = block.bytes().len() as u64;
-            if state
-                .blocks
-                .insert(*block.cid(), block.bytes().clone())
-                .is_none()
-            {
-                state.bytes += size;
+        Ok(outcome)
+    }
+
+    fn commit_later(&self, batch: Batch) -> Result<BatchOutcome, StoreError> {
+        let mut unsynced = self.writer();
+        let (outcome, undo) = self.apply(&batch)?;
+        if let BatchOutcome::Done { .. } = outcome {
+            unsynced.bytes += bytes_of(&batch);
+            unsynced.undo.push(undo);
+            if unsynced.bytes > LATER_BYTES_MAX {
+                *unsynced = Unsynced::default();
             }
         }
-        for edit in batch.refs() {
-            match &edit.value {
-                Some(value) => state.refs.insert(edit.name.clone(), value.clone()),
-                None => state.refs.remove(&edit.name),
-            };
-        }
-        state.log.extend(batch.log().iter().cloned());
-        self.uses
-            .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
-        Ok(BatchOutcome::Done {
-            log_end: state.log.len() as u64,
-        })
+        Ok(outcome)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        *self.writer() = Unsynced::default();
+        Ok(())
     }
 
     fn uses(&self) -> &Uses {
@@ -172,7 +245,9 @@ impl Store for MemoryStore {
     }
 
     fn sweep(&self, decide: Decide<'_>) -> Result<Swept, StoreError> {
-        let _writer = self.writer();
+        let mut unsynced = self.writer();
+        // Before anything is removed.
+        *unsynced = Unsynced::default();
         let garbage = decide()?;
         let asked = garbage.blocks.len();
         let removing = self.uses.removing(garbage.blocks);
@@ -195,7 +270,8 @@ impl Store for MemoryStore {
     }
 
     fn set_aside(&self, cid: &Cid) -> Result<Aside, StoreError> {
-        let _writer = self.writer();
+        let mut unsynced = self.writer();
+        *unsynced = Unsynced::default();
         let mut state = self.state();
         let Some(bytes) = state.blocks.get(cid).cloned() else {
             return Ok(Aside::Nothing);
@@ -222,10 +298,20 @@ impl Store for MemoryStore {
     }
 }
 
+/// Bytes of the keys and values of a batch.
+fn bytes_of(batch: &Batch) -> usize {
+    let blocks = batch.blocks().iter().map(|block| block.bytes().len());
+    let refs = batch.refs().iter();
+    let refs = refs.map(|edit| edit.name.len() + edit.value.as_ref().map_or(0, Bytes::len));
+    let log = batch.log().iter().map(Bytes::len);
+    blocks.chain(refs).chain(log).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::block::Codec;
+    use crate::store::{Expect, Garbage};
 
     #[test]
     fn a_damaged_block_is_put_aside_and_comes_back_sound() {
@@ -247,5 +333,43 @@ mod tests {
         put();
         assert_eq!(store.set_aside(block.cid()).unwrap(), Aside::Nothing);
         assert_eq!(store.get(block.cid()).unwrap(), Some(block));
+    }
+
+    /// BLOCKS-87: what is not durable yet is gone as if it had never been, and nothing else is.
+    #[test]
+    fn what_was_put_off_is_lost_until_something_makes_it_durable() {
+        let batch = |number: u8, value: &'static [u8]| {
+            let mut batch = Batch::new();
+            batch.put(Block::new(Codec::Raw, vec![number]).unwrap());
+            batch.set_ref(&b"name"[..], Expect::Any, Some(Bytes::from_static(value)));
+            batch.append(Bytes::from_static(value));
+            batch
+        };
+        let seen = |store: &MemoryStore| {
+            let blocks = store.scan_blocks(None, 9).unwrap().len();
+            let name = store.get_ref(b"name").unwrap();
+            (blocks, name, store.stats().unwrap())
+        };
+        let store = MemoryStore::new();
+        let _done = store.commit(batch(0, b"first")).unwrap();
+        let durable = seen(&store);
+        for (number, value) in [(0, &b"second"[..]), (1, b"third")] {
+            let _done = store.commit_later(batch(number, value)).unwrap();
+        }
+        assert_eq!(seen(&store).0, 2);
+        assert_eq!(store.lose_unsynced(), 2);
+        assert_eq!(seen(&store), durable);
+        let makes: [fn(&MemoryStore); 3] = [
+            |store| store.sync().unwrap(),
+            |store| drop(store.commit(Batch::new()).unwrap()),
+            |store| drop(store.sweep(&mut || Ok(Garbage::default())).unwrap()),
+        ];
+        for (number, durably) in (2..).zip(makes) {
+            let _done = store.commit_later(batch(number, b"later")).unwrap();
+            durably(&store);
+            let durable = seen(&store);
+            assert_eq!(store.lose_unsynced(), 0);
+            assert_eq!(seen(&store), durable);
+        }
     }
 }

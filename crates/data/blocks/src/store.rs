@@ -16,6 +16,10 @@ pub const REF_NAME_BYTES_MAX: usize = 5 * 1024;
 /// anything larger is a block and the reference holds its name.
 pub const REF_VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of keys and values that wait to be durable (BLOCKS-87): what a session brings in small commits. More of them
+/// would have whoever needs them durable wait for long.
+pub(crate) const LATER_BYTES_MAX: usize = 256 * 1024;
+
 /// The error of a disk with a bad sector (EIO).
 const BAD_MEDIUM: i32 = 5;
 

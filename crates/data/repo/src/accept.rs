@@ -391,7 +391,8 @@ impl Repo {
                 leading.insert(*head);
             }
         }
-        Ok(self.advance(branch, &leading, None)?)
+        // What the branch has already is held by the part in force, and need not be by what is going to be kept.
+        Ok(self.in_force().advance(branch, &leading, None)?)
     }
 
     /// The entries by which a commit differs from the join of its parents, or `None` if they

@@ -271,6 +271,14 @@ impl Repo {
         }
     }
 
+    /// The handle on what is kept now, of one on what is going to be.
+    pub(crate) fn in_force(&self) -> Self {
+        Self {
+            as_part: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether a branch may move to a commit: what is kept of it by the part in force is here. On a handle on
     /// what is going to be kept that is more than what is fetched, and the branch would not be read until then
     /// (PART-12).
@@ -278,10 +286,7 @@ impl Repo {
         if self.as_part.is_none() {
             return Ok(true);
         }
-        let now = Self {
-            as_part: None,
-            ..self.clone()
-        };
+        let now = self.in_force();
         match now.part_of(&self.commit(id)?.payload().branch) {
             Some(_) => now.is_held(id),
             None => Ok(self.holding(id)? == Holding::Whole),

@@ -8,7 +8,7 @@ use allod_blocks::{
     Aside, Batch, BatchOutcome, Block, Cid, Decide, LogEntry, MemoryStore, Store, StoreError,
     StoreStats, Swept, Uses,
 };
-use allod_sim::{Failure, Rule, Scenario, World};
+use allod_sim::{Disk, Failure, Rule, Scenario, World};
 use bytes::Bytes;
 
 /// A store that acknowledges each ninth commit and keeps its blocks only: a disk that lied.
@@ -87,12 +87,18 @@ impl Store for Forgetful {
     }
 }
 
+impl Disk for Forgetful {
+    fn lose_unsynced(&self) -> usize {
+        self.inner.lose_unsynced()
+    }
+}
+
 #[test]
 fn a_store_that_forgets_is_noticed() {
     let mut noticed = 0;
     let seeds = 12;
     for seed in 0..seeds {
-        let mut disk = |_| -> Arc<dyn Store> {
+        let mut disk = |_| -> Arc<dyn Disk> {
             Arc::new(Forgetful {
                 inner: MemoryStore::new(),
                 commits: AtomicU64::new(0),

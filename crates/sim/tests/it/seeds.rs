@@ -71,6 +71,8 @@ fn does_something(sum: &Summary, seeds: u64) {
     assert!(sum.deeds > 20 * seeds, "values join");
     assert!(sum.conflicts > seeds, "writers meet");
     assert!(sum.crashes > seeds / 2, "disks crash");
+    assert!(sum.taken_back > seeds / 20, "what is not durable is lost");
+    assert!(sum.lost_clocks > seeds / 20, "clocks are lost");
     assert!(sum.parts > seeds / 10, "parts are changed");
     assert!(sum.collected > 0, "garbage is collected");
     assert!(sum.refused > 0, "early stamps are refused");

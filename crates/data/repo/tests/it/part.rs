@@ -545,6 +545,31 @@ fn a_collection_between_two_parts_keeps_both() {
     is_sound(&phone);
 }
 
+/// PART-12: while another part is on its way, what comes for it meets what was written for the part in force.
+#[test]
+fn what_comes_for_the_next_part_meets_what_was_written() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:"], None));
+    bring(&whole, &phone, START + 1).unwrap();
+    let next = phone.begin_part(part(&["note:", "user:"], None)).unwrap();
+    put(&phone, &ada, &[("note:00001", Some("here"))], START + 2);
+    put(&whole, &ada, &[("note:00001", Some("there"))], START + 3);
+    let there = heads(&whole);
+    let id = *there.first().unwrap();
+    let statement = whole.commit(id).unwrap().bytes().clone();
+    let reviewed = phone.review(statement, START + 3).unwrap();
+    phone.accept_bare(reviewed).unwrap();
+    for handle in [&phone, &next] {
+        fill(&whole, handle, id).unwrap();
+    }
+    let both = next.join_branch(&main(), &there).unwrap();
+    assert_eq!((both.len(), &both), (2, &heads(&phone)));
+    let conflicts = phone.conflicts(&main(), 9).unwrap();
+    assert_eq!(conflicts.len(), 1);
+    assert_eq!(get(&phone, "note:00001").unwrap(), "there");
+}
+
 /// A part that has more of the history fetches that, and one that has less needs nobody.
 #[test]
 fn a_deeper_part_lacks_older_commits() {
