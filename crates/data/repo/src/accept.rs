@@ -36,8 +36,8 @@ use crate::write::{Entries, TRIES, apply};
 /// Entries after which it is guessed how large a change is: few to read in vain.
 const SAMPLE: usize = 1024;
 
-/// Commits whose changes are kept at hand: those of some seconds where many write.
-const RECENT: usize = 1024;
+/// Commits whose changes are kept at hand: those of half a minute where many write.
+pub(crate) const RECENT: usize = 2048;
 
 /// Bytes of changes of one of them; larger ones take longer to be sent than to be found.
 const RECENT_BYTES: usize = 4096;

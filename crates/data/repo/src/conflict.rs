@@ -1,17 +1,21 @@
 //! What a join put aside (REPO-9): recorded, readable, never silent.
 
+use std::collections::BTreeMap;
+
 use allod_blocks::{Batch, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, sha256_cid};
 use allod_identity::canonical;
 use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::accept::RECENT;
 use crate::entry::Entry;
 use crate::error::RepoError;
+use crate::history::Reaching;
 use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Made, are_both_kept, few_changes, join_entries};
 use crate::layout;
-use crate::repo::{Heads, Repo};
+use crate::repo::{Heads, Repo, lock};
 use crate::threeway::{Three, ThreeWay, value_of};
 use crate::view::decode;
 
@@ -63,9 +67,73 @@ impl Repo {
     }
 }
 
+/// Adds to `batch` what `met` and each of `new` changed differently, of those that join a branch one after the other.
+pub(crate) fn record_each(
+    repo: &Repo,
+    branch: &BranchName,
+    met: &Heads,
+    new: &[CommitId],
+    batch: &mut Batch,
+) -> Result<(), RepoError> {
+    let mut met = met.clone();
+    let clashing = may_clash(repo, &met, new)?;
+    for commit in new {
+        let is_clear = clashing
+            .as_ref()
+            .is_some_and(|clashing| !clashing.contains(commit));
+        if !met.is_empty() && !is_clear {
+            record(repo, branch, &met, *commit, batch)?;
+        }
+        met.insert(*commit);
+    }
+    Ok(())
+}
+
+/// Those of `new` that have changed a key which those before them have changed without them; `None` if what each
+/// commit changed is not at hand. Where many write most have not, and one walk tells it of all of them.
+fn may_clash(repo: &Repo, met: &Heads, new: &[CommitId]) -> Result<Option<Heads>, RepoError> {
+    if repo.part().is_some() || met.len() + new.len() < 2 {
+        return Ok(None);
+    }
+    let heads: Vec<CommitId> = met.iter().chain(new).copied().collect();
+    let Some(apart) = repo.apart(&heads, RECENT)? else {
+        return Ok(None);
+    };
+    let mut changed = Vec::with_capacity(apart.len());
+    {
+        let recent = lock(&repo.inner.changes);
+        for (id, reaching) in apart {
+            match recent.of(id) {
+                Some(changes) => changed.push((changes, reaching)),
+                None => return Ok(None),
+            }
+        }
+    }
+    let mut by_key: BTreeMap<&Bytes, Vec<Reaching>> = BTreeMap::new();
+    for (changes, reaching) in &changed {
+        for key in changes.keys() {
+            by_key.entry(key).or_default().push(*reaching);
+        }
+    }
+    by_key.retain(|_key, reaching| reaching.len() > 1);
+    let mut clashing = Heads::new();
+    let mut before: Reaching = (0..met.len()).fold(0, |before, place| before | 1 << place);
+    for (place, id) in (met.len()..).zip(new) {
+        let own: Reaching = 1 << place;
+        let is_left = |by: &Reaching| by & before != 0 && by & own == 0;
+        let is_right = |by: &Reaching| by & own != 0 && by & before == 0;
+        let mut keys = by_key.values();
+        if keys.any(|by| by.iter().any(is_left) && by.iter().any(is_right)) {
+            clashing.insert(*id);
+        }
+        before |= own;
+    }
+    Ok(Some(clashing))
+}
+
 /// Adds to `batch` a record for each key that `others` and `commit` changed differently since
 /// their merge bases.
-pub(crate) fn record(
+fn record(
     repo: &Repo,
     branch: &BranchName,
     others: &Heads,

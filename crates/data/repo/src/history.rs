@@ -1,5 +1,6 @@
 //! The graph of commits: order, ancestry, what somebody lacks.
 
+mod apart;
 mod hashed;
 
 use std::collections::hash_map::Entry;
@@ -13,6 +14,7 @@ use crate::ids::{BranchName, CommitId, TagName};
 use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
+pub(crate) use self::apart::Reaching;
 pub(crate) use self::hashed::ByCommit;
 
 /// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.

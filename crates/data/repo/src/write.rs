@@ -425,13 +425,9 @@ impl Repo {
                 self.propose_move(Act::Receive, branch, &heads, &next)?;
             }
             let mut attempt = Batch::new();
-            let mut met: Heads = next.intersection(&heads).copied().collect();
-            for commit in next.difference(&heads) {
-                if !met.is_empty() {
-                    conflict::record(self, branch, &met, *commit, &mut attempt)?;
-                }
-                met.insert(*commit);
-            }
+            let met: Heads = next.intersection(&heads).copied().collect();
+            let new: Vec<CommitId> = next.difference(&heads).copied().collect();
+            conflict::record_each(self, branch, &met, &new, &mut attempt)?;
             self.move_heads(branch, (raw, &heads), &next, &mut attempt)?;
             // Who is told that it was taken is told after a sync (BLOCKS-87).
             if let BatchOutcome::Done { .. } = self.inner.store.commit_later(attempt)? {

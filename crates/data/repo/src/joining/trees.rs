@@ -7,14 +7,12 @@ use allod_blocks::{Batch, Block, Cid, Codec};
 use allod_tree::{Change, Resolve, Tree};
 use bytes::Bytes;
 
+use crate::accept::RECENT;
 use crate::error::RepoError;
 use crate::joining::{Joining, Load, join_entries};
 use crate::part::Part;
 use crate::repo::{Heads, Repo, lock};
 use crate::write::{Entries, apply};
-
-/// Commits that are walked over to find what others changed: those of some seconds where many write.
-const WALKED_MAX: usize = 512;
 
 /// Joins kept at hand: what those who write at a time see, each a little else.
 const KEPT: usize = 32;
@@ -134,7 +132,7 @@ impl Repo {
             return Ok(None);
         };
         let known = Heads::from([base]);
-        let Some(missing) = self.missing_near(commits, &known, WALKED_MAX)? else {
+        let Some(missing) = self.missing_near(commits, &known, RECENT)? else {
             return Ok(None);
         };
         let mut changes = Vec::with_capacity(missing.len());

@@ -1,11 +1,14 @@
 //! REPO-4 to REPO-9: replicas that hold the same commits hold the same state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use allod_repo::{BranchName, Edit, PARENTS_MAX, Repo, State};
 use proptest::prelude::*;
 
-use crate::world::{Person, START, all, get, heads, main, put, replica, scale, send, space};
+use crate::world::{
+    Person, START, all, deliver, get, heads, main, put, replica, scale, send, space,
+};
 
 fn members(ada: &Person, others: &[&Person]) -> Repo {
     let repo = space(ada);
@@ -128,25 +131,19 @@ proptest! {
         send(&replicas[2], &replicas[0], &BranchName::meta(), START).unwrap();
         send(&replicas[2], &replicas[1], &BranchName::meta(), START).unwrap();
         let mut model: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let mut now = START + 1000;
-        for step in steps {
-            now += 1000;
+        for step in &steps {
             match step {
-                Step::Put { replica, key, value } => {
-                    let (key, value) = (format!("k{key}"), format!("v{value}"));
-                    put(&replicas[replica], &people[replica], &[(&key, Some(&value))], now);
-                    model.insert(key, Some(value));
+                Step::Put { key, value, .. } => {
+                    model.insert(format!("k{key}"), Some(format!("v{value}")));
                 }
-                Step::Delete { replica, key } => {
-                    let key = format!("k{key}");
-                    put(&replicas[replica], &people[replica], &[(&key, None)], now);
-                    model.insert(key, None);
+                Step::Delete { key, .. } => {
+                    model.insert(format!("k{key}"), None);
                 }
-                Step::Exchange { from, to } => {
-                    send(&replicas[from], &replicas[to], &main(), now).unwrap();
-                }
+                Step::Exchange { .. } => {}
             }
         }
+        walked(&replicas, &people, steps);
+        let now = START + 100_000;
         for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1), (1, 2)] {
             send(&replicas[from], &replicas[to], &main(), now).unwrap();
         }
@@ -157,6 +154,74 @@ proptest! {
             prop_assert_eq!(heads(replica), heads(&replicas[0]));
             prop_assert_eq!(replica.check(&mut |_, _| {}).unwrap().problem_count, 0);
         }
+    }
+}
+
+/// Does to three replicas what the steps say.
+fn walked(replicas: &[Repo; 3], people: &[Person; 3], steps: Vec<Step>) {
+    for (now, step) in (START + 2000..).step_by(1000).zip(steps) {
+        match step {
+            Step::Put {
+                replica,
+                key,
+                value,
+            } => {
+                let (key, value) = (format!("k{key}"), format!("v{value}"));
+                put(
+                    &replicas[replica],
+                    &people[replica],
+                    &[(&key, Some(&value))],
+                    now,
+                );
+            }
+            Step::Delete { replica, key } => {
+                let key = format!("k{key}");
+                put(&replicas[replica], &people[replica], &[(&key, None)], now);
+            }
+            Step::Exchange { from, to } => {
+                send(&replicas[from], &replicas[to], &main(), now).unwrap();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48 * scale()))]
+
+    /// REPO-9: what heads that come together put aside is the same for whoever has at hand what each commit changed,
+    /// and for whoever has to look at their trees.
+    #[test]
+    fn many_heads_put_aside_the_same_however_it_is_found(steps in proptest::collection::vec(step(), 1..30)) {
+        let people = [Person::new(1), Person::new(2), Person::new(3)];
+        let first = members(&people[0], &[&people[1], &people[2]]);
+        let replicas = [replica(&first), replica(&first), first];
+        for to in [&replicas[0], &replicas[1]] {
+            send(&replicas[2], to, &BranchName::meta(), START).unwrap();
+        }
+        walked(&replicas, &people, steps);
+        let now = START + 100_000;
+        let mut found = Vec::new();
+        for is_at_hand in [true, false] {
+            let mut gathered = replica(&replicas[2]);
+            send(&replicas[2], &gathered, &BranchName::meta(), START).unwrap();
+            send(&replicas[0], &gathered, &main(), now).unwrap();
+            let mut come = BTreeSet::new();
+            for from in &replicas[1..] {
+                let heads = heads(from);
+                for id in from.missing(&heads, &BTreeSet::new()).unwrap() {
+                    if !gathered.has_commit(id).unwrap() {
+                        deliver(from, &gathered, id, &main(), now).unwrap();
+                    }
+                }
+                come.extend(heads);
+            }
+            if !is_at_hand {
+                gathered = Repo::open(Arc::clone(gathered.store()), gathered.id()).unwrap();
+            }
+            gathered.join_branch(&main(), &come).unwrap();
+            found.push((heads(&gathered), gathered.conflicts(&main(), 99).unwrap()));
+        }
+        prop_assert_eq!(&found[0], &found[1]);
     }
 }
 
@@ -215,7 +280,7 @@ fn devices_name_different_heads_of_many() {
     }
     let before = heads(&all);
     assert_eq!(before.len(), 2 * PARENTS_MAX);
-    let mut named = std::collections::BTreeSet::new();
+    let mut named = BTreeSet::new();
     for n in 0..16u16 {
         let one = replica(&all);
         send(&all, &one, &main(), START + 1500).unwrap();
