@@ -156,6 +156,7 @@ def numbers():
     yield case("large", "7e1001", "a larger power", "E_NUMBER_RANGE", 2)
     yield case("small", "7e-1000", "the smallest power", rule=2)
     yield case("small", "7e-1001", "a smaller power", "E_NUMBER_RANGE", 2)
+    yield case("least", "1.2e-2147483647", "a power that is the least of 32 bits, once the point is moved", "E_NUMBER_RANGE", 2)
     yield case("huge", "1e99999999999999999999", "a power that is no 64-bit integer", "E_NUMBER_RANGE", 2)
     for name, text in (
         ("plain", "1e37"), ("not-plain", "1e38"), ("point", "12345e-2"), ("least-plain", "12e-7"), ("not-least", "12e-8"),

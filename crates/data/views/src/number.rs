@@ -64,7 +64,8 @@ impl Number {
             power += 1;
         }
         let power = i32::try_from(power).map_err(|_error| BadNumber::Range)?;
-        let fits = digits_of(coefficient) <= NUMBER_DIGITS_MAX && power.abs() <= NUMBER_POWER_MAX;
+        let is_near = (-NUMBER_POWER_MAX..=NUMBER_POWER_MAX).contains(&power);
+        let fits = digits_of(coefficient) <= NUMBER_DIGITS_MAX && is_near;
         fits.then_some(Self { coefficient, power })
             .ok_or(BadNumber::Range)
     }
@@ -279,6 +280,7 @@ mod tests {
     #[test]
     fn the_least_of_all_has_no_absolute_value_to_overflow() {
         assert_eq!(Number::new(i128::MIN, 0), Err(BadNumber::Range));
+        assert_eq!(Number::new(1, i32::MIN), Err(BadNumber::Range));
         assert_eq!(Number::from(i64::MIN).to_string(), "-9223372036854775808");
     }
 }
