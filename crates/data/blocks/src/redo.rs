@@ -29,6 +29,9 @@ const RECORDS_MIN: u64 = 4;
 /// By how much a file grows ahead of a small batch, so that few of them wait for it.
 const GROWTH_BYTES: u64 = 256 * 1024;
 
+/// What a file grows by, a piece at a time: a buffer of all of it would be made and cleared each time.
+static ZEROS: [u8; 32 * 1024] = [0; 32 * 1024];
+
 /// At the beginning of a file, and followed by its seed (u64, little-endian).
 const MAGIC: [u8; 8] = *b"allodrdo";
 
@@ -322,7 +325,7 @@ impl Redo {
         };
         let record = encode(writes, self.next, synced, log.seed);
         let end = at + record.len() as u64;
-        log.write(at, record, self.bytes_max)
+        log.write(at, &record, self.bytes_max)
             .map_err(StoreError::io)?;
         self.at = (file, end);
         self.next += 1;
@@ -443,15 +446,20 @@ impl LogFile {
         Ok((found, end))
     }
 
-    fn write(&mut self, at: u64, mut record: Vec<u8>, bytes_max: u64) -> io::Result<()> {
+    fn write(&mut self, at: u64, record: &[u8], bytes_max: u64) -> io::Result<()> {
         let end = at + record.len() as u64;
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.write_all(record)?;
         if end > self.length {
             let length = end.next_multiple_of(GROWTH_BYTES).min(bytes_max).max(end);
-            record.resize(record.len() + (length - end) as usize, 0);
+            let mut ahead = (length - end) as usize;
+            while ahead > 0 {
+                let zeros = &ZEROS[..ahead.min(ZEROS.len())];
+                self.file.write_all(zeros)?;
+                ahead -= zeros.len();
+            }
             self.length = length;
         }
-        self.file.seek(SeekFrom::Start(at))?;
-        self.file.write_all(&record)?;
         self.file.sync_data()
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::accept::RECENT;
 use crate::entry::Entry;
 use crate::error::RepoError;
-use crate::history::Reaching;
+use crate::history::Paint;
 use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Made, are_both_kept, few_changes, join_entries};
 use crate::layout;
@@ -109,7 +109,7 @@ fn may_clash(repo: &Repo, met: &Heads, new: &[CommitId]) -> Result<Option<Heads>
             }
         }
     }
-    let mut by_key: BTreeMap<&Bytes, Vec<Reaching>> = BTreeMap::new();
+    let mut by_key: BTreeMap<&Bytes, Vec<Paint>> = BTreeMap::new();
     for (changes, reaching) in &changed {
         for key in changes.keys() {
             by_key.entry(key).or_default().push(*reaching);
@@ -117,11 +117,11 @@ fn may_clash(repo: &Repo, met: &Heads, new: &[CommitId]) -> Result<Option<Heads>
     }
     by_key.retain(|_key, reaching| reaching.len() > 1);
     let mut clashing = Heads::new();
-    let mut before: Reaching = (0..met.len()).fold(0, |before, place| before | 1 << place);
+    let mut before: Paint = (0..met.len()).fold(0, |before, place| before | 1 << place);
     for (place, id) in (met.len()..).zip(new) {
-        let own: Reaching = 1 << place;
-        let is_left = |by: &Reaching| by & before != 0 && by & own == 0;
-        let is_right = |by: &Reaching| by & own != 0 && by & before == 0;
+        let own: Paint = 1 << place;
+        let is_left = |by: &Paint| by & before != 0 && by & own == 0;
+        let is_right = |by: &Paint| by & own != 0 && by & before == 0;
         let mut keys = by_key.values();
         if keys.any(|by| by.iter().any(is_left) && by.iter().any(is_right)) {
             clashing.insert(*id);

@@ -1,10 +1,9 @@
 //! The graph of commits: order, ancestry, what somebody lacks.
 
-mod apart;
 mod hashed;
+mod walk;
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use allod_identity::Verified;
@@ -14,8 +13,9 @@ use crate::ids::{BranchName, CommitId, TagName};
 use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
-pub(crate) use self::apart::Reaching;
 pub(crate) use self::hashed::ByCommit;
+use self::walk::Walk;
+pub(crate) use self::walk::{AtHand, Paint};
 
 /// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.
 const SAMPLE_DEPTH: u64 = 4096;
@@ -67,47 +67,10 @@ impl Log {
 }
 
 /// What a painted commit is reachable from.
-const WANTED: u8 = 1;
-const KNOWN: u8 = 2;
+const WANTED: Paint = 1;
+const KNOWN: Paint = 2;
 /// Below a merge base.
-const BELOW: u8 = 4;
-
-/// A walk from commits to what is below them, where each comes after all that is above it. Most edges lead to a
-/// commit that was met before, and cost one look-up.
-#[derive(Default)]
-struct Walk {
-    ahead: BTreeSet<Place>,
-    paint: ByCommit<u8>,
-    /// How many of those ahead are wanted and nothing else.
-    wanted: usize,
-}
-
-impl Walk {
-    fn meet(&mut self, repo: &Repo, id: CommitId, color: u8) -> Result<(), RepoError> {
-        let paint = match self.paint.entry(id) {
-            Entry::Occupied(met) => met.into_mut(),
-            Entry::Vacant(new) => {
-                self.ahead.insert(repo.place(id)?);
-                new.insert(0)
-            }
-        };
-        let before = *paint;
-        *paint |= color;
-        match (before == WANTED, *paint == WANTED) {
-            (false, true) => self.wanted += 1,
-            (true, false) => self.wanted -= 1,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Option<(CommitId, u8)> {
-        let (_, id) = self.ahead.pop_last()?;
-        let color = self.paint.get(&id).copied().unwrap_or_default();
-        self.wanted -= usize::from(color == WANTED);
-        Some((id, color))
-    }
-}
+const BELOW: Paint = 4;
 
 impl Repo {
     pub(crate) fn place(&self, id: CommitId) -> Result<Place, RepoError> {
@@ -162,92 +125,100 @@ impl Repo {
         known: &BTreeSet<CommitId>,
         limit: usize,
     ) -> Result<Option<Vec<CommitId>>, RepoError> {
-        let mut walk = Walk::default();
+        // The walk ends when nothing ahead is wanted and not known.
+        let mut walk = Walk::new(self, |paint| paint == WANTED);
         for id in heads {
-            walk.meet(self, *id, WANTED)?;
+            walk.meet(*id, WANTED)?;
         }
         for id in known {
             if self.has_commit(*id)? {
-                walk.meet(self, *id, KNOWN)?;
+                walk.meet(*id, KNOWN)?;
             }
         }
         let (mut missing, mut walked) = (Vec::new(), 0);
-        // The walk ends when nothing ahead is wanted and not known.
-        while walk.wanted > 0 {
-            let Some((id, color)) = walk.next() else {
-                break;
-            };
+        while walk.open > 0 {
+            let Some(taken) = walk.next()? else { break };
             walked += 1;
             if walked > limit {
                 return Ok(None);
             }
-            if color == WANTED {
-                missing.push(id);
+            if taken.paint == WANTED {
+                missing.push((taken.generation, taken.id));
             }
-            for parent in &self.commit(id)?.payload().parents {
-                walk.meet(self, *parent, color)?;
-            }
+            walk.go_on(&taken, taken.paint);
         }
-        missing.reverse();
-        Ok(Some(missing))
+        missing.sort_unstable();
+        Ok(Some(missing.into_iter().map(|(_, id)| id).collect()))
     }
 
     /// The merge bases of two sets of commits: their common ancestors that are no ancestor of
     /// another common ancestor. Several after merges in both directions; none for histories that
     /// have nothing in common.
     pub fn merge_bases(&self, left: &Heads, right: &Heads) -> Result<Heads, RepoError> {
-        let mut paint: BTreeMap<Place, u8> = BTreeMap::new();
+        let mut walk = Walk::new(self, |paint| paint & BELOW == 0);
         for (side, heads) in [(WANTED, left), (KNOWN, right)] {
             for id in heads {
-                *paint.entry(self.place(*id)?).or_default() |= side;
+                walk.meet(*id, side)?;
             }
         }
         let mut bases = Heads::new();
-        // A commit comes after all of its descendants, so its paint is whole when it is taken.
-        let mut open = paint.len();
-        while open > 0 {
-            let Some(((_, id), mut color)) = paint.pop_last() else {
-                break;
-            };
-            open -= usize::from(color & BELOW == 0);
-            if color == WANTED | KNOWN {
-                bases.insert(id);
-                color |= BELOW;
+        while walk.open > 0 {
+            let Some(taken) = walk.next()? else { break };
+            let mut paint = taken.paint;
+            if paint == WANTED | KNOWN {
+                bases.insert(taken.id);
+                paint |= BELOW;
             }
-            for parent in &self.commit(id)?.payload().parents {
-                let entry = paint.entry(self.place(*parent)?).or_default();
-                let was_open = *entry != 0 && *entry & BELOW == 0;
-                *entry |= color;
-                match (was_open, *entry & BELOW == 0) {
-                    (false, true) => open += 1,
-                    (true, false) => open -= 1,
-                    _ => {}
-                }
-            }
+            walk.go_on(&taken, paint);
         }
         Ok(bases)
     }
 
+    /// The commits that not all of `heads` have, each with those that have it, as bits by their places. `None` if there
+    /// are too many heads, or if the walk is not over after `limit` commits.
+    pub(crate) fn apart(
+        &self,
+        heads: &[CommitId],
+        limit: usize,
+    ) -> Result<Option<Vec<(CommitId, Paint)>>, RepoError> {
+        if heads.len() > Paint::BITS as usize {
+            return Ok(None);
+        }
+        let all = (0..heads.len()).fold(0, |all: Paint, place| all | 1 << place);
+        let mut walk = Walk::new(self, |paint| paint != all);
+        for (place, id) in heads.iter().enumerate() {
+            walk.meet(*id, 1 << place)?;
+        }
+        let mut apart = Vec::new();
+        while walk.open > 0 {
+            let Some(taken) = walk.next()? else { break };
+            if taken.paint != all {
+                if apart.len() == limit {
+                    return Ok(None);
+                }
+                apart.push((taken.id, taken.paint));
+            }
+            walk.go_on(&taken, taken.paint);
+        }
+        Ok(Some(apart))
+    }
+
     /// Those of `commits` that are no ancestor of another one (REPO-7).
     pub(crate) fn newest_of(&self, commits: &Heads) -> Result<Heads, RepoError> {
-        let mut walk = Walk::default();
+        let mut walk = Walk::new(self, |_paint| true);
         for id in commits {
-            walk.meet(self, *id, WANTED)?;
+            walk.meet(*id, WANTED)?;
         }
-        let (mut newest, mut open) = (Heads::new(), commits.len());
-        while open > 0 {
-            let Some((id, color)) = walk.next() else {
-                break;
-            };
-            if commits.contains(&id) {
-                open -= 1;
-                if color == WANTED {
-                    newest.insert(id);
+        let (mut newest, mut left) = (Heads::new(), commits.len());
+        while left > 0 {
+            let Some(taken) = walk.next()? else { break };
+            if commits.contains(&taken.id) {
+                left -= 1;
+                if taken.paint == WANTED {
+                    newest.insert(taken.id);
                 }
             }
-            for parent in &self.commit(id)?.payload().parents {
-                walk.meet(self, *parent, BELOW)?;
-            }
+            walk.go_on(&taken, BELOW);
         }
         Ok(newest)
     }

@@ -13,7 +13,7 @@ use crate::accept::RecentChanges;
 use crate::agents::{Agents, speaks, statement_block};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
-use crate::history::ByCommit;
+use crate::history::{AtHand, ByCommit};
 use crate::hooks::PreCommit;
 use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::joining::Joins;
@@ -78,6 +78,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Mutex<Clock>,
     pub(crate) staged: Mutex<BTreeMap<BranchName, Arc<Staged>>>,
     commits: Mutex<Commits>,
+    pub(crate) graph: Mutex<AtHand>,
     forest: Forest,
     trees: Mutex<Vec<(Cid, Tree)>>,
     pub(crate) joins: Mutex<Joins>,
@@ -181,6 +182,7 @@ impl Repo {
                 clock: Mutex::default(),
                 staged: Mutex::default(),
                 commits: Mutex::default(),
+                graph: Mutex::default(),
                 trees: Mutex::default(),
                 joins: Mutex::default(),
                 changes: Mutex::default(),
@@ -384,6 +386,7 @@ impl Repo {
     /// Lets go of commits and key logs that are at hand, so that they are read and verified anew.
     pub(crate) fn forget(&self) {
         lock(&self.inner.commits).by_id.clear();
+        self.forget_graph();
         self.inner.agents.forget();
     }
 
