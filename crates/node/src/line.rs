@@ -60,7 +60,7 @@ pub(crate) async fn drive(
             // peer finds out by itself.
             drop(frames);
             drop(writer.await);
-            return Ok((session, outcome));
+            return Ok((*session, outcome));
         }
         let open = line.outcome.is_none();
         tokio::select! {
@@ -90,8 +90,8 @@ pub(crate) async fn drive(
 
 /// A session and what is on its way to and from it.
 struct Line {
-    /// Away while it works.
-    session: Option<Session>,
+    /// Away while it works. It goes from thread to thread for each frame, and is large.
+    session: Option<Box<Session>>,
     inputs: VecDeque<Input>,
     queue: VecDeque<Bytes>,
     outcome: Option<Outcome>,
@@ -103,7 +103,7 @@ impl Line {
         let mut inputs = VecDeque::from([Input::Tick]);
         inputs.extend(first.map(Input::Frame));
         Self {
-            session: Some(session),
+            session: Some(Box::new(session)),
             inputs,
             queue: VecDeque::new(),
             outcome: None,
@@ -154,7 +154,10 @@ impl Line {
     }
 
     fn is_busy(&self) -> bool {
-        let is_busy = self.session.as_ref().is_some_and(Session::is_busy);
+        let is_busy = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.is_busy());
         self.outcome.is_none() && (is_busy || !self.inputs.is_empty())
     }
 
@@ -204,9 +207,9 @@ async fn write(
 /// Hands inputs to the session, until it has something to send; gives back those that are left. What it asks for
 /// is on its way while it works with what came.
 fn step(
-    mut session: Session,
+    mut session: Box<Session>,
     mut inputs: VecDeque<Input>,
-) -> (Session, Vec<Output>, VecDeque<Input>) {
+) -> (Box<Session>, Vec<Output>, VecDeque<Input>) {
     let mut outputs = Vec::new();
     while outputs.is_empty()
         && let Some(input) = inputs.pop_front()
