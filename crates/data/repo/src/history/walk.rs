@@ -8,7 +8,7 @@ use crate::history::ByCommit;
 use crate::ids::CommitId;
 use crate::repo::{Repo, lock};
 
-/// Commits whose places and parents are at hand: what many writers make in minutes, in a few MiB.
+/// Commits whose places and parents stay at hand after a walk: what many writers make in minutes, in a few MiB.
 const COMMITS_MAX: usize = 16 * 1024;
 
 /// From where a commit was reached: a set, by bits.
@@ -87,9 +87,8 @@ impl Repo {
     fn graph(&self) -> Arc<Mutex<Graph>> {
         let sweeps = self.store().uses().sweeps();
         let mut at_hand = lock(&self.inner.graph);
-        let is_full = lock(&at_hand.graph).commits.len() > COMMITS_MAX;
         // Walks that are under way keep theirs.
-        if is_full || at_hand.sweeps != sweeps {
+        if at_hand.sweeps != sweeps {
             let graph = Arc::default();
             *at_hand = AtHand { graph, sweeps };
         }
@@ -115,6 +114,17 @@ pub(crate) struct Walk<'a, F> {
     is_open: F,
     /// How many of those ahead are open.
     pub(crate) open: usize,
+}
+
+impl<F> Drop for Walk<'_, F> {
+    /// A walk over a long history leaves no more at hand than others do.
+    fn drop(&mut self) {
+        let mut at_hand = lock(&self.repo.inner.graph);
+        let is_full = lock(&at_hand.graph).commits.len() > COMMITS_MAX;
+        if is_full {
+            at_hand.graph = Arc::default();
+        }
+    }
 }
 
 /// A commit that a walk has come to.
