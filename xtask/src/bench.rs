@@ -158,7 +158,7 @@ fn machine() -> Result<String> {
 fn document(runs: &[&Value]) -> Result<String> {
     let mut text = "# Results\n\nWritten by `cargo xtask bench`, an area at a time. Ours and the peers ran in turn in one run; the figures are \
          medians.\nRead the ratios, not the absolute figures: machines differ, and so do their moods.\n\
-         The areas repo, gc, views and blobs run with the allocator of the node, theirs and ours; the others with the system's.\n"
+         The areas repo, gc, views, blobs, live and sync run with the allocator of the node, theirs and ours; the others with the system's.\n"
         .to_owned();
     for run in runs {
         let rows = run["rows"].as_array().context("an area without rows")?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Block, Cid, Codec, file_links};
 use allod_identity::{AgentId, Verified};
-use allod_repo::{BranchName, Commit, CommitId, Entry, Rejected, Repo, RepoError};
+use allod_repo::{BranchName, Commit, CommitId, Rejected, Repo, RepoError, StateRef};
 use allod_sketch::Estimate;
 use allod_tree::{Node, TreeError};
 use bytes::Bytes;
@@ -430,6 +430,9 @@ fn changes_here(repo: &Repo, commit: &Verified<Commit>) -> Result<Changed, Fault
     })
 }
 
+/// What a link begins with in an entry: tag 42 of CBOR (REPO, entries).
+const LINK_TAG: [u8; 2] = [0xd8, 0x2a];
+
 /// What a node or file that was served leads to: what may be asked for next (SYNC-8).
 pub(crate) fn links_of(block: &Block) -> Result<Vec<Cid>, RepoError> {
     if block.cid().codec() != Codec::DagCbor.code() {
@@ -441,16 +444,24 @@ pub(crate) fn links_of(block: &Block) -> Result<Vec<Cid>, RepoError> {
         let links = (0..node.len()).filter_map(|index| node.link(index));
         return Ok(links.collect());
     }
-    let links = node
-        .entries()
-        .filter_map(|(_, entry)| link_of(&entry).transpose());
-    links.collect()
+    // Each node that is sent comes by here, and most have no link: values are in it as they are.
+    if !block.bytes().windows(2).any(|pair| pair == LINK_TAG) {
+        return Ok(Vec::new());
+    }
+    let (mut links, mut key) = (Vec::new(), Vec::new());
+    for index in 0..node.len() {
+        if let Some(entry) = node.entry(index, &mut key) {
+            links.extend(link_of(entry)?);
+        }
+    }
+    Ok(links)
 }
 
 /// What an entry links to, if it does.
-fn link_of(entry: &Bytes) -> Result<Option<Cid>, RepoError> {
-    match Entry::decode(entry) {
-        Ok(entry) => Ok(entry.state.link().copied()),
+fn link_of(entry: &[u8]) -> Result<Option<Cid>, RepoError> {
+    match StateRef::decode(entry) {
+        Ok((_, StateRef::Link(cid) | StateRef::JoiningLink(_, cid))) => Ok(Some(cid)),
+        Ok(_) => Ok(None),
         Err(_) => Err(RepoError::Damaged("a stored entry does not decode")),
     }
 }
