@@ -69,7 +69,7 @@ async fn run(quick: bool) {
     let (mut bytes, mut last): (usize, Option<Pair>) = (0, None);
     for _ in 0..rounds {
         if let Some(pair) = last.take() {
-            Pair::close(pair).await;
+            pair.close().await;
         }
         let pair = Pair::whole(shared).await;
         let report = pair.sync().await;

@@ -474,6 +474,14 @@ impl RecentChanges {
     pub(crate) fn of(&self, id: CommitId) -> Option<Arc<Entries>> {
         self.of.get(&id).cloned()
     }
+
+    /// What each of some commits changed, if all of that is at hand.
+    pub(crate) fn of_all(
+        &self,
+        ids: impl IntoIterator<Item = CommitId>,
+    ) -> Option<Vec<Arc<Entries>>> {
+        ids.into_iter().map(|id| self.of(id)).collect()
+    }
 }
 
 /// Whether changes are small enough to be kept at hand.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::accept::RECENT;
 use crate::entry::Entry;
 use crate::error::RepoError;
-use crate::history::Paint;
+use crate::history::{Paint, first};
 use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Made, are_both_kept, few_changes, join_entries};
 use crate::layout;
@@ -99,25 +99,19 @@ fn may_clash(repo: &Repo, met: &Heads, new: &[CommitId]) -> Result<Option<Heads>
     let Some(apart) = repo.apart(&heads, RECENT)? else {
         return Ok(None);
     };
-    let mut changed = Vec::with_capacity(apart.len());
-    {
-        let recent = lock(&repo.inner.changes);
-        for (id, reaching) in apart {
-            match recent.of(id) {
-                Some(changes) => changed.push((changes, reaching)),
-                None => return Ok(None),
-            }
-        }
-    }
+    let ids = apart.iter().map(|(id, _)| *id);
+    let Some(changed) = lock(&repo.inner.changes).of_all(ids) else {
+        return Ok(None);
+    };
     let mut by_key: BTreeMap<&Bytes, Vec<Paint>> = BTreeMap::new();
-    for (changes, reaching) in &changed {
+    for (changes, (_, reaching)) in changed.iter().zip(&apart) {
         for key in changes.keys() {
             by_key.entry(key).or_default().push(*reaching);
         }
     }
     by_key.retain(|_key, reaching| reaching.len() > 1);
     let mut clashing = Heads::new();
-    let mut before: Paint = (0..met.len()).fold(0, |before, place| before | 1 << place);
+    let mut before = first(met.len());
     for (place, id) in (met.len()..).zip(new) {
         let own: Paint = 1 << place;
         let is_left = |by: &Paint| by & before != 0 && by & own == 0;

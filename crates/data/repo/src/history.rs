@@ -15,7 +15,7 @@ use crate::statements::Commit;
 
 pub(crate) use self::hashed::ByCommit;
 use self::walk::Walk;
-pub(crate) use self::walk::{AtHand, Paint};
+pub(crate) use self::walk::{AtHand, Paint, first};
 
 /// How far back [`Repo::samples`] looks, in commits: what a busy device writes in weeks offline.
 const SAMPLE_DEPTH: u64 = 4096;
@@ -184,7 +184,7 @@ impl Repo {
         if heads.len() > Paint::BITS as usize {
             return Ok(None);
         }
-        let all = (0..heads.len()).fold(0, |all: Paint, place| all | 1 << place);
+        let all = first(heads.len());
         let mut walk = Walk::new(self, |paint| paint != all);
         for (place, id) in heads.iter().enumerate() {
             walk.meet(*id, 1 << place)?;

@@ -14,10 +14,15 @@ const COMMITS_MAX: usize = 16 * 1024;
 /// From where a commit was reached: a set, by bits.
 pub(crate) type Paint = u128;
 
+/// The first so many bits of a paint.
+pub(crate) fn first(count: usize) -> Paint {
+    (0..count).fold(0, |paint, bit| paint | 1 << bit)
+}
+
 /// A commit in the order in which history is walked: later generations first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Spot {
-    pub(crate) generation: u64,
+struct Spot {
+    generation: u64,
     number: u32,
 }
 

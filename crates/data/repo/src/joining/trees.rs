@@ -135,15 +135,9 @@ impl Repo {
         let Some(missing) = self.missing_near(commits, &known, RECENT)? else {
             return Ok(None);
         };
-        let mut changes = Vec::with_capacity(missing.len());
-        let recent = lock(&self.inner.changes);
-        for id in missing {
-            match recent.of(id) {
-                Some(changed) => changes.push(changed),
-                None => return Ok(None),
-            }
-        }
-        drop(recent);
+        let Some(changes) = lock(&self.inner.changes).of_all(missing) else {
+            return Ok(None);
+        };
         let load: Load<'_> = &|cid| self.raw(cid);
         let (mut gathered, mut made) = (Entries::new(), Made::default());
         for (key, entry) in changes.iter().flat_map(|changes| changes.iter()) {

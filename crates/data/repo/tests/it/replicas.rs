@@ -125,11 +125,6 @@ proptest! {
     /// Any order of writes and deliveries ends in one state, that of the last writers by stamp.
     #[test]
     fn convergence(steps in proptest::collection::vec(step(), 1..40)) {
-        let people = [Person::new(1), Person::new(2), Person::new(3)];
-        let first = members(&people[0], &[&people[1], &people[2]]);
-        let replicas = [replica(&first), replica(&first), first];
-        send(&replicas[2], &replicas[0], &BranchName::meta(), START).unwrap();
-        send(&replicas[2], &replicas[1], &BranchName::meta(), START).unwrap();
         let mut model: BTreeMap<String, Option<String>> = BTreeMap::new();
         for step in &steps {
             match step {
@@ -142,7 +137,7 @@ proptest! {
                 Step::Exchange { .. } => {}
             }
         }
-        walked(&replicas, &people, steps);
+        let replicas = walked(steps);
         let now = START + 100_000;
         for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 1), (1, 2)] {
             send(&replicas[from], &replicas[to], &main(), now).unwrap();
@@ -157,8 +152,14 @@ proptest! {
     }
 }
 
-/// Does to three replicas what the steps say.
-fn walked(replicas: &[Repo; 3], people: &[Person; 3], steps: Vec<Step>) {
+/// Three replicas to which was done what the steps say.
+fn walked(steps: Vec<Step>) -> [Repo; 3] {
+    let people = [Person::new(1), Person::new(2), Person::new(3)];
+    let first = members(&people[0], &[&people[1], &people[2]]);
+    let replicas = [replica(&first), replica(&first), first];
+    for to in [&replicas[0], &replicas[1]] {
+        send(&replicas[2], to, &BranchName::meta(), START).unwrap();
+    }
     for (now, step) in (START + 2000..).step_by(1000).zip(steps) {
         match step {
             Step::Put {
@@ -183,6 +184,7 @@ fn walked(replicas: &[Repo; 3], people: &[Person; 3], steps: Vec<Step>) {
             }
         }
     }
+    replicas
 }
 
 proptest! {
@@ -192,13 +194,7 @@ proptest! {
     /// and for whoever has to look at their trees.
     #[test]
     fn many_heads_put_aside_the_same_however_it_is_found(steps in proptest::collection::vec(step(), 1..30)) {
-        let people = [Person::new(1), Person::new(2), Person::new(3)];
-        let first = members(&people[0], &[&people[1], &people[2]]);
-        let replicas = [replica(&first), replica(&first), first];
-        for to in [&replicas[0], &replicas[1]] {
-            send(&replicas[2], to, &BranchName::meta(), START).unwrap();
-        }
-        walked(&replicas, &people, steps);
+        let replicas = walked(steps);
         let now = START + 100_000;
         let mut found = Vec::new();
         for is_at_hand in [true, false] {
