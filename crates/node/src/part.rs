@@ -77,6 +77,13 @@ impl Node {
         Err(NodeError::PartMissing)
     }
 
+    /// Gives up files that are larger than what is kept of a space, and are here because commits that were made
+    /// here link to them, where a peer that keeps all of the space has those (PART-15); returns how many.
+    pub fn release_large(&self, repo: &Repo) -> Result<u64, NodeError> {
+        let mut whereabouts = self.whereabouts(repo)?;
+        repo.release_large(&mut |commit| Ok(!whereabouts.of(commit)?.whole.is_empty()))
+    }
+
     /// What the state of some commits has under a key that is not kept here, or not of these commits, from
     /// a peer. Call it on a thread that may wait, and hold the store's uses until a file was read.
     ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use allod_repo::{BranchName, Part, Repo, RepoError};
+use allod_repo::{BranchName, CommitId, Part, Repo, RepoError};
 
 use crate::error::Failure;
 use crate::meeting::Errand;
@@ -33,7 +33,12 @@ pub(crate) fn part(rng: &mut Rng) -> Option<Part> {
         1 => Some(1),
         _ => Some(rng.within(2, 9)),
     };
-    Part::new(prefixes, depth).ok()
+    let part = Part::new(prefixes, depth).ok()?;
+    if rng.below(2) > 0 {
+        return Some(part);
+    }
+    // Files here have smaller parts than are believed, so that of all but the shortest the index is kept alone.
+    part.with_value_max(Part::VALUE_MAX_LEAST).ok()
 }
 
 impl Node {
@@ -75,18 +80,34 @@ impl World {
         self.after(node)
     }
 
+    /// Whether a node that keeps all has a commit.
+    fn is_at_whole(&self, commit: CommitId) -> bool {
+        let mut whole = self.nodes[..self.scenario.whole()].iter();
+        whole.any(|node| node.witness.has_commit(commit).unwrap_or(false))
+    }
+
+    /// A node gives up large files that are elsewhere, and removes what nothing leads to.
+    pub(crate) fn collect(&mut self, node: usize) -> Result<(), Failure> {
+        let here = &self.nodes[node];
+        if let Some(repo) = &here.repo {
+            let released = repo.release_large::<RepoError>(&mut |id| Ok(self.is_at_whole(id)));
+            match released {
+                Ok(_) => {}
+                Err(_) if here.disk.struck() => {}
+                Err(error) => return Err(here.fault("release_large", &error)),
+            }
+        }
+        self.summary.collected += here.collect()?;
+        Ok(())
+    }
+
     /// A node may have fetched what it is going to keep, and keeps it from now on. What falls out of it is at
     /// some node that keeps all.
     pub(crate) fn finish_part(&mut self, node: usize) -> Result<(), Failure> {
         let Some(repo) = &self.nodes[node].repo else {
             return Ok(());
         };
-        let whole = &self.nodes[..self.scenario.whole()];
-        let is_elsewhere = |head| {
-            let mut having = whole.iter().map(|node| node.witness.has_commit(head));
-            having.any(|has| has.unwrap_or(false))
-        };
-        match repo.finish_part(&is_elsewhere) {
+        match repo.finish_part(&|head| self.is_at_whole(head)) {
             Ok(true) => {
                 let node = &mut self.nodes[node];
                 node.witness = node.reopened()?;

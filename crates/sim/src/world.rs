@@ -213,7 +213,7 @@ impl World {
                 Ok(())
             }
             Event::Collect(node) => {
-                self.summary.collected += self.nodes[node].collect()?;
+                self.collect(node)?;
                 self.after(node)
             }
             Event::Stock => self.stock(),

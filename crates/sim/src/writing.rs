@@ -71,30 +71,36 @@ impl World {
     }
 
     fn edit(&mut self, node: usize) -> Edit {
+        let part = self.nodes[node].part();
+        let keeps_few = part.is_some_and(|part| part.value_max().is_some());
         match self.rng.below(20) {
+            // What a replica does with large files is seen where it writes some.
+            7..15 if keeps_few => self.file(node),
             0..4 => Edit::Delete,
             4..6 => {
                 let length = self.rng.within(1_000, 6_000) as usize;
                 Edit::Put(self.rng.bytes(length).into())
             }
-            6 => {
-                let length = self.rng.below(20_000) as usize;
-                let content = self.rng.bytes(length);
-                // Cut small, so that a file of a few kilobytes has an index of several levels.
-                let profile = FileProfile {
-                    chunk_bytes: 1_000,
-                    links: 4,
-                };
-                let platter = self.nodes[node].platter.as_ref();
-                match add_file(platter, profile, &mut &content[..], &mut |_| {}) {
-                    Ok(info) => Edit::Link(info.cid),
-                    Err(_) => Edit::Delete,
-                }
-            }
+            6 => self.file(node),
             _ => {
                 let length = self.rng.below(60) as usize;
                 Edit::Put(self.rng.bytes(length).into())
             }
+        }
+    }
+
+    fn file(&mut self, node: usize) -> Edit {
+        let length = self.rng.below(20_000) as usize;
+        let content = self.rng.bytes(length);
+        // Cut small, so that a file of a few kilobytes has an index of several levels.
+        let profile = FileProfile {
+            chunk_bytes: 1_000,
+            links: 4,
+        };
+        let platter = self.nodes[node].platter.as_ref();
+        match add_file(platter, profile, &mut &content[..], &mut |_| {}) {
+            Ok(info) => Edit::Link(info.cid),
+            Err(_) => Edit::Delete,
         }
     }
 

@@ -270,6 +270,32 @@ pub fn file_links(block: &Block) -> Result<Vec<Cid>, FileError> {
     }
 }
 
+/// What an index of a file states.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileIndex {
+    /// Bytes of content at and below it.
+    pub size: u64,
+    /// Its parts in order, each with the bytes of content at and below it; none has 0.
+    pub parts: Vec<(Cid, u64)>,
+}
+
+/// What a DAG-PB block states of the file that it is an index of. Whether its parts are what it says is seen
+/// where they are read.
+pub fn file_index(block: &Block) -> Result<FileIndex, FileError> {
+    if Codec::from_code(block.cid().codec()) != Some(Codec::DagPb) {
+        return Err(FileError::NotAFile(*block.cid()));
+    }
+    let node = decode(block)?;
+    Ok(FileIndex {
+        size: node.content(),
+        parts: node
+            .parts
+            .iter()
+            .map(|part| (part.cid, part.content))
+            .collect(),
+    })
+}
+
 fn decode(block: &Block) -> Result<FileNode, FileError> {
     FileNode::decode(block).map_err(|source| FileError::Index {
         cid: *block.cid(),

@@ -67,7 +67,8 @@ pub use crate::car::{
 pub use crate::dag_pb::PbError;
 pub use crate::faulty::{Fault, FaultyStore};
 pub use crate::file::{
-    FILE_DEPTH_MAX, FileError, FileInfo, FileProfile, add_file, file_links, file_size, read_file,
+    FILE_DEPTH_MAX, FileError, FileIndex, FileInfo, FileProfile, add_file, file_index, file_links,
+    file_size, read_file,
 };
 #[cfg(feature = "fjall")]
 pub use crate::fjall::FjallStore;

@@ -7,10 +7,10 @@
 //! Each step holds the proof of the one before. Until the last, nothing that a reader can reach
 //! has changed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, FILE_DEPTH_MAX};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use allod_crdt::State as Joinable;
 use allod_identity::{Signed, Verified};
 use allod_tree::Tree;
@@ -46,15 +46,6 @@ const RECENT_BYTES: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Reviewed {
     commit: Verified<Commit>,
-}
-
-/// What files lack here.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Missing {
-    /// Blocks that are not in the store.
-    pub blocks: Vec<Cid>,
-    /// Indexes of files that are, parents before children.
-    pub indexes: Vec<Cid>,
 }
 
 /// A commit with its whole tree (REPO-15, REPO-16).
@@ -118,6 +109,11 @@ impl Complete {
             states,
             holding,
         }
+    }
+
+    /// The branch that it was made on.
+    pub(crate) fn branch(&self) -> &BranchName {
+        &self.commit.payload().branch
     }
 
     /// What the changed entries link to.
@@ -225,46 +221,6 @@ impl Repo {
         })
     }
 
-    /// What is linked to, as deep as files are, and not in the store: at most `limit` names.
-    pub fn missing_blocks(&self, links: &[Cid], limit: usize) -> Result<Missing, Rejected> {
-        let mut missing = Missing::default();
-        let mut open: Vec<(Cid, usize)> = links.iter().map(|cid| (*cid, 0)).collect();
-        let mut seen = BTreeMap::new();
-        while let Some((cid, depth)) = open.pop() {
-            if missing.blocks.len() >= limit {
-                break;
-            }
-            // What is met again deeper down may reach too deep from there.
-            let first = match seen.get(&cid) {
-                Some(before) if *before >= depth => continue,
-                before => before.is_none(),
-            };
-            seen.insert(cid, depth);
-            if cid.codec() == Codec::Raw.code() {
-                if first && !self.store().has(&cid)? {
-                    missing.blocks.push(cid);
-                }
-                continue;
-            }
-            match self.store().get(&cid)? {
-                None if first => missing.blocks.push(cid),
-                None => {}
-                Some(_) if depth >= FILE_DEPTH_MAX => {
-                    return Err(Refusal::Malformed("a file is nested too deeply").into());
-                }
-                Some(block) => {
-                    if first {
-                        missing.indexes.push(cid);
-                    }
-                    let children = allod_blocks::file_links(&block)
-                        .map_err(|_error| Refusal::Malformed("a file's index does not decode"))?;
-                    open.extend(children.into_iter().rev().map(|child| (child, depth + 1)));
-                }
-            }
-        }
-        Ok(missing)
-    }
-
     /// Accepts a complete commit, whose links must all be there (REPO-18). It is durable, and so is where it moved the
     /// branch to, once the store was synced ([`Store::sync`](allod_blocks::Store::sync)).
     ///
@@ -294,7 +250,7 @@ impl Repo {
     /// Stores a complete commit; the heads of its branch that hooks were asked about.
     fn take(&self, complete: Complete, branch: &BranchName) -> Result<Heads, Rejected> {
         let sweeps = self.store().uses().sweeps();
-        if !self.missing_blocks(&complete.links, 1)?.blocks.is_empty() {
+        if !self.missing_of(&complete, 1)?.blocks.is_empty() {
             return Err(Refusal::Missing.into());
         }
         let said = complete.commit.payload();

@@ -224,7 +224,8 @@ impl Repo {
             states.extend(found.judged);
         }
         report.files += links.len() as u64;
-        for cid in self.missing_blocks(&links, STEP)?.blocks {
+        let most = self.most_of(&said.branch);
+        for cid in self.missing_upto(&links, most, STEP)?.blocks {
             let text = format!("commit {id}: block {cid} is missing");
             report.problem(ProblemKind::Missing, Some(cid), text);
         }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError, StoreErrorKind};
 
 use crate::error::RepoError;
+use crate::files::ALL;
 use crate::reach::{hints_in_reference, named_by, roots_of};
 use crate::repair::{PAGE, Progress, each_block, each_reference};
 
@@ -115,11 +116,8 @@ impl Copy<'_> {
                 let Some(block) = self.read(from, &cid, is_new)? else {
                     continue;
                 };
-                open.extend(
-                    named_by(&block)
-                        .map(|named| named.links)
-                        .unwrap_or_default(),
-                );
+                let named = named_by(&block, ALL).unwrap_or_default();
+                open.extend(named.links.into_iter().map(|(link, _)| link));
                 if is_new {
                     self.block(block)?;
                 }

@@ -191,6 +191,12 @@ pub enum RepoError {
         /// The key.
         key: Vec<u8>,
     },
+    /// The value is a file larger than what is kept here, and not here (PART-15). Blame: the caller.
+    #[error("the value of key {} is larger than what is kept here; `get --raw --ask` reads it from a peer", key.escape_ascii())]
+    NotKept {
+        /// The key.
+        key: Vec<u8>,
+    },
     /// A commit is nowhere else, and what it changed may fall out of the part that is to be kept
     /// (PART-12). Blame: the caller.
     #[error(

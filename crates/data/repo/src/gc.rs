@@ -12,15 +12,16 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use allod_blocks::{
-    Changed, Cid, Codec, Collecting, Garbage, Marked, Store, StoreError, StoreErrorKind, Swept,
+    Changed, Cid, Codec, Collecting, Garbage, Store, StoreError, StoreErrorKind, Swept,
 };
 use allod_tree::Node;
 use bytes::Bytes;
 
 use crate::error::RepoError;
+use crate::files::ALL;
 use crate::layout;
 use crate::part::Part;
-use crate::reach::{Named, Parts, cids_in, hints_in_reference, roots_of};
+use crate::reach::{Met, Named, Parts, cids_in, hints_in_reference, roots_of};
 use crate::repo::Repo;
 
 /// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
@@ -143,13 +144,13 @@ pub fn collect_garbage(
     };
     let mut marker = Marker::new(store, &collecting)?;
     report.stopped = marker.mark_all(options, progress)?.is_break();
-    report.live_blocks = marker.marked.len();
+    report.live_blocks = marker.met.len();
     if !report.stopped {
         marker.sweep_commits(options, &mut report)?;
         let swept = marker.sweep_blocks(options, &mut report, progress)?;
         report.stopped = swept.is_break();
     }
-    report.memory_bytes = marker.marked.memory_bytes();
+    report.memory_bytes = marker.met.memory_bytes();
     drop(marker);
     drop(collecting);
     if !options.dry_run && !report.stopped {
@@ -162,18 +163,22 @@ pub fn collect_garbage(
     Ok(report)
 }
 
+/// What a reference names, with all that it leads to.
+fn all(cids: Vec<Cid>) -> impl Iterator<Item = (Cid, u64)> {
+    cids.into_iter().map(|cid| (cid, ALL))
+}
+
 struct Marker<'a> {
     store: &'a dyn Store,
     collecting: &'a Collecting,
-    marked: Marked,
+    met: Met,
     parts: Parts,
-    /// Marked as nodes of a tree that is kept in part, without what they lead to. A slice may have the same
-    /// nodes, and all that those lead to.
-    beside: BTreeSet<Cid>,
+    /// Whether files stay, all of them: what is kept of them is about to change in a space.
+    spares_files: bool,
     /// Where such a tree was walked: a node, by which keys, behind which one, and whether beside what is kept.
     walked: BTreeSet<(Cid, Vec<u8>, Option<Bytes>, bool)>,
-    /// Marked, and not yet read.
-    open: Vec<Cid>,
+    /// Met, with how much is kept from there on, and not yet read.
+    open: Vec<(Cid, u64)>,
     /// What is named and need not be here, and was not yet looked for.
     hints: Vec<Cid>,
     /// References that changed and were not yet looked at.
@@ -188,12 +193,13 @@ struct Marker<'a> {
 
 impl<'a> Marker<'a> {
     fn new(store: &'a dyn Store, collecting: &'a Collecting) -> Result<Self, StoreError> {
+        let parts = Parts::of(store)?;
         Ok(Self {
             store,
             collecting,
-            marked: Marked::new(),
-            parts: Parts::of(store)?,
-            beside: BTreeSet::new(),
+            met: Met::default(),
+            spares_files: parts.change_values(),
+            parts,
             walked: BTreeSet::new(),
             open: Vec::new(),
             hints: Vec::new(),
@@ -223,7 +229,7 @@ impl<'a> Marker<'a> {
             let Some(last) = page.last() else { break };
             from = last.position + 1;
             for entry in &page {
-                self.mark(cids_in(&entry.bytes));
+                self.mark(all(cids_in(&entry.bytes)));
             }
             if self.follow(progress)?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -231,11 +237,11 @@ impl<'a> Marker<'a> {
         }
         self.check_whole()?;
         self.follow_hints()?;
-        Ok(progress(GcPhase::Mark, self.marked.len()))
+        Ok(progress(GcPhase::Mark, self.met.len()))
     }
 
     fn hint(&mut self, cids: Vec<Cid>) {
-        let new = cids.into_iter().filter(|cid| !self.marked.contains(cid));
+        let new = cids.into_iter().filter(|cid| !self.met.has(cid));
         self.hints.extend(new);
     }
 
@@ -244,7 +250,7 @@ impl<'a> Marker<'a> {
         let needed = std::mem::replace(&mut self.needed, false);
         while let Some(cid) = self.hints.pop() {
             if self.collecting.look(|| self.store.has(&cid))? {
-                self.mark([cid]);
+                self.mark([(cid, ALL)]);
                 let _never = self.follow(&mut |_, _| ControlFlow::Continue(()))?;
             }
         }
@@ -290,19 +296,18 @@ impl<'a> Marker<'a> {
     fn mark_reference(&mut self, name: &[u8], value: &[u8]) {
         match layout::marked_commit(name) {
             Some(commit) if !self.store.uses().is_used(&commit) => {}
-            Some(commit) => self.mark([commit]),
+            Some(commit) => self.mark([(commit, ALL)]),
             None => {
-                self.mark(roots_of(name, value));
+                self.mark(all(roots_of(name, value)));
                 self.hint(hints_in_reference(name, value));
             }
         }
     }
 
-    fn mark(&mut self, cids: impl IntoIterator<Item = Cid>) {
-        for cid in cids {
-            let is_new = self.marked.insert(&cid) || self.beside.remove(&cid);
-            if is_new && cid.codec() != Codec::Raw.code() {
-                self.open.push(cid);
+    fn mark(&mut self, links: impl IntoIterator<Item = (Cid, u64)>) {
+        for (cid, most) in links {
+            if self.met.meet(&cid, most) && cid.codec() != Codec::Raw.code() {
+                self.open.push((cid, most));
             }
         }
     }
@@ -313,7 +318,7 @@ impl<'a> Marker<'a> {
         progress: &mut dyn FnMut(GcPhase, u64) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
         while !self.follow_some(PAGE)? {
-            if progress(GcPhase::Mark, self.marked.len()).is_break() {
+            if progress(GcPhase::Mark, self.met.len()).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -323,11 +328,11 @@ impl<'a> Marker<'a> {
     /// Reads at most `budget` blocks; whether nothing is open afterwards.
     fn follow_some(&mut self, budget: usize) -> Result<bool, StoreError> {
         for _ in 0..budget {
-            let Some(cid) = self.open.pop() else {
+            let Some((cid, most)) = self.open.pop() else {
                 return Ok(true);
             };
             let named = match self.collecting.look(|| self.store.get(&cid)) {
-                Ok(Some(block)) => self.parts.named_by(self.store, &block)?,
+                Ok(Some(block)) => self.parts.named_by(self.store, &block, most)?,
                 Ok(None) => None,
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => None,
                 Err(error) => return Err(error),
@@ -335,14 +340,16 @@ impl<'a> Marker<'a> {
             match named {
                 Some(Named {
                     links,
+                    needs,
                     hints,
                     parts,
                 }) => {
+                    self.met.note_needs(&cid, needs);
                     self.hint(hints);
                     for (tree, part) in parts {
                         self.keep_part(tree, &part)?;
                     }
-                    for link in &links {
+                    for (link, _) in &links {
                         self.expect_leaf(link)?;
                     }
                     // Of a commit, its tree is then the next and its parents the last, and what is
@@ -373,9 +380,7 @@ impl<'a> Marker<'a> {
                 Err(error) if error.kind() == StoreErrorKind::Corrupt => continue,
                 Err(error) => return Err(error),
             };
-            if self.marked.insert(&cid) {
-                self.beside.insert(cid);
-            }
+            self.met.meet_alone(&cid);
             let Ok(node) = Node::decode(block.bytes()) else {
                 continue;
             };
@@ -394,7 +399,7 @@ impl<'a> Marker<'a> {
     /// A raw block is never read; that it is there is asked the first time.
     fn expect_leaf(&mut self, cid: &Cid) -> Result<(), StoreError> {
         let is_leaf = cid.codec() == Codec::Raw.code();
-        if is_leaf && self.needed && !self.marked.contains(cid) && self.store.size(cid)?.is_none() {
+        if is_leaf && self.needed && !self.met.has(cid) && self.store.size(cid)?.is_none() {
             self.lose(*cid);
         }
         Ok(())
@@ -409,11 +414,16 @@ impl<'a> Marker<'a> {
         }
     }
 
+    fn is_dead(&self, cid: &Cid) -> bool {
+        let is_of_file = cid.codec() != Codec::DagCbor.code();
+        !(self.met.has(cid) || self.spares_files && is_of_file)
+    }
+
     /// Looks at what changed, however much it is.
     fn look(&mut self) -> Result<(), StoreError> {
         let on = &mut |_, _| ControlFlow::Continue(());
         let _never = self.follow(on)?;
-        self.take_changed();
+        self.take_changed()?;
         if std::mem::take(&mut self.rescan) {
             for needed in [true, false] {
                 let _never = self.mark_references(needed, on)?;
@@ -428,7 +438,7 @@ impl<'a> Marker<'a> {
 
     /// Looks at what changed since the last look, if that is quick; whether all was looked at.
     fn look_briefly(&mut self) -> Result<bool, StoreError> {
-        self.take_changed();
+        self.take_changed()?;
         if self.rescan || self.changed.len() > LOOK_NAMES {
             return Ok(false);
         }
@@ -442,11 +452,23 @@ impl<'a> Marker<'a> {
         Ok(true)
     }
 
-    fn take_changed(&mut self) {
-        match self.collecting.changed() {
-            Changed::Names(names) => self.changed.extend(names),
-            Changed::Unknown => self.rescan = true,
+    fn take_changed(&mut self) -> Result<(), StoreError> {
+        let may_be_other = match self.collecting.changed() {
+            Changed::Names(names) => {
+                let may_be_other = names.iter().any(|name| layout::is_part(name));
+                self.changed.extend(names);
+                may_be_other
+            }
+            Changed::Unknown => {
+                self.rescan = true;
+                true
+            }
+        };
+        if may_be_other {
+            self.parts = Parts::of(self.store)?;
+            self.spares_files = true;
         }
+        Ok(())
     }
 
     fn look_at(&mut self, name: &[u8]) -> Result<(), StoreError> {
@@ -456,7 +478,9 @@ impl<'a> Marker<'a> {
         // A mark that was set since is a commit that somebody is about to place.
         if let Some(commit) = layout::marked_commit(name) {
             self.needed = true;
-            self.mark([commit]);
+            self.met.meet(&commit, ALL);
+            // Also if it was met before: more may be held of it now.
+            self.open.push((commit, ALL));
         } else {
             self.needed = layout::is_needed(name);
             self.mark_reference(name, &value);
@@ -476,7 +500,7 @@ impl<'a> Marker<'a> {
                 done = self.look_briefly()? && self.lost == 0;
                 let mut garbage = Garbage::default();
                 if done {
-                    let dead = |cid: &&Cid| !self.marked.contains(cid);
+                    let dead = |cid: &&Cid| self.is_dead(cid);
                     garbage.blocks = blocks.iter().filter(dead).copied().collect();
                     garbage.refs = refs
                         .iter()
@@ -505,9 +529,11 @@ impl<'a> Marker<'a> {
                 let mut dead = Vec::new();
                 for (name, _) in &page {
                     match layout::marked_commit(name) {
-                        Some(commit) if self.marked.contains(&commit) => {}
+                        Some(commit) if self.met.has(&commit) => {}
                         // Somebody works with it: it lives, with all below it.
-                        Some(commit) if self.store.uses().is_used(&commit) => self.mark([commit]),
+                        Some(commit) if self.store.uses().is_used(&commit) => {
+                            self.mark([(commit, ALL)]);
+                        }
                         Some(commit) => dead.push((name.clone(), commit)),
                         None => {}
                     }
@@ -537,7 +563,7 @@ impl<'a> Marker<'a> {
             };
             after = Some(*last);
             seen += page.len() as u64;
-            let dead = page.iter().filter(|cid| !self.marked.contains(cid));
+            let dead = page.iter().filter(|cid| self.is_dead(cid));
             let dead: Vec<Cid> = dead.copied().collect();
             for dead in dead.chunks(SWEEP) {
                 let mut sizes = Vec::with_capacity(dead.len());

@@ -9,6 +9,7 @@ use allod_blocks::{
 use bytes::Bytes;
 
 use crate::error::RepoError;
+use crate::files::ALL;
 use crate::ids::SpaceId;
 use crate::layout;
 use crate::reach::{Parts, named_by, tree_of};
@@ -111,12 +112,11 @@ impl<P: BlockPeer> Healing<'_, P> {
             }
             path.truncate(depth);
             path.push(cid);
-            let mut links = if depth == 0 {
+            let mut links: Vec<Cid> = if depth == 0 {
                 tree_of(&block).into_iter().collect()
             } else {
-                named_by(&block)
-                    .map(|named| named.links)
-                    .unwrap_or_default()
+                let named = named_by(&block, ALL).unwrap_or_default();
+                named.links.into_iter().map(|(link, _)| link).collect()
             };
             links.retain(|link| self.seen.insert(link));
             if path.len() <= PATH_MAX {

@@ -6,6 +6,7 @@
 //! | `s/<id>/head/<branch>` | the heads, a list of links | the heads |
 //! | `s/<id>/track/<remote>/<branch>` | heads of a branch of a remote, as they were fetched | the heads |
 //! | `s/<id>/commit/<cid>` | marks a commit that was made or accepted here; says what is held of it, and nothing if all is | nothing |
+//! | `s/<id>/large/<commit><file>` | a link to a file that a commit made here needs, and that is larger than what is kept | the file |
 //! | `s/<id>/part` | the part of the space that is kept here, if not all is | nothing |
 //! | `s/<id>/work/<branch>\0<key>` | a staged entry | its link |
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record | both links, the commit |
@@ -75,6 +76,19 @@ pub(crate) fn commit(id: SpaceId, commit: CommitId) -> Vec<u8> {
     [&commits(id)[..], &commit.cid().to_bytes()].concat()
 }
 
+pub(crate) fn large(id: SpaceId) -> Vec<u8> {
+    scoped(id, "large")
+}
+
+pub(crate) fn large_file(id: SpaceId, commit: CommitId, file: &Cid) -> Vec<u8> {
+    [&large(id)[..], &commit.cid().to_bytes(), &file.to_bytes()].concat()
+}
+
+/// Whether a reference says which part of a space is kept.
+pub(crate) fn is_part(name: &[u8]) -> bool {
+    of_space(name, |kind| kind == b"/part")
+}
+
 pub(crate) fn part(id: SpaceId) -> Vec<u8> {
     [b"s/", &id.cid().to_bytes()[..], b"/part"].concat()
 }
@@ -94,22 +108,25 @@ pub(crate) fn marked_commit(name: &[u8]) -> Option<Cid> {
 /// Whether all that the reference roots must be there (REPO-63). What others refer to may name
 /// what never was here, as notes on peers do.
 pub(crate) fn is_needed(name: &[u8]) -> bool {
-    let of_space = |kind: &[u8]| {
-        name.strip_prefix(b"s/")
-            .and_then(|rest| {
-                let id = Cid::read_bytes(rest).ok()?.to_bytes();
-                rest.strip_prefix(&id[..])
-            })
-            .is_some_and(|rest| rest.starts_with(kind))
-    };
+    const NEEDED: [&[u8]; 6] = [
+        b"/head/", b"/large/", b"/merge/", b"/stash/", b"/track/", b"/work/",
+    ];
     name.starts_with(SPACES)
         || name.starts_with(PINS)
         || name.starts_with(KEY_LOGS)
-        || of_space(b"/head/")
-        || of_space(b"/track/")
-        || of_space(b"/work/")
-        || of_space(b"/merge/")
-        || of_space(b"/stash/")
+        || of_space(name, |kind| {
+            NEEDED.iter().any(|needed| kind.starts_with(needed))
+        })
+}
+
+/// Whether a reference is one of a space, and what follows the name of that is as said.
+fn of_space(name: &[u8], is_kind: impl Fn(&[u8]) -> bool) -> bool {
+    name.strip_prefix(b"s/")
+        .and_then(|rest| {
+            let id = Cid::read_bytes(rest).ok()?.to_bytes();
+            rest.strip_prefix(&id[..])
+        })
+        .is_some_and(is_kind)
 }
 
 pub(crate) fn follower(name: &str) -> Vec<u8> {

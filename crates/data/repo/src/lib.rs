@@ -38,6 +38,7 @@ mod diff;
 mod entry;
 mod error;
 mod event;
+mod files;
 mod follow;
 mod gc;
 mod heal;
@@ -78,8 +79,6 @@ mod view;
 mod work;
 mod write;
 
-pub use crate::accept::{Complete, Missing, Reviewed};
-pub use crate::check::{Problem, ProblemKind, Report};
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
     VALUE_INLINE_BYTES_MAX, left_wins,
@@ -88,7 +87,6 @@ pub use crate::error::{Refusal, Rejected, RepoError};
 pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};
 pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
 pub use crate::heal::{BlockPeer, Keep, forget_found, heal_space, note_lost, noted_lost};
-pub use crate::hooks::{Act, PreCommit, Proposal};
 pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
 pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
@@ -104,8 +102,10 @@ pub use crate::resolve::{
     Rule, Strategy,
 };
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
+pub use crate::{accept::Complete, accept::Reviewed, check::Problem, check::ProblemKind};
 pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown_text};
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
+pub use crate::{check::Report, files::Missing, hooks::Act, hooks::PreCommit, hooks::Proposal};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
 pub use crate::{copy::Copied, copy::copy_store, diff::Difference, diff::Differences};
 pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};

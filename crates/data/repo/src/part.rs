@@ -16,7 +16,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::accept::Reviewed;
 use crate::agents::statement_block;
+use crate::entry::VALUE_BLOCK_BYTES_MAX;
 use crate::error::{Refusal, Rejected, RepoError};
+use crate::files::ALL;
 use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::joining::join;
 use crate::layout;
@@ -37,16 +39,24 @@ const PREFIX_BYTES_MAX: usize = 256;
 pub struct Part {
     depth: Option<u64>,
     prefixes: Vec<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value_max: Option<u64>,
 }
 
 /// What is no part of a space (PART-1). Blame: whoever wrote it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "a part has 1 to {PART_PREFIXES_MAX} prefixes of at most {PREFIX_BYTES_MAX} bytes, and a depth of 1 or more"
+    "a part has 1 to {PART_PREFIXES_MAX} prefixes of at most {PREFIX_BYTES_MAX} bytes, a depth of 1 or more, and \
+     a maximum of values of {} bytes or more",
+    Part::VALUE_MAX_LEAST
 )]
 pub struct BadPart;
 
 impl Part {
+    /// The least maximum of values, in bytes: longer ones are files, and how large a value is that is no file
+    /// is seen only where it is here.
+    pub const VALUE_MAX_LEAST: u64 = VALUE_BLOCK_BYTES_MAX as u64;
+
     /// The keys that begin with one of `prefixes`, in commits less than `depth` generations behind the
     /// newest; in all without one.
     ///
@@ -72,7 +82,23 @@ impl Part {
         if !(1..=PART_PREFIXES_MAX).contains(&prefixes.len()) || depth == Some(0) {
             return Err(BadPart);
         }
-        Ok(Self { depth, prefixes })
+        Ok(Self {
+            depth,
+            prefixes,
+            value_max: None,
+        })
+    }
+
+    /// The same without what is beyond the index of files of more than so many bytes (PART-14).
+    ///
+    /// # Errors
+    /// [`BadPart`] for less than [`Self::VALUE_MAX_LEAST`].
+    pub fn with_value_max(mut self, bytes: u64) -> Result<Self, BadPart> {
+        if bytes < Self::VALUE_MAX_LEAST {
+            return Err(BadPart);
+        }
+        self.value_max = Some(bytes);
+        Ok(self)
     }
 
     /// The prefixes, ascending.
@@ -84,6 +110,18 @@ impl Part {
     #[must_use]
     pub const fn depth(&self) -> Option<u64> {
         self.depth
+    }
+
+    /// The most bytes of a file that it has; any if it does not say.
+    #[must_use]
+    pub const fn value_max(&self) -> Option<u64> {
+        self.value_max
+    }
+
+    /// Whether it has all keys.
+    #[must_use]
+    pub fn has_all_keys(&self) -> bool {
+        self.prefixes().eq([b""])
     }
 
     /// Whether it has `key`.
@@ -107,21 +145,26 @@ impl Part {
     /// Whether it has all that `other` has.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        let depths = (self.depth, other.depth);
-        let is_as_deep = match depths {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(own), Some(others)) => own >= others,
+        // None is more than any.
+        let at_least = |own: Option<u64>, others: Option<u64>| {
+            own.unwrap_or(u64::MAX) >= others.unwrap_or(u64::MAX)
         };
-        is_as_deep && other.prefixes().all(|prefix| self.contains(prefix))
+        let has_as_much =
+            at_least(self.depth, other.depth) && at_least(self.value_max, other.value_max);
+        has_as_much && other.prefixes().all(|prefix| self.contains(prefix))
     }
 
-    /// What slices are known by that have these keys.
+    /// What slices are known by that have these keys, and these values.
     pub(crate) fn digest(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
         for prefix in self.prefixes() {
             hash.update((prefix.len() as u64).to_be_bytes());
             hash.update(prefix);
+        }
+        if let Some(value_max) = self.value_max {
+            // No prefix is as long.
+            hash.update(u64::MAX.to_be_bytes());
+            hash.update(value_max.to_be_bytes());
         }
         hash.finalize()[..8].to_vec()
     }
@@ -205,6 +248,12 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// The most bytes of a file that are kept now.
+    pub(crate) fn most(&self) -> u64 {
+        let now = self.now.as_ref();
+        now.and_then(Part::value_max).unwrap_or(ALL)
+    }
+
     pub(crate) fn stored(store: &dyn Store, id: SpaceId) -> Result<Self, RepoError> {
         let Some(stored) = store.get_ref(&layout::part(id))? else {
             return Ok(Self::default());

@@ -1,11 +1,14 @@
 //! What leads where: the links of blocks, and the names that references spell.
 
-use allod_blocks::{Block, Cid, Codec, Store, StoreError, block_links, cbor_links};
+use std::collections::BTreeMap;
+
+use allod_blocks::{Block, Cid, Codec, Marked, Store, StoreError, cbor_links};
 use allod_identity::Signed;
 use allod_tree::Node;
 
 use crate::entry::Entry;
 use crate::error::RepoError;
+use crate::files::{self, ALL};
 use crate::ids::{CommitId, SpaceId};
 use crate::layout;
 use crate::part::{Holding, Kept, Part};
@@ -16,8 +19,11 @@ use crate::tags::TAG_PREFIX;
 /// What a block names (REPO-62).
 #[derive(Debug, Default)]
 pub(crate) struct Named {
-    /// What it leads to: all of it must be there with it.
-    pub(crate) links: Vec<Cid>,
+    /// What it leads to, all of which must be there with it; and how many bytes of a file are kept from there
+    /// on (PART-14).
+    pub(crate) links: Vec<(Cid, u64)>,
+    /// How many bytes of the file would have to be kept for it to lead to its parts, if it does not.
+    pub(crate) needs: Option<u64>,
     /// What its bytes spell besides, if it is no node of a space's tree, and what the tags in a node
     /// name (REPO-33). It is kept if it is here, and nothing is lost where it is not: anybody can
     /// spell anything.
@@ -25,6 +31,63 @@ pub(crate) struct Named {
     /// Trees of which the nodes with some keys are kept as far as they are here, and nothing that they
     /// lead to besides.
     pub(crate) parts: Vec<(Cid, Part)>,
+}
+
+/// Blocks that were met on the way along links.
+#[derive(Default)]
+pub(crate) struct Met {
+    marked: Marked,
+    /// Those from which not all was followed: how many bytes of a file were kept from there on, or none if
+    /// nothing was followed at all. A slice may have the same nodes as another tree, and lead to less.
+    narrow: BTreeMap<Cid, Option<u64>>,
+}
+
+impl Met {
+    /// Meets a block with so much of a file kept from there on; whether it is to be followed, because it is new
+    /// or was met with less.
+    pub(crate) fn meet(&mut self, cid: &Cid, most: u64) -> bool {
+        let before = if self.marked.insert(cid) {
+            None
+        } else {
+            self.narrow.get(cid).copied().unwrap_or(Some(ALL))
+        };
+        if before >= Some(most) {
+            return false;
+        }
+        // Nothing follows from a raw block.
+        if most == ALL || cid.codec() == Codec::Raw.code() {
+            self.narrow.remove(cid);
+        } else {
+            self.narrow.insert(*cid, Some(most));
+        }
+        true
+    }
+
+    /// Meets a block without following it.
+    pub(crate) fn meet_alone(&mut self, cid: &Cid) {
+        if self.marked.insert(cid) {
+            self.narrow.insert(*cid, None);
+        }
+    }
+
+    /// Notes that a block leads to nothing more until it is met with so much.
+    pub(crate) fn note_needs(&mut self, cid: &Cid, needs: Option<u64>) {
+        if let Some(needs) = needs {
+            self.narrow.insert(*cid, Some(needs.saturating_sub(1)));
+        }
+    }
+
+    pub(crate) fn has(&self, cid: &Cid) -> bool {
+        self.marked.contains(cid)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.marked.len()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.marked.memory_bytes() + self.narrow.len() * size_of::<(Cid, Option<u64>)>()
+    }
 }
 
 /// The spaces of a store of which a part is kept or is to be, and which.
@@ -49,25 +112,35 @@ impl Parts {
         Ok(Self(parts))
     }
 
-    /// What a block names: of a commit that is held in part, what is held (PART-5).
+    /// Whether larger or smaller values are about to be kept of a space than are kept now.
+    pub(crate) fn change_values(&self) -> bool {
+        self.0.iter().any(|(_, kept)| {
+            let next = kept.next.as_ref();
+            next.is_some_and(|next| kept.most() != next.value_max().unwrap_or(ALL))
+        })
+    }
+
+    /// What a block names that was met with `most` (see [`Met`]): of a commit that is held in part, what is held
+    /// (PART-5).
     pub(crate) fn named_by(
         &self,
         store: &dyn Store,
         block: &Block,
+        most: u64,
     ) -> Result<Option<Named>, StoreError> {
-        let Some(mut named) = named_by(block) else {
+        let Some(mut named) = named_by(block, most) else {
             return Ok(None);
         };
         let Some((kept, tree, holding)) = self.held(store, block)? else {
             return Ok(Some(named));
         };
         if kept.now.is_some() {
-            named.links.retain(|link| *link != tree);
+            named.links.retain(|(link, _)| *link != tree);
             named.hints.retain(|link| *link != tree);
         }
         for part in kept.now.iter().chain(&kept.next) {
             if let Some(root) = holding.root(part) {
-                named.links.push(root);
+                named.links.push((root, kept.most()));
                 named.parts.push((tree, part.clone()));
             }
         }
@@ -114,29 +187,36 @@ pub(crate) fn tree_of(block: &Block) -> Option<Cid> {
     commit_in(block).map(|said| said.tree)
 }
 
-/// What a block names; `None` if it cannot be read.
-pub(crate) fn named_by(block: &Block) -> Option<Named> {
+/// What a block names that was met with `most` (see [`Met`]); `None` if it cannot be read.
+pub(crate) fn named_by(block: &Block, most: u64) -> Option<Named> {
     let mut named = Named::default();
+    if block.cid().codec() == Codec::Raw.code() {
+        return Some(named);
+    }
     if block.cid().codec() != Codec::DagCbor.code() {
-        named.links = block_links(block).ok()?;
+        match files::Parts::of(block, most).ok()? {
+            files::Parts::Kept(parts) => named.links = parts,
+            files::Parts::Needs(needs) => named.needs = Some(needs),
+        }
         return Some(named);
     }
     let Ok(node) = Node::decode(block.bytes()) else {
-        named.links = cbor_links(block.bytes()).unwrap_or_default();
+        let links = cbor_links(block.bytes()).unwrap_or_default().into_iter();
+        named.links = links.map(|link| (link, most)).collect();
         named.hints = cids_in(block.bytes());
         return Some(named);
     };
     named.links = (0..node.len())
         .map_while(|index| node.link(index))
+        .map(|link| (link, most))
         .collect();
     for (key, value) in node.entries() {
         let entry = Entry::decode(&value);
         if entry.is_err() || key.starts_with(TAG_PREFIX.as_bytes()) {
             named.hints.extend(cids_in(&value));
         }
-        named
-            .links
-            .extend(entry.ok().and_then(|entry| entry.state.link().copied()));
+        let link = entry.ok().and_then(|entry| entry.state.link().copied());
+        named.links.extend(link.map(|link| (link, most)));
     }
     Some(named)
 }
@@ -190,6 +270,28 @@ fn texts_in(bytes: &[u8]) -> Vec<Cid> {
 mod tests {
     use super::*;
     use allod_blocks::sha256_cid;
+
+    /// What was met with less is followed again where more is kept, whatever was met first.
+    #[test]
+    fn what_is_met_with_more_is_followed_again() {
+        let node = sha256_cid(Codec::DagCbor, b"node");
+        let mut met = Met::default();
+        assert!(!met.has(&node));
+        met.meet_alone(&node);
+        assert!(met.has(&node));
+        assert!(met.meet(&node, 5) && !met.meet(&node, 5) && !met.meet(&node, 4));
+        met.meet_alone(&node);
+        assert!(!met.meet(&node, 5) && met.meet(&node, 6));
+        assert!(met.meet(&node, ALL) && !met.meet(&node, ALL) && !met.meet(&node, 6));
+        assert_eq!(met.len(), 1);
+        // An index that leads to nothing yet is read again only where it would.
+        let index = sha256_cid(Codec::DagPb, b"index");
+        assert!(met.meet(&index, 5));
+        met.note_needs(&index, Some(9));
+        assert!(!met.meet(&index, 8) && met.meet(&index, 9));
+        let leaf = sha256_cid(Codec::Raw, b"leaf");
+        assert!(met.meet(&leaf, 5) && !met.meet(&leaf, ALL));
+    }
 
     #[test]
     fn names_are_found_wherever_they_stand() {

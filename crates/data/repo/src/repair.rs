@@ -5,15 +5,16 @@
 
 use std::ops::ControlFlow;
 
-use allod_blocks::{Aside, Batch, Block, Cid, Codec, Marked, Store, StoreError, StoreErrorKind};
+use allod_blocks::{Aside, Batch, Block, Cid, Codec, Store, StoreError, StoreErrorKind};
 use allod_tree::BlockSource;
 use bytes::Bytes;
 
 use crate::check::{Problem, ProblemKind};
 use crate::error::RepoError;
 use crate::event::RefMove;
+use crate::files::ALL;
 use crate::layout;
-use crate::reach::{Parts, roots_of};
+use crate::reach::{Met, Named, Parts, roots_of};
 
 /// Names, references or log entries read at a time.
 pub(crate) const PAGE: usize = 1024;
@@ -266,20 +267,21 @@ fn walk(
     lost: &mut dyn FnMut(Missing<'_>) -> Result<Option<Block>, StoreError>,
 ) -> Result<Reached, StoreError> {
     let mut reached = Reached::default();
-    let mut marked = Marked::new();
+    let mut met = Met::default();
     let parts = Parts::of(store)?;
     each_reference(store, &mut |name, value| {
         reached.references += 1;
-        let mut open: Vec<(Cid, bool)> = Vec::new();
+        let mut open: Vec<(Cid, u64, bool)> = Vec::new();
         if layout::is_needed(name) {
             let roots = roots_of(name, value);
-            open.extend(roots.into_iter().map(|cid| (cid, true)));
+            open.extend(roots.into_iter().map(|cid| (cid, ALL, true)));
         } else if let Some(commit) = layout::marked_commit(name) {
             // A mark says that all of the commit is here (REPO-64).
-            open.push((commit, true));
+            open.push((commit, ALL, true));
         }
-        while let Some((cid, is_root)) = open.pop() {
-            if !marked.insert(&cid) {
+        while let Some((cid, most, is_root)) = open.pop() {
+            let is_new = !met.has(&cid);
+            if !met.meet(&cid, most) {
                 continue;
             }
             let absent = if is_root {
@@ -287,10 +289,12 @@ fn walk(
             } else {
                 Lost::Absent
             };
-            let links = links_here((store, &parts), &cid, absent, listed, lost)?;
-            if let Some(links) = links {
-                reached.found += 1;
-                open.extend(links.into_iter().rev().map(|link| (link, false)));
+            let named = named_here((store, &parts), (&cid, most), absent, listed, lost)?;
+            if let Some(named) = named {
+                reached.found += u64::from(is_new);
+                met.note_needs(&cid, named.needs);
+                let links = named.links.into_iter().rev();
+                open.extend(links.map(|(link, most)| (link, most, false)));
             }
         }
         Ok(())
@@ -316,19 +320,19 @@ pub(crate) fn each_reference(
     }
 }
 
-/// What a block leads to; `None` if it cannot be had.
-fn links_here(
+/// What a block names; `None` if it cannot be had.
+fn named_here(
     (store, parts): (&dyn Store, &Parts),
-    cid: &Cid,
+    (cid, most): (&Cid, u64),
     absent: Lost<'_>,
     listed: &Listed,
     lost: &mut dyn FnMut(Missing<'_>) -> Result<Option<Block>, StoreError>,
-) -> Result<Option<Vec<Cid>>, StoreError> {
+) -> Result<Option<Named>, StoreError> {
     let mut ask = |read| lost(Missing { cid: *cid, read });
     let is_read_leaf = cid.codec() == Codec::Raw.code() && listed.has(cid);
     let block = if is_read_leaf && matches!(store.has(cid), Ok(true)) {
         // It leads nowhere.
-        return Ok(Some(Vec::new()));
+        return Ok(Some(Named::default()));
     } else {
         match store.get(cid) {
             Ok(Some(block)) => Some(block),
@@ -338,11 +342,11 @@ fn links_here(
         }
     };
     let Some(block) = block else { return Ok(None) };
-    let links = parts.named_by(store, &block)?.map(|named| named.links);
-    if links.is_none() {
+    let named = parts.named_by(store, &block, most)?;
+    if named.is_none() {
         ask(Lost::Unreadable)?;
     }
-    Ok(links)
+    Ok(named)
 }
 
 fn check_log(

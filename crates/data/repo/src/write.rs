@@ -227,6 +227,9 @@ impl Repo {
         };
         let commit = self.sign(draft, &parents, &signed, now_ms)?;
         let id = CommitId::from_cid(*commit.cid());
+        if let Some(part) = self.part_of(draft.branch) {
+            self.keep_large(&part, id, entries, batch)?;
+        }
         if holding == Holding::Whole && is_recent(entries) {
             let mut are_changes = true;
             for (key, entry) in entries {

@@ -16,6 +16,7 @@ use crate::cli::join_args::{
 };
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
+use crate::cli::part_args::PartArgs;
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{Fetch, RemoteArgs, Transfer};
 use crate::cli::sql_args::SqlArgs;
@@ -549,7 +550,8 @@ pub(crate) enum SpaceCommand {
     #[command(
         visible_alias = "clone",
         after_help = "Examples:\n  allod space join allod-ticket:b...\n  \
-        allod space clone allod-ticket:b... --prefix note: --prefix photo/2026 --depth 1"
+        allod space clone allod-ticket:b... --prefix note: --prefix photo/2026 --depth 1\n  \
+        allod space clone allod-ticket:b... --max-value 10M"
     )]
     Join {
         /// The ticket
@@ -563,8 +565,9 @@ pub(crate) enum SpaceCommand {
     /// Show which part of a space is kept here, or change that
     #[command(
         after_help = "Without options it shows the part. To keep another, say all of it:\n  \
-        allod space part --prefix note: --prefix user: --depth 1\n\nWhat is not here comes from \
-        peers; what falls out goes with the next `allod gc`."
+        allod space part --prefix note: --prefix user: --depth 1 --max-value 10M\n\nWhat is not here comes from \
+        peers; what falls out goes with the next `allod gc`. A larger file is read by `allod get KEY --raw --ask`, \
+        from a peer."
     )]
     Part {
         /// The space [default: the current one]
@@ -575,17 +578,6 @@ pub(crate) enum SpaceCommand {
         #[arg(long)]
         offline: bool,
     },
-}
-
-/// Which part of a space is kept.
-#[derive(Debug, Args)]
-pub(crate) struct PartArgs {
-    /// Keep only keys that begin with this; may be said several times
-    #[arg(long, value_name = "PREFIX")]
-    pub(crate) prefix: Vec<String>,
-    /// Keep the entries of commits less than this many generations old, and of older ones the statements
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) depth: Option<u64>,
 }
 
 #[derive(Debug, Args)]

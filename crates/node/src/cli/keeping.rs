@@ -80,12 +80,14 @@ pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
 /// Lets go of what was computed and is of no more use (PROJ-25).
 fn forget_unused(node: &Node, io: &mut Io<'_>) -> Result<()> {
     for (name, id) in node.spaces()? {
-        let views = node.repo(id).and_then(|repo| node.views(&repo));
-        let forgotten = views.and_then(|views| Ok(views.forget_unused()?));
+        let forgotten = node.repo(id).and_then(|repo| {
+            node.release_large(&repo)?;
+            Ok(node.views(&repo)?.forget_unused()?)
+        });
         // Of a space that cannot be read all stays, and the others are collected.
         if let Err(error) = forgotten {
             io.say(format!(
-                "of the space {name} nothing that was computed is let go: {error}"
+                "of the space {name} nothing that references keep is let go: {error}"
             ))?;
         }
     }

@@ -25,6 +25,7 @@ mod log;
 mod merge_args;
 mod merging;
 mod net;
+mod part_args;
 mod patch_args;
 mod patching;
 mod pictures;

@@ -6,8 +6,9 @@ use allod_sync::{Stats, Ticket};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::cli::args::{PartArgs, SpaceCommand};
+use crate::cli::args::SpaceCommand;
 use crate::cli::io::{Io, count, size};
+use crate::cli::part_args::PartArgs;
 use crate::cli::{Usage, net, with_net};
 
 pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Result<()> {
@@ -88,14 +89,22 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
 
 /// The part that options say, if they say one.
 fn said(options: &PartArgs) -> Result<Option<Part>> {
-    let PartArgs { prefix, depth } = options;
-    if prefix.is_empty() && depth.is_none() {
+    let PartArgs {
+        prefix,
+        depth,
+        max_value,
+    } = options;
+    if prefix.is_empty() && depth.is_none() && max_value.is_none() {
         return Ok(None);
     }
     let part = if prefix.is_empty() {
         Part::new([""], *depth)
     } else {
         Part::new(prefix, *depth)
+    };
+    let part = match max_value {
+        Some(bytes) => part.and_then(|part| part.with_value_max(*bytes)),
+        None => part,
     };
     Ok(Some(part.map_err(|error| Usage(error.to_string()))?))
 }
@@ -116,7 +125,11 @@ pub(crate) fn part_json(part: &Part) -> Value {
     let prefixes = part
         .prefixes()
         .map(|prefix| prefix.escape_ascii().to_string());
-    json!({ "prefixes": prefixes.collect::<Vec<_>>(), "depth": part.depth() })
+    json!({
+        "prefixes": prefixes.collect::<Vec<_>>(),
+        "depth": part.depth(),
+        "value_max": part.value_max(),
+    })
 }
 
 pub(crate) fn part_text(part: &Part) -> String {
@@ -126,11 +139,14 @@ pub(crate) fn part_text(part: &Part) -> String {
         _ => format!("{}*", prefix.escape_ascii()),
     });
     let prefixes = prefixes.collect::<Vec<_>>().join(", ");
-    match part.depth() {
-        Some(1) => format!("{prefixes}, of the newest commits"),
-        Some(depth) => format!("{prefixes}, of the newest {} generations", count(depth)),
-        None => prefixes,
-    }
+    let depth = match part.depth() {
+        Some(1) => ", of the newest commits".to_owned(),
+        Some(depth) => format!(", of the newest {} generations", count(depth)),
+        None => String::new(),
+    };
+    let value_max = part.value_max();
+    let value_max = value_max.map(|bytes| format!(", files of up to {}", size(bytes)));
+    format!("{prefixes}{depth}{}", value_max.unwrap_or_default())
 }
 
 fn show_part(repo: &Repo, io: &mut Io<'_>) -> Result<()> {

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use allod::{Node, Position};
 use allod_blocks::{
-    Cid, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri, read_file,
+    Cid, FileError, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri,
+    read_file,
 };
 use allod_repo::{
-    BranchName, Content, Edit, Entry, Repo, RepoError, Span, VALUE_BLOCK_BYTES_MAX, View, pin,
+    BranchName, Content, Edit, Entry, Rejected, Repo, RepoError, Span, VALUE_BLOCK_BYTES_MAX, View,
+    pin,
 };
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -83,8 +85,20 @@ pub(crate) fn edit_from(node: &Node, input: &mut dyn Read) -> Result<Edit> {
 fn is_elsewhere(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref(),
-        Some(RepoError::OutOfPart { .. } | RepoError::Bare(_))
+        Some(RepoError::OutOfPart { .. } | RepoError::Bare(_) | RepoError::NotKept { .. })
     )
+}
+
+/// Whether all of a file is here, as it is but where large ones are not kept.
+fn is_whole(repo: &Repo, file: Cid) -> Result<bool> {
+    if repo.part().is_none_or(|part| part.value_max().is_none()) {
+        return Ok(true);
+    }
+    match repo.missing_blocks(&[file], 1) {
+        Ok(missing) => Ok(missing.blocks.is_empty()),
+        Err(Rejected::Refused(refusal)) => Err(RepoError::from(refusal).into()),
+        Err(Rejected::Fault(fault)) => Err(fault.into()),
+    }
 }
 
 /// What a peer has under a key that is not kept here.
@@ -125,7 +139,16 @@ pub(crate) fn get(node: &Node, space: Option<&str>, options: &Get, io: &mut Io<'
     }
     let repo = node.space(space)?;
     let bytes = key_bytes(key)?;
+    // What is fetched stays until it was read.
+    let _hold = node.store().uses().hold();
     let here = view(node, &repo, at).and_then(|view| Ok(view.get(&bytes)?));
+    let here = here.and_then(|content| match content {
+        Some(Content::File(cid)) if raw && !is_whole(&repo, cid)? => Err(RepoError::NotKept {
+            key: bytes.to_vec(),
+        }
+        .into()),
+        content => Ok(content),
+    });
     let content = match here {
         Err(error) if is_elsewhere(&error) => fetched(node, &repo, (&bytes, at), error, io)?,
         content => content?,
@@ -137,7 +160,12 @@ pub(crate) fn get(node: &Node, space: Option<&str>, options: &Get, io: &mut Io<'
         }
         Content::File(cid) => {
             let bytes = file_size(node.store().as_ref(), &cid)?;
-            let value = json!({ "key": key, "file": cid.to_string(), "size": bytes });
+            let value = json!({
+                "key": key,
+                "file": cid.to_string(),
+                "size": bytes,
+                "here": is_whole(&repo, cid)?,
+            });
             no_text(&value, &format!("a file of {}", size(bytes)), key, io)
         }
         Content::Bytes(bytes) if raw => Ok(io.out.write_all(&bytes)?),
@@ -195,7 +223,7 @@ pub(crate) fn export(
     say_part(&repo, span.from.as_deref(), io)?;
     match (options.format, out) {
         (Format::Dir, None) => Err(Usage("--format dir needs --out DIR".to_owned()).into()),
-        (Format::Dir, Some(dir)) => export_dir(node, &view, &span, &dir, io),
+        (Format::Dir, Some(dir)) => export_dir((node, &repo), &view, &span, &dir, io),
         (Format::Car, out) => {
             if options.prefix.is_some() {
                 return Err(Usage(
@@ -285,7 +313,13 @@ fn export_rows(node: &Node, view: &View, span: &Span, out: &mut dyn std::io::Wri
     Ok(rows)
 }
 
-fn export_dir(node: &Node, view: &View, span: &Span, dir: &Path, io: &mut Io<'_>) -> Result<()> {
+fn export_dir(
+    (node, repo): (&Node, &Repo),
+    view: &View,
+    span: &Span,
+    dir: &Path,
+    io: &mut Io<'_>,
+) -> Result<()> {
     let mut files = 0;
     for item in view.range(span, false) {
         let (key, entry) = item?;
@@ -299,7 +333,12 @@ fn export_dir(node: &Node, view: &View, span: &Span, dir: &Path, io: &mut Io<'_>
             }
             Some(Content::File(cid)) => {
                 whole_file(&path, |file| {
-                    Ok(read_file(node.store().as_ref(), &cid, file)?)
+                    read_file(node.store().as_ref(), &cid, file).map_err(|error| match error {
+                        FileError::Missing(_) if repo.part().is_some() => {
+                            RepoError::NotKept { key: key.to_vec() }.into()
+                        }
+                        error => error.into(),
+                    })
                 })?;
             }
             None => continue,

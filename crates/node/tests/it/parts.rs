@@ -35,7 +35,10 @@ fn a_part_is_cloned_and_written() {
         "space", "clone", &ticket, "--prefix", "note:", "--depth", "1",
     ]);
     assert_eq!(joined["entries"], EACH);
-    assert_eq!(joined["part"], json!({ "prefixes": ["note:"], "depth": 1 }));
+    assert_eq!(
+        joined["part"],
+        json!({ "prefixes": ["note:"], "depth": 1, "value_max": null })
+    );
     let bytes = |value: &serde_json::Value| value["bytes_in"].as_u64().unwrap();
     assert!(
         bytes(&joined) * 2 < bytes(&all),
@@ -165,5 +168,82 @@ fn parts_that_are_none_are_refused() {
     ada.commit("book:00001", "new");
     phone.run(&["sync"]).ok();
     assert_eq!(phone.run(&["get", "book:00001"]).ok(), "new\n");
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// Photos leave a phone for the house, and are looked at from there.
+#[test]
+fn large_files_are_somewhere_else() {
+    const PHOTO: usize = 3 << 20;
+    let photo = |seed: u32| -> String {
+        let noise = |n: u32| n.wrapping_add(seed << 24).wrapping_mul(2_654_435_761);
+        (0..PHOTO as u32)
+            .map(|n| char::from(b'a' + ((noise(n) >> 13) % 26) as u8))
+            .collect()
+    };
+    let ada = Home::with_space();
+    let put = |home: &Home, key: &str, content: &str| {
+        home.feed(&["put", key, "-"], content.as_bytes()).ok();
+        home.run(&["commit", "-m", key]).ok();
+    };
+    put(&ada, "photo/1", &photo(1));
+    ada.commit("note", "small");
+    let up = ada.up();
+    let ticket = ada.run(&["space", "ticket"]).ok().trim().to_owned();
+    let phone = Home::new();
+    phone
+        .run(&["space", "clone", &ticket, "--max-value", "1023K"])
+        .fails(2, &["1048576 bytes or more"]);
+    phone
+        .run(&["space", "clone", &ticket, "--max-value", "many"])
+        .fails(2, &["a number of bytes, or of K, M, G or T"]);
+    let joined = phone.json(&["space", "clone", &ticket, "--max-value", "2M"]);
+    assert_eq!(joined["part"]["value_max"], 2 << 20);
+    assert!(joined["bytes_in"].as_u64().unwrap() < 100_000, "{joined}");
+    assert!(
+        phone
+            .run(&["space", "part"])
+            .ok()
+            .contains("files of up to 2.0 MiB")
+    );
+    assert_eq!(phone.run(&["get", "note"]).ok(), "small\n");
+    let shown = phone.json(&["get", "photo/1"]);
+    assert_eq!(
+        (&shown["size"], &shown["here"]),
+        (&json!(PHOTO), &json!(false))
+    );
+    phone
+        .run(&["get", "photo/1", "--raw"])
+        .fails(1, &["is larger than what is kept here", "get --ask"]);
+    let dir = phone.file("out");
+    let dir = dir.to_str().unwrap();
+    phone
+        .run(&["export", "--format", "dir", "--out", dir])
+        .fails(1, &["is larger than what is kept here"]);
+    assert!(phone.run(&["get", "photo/1", "--raw", "--ask"]).ok() == photo(1));
+    // What is made here is here until it is there.
+    put(&phone, "photo/2", &photo(2));
+    phone.json(&["gc"]);
+    assert!(phone.run(&["get", "photo/2", "--raw"]).ok() == photo(2));
+    phone.run(&["check"]).ok();
+    phone.run(&["sync"]).ok();
+    assert!(ada.run(&["get", "photo/2", "--raw"]).ok() == photo(2));
+    let gone = phone.json(&["gc"]);
+    assert!(
+        gone["removed_bytes"].as_u64().unwrap() > PHOTO as u64 / 2,
+        "{gone}"
+    );
+    phone
+        .run(&["get", "photo/2", "--raw"])
+        .fails(1, &["larger"]);
+    phone.run(&["check"]).ok();
+    // And it can keep more again.
+    let raised = phone.json(&["space", "part", "--max-value", "1G"]);
+    assert!(
+        raised["bytes_in"].as_u64().unwrap() > 2 * PHOTO as u64,
+        "{raised}"
+    );
+    assert!(phone.run(&["get", "photo/1", "--raw"]).ok() == photo(1));
+    phone.run(&["check"]).ok();
     assert_eq!(up.stop(), Some(0));
 }

@@ -248,7 +248,7 @@ impl Inbound {
         }
         // Everything asked for has come: see whether it brought links to more.
         self.flush(repo)?;
-        let missing = match repo.missing_blocks(complete.links(), FETCH_SCAN_MAX) {
+        let missing = match repo.missing_of(&complete, FETCH_SCAN_MAX) {
             Ok(missing) => missing,
             Err(Rejected::Refused(refusal)) => {
                 send.push(stats.refuse(Refused::new(id, refusal)));

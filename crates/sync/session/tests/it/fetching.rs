@@ -21,7 +21,7 @@ use crate::pair::{Person, START, get, pairs, put, replica, space, talk};
 type Bend = fn(Message) -> Message;
 
 /// A peer in this process: each frame goes from one machine to the other.
-struct Direct {
+pub(crate) struct Direct {
     fetching: Fetching,
     serving: Serving,
     /// What is done to the server's frames on their way.
@@ -30,7 +30,7 @@ struct Direct {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(crate) enum Failed {
     #[error(transparent)]
     Here(RepoError),
     #[error(transparent)]
@@ -51,7 +51,7 @@ impl From<FetchError> for Failed {
 
 impl Direct {
     /// `asker` asks the node that has `repo`.
-    fn new(repo: &Repo, asker: &Person) -> Self {
+    pub(crate) fn new(repo: &Repo, asker: &Person) -> Self {
         let mut serving = Serving::new(repo.clone(), asker.0.device_id());
         serving.handle(&Fetching::hello(asker.0.agent_id(), repo.id()));
         Self {
