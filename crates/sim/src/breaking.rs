@@ -79,6 +79,11 @@ impl World {
         if !self.nodes[node].crashed() {
             return self.nodes[node].restart(&mut self.model);
         }
+        self.fall(node)
+    }
+
+    /// A node goes down with all that it is doing, and comes back after a while.
+    pub(crate) fn fall(&mut self, node: usize) -> Result<(), Failure> {
         self.summary.crashes += 1;
         let lost = self.nodes[node].crash()?;
         self.summary.taken_back += u64::from(lost > 0);

@@ -48,6 +48,9 @@ pub(crate) fn all(nodes: &[Node], model: &Model) -> Result<u64, Failure> {
         }
         clean(node, &reopened)?;
         logged(node, &reopened)?;
+        if node.part().is_none() {
+            node.went_forward(&reopened)?;
+        }
         // Also of a branch that nobody has any more.
         let mut branches = model.branches();
         // A member that lies can name a branch as it likes, and have it lead to what others wrote.

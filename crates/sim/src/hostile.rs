@@ -167,6 +167,38 @@ fn withhold(rng: &mut Rng, held: &mut Held, frame: &Bytes, percent: u64) -> Vec<
     vec![frame.clone()]
 }
 
+/// What a liar answers who asks for blocks: some that are something else, or that there are none.
+pub(crate) fn misserve(rng: &mut Rng, frame: &Bytes) -> Vec<Bytes> {
+    let Ok(Message::Blocks {
+        mut blocks,
+        mut absent,
+    }) = Message::decode(frame)
+    else {
+        return vec![frame.clone()];
+    };
+    let at = rng.index(blocks.len().max(1));
+    match (rng.below(8), blocks.get(at).cloned()) {
+        (0..3, Some(block)) => {
+            let mut bytes = block.to_vec();
+            match rng.index(bytes.len() + 1) {
+                place if place < bytes.len() => bytes[place] ^= 1 << rng.below(8),
+                _ => bytes.push(0),
+            }
+            blocks[at] = bytes.into();
+        }
+        (3..5, Some(block)) => {
+            blocks.remove(at);
+            absent.push(name(&block));
+        }
+        (5, Some(block)) => blocks.push(block),
+        (6, _) => return Vec::new(),
+        // It has whatever it is asked for, until it is asked for it.
+        (_, None) => absent.clear(),
+        _ => {}
+    }
+    vec![Message::Blocks { blocks, absent }.encode()]
+}
+
 /// The name that a block was probably asked for by.
 fn name(block: &Bytes) -> Cid {
     let is_node = Node::decode(block).is_ok();

@@ -116,6 +116,11 @@ impl Ledger {
         self.carried.insert(id, carried);
     }
 
+    /// Whether a commit is known here.
+    pub(crate) fn has(&self, id: CommitId) -> bool {
+        self.carried.contains_key(&id)
+    }
+
     /// The branches on which deeds were acknowledged.
     pub(crate) fn branches(&self) -> impl Iterator<Item = &BranchName> {
         self.acknowledged.keys().map(|(branch, _)| branch)

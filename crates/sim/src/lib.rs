@@ -7,7 +7,8 @@
 //! `Repo` on a store that fails on command, with a clock of its own that is off and is set, in sessions with
 //! the others over connections that are slow, break, and fall silent. Writers write few keys, so that they
 //! meet, and operate on values that join. Some nodes keep a part of the space, and change it; one may be a
-//! member with a [`Vice`]. Everything comes from one seed.
+//! member with a [`Vice`]. Blocks rot, and are asked for from peers; some fetch apart from their branches, and
+//! merge later; a branch is protected. Everything comes from one seed.
 //!
 //! # What it is not
 //! No threads, no sockets, no real time. Races between threads of one process are not found here.
@@ -25,6 +26,10 @@
 //! - Once the nodes have kept in touch along their links for a while, the heads and roots of all honest ones
 //!   are equal, running and reopened; of those that keep a part, what they keep.
 //! - `Repo::check` finds nothing, and the log of moves leads to the heads without a gap.
+//! - What rotted on a node that keeps all comes back as it was, from peers some of which lie about it.
+//! - What is fetched moves no branch, and stays until it is fetched again.
+//! - A protected branch goes forward with each move, whatever is tried; and once the owner has merged what was
+//!   committed apart, all have the same.
 //! - Honest nodes never break the protocol with each other, and at the end refuse each other
 //!   nothing. What a hostile one does has the code of a refusal or of an end.
 //! - No storms: a link has no more sessions than there are commits that one end did not know the other to have,
@@ -33,9 +38,12 @@
 //! # Invariants
 //! - The same scenario gives the same trace, byte for byte.
 
+mod apart;
 mod breaking;
 mod checks;
 mod error;
+mod guarding;
+mod healing;
 mod hostile;
 mod ledger;
 mod meeting;
@@ -45,6 +53,7 @@ mod part;
 mod plan;
 mod rest;
 mod rng;
+mod rot;
 mod scenario;
 mod settle;
 mod shrink;

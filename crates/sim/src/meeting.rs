@@ -24,6 +24,8 @@ pub(crate) enum Errand {
     Usual,
     /// To fetch what is to become its part (PART-12).
     Anew,
+    /// To fetch what the other has, apart from the branches (REPO-81).
+    Fetch,
     /// To learn what governs the space, as after joining it: whoever does not know a peer for a member does
     /// not listen to it (SYNC-3), so this comes from the owner.
     Govern,
@@ -69,13 +71,17 @@ impl World {
         let heads = [a.all_heads()?, b.all_heads()?];
         let next = match errand {
             Errand::Anew if b.part().is_none() && !b.hostile => a.next_part()?,
-            Errand::Anew | Errand::Usual | Errand::Govern => None,
+            Errand::Anew | Errand::Usual | Errand::Fetch | Errand::Govern => None,
         };
-        let anew = next.is_some();
+        let errand = match errand {
+            Errand::Anew if next.is_none() => Errand::Usual,
+            errand => errand,
+        };
         let scope = match errand {
-            Errand::Anew if anew => Scope::anew(),
+            Errand::Anew => Scope::anew(),
+            Errand::Fetch => Scope::fetch(Branches::All, a.tracking.of(right)),
             Errand::Govern => Scope::pull(Branches::Only(vec![BranchName::meta()])),
-            Errand::Anew | Errand::Usual => Scope::default(),
+            Errand::Usual => Scope::default(),
         };
         let (mine, theirs) = (me(a, true, scope), me(b, false, Scope::default()));
         let sessions = [
@@ -101,7 +107,7 @@ impl World {
             frames_left: breaks.then(|| self.rng.below(12)),
             noisy: !quiet && self.rng.chance(5),
             quiet,
-            anew,
+            errand,
             rng: Rng::new(self.rng.draw()),
             held: Held::default(),
         };
@@ -140,6 +146,12 @@ impl World {
         let heard = matches!(input, Input::Frame(_));
         let is_silent = matches!(input, Input::Tick) && now >= session.deadline();
         let had = session.stats().commits_in;
+        let fetches = wire.errand == Errand::Fetch && side == 0;
+        let before = if fetches {
+            self.nodes[node].own_heads()?
+        } else {
+            Vec::new()
+        };
         session.handle(now, if is_silent { Input::Silence } else { input });
         let mut over = None;
         let mut broken = false;
@@ -154,6 +166,11 @@ impl World {
                 Output::Event(_) => {}
                 Output::Close(outcome) => over = Some(outcome),
             }
+        }
+        if fetches && self.nodes[node].own_heads()? != before {
+            let what = "what was fetched moved a branch".to_owned();
+            let peer = wire.ends[1];
+            return Err(Failure::Session { node, peer, what });
         }
         let busy = session.is_busy();
         if self.in_touch && (over.is_some() || session.stats().commits_in > had) {
@@ -233,8 +250,10 @@ impl World {
         match outcome {
             Outcome::Complete => {
                 self.summary.completed += 1;
-                if wire.anew && side == 0 {
-                    self.finish_part(node)?;
+                match wire.errand {
+                    Errand::Anew if side == 0 => self.finish_part(node)?,
+                    Errand::Fetch if side == 0 => self.fetched((node, peer), session)?,
+                    _ => {}
                 }
             }
             Outcome::EndedByPeer { .. } => {}
@@ -257,6 +276,7 @@ impl World {
         }
         for refused in &session.stats().refused {
             self.summary.refused += 1;
+            self.summary.held_back += u64::from(refused.code == "E_PROTECTED");
             if hostile {
                 self.blame(&refused.code);
             }
@@ -264,6 +284,8 @@ impl World {
             let early = ["E_FUTURE", "E_PARENT", "E_NOT_MEMBER", "E_CRDT_KIND"];
             let code = refused.code.as_str();
             let is_early = !wire.quiet && early.contains(&code);
+            // Until somebody has merged what was committed apart (REPO-93).
+            let is_early = is_early || (code == "E_PROTECTED" && !self.settled);
             if !lied_to && !is_early && !self.may_lack(wire, code) {
                 let what = format!("refused {}: {}", refused.commit, refused.reason);
                 return Err(failed(what));
@@ -273,17 +295,15 @@ impl World {
     }
 
     /// Takes note of what a hostile node was told that it did.
-    fn blame(&mut self, code: &str) {
+    pub(crate) fn blame(&mut self, code: &str) {
         *self.summary.blamed.entry(code.to_owned()).or_default() += 1;
     }
 
-    /// Whether an end of a session may lack what the other asks for, as it keeps a part.
+    /// Whether an end of a session may lack what the other asks for, as it keeps a part or some of it rotted.
     fn may_lack(&self, wire: &Wire, code: &str) -> bool {
-        let keeps_part = wire
-            .ends
-            .iter()
-            .any(|node| self.nodes[*node].part().is_some());
-        keeps_part && !wire.quiet && ["E_MISSING", "E_PARENT"].contains(&code)
+        let lacks = |node: &Node| node.part().is_some() || node.disk.rot.is_ailing();
+        let may_lack = wire.ends.iter().any(|node| lacks(&self.nodes[*node]));
+        may_lack && !wire.quiet && ["E_MISSING", "E_PARENT"].contains(&code)
     }
 }
 

@@ -12,9 +12,11 @@ use allod_repo::{
 };
 use bytes::Bytes;
 
+use crate::apart::Tracking;
 use crate::error::Failure;
 use crate::ledger::{Change, Deeds};
 use crate::model::Model;
+use crate::rot::Rot;
 use crate::staging::{Doubt, Pending, Staging, Wanted};
 
 /// What a reader saw.
@@ -34,7 +36,7 @@ pub(crate) struct Node {
     /// The latest that its clock has shown before it was set.
     latest_ms: u64,
     pub(crate) hostile: bool,
-    pub(crate) disk: FaultyStore,
+    pub(crate) disk: Drive,
     /// The disk without its faults, for whoever watches the world.
     pub(crate) platter: Arc<dyn Disk>,
     /// The fault that is armed.
@@ -45,6 +47,7 @@ pub(crate) struct Node {
     /// Reads commits past the faults.
     pub(crate) witness: Repo,
     pub(crate) staging: Staging,
+    pub(crate) tracking: Tracking,
     /// Heads that a peer was told are durable here (SYNC-10).
     pub(crate) promised: BTreeSet<CommitId>,
 }
@@ -54,6 +57,39 @@ pub trait Disk: Store {
     /// The power fails: what was to be durable later is gone, as far as it can be (BLOCKS-87). Returns the number of
     /// batches.
     fn lose_unsynced(&self) -> usize;
+}
+
+/// What a node reads and writes: a disk some blocks of which may be damaged, and calls of which may fail.
+#[derive(Debug)]
+pub(crate) struct Drive {
+    faults: FaultyStore,
+    pub(crate) rot: Arc<Rot>,
+}
+
+impl Drive {
+    fn new(platter: Arc<dyn Disk>) -> Self {
+        let rot = Arc::new(Rot::new(platter));
+        let faults = FaultyStore::new(rot.clone());
+        Self { faults, rot }
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.faults.clone())
+    }
+
+    fn inject(&self, fault: Fault) {
+        self.faults.inject(fault);
+    }
+
+    fn restart(&self) {
+        self.faults.restart();
+        self.rot.forget_met();
+    }
+
+    /// Whether the fault that is armed has happened, or a damaged block was in the way.
+    pub(crate) fn struck(&self) -> bool {
+        self.faults.struck() || self.rot.is_met()
+    }
 }
 
 impl Disk for MemoryStore {
@@ -72,8 +108,8 @@ impl Node {
         platter: Arc<dyn Disk>,
         space: SpaceId,
     ) -> Result<Self, RepoError> {
-        let disk = FaultyStore::new(platter.clone());
-        let repo = Repo::open(Arc::new(disk.clone()), space)?.on_device(key.device_id());
+        let disk = Drive::new(Arc::clone(&platter));
+        let repo = Repo::open(disk.store(), space)?.on_device(key.device_id());
         Ok(Self {
             name,
             key,
@@ -88,6 +124,7 @@ impl Node {
             fault: None,
             space,
             staging: Staging::default(),
+            tracking: Tracking::default(),
             promised: BTreeSet::new(),
         })
     }
@@ -133,7 +170,7 @@ impl Node {
             self.fault,
             Some(Fault::CrashBefore(_) | Fault::CrashAfter(_))
         );
-        deadly && self.disk.struck()
+        deadly && self.disk.faults.struck()
     }
 
     /// The node goes down, and what is not durable with it; returns how many batches those were.
@@ -385,7 +422,7 @@ impl Node {
 
     /// Opens the replica anew, faults and all.
     pub(crate) fn open(&self) -> Result<Repo, Failure> {
-        let repo = Repo::open(Arc::new(self.disk.clone()), self.space);
+        let repo = Repo::open(self.disk.store(), self.space);
         let repo = repo.map_err(|error| self.fault("open", &error))?;
         Ok(repo.on_device(self.device()))
     }

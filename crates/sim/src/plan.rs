@@ -10,7 +10,7 @@ use crate::scenario::Scenario;
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
 
 /// How long writers write and things break.
-const BUSY_MS: u64 = 10 * 60 * 1000;
+pub(crate) const BUSY_MS: u64 = 10 * 60 * 1000;
 
 /// The kinds of values that join which writers use. Documents have editors of their own.
 pub(crate) const KINDS: [Kind; 9] = [
@@ -56,6 +56,16 @@ pub(crate) enum Event {
     Collect(usize),
     /// A node looks whether a peer lacks something.
     Touch(usize),
+    /// Blocks of a node rot.
+    Rot(usize),
+    /// A node asks a peer for the blocks that it lost.
+    Mend(usize),
+    /// The owner protects a branch.
+    Protect,
+    /// A node fetches apart from its branches.
+    Fetch(usize),
+    /// A node merges what it fetched.
+    Merge(usize),
 }
 
 /// All that is planned, in any order, each with its time.
@@ -114,6 +124,27 @@ pub(crate) fn plan(scenario: &Scenario) -> Vec<(u64, Event)> {
     }
     if scenario.big {
         plan.push((moment(rng), Event::BigWrite(0)));
+    }
+    for _ in 0..scenario.rots {
+        let node = rng.index(scenario.whole());
+        let at = moment(rng);
+        plan.push((at, Event::Rot(node)));
+        for _ in 0..rng.below(3) {
+            plan.push((at + rng.below(BUSY_MS / 4), Event::Mend(node)));
+        }
+    }
+    if scenario.guarded {
+        plan.push((START_MS + rng.below(BUSY_MS / 10), Event::Protect));
+    }
+    for _ in 0..scenario.fetches {
+        let node = rng.index(scenario.whole());
+        let at = moment(rng);
+        plan.push((at, Event::Fetch(node)));
+        for event in [Event::Merge(node), Event::Collect(node)] {
+            if rng.chance(40) {
+                plan.push((at + rng.below(BUSY_MS / 4), event));
+            }
+        }
     }
     plan
 }

@@ -56,7 +56,9 @@ impl World {
         self.links.retain(|(_, other)| *other < honest);
         self.now_ms = latest_ms + REST_MS;
         self.quiet = true;
+        self.mend_all()?;
         self.let_in()?;
+        self.reconcile()?;
         self.in_touch = true;
         self.traffic = Traffic::default();
         self.spread()?;
@@ -75,6 +77,8 @@ impl World {
         self.traffic = Traffic::default();
         let fresh = self.write_afresh()?;
         self.spread()?;
+        self.tracked()?;
+        self.whole_at_last()?;
         self.count_fresh(fresh)
     }
 

@@ -31,6 +31,12 @@ pub struct Scenario {
     pub writes: u64,
     /// Whether one commit is too large for its changes to be sent.
     pub big: bool,
+    /// How many times blocks of a node rot.
+    pub rots: u64,
+    /// How many times nodes fetch apart from their branches.
+    pub fetches: u64,
+    /// Whether a branch is protected.
+    pub guarded: bool,
     /// What the model takes for true.
     pub rule: Rule,
     /// Of what is planned, only these happen; all of it without.
@@ -69,6 +75,19 @@ impl Scenario {
         } else {
             0
         };
+        // Apart, so that what else a seed stands for does not depend on it.
+        let more = &mut Rng::new(seed ^ 0x3b9f_02d1);
+        let rots = if more.chance(30) {
+            more.within(1, 4)
+        } else {
+            0
+        };
+        let fetches = if more.chance(35) {
+            more.within(2, 8)
+        } else {
+            0
+        };
+        let guarded = more.chance(35);
         let vice = Vice::ALL[rng.index(Vice::ALL.len())];
         Self {
             seed,
@@ -81,6 +100,9 @@ impl Scenario {
             skew_ms,
             writes: rng.within(15, 35),
             big: seed % 96 == 17,
+            rots,
+            guarded,
+            fetches,
             rule: Rule::LaterWins,
             keep: None,
         }

@@ -23,6 +23,8 @@ pub(crate) enum Doubt {
     Operate(Box<Pending>),
     /// A commit over these heads.
     Commit(BranchName, Heads),
+    /// A merge into a branch that had these heads.
+    Merge(BranchName, Heads),
 }
 
 /// A change of a value that joins, which was asked for.
@@ -145,11 +147,16 @@ impl Node {
         if self.part().is_some() {
             self.witness = self.reopened()?;
         }
-        let repo = self.open()?;
+        let repo = match self.open() {
+            // It stays down until what is damaged has been mended.
+            Err(_) if self.disk.struck() => return Ok(()),
+            repo => repo?,
+        };
         match std::mem::take(&mut self.staging.doubt) {
             Doubt::None => {}
             Doubt::Stage(branch, wanted) => self.settle_stage(&repo, branch, wanted)?,
             Doubt::Operate(pending) => self.conclude(*pending, model)?,
+            Doubt::Merge(branch, before) => self.learn_merge(&branch, &before, model)?,
             Doubt::Commit(branch, before) => {
                 if self.on_disk(&repo, &branch)?.is_empty() {
                     let heads = repo.heads(&branch);
@@ -179,7 +186,7 @@ impl Node {
         if self.repo.is_none() {
             self.repo = Some(repo);
         }
-        Ok(())
+        self.tracks()
     }
 
     /// All of a failed stage is there, or none of it.

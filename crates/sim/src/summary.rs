@@ -36,6 +36,18 @@ pub struct Summary {
     pub parts: u64,
     /// Blocks that collections of garbage removed.
     pub collected: u64,
+    /// Blocks that rotted.
+    pub rotten: u64,
+    /// Those of them that were put again.
+    pub healed: u64,
+    /// Fetches apart from the branches that came to their end.
+    pub fetched: u64,
+    /// Merges of what was fetched.
+    pub merges: u64,
+    /// What was tried with a protected branch and is not allowed.
+    pub overstepped: u64,
+    /// Heads that did not go on from a protected branch.
+    pub held_back: u64,
     /// Conflicts recorded at the end, over all nodes.
     pub conflicts: u64,
     /// With which codes honest nodes refused what a hostile one sent, and ended sessions with it.
@@ -85,6 +97,12 @@ impl Summary {
             broken,
             parts,
             collected,
+            rotten,
+            healed,
+            fetched,
+            merges,
+            overstepped,
+            held_back,
             conflicts,
             blamed,
             rest,
@@ -103,6 +121,12 @@ impl Summary {
         self.broken += broken;
         self.parts += parts;
         self.collected += collected;
+        self.rotten += rotten;
+        self.healed += healed;
+        self.fetched += fetched;
+        self.merges += merges;
+        self.overstepped += overstepped;
+        self.held_back += held_back;
         self.conflicts += conflicts;
         for (code, times) in blamed {
             *self.blamed.entry(code.clone()).or_default() += times;

@@ -6,6 +6,7 @@ use allod_repo::CommitId;
 use allod_sync::Session;
 
 use crate::hostile::Held;
+use crate::meeting::Errand;
 use crate::rng::Rng;
 
 /// A connection. Frames of one direction arrive in the order in which they were sent.
@@ -27,8 +28,8 @@ pub(crate) struct Wire {
     pub(crate) noisy: bool,
     /// Whether the world is quiet: then every session must reach its end.
     pub(crate) quiet: bool,
-    /// Whether the node that opened it fetches what is to become its part.
-    pub(crate) anew: bool,
+    /// What the node that opened it is after.
+    pub(crate) errand: Errand,
     /// Delays and the like, so that what happens here does not depend on what happens elsewhere.
     pub(crate) rng: Rng,
     /// What a hostile end keeps back.

@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::hostile::{Liar, Vice};
 use crate::model::Model;
 use crate::node::{Disk, Node};
-use crate::plan::{Event, START_MS, plan};
+use crate::plan::{BUSY_MS, Event, START_MS, plan};
 use crate::rest::Acquaintance;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -214,11 +214,17 @@ impl World {
             }
             Event::Collect(node) => {
                 self.collect(node)?;
+                self.nodes[node].tracks()?;
                 self.after(node)
             }
             Event::Stock => self.stock(),
             Event::Repart(node) => self.repart(node),
             Event::Touch(node) => self.touch(node),
+            Event::Rot(node) => self.rot(node),
+            Event::Mend(node) => self.mend(node),
+            Event::Protect => self.protect(),
+            Event::Fetch(node) => self.fetch_any(node),
+            Event::Merge(node) => self.merge(node),
         }
     }
 
@@ -247,15 +253,22 @@ impl World {
         })
     }
 
+    /// What the owner wants is tried again, unless that would be for ever: a damaged block may be in the way.
+    fn again(&mut self, event: Event) {
+        if !self.nodes[0].disk.rot.is_ailing() || self.now_ms < START_MS + BUSY_MS {
+            self.soon(1_000, event);
+        }
+    }
+
     /// Changes what governs the space; tried again while the node of the owner is down.
-    fn govern(
+    pub(crate) fn govern(
         &mut self,
         event: Event,
         change: &dyn Fn(&Repo, Author<'_>, u64) -> Result<(), RepoError>,
     ) -> Result<(), Failure> {
         let now = self.nodes[0].clock(self.now_ms);
         let Some(repo) = &self.nodes[0].repo else {
-            self.soon(1_000, event);
+            self.again(event);
             return Ok(());
         };
         let author = Author {
@@ -265,7 +278,7 @@ impl World {
         match change(repo, author, now) {
             // It is there already: the disk had it, and its writer did not hear of it.
             Ok(()) | Err(RepoError::OtherKind { .. }) => {}
-            Err(_) if self.nodes[0].disk.struck() => self.soon(1_000, event),
+            Err(_) if self.nodes[0].disk.struck() => self.again(event),
             Err(error) => return Err(self.nodes[0].fault("changing meta", &error)),
         }
         self.after(0)

@@ -6,6 +6,7 @@ use allod_repo::{BranchName, Edit};
 use bytes::Bytes;
 
 use crate::error::Failure;
+use crate::guarding::guarded;
 use crate::ledger::Change;
 use crate::plan::KINDS;
 use crate::rng::Rng;
@@ -29,6 +30,11 @@ impl World {
         let branch = match self.rng.below(8) {
             0 => "side".parse().unwrap_or_else(|_| BranchName::main()),
             _ => BranchName::main(),
+        };
+        let branch = if self.scenario.guarded && self.rng.chance(25) && self.guards(node)? {
+            guarded()
+        } else {
+            branch
         };
         let now = self.nodes[node].clock(self.now_ms);
         let (plain, joining) = match self.rng.below(3) {
@@ -54,6 +60,9 @@ impl World {
         if !self.nodes[node].disk.struck() && self.rng.chance(75) {
             let done = self.nodes[node].commit(&branch, now, &mut self.model)?;
             self.summary.commits += u64::from(done.is_some());
+        }
+        if branch == guarded() && !self.nodes[node].disk.struck() && self.rng.chance(30) {
+            self.overstep(node)?;
         }
         self.after(node)
     }

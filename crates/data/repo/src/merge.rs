@@ -256,7 +256,9 @@ impl Job<'_> {
                 return self.nothing();
             }
             let nothing_own = self.repo.has_all(&theirs, &heads)?;
-            if nothing_own && fast_forward != FastForward::Never {
+            // MERGE-4: a protected branch goes on to one head (REPO-91), which is then the merge of theirs.
+            let is_forward = theirs.len() == 1 || !self.repo.is_protected(self.branch)?;
+            if nothing_own && is_forward && fast_forward != FastForward::Never {
                 match self.fast_forward((raw, &heads), &theirs)? {
                     Some(outcome) => return Ok(outcome),
                     None => continue,
@@ -274,7 +276,7 @@ impl Job<'_> {
                 return self.stop(plan, &heads, None);
             }
             let both: Heads = heads.union(&theirs).copied().collect();
-            let parents = if nothing_own {
+            let parents = if nothing_own && is_forward {
                 both
             } else {
                 self.repo.newest_of(&both)?

@@ -75,6 +75,11 @@ fn does_something(sum: &Summary, seeds: u64) {
     assert!(sum.lost_clocks > seeds / 20, "clocks are lost");
     assert!(sum.parts > seeds / 10, "parts are changed");
     assert!(sum.collected > 0, "garbage is collected");
+    assert!(sum.rotten > seeds / 4, "blocks rot");
+    assert!(sum.fetched > seeds / 5, "some fetch apart");
+    assert!(sum.merges > seeds / 20, "and merge what they fetched");
+    assert!(sum.overstepped > 0, "what is protected is tried");
+    assert!(sum.held_back > 0, "some commit to it apart");
     assert!(sum.refused > 0, "early stamps are refused");
     // What is done to honest nodes has a name: it is out of order, no frame, or silence.
     for code in ["E_ORDER", "E_FRAME", "E_TIMEOUT"] {

@@ -142,6 +142,33 @@ fn several_heads_become_one() {
     assert_eq!(heads(&left).len(), 1);
 }
 
+/// MERGE-4: several heads, of which the branch has one or is behind all, are merged by a commit over them. To move
+/// to them would leave a protected branch with as many.
+#[test]
+fn several_heads_of_others_are_merged_by_a_commit() {
+    for is_behind in [false, true] {
+        let ada = Person::new(1);
+        let (left, right) = two(&ada);
+        let third = replica(&left);
+        send(&left, &third, &BranchName::meta(), START).unwrap();
+        send(&left, &third, &main(), START).unwrap();
+        let one = put(&right, &ada, &[("b", Some("1"))], START);
+        let other = put(&left, &ada, &[("a", Some("1"))], START);
+        // What is on another branch is here, and does not move this one.
+        let at = if is_behind { on("side") } else { main() };
+        deliver(&left, &third, other, &at, START).unwrap();
+        deliver(&right, &third, one, &on("side"), START).unwrap();
+        let theirs = Heads::from([one, other]);
+        let done = merge(&third, &ada, &theirs).unwrap();
+        assert!(matches!(done, Outcome::Done(_)), "{done:?}");
+        let [made] = heads(&third).into_iter().collect::<Vec<_>>()[..] else {
+            panic!("a protected branch has one head");
+        };
+        let parents = third.commit(made).unwrap().payload().parents.clone();
+        assert_eq!(parents.into_iter().collect::<Heads>(), theirs);
+    }
+}
+
 /// What happens to replicas.
 #[derive(Clone, Debug)]
 enum Happening {
