@@ -84,8 +84,10 @@ impl World {
                 mine,
                 b.device(),
                 a.clock(self.now_ms),
-            ),
-            Session::new(other.clone(), theirs, a.device(), b.clock(self.now_ms)),
+            )
+            .sharing(&a.claims),
+            Session::new(other.clone(), theirs, a.device(), b.clock(self.now_ms))
+                .sharing(&b.claims),
         ];
         self.summary.sessions += 1;
         self.traffic.session(link(left, right));

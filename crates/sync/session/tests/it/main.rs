@@ -15,4 +15,5 @@ mod pair;
 mod parts;
 mod scopes;
 mod sessions;
+mod sources;
 mod vectors;
