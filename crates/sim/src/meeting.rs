@@ -102,6 +102,7 @@ impl World {
             latency_ms: if quiet { 1 } else { self.rng.within(1, 3_000) },
             frames_left: breaks.then(|| self.rng.below(12)),
             noisy: !quiet && self.rng.chance(5),
+            setbacks: 0,
             quiet,
             anew,
             rng: Rng::new(self.rng.draw()),
@@ -189,6 +190,7 @@ impl World {
         }
         // A parted network swallows frames without a word.
         if !self.reaches(from, to) {
+            wire.setbacks += 1;
             return true;
         }
         let frames = if self.nodes[from].hostile {
@@ -245,7 +247,7 @@ impl World {
                     "E_FAULT" => struck,
                     // The peer was let in, and this has not come here yet.
                     "E_NOT_MEMBER" => !self.settled,
-                    "E_TIMEOUT" => !wire.quiet,
+                    "E_TIMEOUT" => !wire.quiet && (wire.setbacks > 0 || lied_to),
                     _ => lied_to,
                 };
                 self.summary.broken += u64::from(hostile);
