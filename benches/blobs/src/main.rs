@@ -7,14 +7,18 @@
 //! What counts is the time until all of it is durable. iroh-blobs says that it is done before that, so
 //! its files are synced after it, and the time at which it said so is stated too.
 //!
+//! Then a smaller one comes from two senders at once, and again from one, in turn.
+//!
 //! `--quick` sends 512 MB instead of 10 GB, `--bytes N` as many as it says. `--rounds N` runs more rounds than
-//! there would be: three, or one from 4 GB on. The directory for temporary files needs room for the blob twice.
+//! there would be: three, or one from 4 GB on. `--sources` runs the part with two senders alone. The directory for
+//! temporary files needs room for the blob twice.
 
 mod content;
 mod iroh_peer;
 mod ours;
+mod sources;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -51,8 +55,12 @@ fn main() {
     let is_quick = args.iter().any(|arg| arg == "--quick");
     let default = if is_quick { QUICK_BYTES } else { BYTES };
     let bytes = number("--bytes").unwrap_or(default);
+    let smaller = bytes / SMALLER;
+    if args.iter().any(|arg| arg == "--sources") {
+        return sources::compare(smaller, number("--rounds").unwrap_or(3));
+    }
     let mut peaks = Vec::new();
-    for bytes in [bytes / SMALLER, bytes] {
+    for bytes in [smaller, bytes] {
         let rounds = number("--rounds").unwrap_or(if bytes < LONG_BYTES { 3 } else { 1 });
         let hash = content::hash(bytes);
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -68,7 +76,7 @@ fn main() {
             &format!(
                 "receiver: peak memory with {} as part of that with {}",
                 size(bytes),
-                size(bytes / SMALLER)
+                size(smaller)
             ),
             ("x", "less"),
             large / small,
@@ -76,6 +84,7 @@ fn main() {
             "<= 1.1",
         );
     }
+    sources::compare(smaller, 3);
 }
 
 /// What one transfer took.
@@ -182,7 +191,7 @@ fn row(case: &str, (unit, better): (&str, &str), ours: f64, peers: Value, target
     );
 }
 
-fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {
+fn median<R>(runs: &[R], of: impl Fn(&R) -> f64) -> f64 {
     let mut figures: Vec<f64> = runs.iter().map(of).collect();
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
@@ -216,6 +225,11 @@ impl Side {
         serde_json::from_str(&line).expect("what a side says")
     }
 
+    fn tell(&mut self, what: &Value) {
+        let input = self.process.stdin.as_mut().expect("its input");
+        writeln!(input, "{what}").expect("is told");
+    }
+
     fn ask_to_end(&mut self) {
         drop(self.process.stdin.take());
     }
@@ -237,6 +251,8 @@ fn run_side(side: &str, dir: &Path, what: &str) {
         match side {
             "ours-send" => ours::send(dir, what.as_u64().expect("bytes")).await,
             "ours-receive" => ours::receive(dir, &what).await,
+            "ours-pass-on" => ours::pass_on(dir, &what).await,
+            "ours-receive-from-two" => ours::receive_from_two(dir, &what).await,
             "iroh-send" => iroh_peer::send(dir, what.as_u64().expect("bytes")).await,
             "iroh-receive" => iroh_peer::receive(dir, &what).await,
             _ => panic!("no side {side}"),

@@ -188,7 +188,7 @@ impl Node {
             introduce: true,
             scope,
         };
-        let session = Session::new(repo.clone(), me, device, now_ms());
+        let session = Session::new(repo.clone(), me, device, now_ms()).sharing(self.claims());
         let mut sent = false;
         let mut progress = |stats: &Stats| {
             self.note_sent(repo, device, stats, &mut sent);
@@ -411,7 +411,7 @@ impl Node {
             introduce: true,
             scope: Scope::default(),
         };
-        let session = Session::new(repo.clone(), me, device, now_ms());
+        let session = Session::new(repo.clone(), me, device, now_ms()).sharing(self.claims());
         let _serving = self.links().serve((repo.id(), device));
         let mut sent = false;
         let mut progress = |stats: &Stats| self.note_sent(&repo, device, stats, &mut sent);

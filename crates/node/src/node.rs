@@ -10,7 +10,7 @@ use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
     Timings,
 };
-use allod_sync::Tickets;
+use allod_sync::{Claims, Tickets};
 use bytes::Bytes;
 use tokio::sync::watch;
 
@@ -44,6 +44,7 @@ struct Inner {
     views: Arc<AllViews>,
     links: Links,
     known_peers: KnownPeers,
+    claims: Claims,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -107,6 +108,7 @@ impl Node {
             views: Arc::default(),
             links: Links::default(),
             known_peers: KnownPeers::default(),
+            claims: Claims::default(),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -122,6 +124,11 @@ impl Node {
     /// The connections that stay open.
     pub(crate) fn links(&self) -> &Links {
         &self.inner.links
+    }
+
+    /// What the sessions of this node fetch together (SYNC-18).
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.inner.claims
     }
 
     pub(crate) fn known_peers(&self) -> &KnownPeers {

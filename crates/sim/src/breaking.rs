@@ -35,6 +35,10 @@ impl World {
         };
         let now_ms = self.now_ms;
         self.nodes[node].set_clock(now_ms, skew_ms);
+        // A minute may have passed there.
+        for wire in self.wires.values_mut().filter(|wire| wire.touches(node)) {
+            wire.setbacks += 1;
+        }
     }
 
     /// Nodes are linked anew. Those that keep all are connected; each that keeps a part has a link or two to
@@ -93,6 +97,7 @@ impl World {
             for side in 0..2 {
                 if wire.ends[side] == node {
                     wire.sessions[side] = None;
+                    wire.setbacks += 1;
                 }
             }
         }

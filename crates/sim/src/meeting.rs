@@ -90,8 +90,10 @@ impl World {
                 mine,
                 b.device(),
                 a.clock(self.now_ms),
-            ),
-            Session::new(other.clone(), theirs, a.device(), b.clock(self.now_ms)),
+            )
+            .sharing(&a.claims),
+            Session::new(other.clone(), theirs, a.device(), b.clock(self.now_ms))
+                .sharing(&b.claims),
         ];
         self.summary.sessions += 1;
         self.traffic.session(link(left, right));
@@ -106,6 +108,7 @@ impl World {
             latency_ms: if quiet { 1 } else { self.rng.within(1, 3_000) },
             frames_left: breaks.then(|| self.rng.below(12)),
             noisy: !quiet && self.rng.chance(5),
+            setbacks: 0,
             quiet,
             errand,
             rng: Rng::new(self.rng.draw()),
@@ -204,6 +207,7 @@ impl World {
         }
         // A parted network swallows frames without a word.
         if !self.reaches(from, to) {
+            wire.setbacks += 1;
             return true;
         }
         let frames = if self.nodes[from].hostile {
@@ -262,7 +266,7 @@ impl World {
                     "E_FAULT" => struck,
                     // The peer was let in, and this has not come here yet.
                     "E_NOT_MEMBER" => !self.settled,
-                    "E_TIMEOUT" => !wire.quiet,
+                    "E_TIMEOUT" => !wire.quiet && (wire.setbacks > 0 || lied_to),
                     _ => lied_to,
                 };
                 self.summary.broken += u64::from(hostile);

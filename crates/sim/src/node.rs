@@ -10,6 +10,7 @@ use allod_repo::{
     Author, BranchName, CommitId, DRIFT_MS_MAX, Edit, Entry, GcOptions, Heads, Repo, RepoError,
     SpaceId, State, VALUE_INLINE_BYTES_MAX, collect_garbage,
 };
+use allod_sync::Claims;
 use bytes::Bytes;
 
 use crate::apart::Tracking;
@@ -44,6 +45,8 @@ pub(crate) struct Node {
     /// The node as it runs; `None` while it is down.
     pub(crate) repo: Option<Repo>,
     space: SpaceId,
+    /// What its sessions fetch together.
+    pub(crate) claims: Claims,
     /// Reads commits past the faults.
     pub(crate) witness: Repo,
     pub(crate) staging: Staging,
@@ -123,6 +126,7 @@ impl Node {
             platter,
             fault: None,
             space,
+            claims: Claims::default(),
             staging: Staging::default(),
             tracking: Tracking::default(),
             promised: BTreeSet::new(),

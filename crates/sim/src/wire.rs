@@ -26,6 +26,8 @@ pub(crate) struct Wire {
     pub(crate) frames_left: Option<u64>,
     /// Whether some frames come twice, which no transport does.
     pub(crate) noisy: bool,
+    /// How often it swallowed a frame, an end went down, or the clock of one was set: then one may wait in vain.
+    pub(crate) setbacks: usize,
     /// Whether the world is quiet: then every session must reach its end.
     pub(crate) quiet: bool,
     /// What the node that opened it is after.

@@ -23,6 +23,7 @@ mod patching;
 mod positions;
 mod remotes;
 mod running;
+mod sources;
 mod sql;
 mod status;
 mod touch;

@@ -1,5 +1,6 @@
 //! What comes from the peer: commits, completed one after the other.
 
+mod files;
 mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,7 +14,9 @@ use allod_repo::{
 use allod_tree::Tree;
 use bytes::Bytes;
 
+use crate::claims::{Claimed, Claims};
 use crate::comparing::{Comparing, Made};
+use crate::inbound::files::{PART_BYTES, Todo};
 use crate::limits::{COMMITS_MAX, COMPARED_MAX, COMPARED_MIN, CREDIT_BYTES};
 use crate::message::{Message, Mode};
 use crate::scope::Scope;
@@ -34,6 +37,10 @@ pub(crate) struct Inbound {
     /// Nodes of the commit at hand that are here, and of which the peer was not told yet; parents before
     /// children.
     untold: Vec<Cid>,
+    /// Which parts of files this session is to bring.
+    claimed: Claimed,
+    /// How large a part of a file is, by those that came last.
+    part_bytes: usize,
     /// Blocks on their way for the commit at hand.
     wanted: BTreeSet<Cid>,
     /// Blocks on their way for commits that were refused meanwhile.
@@ -81,8 +88,7 @@ enum Current {
     Fetching {
         complete: Box<Complete>,
         branch: BranchName,
-        /// Blocks still to be asked for, the next one last.
-        todo: Vec<Cid>,
+        todo: Todo,
     },
 }
 
@@ -91,7 +97,7 @@ fn fetching(complete: Complete, branch: BranchName) -> Current {
     Current::Fetching {
         complete: Box::new(complete),
         branch,
-        todo: Vec::new(),
+        todo: Todo::default(),
     }
 }
 
@@ -144,7 +150,11 @@ pub(crate) struct Step {
 }
 
 impl Inbound {
-    pub(crate) fn new(mut branches: Vec<(BranchName, Vec<CommitId>)>, scope: &Scope) -> Self {
+    pub(crate) fn new(
+        mut branches: Vec<(BranchName, Vec<CommitId>)>,
+        scope: &Scope,
+        claims: &Claims,
+    ) -> Self {
         let unwanted = branches.iter_mut();
         unwanted
             .filter(|(branch, _)| !scope.wants.include(branch))
@@ -157,6 +167,8 @@ impl Inbound {
             current: Current::None,
             opened: BTreeSet::new(),
             untold: Vec::new(),
+            claimed: claims.begin(),
+            part_bytes: PART_BYTES,
             wanted: BTreeSet::new(),
             stale: BTreeSet::new(),
             batch: Batch::new(),
@@ -221,7 +233,7 @@ impl Inbound {
                 complete,
                 branch,
                 todo,
-            } => self.fetch(repo, complete, branch, todo, &mut send, stats)?,
+            } => self.fetch(repo, (complete, branch), todo, &mut send, stats)?,
             current => {
                 self.current = current;
                 self.next(repo, now_ms, &mut send, stats)?

@@ -5,7 +5,7 @@
 //! # What this crate is
 //! A [`Session`] brings two replicas of a space to the same heads: it tells what it has, sends the
 //! commits that the other lacks with only the entries they changed, and walks trees where that is
-//! not enough. A [`Scope`] makes it a push or a pull of some branches. [`admit`] and [`enter`] are the two sides of joining by [`Ticket`]; [`Fetching`] and
+//! not enough. A [`Scope`] makes it a push or a pull of some branches. Sessions that share [`Claims`] fetch files together, each block from one peer. [`admit`] and [`enter`] are the two sides of joining by [`Ticket`]; [`Fetching`] and
 //! [`Serving`] those of asking for blocks that are damaged here.
 //!
 //! # What it is not
@@ -23,6 +23,7 @@
 //! - The same inputs on the same repo give the same outputs.
 
 mod backoff;
+mod claims;
 mod comparing;
 mod fetching;
 mod inbound;
@@ -39,6 +40,7 @@ mod session;
 mod sketching;
 
 pub use crate::backoff::Backoff;
+pub use crate::claims::Claims;
 pub use crate::fetching::{Answer, FetchError, Fetching};
 pub use crate::join::{
     JoinFrameError, JoinReply, JoinRequest, Ticket, TicketError, Tickets, Welcome, admit, enter,

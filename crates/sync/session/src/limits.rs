@@ -32,6 +32,17 @@ pub(crate) const TREES_TOLD_MAX: usize = 256;
 /// Blocks asked for in one frame.
 pub(crate) const WANT_FRAME_MAX: usize = 256;
 
+/// Bytes of parts of files that one session has on their way: two windows of a stream, so that one is full
+/// while more is asked for. What is on its way at one peer is not shared with a faster one (SYNC-18).
+pub(crate) const PARTS_WANTED_BYTES: usize = 16 * 1024 * 1024;
+
+/// As many parts at the most, however small they are.
+pub(crate) const PARTS_WANTED_MAX: usize = 2 * WANT_FRAME_MAX;
+
+/// Claims of all sessions that share them: 128 sessions with as many as one has on their way, and some 10 MiB.
+/// What is beyond is asked for as if nobody else did.
+pub(crate) const CLAIMS_MAX: usize = 128 * PARTS_WANTED_MAX;
+
 /// Blocks offered and not yet served.
 pub(crate) const OFFERED_MAX: usize = 1 << 20;
 

@@ -9,6 +9,7 @@ use allod_tree::{TreeError, WalkProgress};
 use bytes::Bytes;
 use serde_bytes::ByteArray;
 
+use crate::claims::Claims;
 use crate::inbound::Inbound;
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
@@ -41,6 +42,8 @@ pub struct Session {
     busy: bool,
     hold: bool,
     closed: bool,
+    /// What sessions of this node fetch together.
+    claims: Claims,
     /// What this session brings or finds here stays until it ends, referred to or not.
     _in_use: Hold,
 }
@@ -265,7 +268,16 @@ impl Session {
             me,
             hold: false,
             closed: false,
+            claims: Claims::default(),
         }
+    }
+
+    /// A session that fetches files together with the others of this node which have these `claims`
+    /// (SYNC-18). Without, it fetches alone.
+    #[must_use]
+    pub fn sharing(mut self, claims: &Claims) -> Self {
+        self.claims = claims.clone();
+        self
     }
 
     /// Takes an input.
@@ -285,6 +297,12 @@ impl Session {
         let result = result.and_then(|()| self.work(now_ms));
         if let Err(Stop(code, reason)) = result {
             self.end(code, reason);
+        }
+        if self.closed
+            && let Some(flow) = &mut self.flow
+        {
+            // Others bring it, however long the driver keeps this session.
+            flow.inbound.want_no_more();
         }
     }
 
@@ -501,7 +519,7 @@ impl Session {
         let to_send = outbound.remaining();
         self.flow = Some(Flow {
             outbound,
-            inbound: Inbound::new(hello.branches.clone(), &self.me.scope),
+            inbound: Inbound::new(hello.branches.clone(), &self.me.scope, &self.claims),
             peer_agent: hello.agent,
             theirs: hello.branches.clone(),
             wants: hello.wants.clone().into(),

@@ -1,7 +1,7 @@
-//! The nodes and blobs of the commit at hand: compared, walked, fetched.
+//! The nodes of the commit at hand, compared and walked, and the blocks that come.
 
 use allod_blocks::{Block, Cid, Codec};
-use allod_repo::{Arriving, BranchName, Complete, Refusal, Rejected, Repo};
+use allod_repo::{Arriving, BranchName, Refusal, Rejected, Repo};
 
 use super::{Current, Inbound, fetching};
 use crate::comparing::{Comparing, Made, Progress};
@@ -12,9 +12,6 @@ use crate::session::{Fault, Refused, Stats};
 
 /// Blocks looked at in one step, whether they come from the store or from the peer.
 const STEP: usize = 512;
-
-/// Missing blocks that are looked up at a time: 6 MiB of names.
-const FETCH_SCAN_MAX: usize = 65_536;
 
 impl Inbound {
     /// Takes blocks that were wanted. `Err` with a code if one was not.
@@ -39,6 +36,10 @@ impl Inbound {
             }
             if !self.wanted.remove(cid) {
                 return Ok(Err("E_ORDER"));
+            }
+            self.claimed.let_go(cid);
+            if self.came_from_elsewhere(repo, cid)? {
+                continue;
             }
             refused = refused.or(self.refuse_current(Refusal::Missing, stats));
         }
@@ -76,6 +77,10 @@ impl Inbound {
         };
         // Nodes are kept only if a walk has checked them; parts of files need no more than a name.
         if !checked && block.cid().codec() == Codec::DagCbor.code() {
+            self.claimed.let_go(block.cid());
+            return Ok(None);
+        }
+        if !checked && !self.take_part(repo, &block)? {
             return Ok(None);
         }
         self.keep(repo, block)?;
@@ -95,6 +100,7 @@ impl Inbound {
         if !self.batch.is_empty() {
             let _outcome = repo.store().commit(std::mem::take(&mut self.batch))?;
             self.batch_bytes = 0;
+            self.claimed.stored();
         }
         Ok(())
     }
@@ -207,7 +213,7 @@ impl Inbound {
 
     /// Asks for blocks. The peer is told before of what is here that leads to them, and only then: who
     /// lacks nothing has nothing to tell.
-    fn ask(&mut self, names: Vec<Cid>, send: &mut Vec<Message>) {
+    pub(super) fn ask(&mut self, names: Vec<Cid>, send: &mut Vec<Message>) {
         let mut untold = std::mem::take(&mut self.untold);
         while untold.len() > WANTED_MAX {
             let rest = untold.split_off(WANTED_MAX);
@@ -223,82 +229,8 @@ impl Inbound {
         });
     }
 
-    /// Asks for what the commit links to; accepts it once everything is there (SYNC-9).
-    pub(super) fn fetch(
-        &mut self,
-        repo: &Repo,
-        complete: Box<Complete>,
-        branch: BranchName,
-        mut todo: Vec<Cid>,
-        send: &mut Vec<Message>,
-        stats: &mut Stats,
-    ) -> Result<bool, Fault> {
-        let id = complete.id();
-        if !todo.is_empty() || !self.wanted.is_empty() {
-            if self.outstanding() <= WANT_FRAME_MAX {
-                let next = todo.split_off(todo.len().saturating_sub(WANT_FRAME_MAX));
-                self.want(next, send);
-            }
-            self.current = Current::Fetching {
-                complete,
-                branch,
-                todo,
-            };
-            return Ok(false);
-        }
-        // Everything asked for has come: see whether it brought links to more.
-        self.flush(repo)?;
-        let missing = match repo.missing_of(&complete, FETCH_SCAN_MAX) {
-            Ok(missing) => missing,
-            Err(Rejected::Refused(refusal)) => {
-                send.push(stats.refuse(Refused::new(id, refusal)));
-                return Ok(true);
-            }
-            Err(Rejected::Fault(fault)) => return Err(fault.into()),
-        };
-        if missing.blocks.is_empty() {
-            let accepted = if self.scope.apart.is_some() && !branch.is_meta() {
-                repo.accept_apart(*complete, &branch).map(drop)
-            } else {
-                repo.accept(*complete, &branch)
-            };
-            match accepted {
-                Ok(()) => stats.commits_in += 1,
-                Err(Rejected::Refused(refusal)) => {
-                    send.push(stats.refuse(Refused::new(id, refusal)));
-                }
-                Err(Rejected::Fault(fault)) => return Err(fault.into()),
-            }
-            return Ok(true);
-        }
-        let indexes = missing.indexes.into_iter();
-        let untold = indexes.filter(|cid| self.opened.insert(*cid));
-        self.untold.extend(untold);
-        todo = missing.blocks;
-        self.current = Current::Fetching {
-            complete,
-            branch,
-            todo,
-        };
-        Ok(true)
-    }
-
-    /// Asks for blocks, but for those that are on their way already.
-    fn want(&mut self, names: Vec<Cid>, send: &mut Vec<Message>) {
-        let mut ask = Vec::new();
-        for cid in names {
-            let on_its_way = self.stale.remove(&cid);
-            if self.wanted.insert(cid) && !on_its_way {
-                ask.push(cid);
-            }
-        }
-        if !ask.is_empty() {
-            self.ask(ask, send);
-        }
-    }
-
     /// Blocks that the peer has been asked for and has not answered.
-    fn outstanding(&self) -> usize {
+    pub(super) fn outstanding(&self) -> usize {
         self.wanted.len() + self.stale.len()
     }
 
@@ -311,7 +243,7 @@ impl Inbound {
                 return None;
             }
         };
-        self.stale.append(&mut self.wanted);
+        self.want_no_more();
         Some(stats.refuse(Refused::new(id, refusal)))
     }
 }

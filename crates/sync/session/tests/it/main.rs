@@ -15,5 +15,6 @@ mod pair;
 mod parts;
 mod scopes;
 mod sessions;
+mod sources;
 mod values;
 mod vectors;
