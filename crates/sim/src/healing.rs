@@ -149,6 +149,7 @@ impl World {
         for node in 0..self.scenario.whole() {
             self.nodes[node].disk.rot.forget_met();
             self.summary.healed += self.nodes[node].disk.rot.healed().0;
+            self.nodes[node].is_whole()?;
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use allod_blocks::{Block, Cid, Codec, Marked, Store, StoreError, cbor_links};
-use allod_identity::Signed;
+use allod_identity::{Payload as _, STATEMENT_BYTES_MAX, canonical};
 use allod_tree::Node;
+use serde_bytes::ByteBuf;
 
 use crate::entry::Entry;
 use crate::error::RepoError;
@@ -176,10 +177,13 @@ impl Parts {
     }
 }
 
-/// The commit that a block is.
+/// The commit that a block is. Whether it was signed is not looked at: where its mark is here that was done
+/// before, and what it leads to is the same.
 fn commit_in(block: &Block) -> Option<Commit> {
-    let commit = Signed::<Commit>::decode(block.bytes().clone()).ok()?;
-    Some(commit.verify().ok()?.payload().clone())
+    type Statement = (String, ByteBuf, Commit, ByteBuf);
+    let statement = canonical::decode(block.bytes(), STATEMENT_BYTES_MAX);
+    let (domain, _, said, _): Statement = statement.ok()?;
+    (domain == Commit::DOMAIN).then_some(said)
 }
 
 /// The tree of a commit.
@@ -201,8 +205,18 @@ pub(crate) fn named_by(block: &Block, most: u64) -> Option<Named> {
         return Some(named);
     }
     let Ok(node) = Node::decode(block.bytes()) else {
-        let links = cbor_links(block.bytes()).unwrap_or_default().into_iter();
-        named.links = links.map(|link| (link, most)).collect();
+        let links = match commit_in(block) {
+            // No rule says that the policy which its author knew is here.
+            Some(said) => {
+                let parents = said.parents.iter().map(|parent| *parent.cid());
+                [said.tree, *said.space.cid()]
+                    .into_iter()
+                    .chain(parents)
+                    .collect()
+            }
+            None => cbor_links(block.bytes()).unwrap_or_default(),
+        };
+        named.links = links.into_iter().map(|link| (link, most)).collect();
         named.hints = cids_in(block.bytes());
         return Some(named);
     };

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use allod_blocks::{
     Batch, Block, Cid, Codec, Expect, Fault, FaultyStore, FileProfile, FjallStore, Garbage,
-    MemoryStore, SledStore, Store, add_file,
+    MemoryStore, SledStore, Store, add_file, sha256_cid,
 };
+use allod_identity::Verified;
 use allod_repo::{
-    BranchName, Content, Edit, GcError, GcOptions, GcPhase, GcReport, Heads, MergeOptions, Outcome,
-    Repo, RepoError, Resolution, Resolving, Span, check_store, collect_garbage, pin, pins, unpin,
+    BranchName, CommitId, Content, Edit, GcError, GcOptions, GcPhase, GcReport, Heads,
+    MergeOptions, Outcome, Repo, RepoError, Resolution, Resolving, Span, check_store,
+    collect_garbage, lost_blocks, pin, pins, unpin,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -596,4 +598,30 @@ fn writers_readers_and_collections_beside_each_other_on_disks() {
 fn scale() -> u32 {
     let scale = std::env::var("ALLOD_TEST_SCALE").ok();
     scale.and_then(|scale| scale.parse().ok()).unwrap_or(1)
+}
+
+/// REPO-62: a member may name a policy that nobody has, and nobody's store is damaged by that.
+#[test]
+fn a_policy_that_is_nowhere_is_missed_by_nobody() {
+    let ada = Person::new(1);
+    let repo = space_in(&ada, Arc::new(MemoryStore::new()));
+    let first = put(&repo, &ada, &[("a", Some("1"))], START);
+    let mut said = repo.commit(first).unwrap().payload().clone();
+    said.policy = Some(CommitId::from_cid(sha256_cid(Codec::DagCbor, b"nowhere")));
+    said.message = "as I was allowed".to_owned();
+    let forged = Verified::sign(&ada.0, said).unwrap();
+    let reviewed = repo.review(forged.bytes().clone(), START).unwrap();
+    let id = reviewed.id();
+    let changes = repo.changes_of(&repo.commit(first).unwrap(), usize::MAX);
+    let complete = repo
+        .with_changes(reviewed, &changes.unwrap().unwrap())
+        .unwrap();
+    repo.accept(complete, &main()).unwrap();
+    repo.join_branch(&main(), &[id].into()).unwrap();
+    assert_eq!(heads(&repo), [first, id].into());
+    let store = repo.store().as_ref();
+    keep(store, &loose("dead"));
+    assert_eq!(lost_blocks(store).unwrap(), []);
+    assert_eq!(gc(&repo).dead_blocks, 1);
+    assert_sound(&repo);
 }
