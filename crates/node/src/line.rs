@@ -6,8 +6,9 @@ use std::time::Duration;
 use allod_quic::{QuicError, RecvHalf, SendHalf, Stream};
 use allod_sync::{IDLE_MS, Input, Outcome, Output, ReadFrame, Session, Stats};
 use bytes::Bytes;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::clock::now_ms;
@@ -119,9 +120,7 @@ impl Line {
         let inputs = std::mem::take(&mut self.inputs);
         let session = self.session.take();
         let session = session.ok_or_else(|| ended("E_FAULT", "the session is gone"))?;
-        let (session, outputs, inputs) = spawn_blocking(move || step(session, inputs))
-            .await
-            .map_err(|error| ended("E_FAULT", &error.to_string()))?;
+        let (session, outputs, inputs) = apart(move || step(session, inputs)).await?;
         self.inputs = inputs;
         progress(session.stats());
         self.session = Some(session);
@@ -172,6 +171,20 @@ fn ended(code: &str, reason: &str) -> NodeError {
         code: code.to_owned(),
         reason: reason.to_owned(),
     }
+}
+
+/// Does work that visits the store, while the runtime goes on with the rest.
+///
+/// Where the runtime has threads, this one does it and another takes over what else it had to do: to hand the
+/// work to a thread and the result back are two changes of threads, and on a busy machine each of them waits.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NodeError> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        return Ok(block_in_place(work));
+    }
+    let done = spawn_blocking(work).await;
+    done.map_err(|error| ended("E_FAULT", &error.to_string()))
 }
 
 /// Reads the frames that come and hands them over until the stream ends. The blocks of a frame are hashed here:

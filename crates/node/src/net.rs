@@ -155,7 +155,7 @@ impl Node {
     }
 
     /// One session with a peer about a space, in both directions. `progress` hears of the figures as
-    /// they grow.
+    /// they grow. Not in a `LocalSet` of a runtime with threads: it visits the store on the thread at hand.
     pub async fn sync_with(
         &self,
         endpoint: &Endpoint,

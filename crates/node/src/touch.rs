@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use allod_identity::DeviceId;
 use allod_quic::Endpoint;
+use allod_repo::SpaceId;
 use allod_sync::Backoff;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -18,6 +19,10 @@ use crate::peers::{Peer, marks_of};
 
 /// Sessions that this node begins at a time: each visits the store.
 const SESSIONS_MAX: usize = 16;
+
+/// After how long a session keeps those with other peers of its space waiting no more: a peer that stalls, or
+/// has a lot to tell, is not to be waited for.
+const LONG: Duration = Duration::from_secs(1);
 
 /// By how much the time of the day may run ahead of the time that passed: more means that the machine slept,
 /// and whoever could not be reached may be reached now.
@@ -46,7 +51,9 @@ struct Standing {
     rests_until: Instant,
     /// When the session at hand began.
     busy_since: Option<Instant>,
-    /// Something changed since then.
+    /// Until when others of the space wait for it.
+    keeps_waiting: Option<Instant>,
+    /// Something changed since it began.
     is_stirred: bool,
 }
 
@@ -66,29 +73,57 @@ impl Round {
     }
 
     /// Of those who lack something, at most `places` whose session begins now, which are then busy; and when
-    /// to ask again, if nothing happens before.
-    fn begin(&mut self, now: Instant, lacking: &[Tie], places: usize) -> (Vec<Tie>, Instant) {
-        let (mut begun, mut again) = (Vec::new(), now + RETRY_EVERY);
+    /// to ask again, if nothing happens before. Who waits the longest is the first.
+    ///
+    /// Of those `there`, one at a time is begun with about a space (SYNC-42).
+    fn begin(
+        &mut self,
+        now: Instant,
+        lacking: &[Tie],
+        places: usize,
+        is_there: impl Fn(DeviceId) -> bool,
+    ) -> (Vec<Tie>, Instant) {
+        let (mut due, mut again) = (Vec::new(), now + RETRY_EVERY);
         for tie in lacking {
             let standing = self.standing.entry(*tie).or_insert(Standing {
                 failures: 0,
                 not_before: Some(now),
                 rests_until: now,
                 busy_since: None,
+                keeps_waiting: None,
                 is_stirred: false,
             });
             match standing.not_before {
                 _ if standing.busy_since.is_some() => {}
-                Some(due) if due > now => again = again.min(due),
-                // One that ends makes a place.
-                Some(_) if begun.len() < places => {
-                    standing.busy_since = Some(now);
-                    begun.push(*tie);
-                }
-                _ => {}
+                Some(at) if at > now => again = again.min(at),
+                Some(at) => due.push((at, *tie)),
+                None => {}
+            }
+        }
+        due.sort_by_key(|(at, _)| *at);
+        let mut begun = Vec::new();
+        for (_, tie) in due {
+            // One that ends makes a place.
+            if begun.len() == places {
+                break;
+            }
+            let takes_turn = is_there(tie.1);
+            if let (true, Some(until)) = (takes_turn, self.taken_until(now, tie.0)) {
+                again = again.min(until);
+            } else if let Some(standing) = self.standing.get_mut(&tie) {
+                standing.busy_since = Some(now);
+                standing.keeps_waiting = takes_turn.then_some(now + LONG);
+                begun.push(tie);
             }
         }
         (begun, again)
+    }
+
+    /// Until when, at most, a session about a space keeps others waiting.
+    fn taken_until(&self, now: Instant, space: SpaceId) -> Option<Instant> {
+        let of_space = self.standing.iter().filter(|((of, _), _)| *of == space);
+        let until = of_space.filter_map(|(_, standing)| standing.keeps_waiting);
+        until.filter(|until| *until > now).min()
     }
 
     fn ended(&mut self, now: Instant, tie: Tie, is_done: bool, chance: u64) {
@@ -96,6 +131,7 @@ impl Round {
             return;
         };
         let began = standing.busy_since.take().unwrap_or(now);
+        standing.keeps_waiting = None;
         let pause = pause_after(now.saturating_duration_since(began));
         standing.rests_until = now + pause;
         let is_stirred = std::mem::take(&mut standing.is_stirred);
@@ -159,7 +195,8 @@ impl Node {
             let peers: BTreeMap<Tie, Peer> = self.lacking().into_iter().collect();
             let lacking: Vec<Tie> = peers.keys().copied().collect();
             let places = SESSIONS_MAX.saturating_sub(sessions.len());
-            let (begun, again) = round.begin(clocks.0, &lacking, places);
+            let is_there = |device| self.links().get(device).is_some();
+            let (begun, again) = round.begin(clocks.0, &lacking, places, is_there);
             for tie in begun {
                 let (node, endpoint) = (self.clone(), endpoint.clone());
                 let peer = peers.get(&tie).cloned().unwrap_or_default();
@@ -240,7 +277,7 @@ mod tests {
     fn tie(seed: u8) -> Tie {
         let key = allod_identity::SecretKey::from_seed([seed; 32]);
         let space = allod_blocks::sha256_cid(allod_blocks::Codec::DagCbor, b"a space");
-        (allod_repo::SpaceId::from_cid(space), key.device_id())
+        (SpaceId::from_cid(space), key.device_id())
     }
 
     const MS: Duration = Duration::from_millis(1);
@@ -257,30 +294,56 @@ mod tests {
     #[test]
     fn whoever_lacks_something_is_begun_with_at_once() {
         let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
-        assert_eq!(round.begin(now, &[], 9), (vec![], now + RETRY_EVERY));
+        assert_eq!(round.begin(now, &[], 9, none), (vec![], now + RETRY_EVERY));
         let next = now + MS;
-        assert_eq!(round.begin(next, &[tie(1), tie(2)], 1).0, [tie(1)]);
-        assert_eq!(round.begin(next, &[tie(1), tie(2)], 9).0, [tie(2)]);
-        assert_eq!(round.begin(next, &[tie(1), tie(2)], 9).0, []);
+        assert_eq!(round.begin(next, &[tie(1), tie(2)], 1, none).0, [tie(1)]);
+        assert_eq!(round.begin(next, &[tie(1), tie(2)], 9, none).0, [tie(2)]);
+        assert_eq!(round.begin(next, &[tie(1), tie(2)], 9, none).0, []);
+    }
+
+    /// SYNC-42: one at a time about a space, who waits the longest first; neither one that lasts is waited for,
+    /// nor whoever is to be dialled.
+    #[test]
+    fn sessions_about_a_space_are_begun_in_turn() {
+        let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
+        let ties = [1, 2, 3].map(tie);
+        let other = allod_blocks::sha256_cid(allod_blocks::Codec::DagCbor, b"another");
+        let elsewhere = (SpaceId::from_cid(other), ties[0].1);
+        let far = tie(9);
+        let lacking = [&ties[..], &[elsewhere, far]].concat();
+        let is_there = |device| device != far.1;
+        let (begun, again) = round.begin(now, &lacking, 9, is_there);
+        assert_eq!(begun, [ties[0], elsewhere, far]);
+        assert_eq!(again, now + LONG);
+        // The first ends, and has to tell something again before the others were asked.
+        round.ended(now + MS, ties[0], true, 0);
+        round.stir(now + MS, all, none);
+        let next = now + PAUSE.0 + MS;
+        assert_eq!(round.begin(next, &lacking, 9, is_there).0, [ties[1]]);
+        let (begun, again) = round.begin(next, &lacking, 9, is_there);
+        assert_eq!((begun, again), (vec![], next + LONG));
+        assert_eq!(round.begin(next + LONG, &lacking, 9, is_there).0, [ties[2]]);
+        let last = round.begin(next + 2 * LONG, &lacking, 9, is_there).0;
+        assert_eq!(last, [ties[0]]);
     }
 
     /// SYNC-42: what changes during a session is one more, after a pause; without a change there is none.
     #[test]
     fn sessions_follow_changes_and_not_each_other() {
         let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
-        round.begin(now, &[tie(1)], 9);
+        round.begin(now, &[tie(1)], 9, none);
         round.stir(now + MS, all, none);
         let end = now + 10 * MS;
         round.ended(end, tie(1), true, 0);
         let due = end + 100 * MS;
-        assert_eq!(round.begin(end, &[tie(1)], 9), (vec![], due));
-        assert_eq!(round.begin(due, &[tie(1)], 9).0, [tie(1)]);
+        assert_eq!(round.begin(end, &[tie(1)], 9, none), (vec![], due));
+        assert_eq!(round.begin(due, &[tie(1)], 9, none).0, [tie(1)]);
         let end = due + MS;
         round.ended(end, tie(1), true, 0);
-        let lacks_still = round.begin(end + PAUSE.1, &[tie(1)], 9);
+        let lacks_still = round.begin(end + PAUSE.1, &[tie(1)], 9, none);
         assert_eq!(lacks_still, (vec![], end + RETRY_EVERY));
         round.stir(end + PAUSE.1, all, none);
-        assert_eq!(round.begin(end + PAUSE.1, &[tie(1)], 9).0, [tie(1)]);
+        assert_eq!(round.begin(end + PAUSE.1, &[tie(1)], 9, none).0, [tie(1)]);
     }
 
     #[test]
@@ -295,41 +358,44 @@ mod tests {
     #[test]
     fn a_session_that_the_peer_began_is_followed_by_a_pause() {
         let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
-        round.begin(now, &[tie(1)], 9);
+        round.begin(now, &[tie(1)], 9, none);
         round.ended(now, tie(1), true, 0);
         let end = now + 3 * PAUSE.1;
         round.stir(end, all, none);
         round.met(end, tie(1), 10 * MS);
-        let waits = round.begin(end, &[tie(1)], 9);
+        let waits = round.begin(end, &[tie(1)], 9, none);
         assert_eq!(waits, (vec![], end + 100 * MS));
-        assert_eq!(round.begin(end + 100 * MS, &[tie(1)], 9).0, [tie(1)]);
+        assert_eq!(round.begin(end + 100 * MS, &[tie(1)], 9, none).0, [tie(1)]);
     }
 
     /// Somebody who could be tried and lacks nothing keeps nobody awake.
     #[test]
     fn nothing_is_due_for_those_who_lack_nothing() {
         let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
-        round.begin(now, &[tie(1)], 9);
+        round.begin(now, &[tie(1)], 9, none);
         round.ended(now, tie(1), true, 0);
         round.stir(now, all, none);
         let later = now + 10 * PAUSE.1;
-        assert_eq!(round.begin(later, &[], 9), (vec![], later + RETRY_EVERY));
+        assert_eq!(
+            round.begin(later, &[], 9, none),
+            (vec![], later + RETRY_EVERY)
+        );
     }
 
     /// SYNC-40: after failures a change does not bring the next attempt forward, but an own connection does.
     #[test]
     fn whoever_cannot_be_reached_waits() {
         let (mut round, now) = (Round::new(Backoff::default()), Instant::now());
-        round.begin(now, &[tie(1)], 9);
+        round.begin(now, &[tie(1)], 9, none);
         round.ended(now, tie(1), false, u64::MAX);
         round.stir(now + MS, all, none);
-        let (begun, again) = round.begin(now + MS, &[tie(1)], 9);
+        let (begun, again) = round.begin(now + MS, &[tie(1)], 9, none);
         assert_eq!(begun, []);
         assert!(again >= now + 500 * MS && again <= now + 1000 * MS);
-        assert_eq!(round.begin(again, &[tie(1)], 9).0, [tie(1)]);
+        assert_eq!(round.begin(again, &[tie(1)], 9, none).0, [tie(1)]);
         round.ended(again, tie(1), false, u64::MAX);
         round.stir(again + PAUSE.1, all, all);
-        assert_eq!(round.begin(again + PAUSE.1, &[tie(1)], 9).0, [tie(1)]);
+        assert_eq!(round.begin(again + PAUSE.1, &[tie(1)], 9, none).0, [tie(1)]);
     }
 
     /// SYNC-54: also after the home was opened anew.
