@@ -62,7 +62,53 @@ impl Join for Node {
 }
 
 /// Values in an order.
-pub(crate) type List = JoinMap<Dot, Node>;
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    nodes: JoinMap<Dot, Node>,
+    /// The order at hand while one edit follows the other: to find it goes through all nodes.
+    editing: Option<Editing>,
+}
+
+impl From<BTreeMap<Dot, Node>> for List {
+    fn from(nodes: BTreeMap<Dot, Node>) -> Self {
+        Self {
+            nodes: JoinMap(nodes),
+            editing: None,
+        }
+    }
+}
+
+/// A copy is made to be joined more often than to be edited.
+impl Clone for List {
+    fn clone(&self) -> Self {
+        Self::from(self.nodes.0.clone())
+    }
+}
+
+/// Whatever is at hand.
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes == other.nodes
+    }
+}
+
+impl Eq for List {}
+
+impl Join for List {
+    fn join(&mut self, other: &Self) {
+        self.editing = None;
+        self.nodes.join(&other.nodes);
+    }
+
+    fn includes(&self, other: &Self) -> bool {
+        self.nodes.includes(&other.nodes)
+    }
+
+    fn delta(&self, since: &Self) -> Option<Self> {
+        let delta = self.nodes.delta(&since.nodes)?;
+        Some(Self::from(delta.0))
+    }
+}
 
 /// How a parent is written: one of the same writer by its number alone.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -78,22 +124,14 @@ type NodeWire = (u64, Option<ParentWire>, bool, Option<Item>);
 impl List {
     /// The values that are shown, in their order.
     fn shown(&self) -> Vec<&[u8]> {
-        let dots = order::of(&self.0).into_iter();
+        let dots = order::of(&self.nodes.0).into_iter();
         dots.filter_map(|dot| self.get(dot)).collect()
     }
 
     /// The value under a dot, if it is there.
     fn get(&self, dot: Dot) -> Option<&[u8]> {
-        let node = self.0.get(&dot)?;
+        let node = self.nodes.0.get(&dot)?;
         node.value.as_ref().map(Item::as_slice)
-    }
-
-    /// The next dot of a writer.
-    fn next(&self, writer: Writer) -> Result<Dot, OpError> {
-        let own = self.0.range(Dot(writer, 0)..=Dot(writer, u64::MAX));
-        let last = own.last().map_or(0, |(dot, _)| dot.1);
-        let seq = last.checked_add(1).ok_or(OpError::Overflow)?;
-        Ok(Dot(writer, seq))
     }
 
     /// Values of one writer, each on the right of the one before.
@@ -121,7 +159,7 @@ impl Body for List {
     const KIND: Kind = Kind::List;
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.nodes.0.is_empty()
     }
 
     fn from_wire(wire: Self::Wire) -> Result<Self, BadState> {
@@ -153,12 +191,12 @@ impl Body for List {
                 all.insert(dot, node);
             }
         }
-        Ok(Self(all))
+        Ok(Self::from(all))
     }
 
     fn to_wire(&self) -> Self::Wire {
         let mut all: Self::Wire = Vec::new();
-        for (dot, node) in &self.0 {
+        for (dot, node) in &self.nodes.0 {
             let parent = node.parent.map(|parent| {
                 if parent.0 == dot.0 {
                     ParentWire::Same(parent.1)
@@ -176,11 +214,12 @@ impl Body for List {
     }
 
     fn apply(&mut self, ops: &[Op], at: At) -> Result<bool, OpError> {
-        let mut editing = Editing::new(self);
+        let nodes = &mut self.nodes.0;
+        let editing = self.editing.get_or_insert_with(|| Editing::new(nodes));
         for op in ops {
             match op {
-                Op::Insert(index, value) => editing.insert(*index, value, at.writer)?,
-                Op::RemoveAt(index) => editing.remove_at(*index)?,
+                Op::Insert(index, value) => editing.insert(nodes, *index, (value, at.writer))?,
+                Op::RemoveAt(index) => editing.remove_at(nodes, *index)?,
                 _ => return Self::refuse(op),
             }
         }
@@ -198,7 +237,7 @@ impl Body for List {
         } else {
             shown.into_iter().map(Some).collect()
         };
-        Ok(Self(Self::chain(at.writer, values)))
+        Ok(Self::from(Self::chain(at.writer, values)))
     }
 
     fn value(&self) -> Value {
@@ -209,7 +248,7 @@ impl Body for List {
 impl List {
     /// The dots of the values that are shown.
     fn dots_shown(&self) -> BTreeSet<Dot> {
-        let dots = order::of(&self.0).into_iter();
+        let dots = order::of(&self.nodes.0).into_iter();
         dots.filter(|dot| self.get(*dot).is_some()).collect()
     }
 }
@@ -224,7 +263,7 @@ pub(crate) fn rebase(here: &List, from: &List, to: &List) -> Vec<Op> {
     all.join(to);
     let (mut ops, mut index) = (Vec::new(), 0);
     let [shown, before, after] = [here, from, to].map(List::dots_shown);
-    for dot in order::of(&all.0) {
+    for dot in order::of(&all.nodes.0) {
         let (was, is) = (before.contains(&dot), after.contains(&dot));
         if shown.contains(&dot) {
             if was && !is {

@@ -63,6 +63,56 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases())]
+
+    /// What is at hand of a list that is edited is what would be found anew.
+    #[test]
+    fn edits_do_the_same_to_a_list_that_was_just_read(
+        edits in proptest::collection::vec((0_u8..8, any::<prop::sample::Index>(), 0_usize..3), 1..40),
+    ) {
+        let mut lists = [(); 2].map(|()| State::empty(Kind::List));
+        for (at, (what, place, who)) in edits.iter().enumerate() {
+            let shown = text(&lists[0]).len();
+            let [mut list, other] = lists;
+            let read = State::decode(Kind::List, &list.encode().unwrap()).unwrap();
+            let op = match what {
+                0..4 => Some(Op::Insert(place.index(shown + 1), vec![b'a' + at as u8 % 26])),
+                4 if shown > 0 => Some(Op::RemoveAt(place.index(shown))),
+                _ => None,
+            };
+            if let Some(op) = op {
+                let mut same = read;
+                same.apply(&op, writer(*who), 0).unwrap();
+                list.apply(&op, writer(*who), 0).unwrap();
+                prop_assert_eq!(&same, &list);
+                prop_assert_eq!(text(&same), text(&list));
+            } else if *what == 5 {
+                list.join_from(&other).unwrap();
+            }
+            // Both are edited in turn.
+            lists = if *what > 5 { [other, list] } else { [list, other] };
+        }
+    }
+}
+
+/// A node may hang below one that its writer makes only now.
+#[test]
+fn what_hangs_below_a_new_node_comes_with_it() {
+    let mut bytes = vec![0x82, 0xf6, 0x81, 0x82, 0x48];
+    bytes.extend(writer(1).0);
+    // Number 1 on the right of number 2, of the same writer: "o".
+    bytes.extend([0x81, 0x84, 1, 2, 0xf5, 0x41, b'o']);
+    let mut list = State::decode(Kind::List, &bytes).unwrap();
+    assert_eq!(text(&list), "");
+    insert(&mut list, 0, "n", writer(1));
+    assert_eq!(text(&list), "no");
+    insert(&mut list, 2, "d", writer(1));
+    assert_eq!(text(&list), "nod");
+    list.apply(&Op::RemoveAt(1), writer(1), 0).unwrap();
+    assert_eq!(text(&list), "nd");
+}
+
 /// The encoding of a list whose nodes hang one below the other, or of one whose nodes go round in a circle.
 fn chain(count: u64, is_right: bool, is_circle: bool) -> Vec<u8> {
     let mut nodes = Vec::new();
