@@ -82,7 +82,13 @@ impl World {
             };
             cid = links[self.rng.index(links.len())];
         }
-        // Who cannot read what governs the space serves nobody, so two of those could not help each other.
+        // Who cannot read what governs the space, or a head, serves nobody, so two of those could not help each
+        // other.
+        let governs = governs
+            || one
+                .witness
+                .has_commit(CommitId::from_cid(cid))
+                .map_err(fault)?;
         let mut others = self.nodes.iter().filter(|other| other.name != node);
         let is_free = !governs || !others.any(|other| other.disk.rot.is_ailing());
         let is_kept = !other.disk.rot.has_lost(&cid);

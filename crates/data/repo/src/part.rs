@@ -330,12 +330,12 @@ impl Repo {
 
     /// Whether a branch may move to a commit: what is kept of it by the part in force is here. On a handle on
     /// what is going to be kept that is more than what is fetched, and the branch would not be read until then
-    /// (PART-12).
+    /// (PART-12). And the part in force may have become another one since the commit was fetched.
     pub(crate) fn may_lead(&self, id: CommitId) -> Result<bool, RepoError> {
-        if self.as_part.is_none() {
+        let now = self.in_force();
+        if now.part().is_none() && self.as_part.is_none() {
             return Ok(true);
         }
-        let now = self.in_force();
         match now.part_of(&self.commit(id)?.payload().branch) {
             Some(_) => now.is_held(id),
             None => Ok(self.holding(id)? == Holding::Whole),

@@ -695,6 +695,42 @@ fn a_file_whose_indexes_repeat_is_fetched_once() {
     assert!(phone.store().has(&file).unwrap());
 }
 
+/// A commit that was fetched for a part which is in force no more waits until it is fetched for the new one.
+#[test]
+fn a_part_that_changes_while_a_commit_arrives_leaves_the_branch_readable() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["note:"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    let before = heads(&phone);
+    let head = put(&whole, &ada, &[("note:00001", Some("new"))], START + 2);
+    let statement = whole.commit(head).unwrap().bytes().clone();
+    let reviewed = phone.review(statement, START + 3).unwrap();
+    phone.accept_bare(reviewed).unwrap();
+    let mut arriving = phone.fetch_tree(phone.accepted(head).unwrap()).unwrap();
+    while !arriving.is_done() {
+        for cid in arriving.want(16) {
+            let block = whole.store().get(&cid).unwrap().unwrap();
+            let mut batch = Batch::new();
+            batch.put(block.clone());
+            drop(phone.store().commit(batch).unwrap());
+            arriving.feed(block).unwrap();
+        }
+    }
+    let complete = arriving.finish(&phone).unwrap();
+    let narrow = part(&["note:00"], Some(1));
+    phone.begin_part(narrow.clone()).unwrap();
+    assert!(phone.finish_part(&|_| true).unwrap());
+    phone.accept(complete, &main()).unwrap();
+    assert_eq!(heads(&phone), before);
+    assert!(!phone.is_held(head).unwrap());
+    is_sound(&phone);
+    bring(&whole, &phone, START + 4).unwrap();
+    assert_eq!(heads(&phone), [head].into());
+    assert_eq!(entries(&phone, None), entries(&whole, Some(&narrow)));
+    is_sound(&phone);
+}
+
 #[test]
 fn parts_are_spelled_in_one_way() {
     let same = [part(&["b", "a", "ab", "b"], None), part(&["a", "b"], None)];
