@@ -168,6 +168,10 @@ fn all(cids: Vec<Cid>) -> impl Iterator<Item = (Cid, u64)> {
     cids.into_iter().map(|cid| (cid, ALL))
 }
 
+/// Where a tree that is kept in part was walked: a node, by which keys, behind which one, and whether beside
+/// what is kept, and at the end of the tree.
+type Place = (Cid, Vec<u8>, Option<Bytes>, [bool; 2]);
+
 struct Marker<'a> {
     store: &'a dyn Store,
     collecting: &'a Collecting,
@@ -175,8 +179,8 @@ struct Marker<'a> {
     parts: Parts,
     /// Whether files stay, all of them: what is kept of them is about to change in a space.
     spares_files: bool,
-    /// Where such a tree was walked: a node, by which keys, behind which one, and whether beside what is kept.
-    walked: BTreeSet<(Cid, Vec<u8>, Option<Bytes>, bool)>,
+    /// Where such a tree was walked.
+    walked: BTreeSet<Place>,
     /// Met, with how much is kept from there on, and not yet read.
     open: Vec<(Cid, u64)>,
     /// What is named and need not be here, and was not yet looked for.
@@ -362,15 +366,15 @@ impl<'a> Marker<'a> {
         Ok(self.open.is_empty())
     }
 
-    /// Marks the nodes of a tree that may have some keys, as far as they are here. What they lead to
-    /// besides is kept by others, or not at all.
+    /// Marks the nodes of a tree that may have some keys, or to which one that comes after all others would be
+    /// added, as far as they are here. What they lead to besides is kept by others, or not at all.
     fn keep_part(&mut self, tree: Cid, part: &Part) -> Result<(), StoreError> {
         let (keys, digest) = (part.keys(), part.digest());
-        let mut open = vec![(tree, None::<Bytes>, false)];
-        while let Some((cid, floor, beside)) = open.pop() {
+        let mut open = vec![(tree, None::<Bytes>, false, true)];
+        while let Some((cid, floor, beside, is_last)) = open.pop() {
             if !self
                 .walked
-                .insert((cid, digest.clone(), floor.clone(), beside))
+                .insert((cid, digest.clone(), floor.clone(), [beside, is_last]))
             {
                 continue;
             }
@@ -387,10 +391,17 @@ impl<'a> Marker<'a> {
             if node.is_leaf() {
                 continue;
             }
-            for (index, beside) in keys.children(&node, floor.as_deref(), beside) {
+            let last = node.len().saturating_sub(1);
+            let mut children = keys.children(&node, floor.as_deref(), beside);
+            let is_among = children.iter().any(|(index, _)| *index == last);
+            if is_last && !is_among && node.key(last).is_some_and(|key| keys.go_beyond(&key)) {
+                children.push((last, false));
+            }
+            for (index, beside) in children {
                 let before = index.checked_sub(1).and_then(|before| node.key(before));
+                let floor = before.or_else(|| floor.clone());
                 let child = node.link(index);
-                open.extend(child.map(|cid| (cid, before.or_else(|| floor.clone()), beside)));
+                open.extend(child.map(|cid| (cid, floor, beside, is_last && index == last)));
             }
         }
         Ok(())

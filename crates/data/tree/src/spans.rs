@@ -78,6 +78,13 @@ impl KeySpans {
         children
     }
 
+    /// Whether some of them come after `key`.
+    #[must_use]
+    pub fn go_beyond(&self, key: &[u8]) -> bool {
+        let last = self.spans.last();
+        last.is_some_and(|(_, end)| end.as_ref().is_none_or(|end| &end[..] > key))
+    }
+
     /// The last span that begins at `key` or before.
     fn last_from(&self, key: &[u8]) -> Option<&(Bytes, Option<Bytes>)> {
         let count = self.spans.partition_point(|(from, _)| from <= key);

@@ -695,6 +695,25 @@ fn a_file_whose_indexes_repeat_is_fetched_once() {
     assert!(phone.store().has(&file).unwrap());
 }
 
+/// What is added behind all keys there are goes to a node that has none of the part.
+#[test]
+fn a_collection_keeps_what_a_commit_behind_all_keys_stands_on() {
+    let ada = Person::new(1);
+    let whole = large(&ada);
+    let phone = replica(&whole, &part(&["user:", "z:"], Some(1)));
+    bring(&whole, &phone, START + 1).unwrap();
+    phone.begin_part(part(&["z:"], Some(1))).unwrap();
+    assert!(phone.finish_part(&|_| true).unwrap());
+    put(&phone, &ada, &[("z:1", Some("new"))], START + 2);
+    let id = *heads(&phone).first().unwrap();
+    assert!(!phone.commit(id).unwrap().payload().parents.is_empty());
+    is_sound(&phone);
+    let phone = Repo::open(Arc::clone(phone.store()), phone.id()).unwrap();
+    give(&phone, &whole, START + 3);
+    assert_eq!(get(&whole, "z:1").unwrap(), "new");
+    is_sound(&phone);
+}
+
 /// A commit that was fetched for a part which is in force no more waits until it is fetched for the new one.
 #[test]
 fn a_part_that_changes_while_a_commit_arrives_leaves_the_branch_readable() {
