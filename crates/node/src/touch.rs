@@ -170,7 +170,9 @@ impl Round {
                 standing.is_stirred = true;
             } else if standing.failures == 0 || is_there(*device) {
                 standing.failures = 0;
-                standing.not_before = Some(standing.rests_until.max(now));
+                // Whoever waits already goes on to wait from then on.
+                let due = standing.not_before.unwrap_or(now).min(now);
+                standing.not_before = Some(due.max(standing.rests_until));
             }
         }
     }
@@ -325,6 +327,39 @@ mod tests {
         assert_eq!(round.begin(next + LONG, &lacking, 9, is_there).0, [ties[2]]);
         let last = round.begin(next + 2 * LONG, &lacking, 9, is_there).0;
         assert_eq!(last, [ties[0]]);
+    }
+
+    /// SYNC-42: whoever waits has a turn, however often something changes meanwhile.
+    #[test]
+    fn nobody_waits_for_ever() {
+        for (peers, length) in [(25, 10), (12, 40), (8, 100)] {
+            let (mut round, start) = (Round::new(Backoff::default()), Instant::now());
+            let ties: Vec<Tie> = (0..peers).map(tie).collect();
+            let mut met: BTreeMap<Tie, u32> = BTreeMap::new();
+            let mut busy: Option<(Tie, Instant)> = None;
+            for step in 0..2000 {
+                let now = start + step * 10 * MS;
+                if let Some((tie, _)) = busy.take_if(|(_, until)| *until <= now) {
+                    round.ended(now, tie, true, 0);
+                }
+                round.stir(now, all, all);
+                for tie in round.begin(now, &ties, 9, all).0 {
+                    *met.entry(tie).or_default() += 1;
+                    busy = Some((tie, now + length * MS));
+                }
+            }
+            let least = ties
+                .iter()
+                .map(|tie| met.get(tie).copied().unwrap_or(0))
+                .min();
+            let most = met.values().max().copied();
+            assert!(
+                least
+                    .zip(most)
+                    .is_some_and(|(least, most)| least + 2 >= most),
+                "{met:?}"
+            );
+        }
     }
 
     /// SYNC-42: what changes during a session is one more, after a pause; without a change there is none.

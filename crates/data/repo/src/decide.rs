@@ -34,6 +34,9 @@ impl Repo {
                 return Err(RepoError::NoConflict { key: key.to_vec() });
             }
             let (state, block) = state_of(self, resolution.clone(), &values)?;
+            if let Some(link) = state.link() {
+                self.check_file(key, *link)?;
+            }
             let resolved = Resolved::new(&values, state);
             if self.keep_resolution(branch, &stored, (key, &resolved, block))? {
                 return Ok(());

@@ -1,6 +1,6 @@
 //! Files that entries link to: what of them is kept here, and what is missing (REPO-18, PART-14, PART-15).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use allod_blocks::{
     Batch, Block, Cid, Codec, Expect, FILE_DEPTH_MAX, FileError, FileIndex, file_index, file_links,
@@ -155,15 +155,10 @@ impl Repo {
             let Some(file) = link.filter(|cid| cid.codec() == Codec::DagPb.code()) else {
                 continue;
             };
-            let index = self.store().get(file)?;
-            let parts = index.map(|index| Parts::of(&index, most)).transpose();
-            if let Some(Parts::Kept(_)) = parts.map_err(|_error| DAMAGED)? {
+            if self.keeps_all(*file, most)? {
                 continue;
             }
-            self.check_link(*file).map_err(|error| match error {
-                RepoError::Missing(_) => RepoError::NotKept { key: key.to_vec() },
-                error => error,
-            })?;
+            self.check_file(key, *file)?;
             let link = canonical::encode(&[*file]).map_err(|_error| DAMAGED)?;
             batch.set_ref(
                 layout::large_file(self.id(), id, file),
@@ -172,6 +167,35 @@ impl Repo {
             );
         }
         Ok(())
+    }
+
+    /// Whether all of a file is kept where at most so many bytes of one are.
+    fn keeps_all(&self, file: Cid, most: u64) -> Result<bool, RepoError> {
+        let (mut open, mut seen) = (vec![(file, most)], BTreeSet::new());
+        while let Some((cid, most)) = open.pop() {
+            if cid.codec() == Codec::Raw.code() || !seen.insert((cid, most)) {
+                continue;
+            }
+            let Some(index) = self.store().get(&cid)? else {
+                return Ok(false);
+            };
+            match Parts::of(&index, most).map_err(|_error| DAMAGED)? {
+                Parts::Kept(parts) => open.extend(parts),
+                Parts::Needs(_) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Refuses a file that is to be linked to anew and is not here (PART-15).
+    pub(crate) fn check_file(&self, key: &[u8], link: Cid) -> Result<(), RepoError> {
+        if link.codec() != Codec::DagPb.code() {
+            return Ok(());
+        }
+        self.check_link(link).map_err(|error| match error {
+            RepoError::Missing(_) => RepoError::NotKept { key: key.to_vec() },
+            error => error,
+        })
     }
 
     /// Gives up files that are larger than what is kept, and were kept because commits of this replica link to

@@ -294,6 +294,22 @@ impl Repo {
         self.part().filter(|_| !branch.is_meta())
     }
 
+    /// Has a batch fail if another part of the space comes to be kept before it is done. Call it before what is
+    /// in force is asked for.
+    pub(crate) fn rely_on_part(
+        &self,
+        branch: &BranchName,
+        batch: &mut Batch,
+    ) -> Result<(), RepoError> {
+        let name = layout::part(self.id());
+        // A batch names a reference once (BLOCKS-26).
+        if !branch.is_meta() && batch.refs().iter().all(|edit| edit.name != name) {
+            let there = self.store().get_ref(&name)?;
+            batch.set_ref(name, Expect::read(there.clone()), there);
+        }
+        Ok(())
+    }
+
     /// What the mark of a commit is to say that was taken with this.
     pub(crate) fn held_with(&self, id: CommitId, holding: Holding) -> Result<Bytes, RepoError> {
         match self.holding(id) {

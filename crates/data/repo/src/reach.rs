@@ -92,6 +92,7 @@ impl Met {
 }
 
 /// The spaces of a store of which a part is kept or is to be, and which.
+#[derive(Eq, PartialEq)]
 pub(crate) struct Parts(Vec<(SpaceId, Kept)>);
 
 impl Parts {

@@ -202,6 +202,7 @@ impl Repo {
             });
         }
         self.check_writer(draft.branch, &draft.author)?;
+        self.rely_on_part(draft.branch, batch)?;
         let (base, joined) = self.joined(parents)?;
         if draft.branch.is_meta() {
             for (key, entry) in entries {
@@ -287,6 +288,7 @@ impl Repo {
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
         self.check_forward(branch, heads, next)?;
+        self.rely_on_part(branch, batch)?;
         for head in next.difference(heads) {
             // No branch could be read that stands on a statement alone (PART-5). One that is not here yet is made.
             match self.state_root(*head) {

@@ -67,7 +67,8 @@ pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
             size(report.disk_after),
         );
         if options.dry_run {
-            text += "\nprojections and columns that are of no more use go first, and are not counted here";
+            text += "\nprojections and columns that are of no more use, and large files that are elsewhere, go \
+                     first, and are not counted here";
         }
         if report.in_use > 0 {
             let in_use = count(report.in_use);
@@ -77,17 +78,21 @@ pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
     })
 }
 
-/// Lets go of what was computed and is of no more use (PROJ-25).
+/// Lets go of what was computed and is of no more use (PROJ-25), and of large files that are elsewhere (PART-15).
 fn forget_unused(node: &Node, io: &mut Io<'_>) -> Result<()> {
     for (name, id) in node.spaces()? {
-        let forgotten = node.repo(id).and_then(|repo| {
-            node.release_large(&repo)?;
-            Ok(node.views(&repo)?.forget_unused()?)
-        });
+        let views = node.repo(id).and_then(|repo| node.views(&repo));
+        let forgotten = views.and_then(|views| Ok(views.forget_unused()?));
         // Of a space that cannot be read all stays, and the others are collected.
         if let Err(error) = forgotten {
             io.say(format!(
-                "of the space {name} nothing that references keep is let go: {error}"
+                "of the space {name} nothing that was computed is let go: {error}"
+            ))?;
+        }
+        let released = node.repo(id).and_then(|repo| node.release_large(&repo));
+        if let Err(error) = released {
+            io.say(format!(
+                "of the space {name} no large file is let go: {error}"
             ))?;
         }
     }

@@ -184,9 +184,11 @@ impl Repo {
                 next: None,
             };
             kept.put(self.id(), &mut batch)?;
+            // Whoever finds the new one stored asks for it here, and has it.
+            let mut in_force = lock(&self.inner.part);
             // A branch that moved meanwhile has heads that are to be looked at.
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
-                *lock(&self.inner.part) = new;
+                *in_force = new;
                 return Ok(true);
             }
         }

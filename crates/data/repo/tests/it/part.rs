@@ -714,6 +714,31 @@ fn a_collection_keeps_what_a_commit_behind_all_keys_stands_on() {
     is_sound(&phone);
 }
 
+/// Whoever commits while another part comes to be kept has a commit of the one or of the other.
+#[test]
+fn a_commit_beside_a_change_of_the_part_is_readable() {
+    let ada = Person::new(1);
+    for round in 0..40 {
+        let repo = space(&ada);
+        let edits = (0..300).map(|n| (Bytes::from(format!("note:{n:03}")), Edit::Put("x".into())));
+        repo.stage(&main(), edits, START).unwrap();
+        repo.begin_part(part(&["note:"], Some(1 + round % 2)))
+            .unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                repo.commit_staged(&main(), ada.author(), "", START)
+                    .unwrap()
+            });
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_micros(100 * round));
+                while !repo.finish_part(&|_| true).unwrap() {}
+            });
+        });
+        assert_eq!(entries(&repo, None).len(), 300, "{round}");
+        is_sound(&repo);
+    }
+}
+
 /// A commit that was fetched for a part which is in force no more waits until it is fetched for the new one.
 #[test]
 fn a_part_that_changes_while_a_commit_arrives_leaves_the_branch_readable() {

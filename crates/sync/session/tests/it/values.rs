@@ -7,8 +7,9 @@ use allod_blocks::{
     Batch, Block, Cid, Codec, FileProfile, Garbage, MemoryStore, add_file, file_links, read_file,
 };
 use allod_repo::{
-    BadPart, BranchName, Content, Edit, GcOptions, GcPhase, Genesis, Part, Repo, RepoError,
-    Resolving, SpaceClass, check_store, collect_garbage, lost_blocks,
+    BadPart, BranchName, Content, Edit, GcOptions, GcPhase, Genesis, MergeOptions, Outcome, Part,
+    Repo, RepoError, Resolution, Resolving, SpaceClass, check_store, collect_garbage, lost_blocks,
+    pin,
 };
 use allod_sync::Scope;
 use bytes::Bytes;
@@ -215,6 +216,84 @@ fn a_large_file_that_was_made_here_goes_when_it_is_elsewhere() {
     assert!(collect(&phone) > 4 * MIB);
     assert!(!is_whole(&phone, film));
     assert_eq!(file_at(&phone, "film/own"), film);
+    is_sound(&phone);
+}
+
+/// PART-15: however a file is cut, and so on whichever level its indexes are not believed.
+#[test]
+fn files_of_all_shapes_stay_until_they_are_elsewhere() {
+    let ada = Person::new(1);
+    let full = space(&ada, &[]);
+    let phone = phone_of(&full, &up_to(4 * MIB));
+    let mut whole = 0;
+    let mut at = START;
+    for (chunk_bytes, links) in [
+        (60_000, 174),
+        (60_000, 40),
+        (65_536, 3),
+        (20_000, 2),
+        (70_000, 5),
+    ] {
+        for bytes in [100_000, 1_500_000, 3_900_000, 4_300_000, 6_000_000] {
+            at += 1;
+            let profile = FileProfile { chunk_bytes, links };
+            let content = content(at, bytes);
+            let store = phone.store().as_ref();
+            let file = add_file(store, profile, &mut &content[..], &mut |_| {})
+                .unwrap()
+                .cid;
+            link(&phone, &ada, (&format!("film/{at}"), file), at);
+            collect(&phone);
+            assert!(is_whole(&phone, file), "{chunk_bytes} {links} {bytes}");
+            is_complete(&talk((&phone, &ada), (&full, &ada)));
+            assert!(is_whole(&full, file));
+            phone.release_large::<RepoError>(&mut |_| Ok(true)).unwrap();
+            collect(&phone);
+            whole += u64::from(is_whole(&phone, file));
+            is_sound(&phone);
+        }
+    }
+    // Some of them are kept for good, and some are not.
+    assert!((5..20).contains(&whole), "{whole}");
+}
+
+/// What is named as needed is here, so that no store calls itself damaged for what it does not keep.
+#[test]
+fn what_is_not_here_is_neither_pinned_nor_decided_for() {
+    let ada = Person::new(1);
+    let (full, files) = setting(&ada);
+    let side: BranchName = "side".parse().unwrap();
+    let main = BranchName::main();
+    let heads = full.heads(&main).unwrap();
+    full.create_branch(&side, &heads).unwrap();
+    let other = add(&full, 9, 9 * MIB);
+    let edit = (Bytes::from("film/01"), Edit::Link(other));
+    full.stage(&side, [edit], START + 30).unwrap();
+    full.commit_staged(&side, ada.author(), "", START + 30)
+        .unwrap();
+    put(
+        &full,
+        &ada,
+        &[("film/01".into(), "words".into())],
+        START + 31,
+    );
+    let phone = phone_of(&full, &up_to(MIB));
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    let pinned = pin(phone.store().as_ref(), &files[3]);
+    assert!(matches!(pinned, Err(RepoError::Missing(_))), "{pinned:?}");
+    let theirs = phone.heads(&side).unwrap();
+    let options = MergeOptions::default();
+    let merged = phone.merge(&main, &theirs, ada.author(), &options, START + 32);
+    assert!(matches!(merged, Ok(Outcome::Stopped(_))), "{merged:?}");
+    let decided = phone.resolve(&main, b"film/01", Resolution::Theirs);
+    assert!(
+        matches!(decided, Err(RepoError::NotKept { .. })),
+        "{decided:?}"
+    );
+    collect(&phone);
+    is_sound(&phone);
+    phone.resolve(&main, b"film/01", Resolution::Ours).unwrap();
+    collect(&phone);
     is_sound(&phone);
 }
 
