@@ -1,6 +1,7 @@
 //! The driver of a session: the only place where it meets a stream.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use allod_quic::{QuicError, RecvHalf, SendHalf, Stream};
@@ -181,7 +182,9 @@ async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NodeError> {
     if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-        return Ok(block_in_place(work));
+        // As in a thread of its own, a panic ends the session and nothing else.
+        let done = block_in_place(|| catch_unwind(AssertUnwindSafe(work)));
+        return done.map_err(|_panic| ended("E_FAULT", "the session panicked"));
     }
     let done = spawn_blocking(work).await;
     done.map_err(|error| ended("E_FAULT", &error.to_string()))

@@ -199,7 +199,8 @@ impl Repo {
     }
 
     /// Gives up files that are larger than what is kept, and were kept because commits of this replica link to
-    /// them, once those commits are elsewhere; returns how many. What nothing else keeps is garbage then.
+    /// them, once those commits are elsewhere, or not here any more; returns how many. What nothing else keeps is
+    /// garbage then.
     pub fn release_large<E: From<RepoError>>(
         &self,
         is_elsewhere: &mut dyn FnMut(CommitId) -> Result<bool, E>,
@@ -215,9 +216,8 @@ impl Repo {
             after = Some(last.clone());
             let mut batch = Batch::new();
             for (name, _) in page {
-                let named = name.get(prefix.len()..).unwrap_or_default();
-                let commit = Cid::read_bytes(named).map_err(|_error| DAMAGED)?;
-                if is_elsewhere(CommitId::from_cid(commit))? {
+                let commit = layout::commit_of_large(self.id(), &name).ok_or(DAMAGED)?;
+                if !self.has_commit(commit)? || is_elsewhere(commit)? {
                     batch.set_ref(name, Expect::Any, None::<Bytes>);
                     released += 1;
                 }

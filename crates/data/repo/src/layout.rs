@@ -6,7 +6,7 @@
 //! | `s/<id>/head/<branch>` | the heads, a list of links | the heads |
 //! | `s/<id>/track/<remote>/<branch>` | heads of a branch of a remote, as they were fetched | the heads |
 //! | `s/<id>/commit/<cid>` | marks a commit that was made or accepted here; says what is held of it, and nothing if all is | nothing |
-//! | `s/<id>/large/<commit><file>` | a link to a file that a commit made here needs, and that is larger than what is kept | the file |
+//! | `s/<id>/large/<digest><file>` | a link to a file that a commit made here needs, and that is larger than what is kept | the file |
 //! | `s/<id>/part` | the part of the space that is kept here, if not all is | nothing |
 //! | `s/<id>/work/<branch>\0<key>` | a staged entry | its link |
 //! | `s/<id>/clash/<branch>\0<key>\0<digest>` | a conflict record | both links, the commit |
@@ -27,9 +27,13 @@
 //! Ids and agents are bytes, a number is 8 of them, big-endian. A branch name has no zero byte, and a digest has 32 bytes, so each
 //! name has one reading whatever the key.
 
-use allod_blocks::Cid;
+use allod_blocks::{Cid, Codec};
+use multihash::Multihash;
 
 use crate::ids::{BranchName, CommitId, SpaceId};
+
+/// The code of the hash that names commits.
+const SHA2_256: u64 = 0x12;
 
 pub(crate) const SPACES: &[u8] = b"space/";
 
@@ -81,7 +85,23 @@ pub(crate) fn large(id: SpaceId) -> Vec<u8> {
 }
 
 pub(crate) fn large_file(id: SpaceId, commit: CommitId, file: &Cid) -> Vec<u8> {
-    [&large(id)[..], &commit.cid().to_bytes(), &file.to_bytes()].concat()
+    [
+        &large(id)[..],
+        commit.cid().hash().digest(),
+        &file.to_bytes(),
+    ]
+    .concat()
+}
+
+/// The commit of such a reference.
+pub(crate) fn commit_of_large(id: SpaceId, name: &[u8]) -> Option<CommitId> {
+    commit_of_digest(name.strip_prefix(&large(id)[..])?.first_chunk::<32>()?)
+}
+
+/// The commit whose name has a digest: where it is noted so, nothing spells it, and so it is not kept.
+pub(crate) fn commit_of_digest(digest: &[u8]) -> Option<CommitId> {
+    let hash = Multihash::wrap(SHA2_256, digest).ok()?;
+    Some(CommitId::from_cid(Cid::new_v1(Codec::DagCbor.code(), hash)))
 }
 
 /// Whether a reference says which part of a space is kept.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX};
+use allod_blocks::{Batch, Block, Cid, Expect, REF_VALUE_BYTES_MAX};
 use allod_crdt::{
     Authorship, Document, DocumentError, Epoch, Kind, Op, OpError, State as Joinable, Writer,
 };
 use allod_identity::{DeviceId, canonical};
 use allod_tree::Tree;
 use bytes::Bytes;
-use multihash::Multihash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -314,10 +313,9 @@ impl Repo {
     fn goes_on(&self, heads: &Heads, line: &[serde_bytes::ByteBuf]) -> Result<bool, RepoError> {
         let mut led = Heads::new();
         for digest in line {
-            let Ok(hash) = Multihash::wrap(SHA2_256, digest) else {
+            let Some(id) = layout::commit_of_digest(digest) else {
                 return Ok(false);
             };
-            let id = CommitId::from_cid(Cid::new_v1(Codec::DagCbor.code(), hash));
             // Undone and collected meanwhile.
             if !self.has_commit(id)? {
                 return Ok(false);
@@ -425,9 +423,6 @@ impl Over {
         state_of_joinable(&joinable.cleared(Epoch { stamp, writer })?)
     }
 }
-
-/// The code of the hash function.
-const SHA2_256: u64 = 0x12;
 
 fn encode_line(writer: Writer, heads: &Heads) -> Result<Vec<u8>, RepoError> {
     let digest = |id: &CommitId| serde_bytes::ByteBuf::from(id.cid().hash().digest());

@@ -3,6 +3,7 @@
 //! [`Repo::check`](crate::Repo::check) judges what a space says. This judges what is kept: that each
 //! block is the one that it is stored as, and that all of what references need is there.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use allod_blocks::{Aside, Batch, Block, Cid, Codec, Store, StoreError, StoreErrorKind};
@@ -267,7 +268,7 @@ fn walk(
     lost: &mut dyn FnMut(Missing<'_>) -> Result<Option<Block>, StoreError>,
 ) -> Result<Reached, StoreError> {
     let mut reached = Reached::default();
-    let mut met = Met::default();
+    let (mut met, mut missed) = (Met::default(), BTreeSet::new());
     let parts = Parts::of(store)?;
     each_reference(store, &mut |name, value| {
         reached.references += 1;
@@ -281,7 +282,7 @@ fn walk(
         }
         while let Some((cid, most, is_root)) = open.pop() {
             let is_new = !met.has(&cid);
-            if !met.meet(&cid, most) {
+            if !met.meet(&cid, most) || missed.contains(&cid) {
                 continue;
             }
             let absent = if is_root {
@@ -295,6 +296,8 @@ fn walk(
                 met.note_needs(&cid, named.needs);
                 let links = named.links.into_iter().rev();
                 open.extend(links.map(|(link, most)| (link, most, false)));
+            } else {
+                missed.insert(cid);
             }
         }
         Ok(())

@@ -577,6 +577,9 @@ pub(crate) enum SpaceCommand {
         /// Do not ask a peer whether it still has what falls out, but go by what it told last
         #[arg(long)]
         offline: bool,
+        /// Give up a change that was begun and did not come to its end
+        #[arg(long, conflicts_with_all = ["prefix", "depth", "max_value", "offline"])]
+        give_up: bool,
     },
 }
 

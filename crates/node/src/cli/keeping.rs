@@ -89,6 +89,15 @@ fn forget_unused(node: &Node, io: &mut Io<'_>) -> Result<()> {
                 "of the space {name} nothing that was computed is let go: {error}"
             ))?;
         }
+        if let Ok(repo) = node.repo(id)
+            && let Some(next) = repo.next_part()?.and_then(|next| next.part())
+            && next.value_max() != repo.part().and_then(|part| part.value_max())
+        {
+            io.say(format!(
+                "of the space {name} other sizes of files are about to be kept, so all files stay; \
+                 `allod space part --give-up` ends that"
+            ))?;
+        }
         let released = node.repo(id).and_then(|repo| node.release_large(&repo));
         if let Err(error) = released {
             io.say(format!(

@@ -77,8 +77,12 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             name,
             part,
             offline,
+            give_up,
         } => {
             let repo = node.space(name.as_deref())?;
+            if *give_up && !repo.give_up_part()? {
+                io.say("no change of what is kept was under way")?;
+            }
             match said(part)? {
                 None => show_part(&repo, io),
                 Some(part) => keep_part(node, &repo, (part, *offline), io),
@@ -163,7 +167,8 @@ fn show_part(repo: &Repo, io: &mut Io<'_>) -> Result<()> {
         };
         if let Some(next) = &next {
             text += &format!(
-                "\nto be kept once it is here: {}; the same `allod space part` again goes on with it",
+                "\nto be kept once it is here: {}; the same `allod space part` again goes on with it, \
+                 `allod space part --give-up` ends it",
                 part_text(next)
             );
         }

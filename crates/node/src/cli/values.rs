@@ -393,7 +393,12 @@ pub(crate) fn add(node: &Node, file: &Path, io: &mut Io<'_>) -> Result<()> {
 
 pub(crate) fn cat(node: &Node, cid: &str, io: &mut Io<'_>) -> Result<()> {
     let cid = parse_cid(cid).with_context(|| format!("{cid:?} names nothing"))?;
-    read_file(node.store().as_ref(), &cid, io.out)?;
+    read_file(node.store().as_ref(), &cid, io.out).map_err(|error| match error {
+        FileError::Missing(_) => anyhow::Error::from(error).context(
+            "not all of it is here; where large files are not kept, `allod get KEY --raw --ask` reads one from a peer",
+        ),
+        error => error.into(),
+    })?;
     Ok(())
 }
 

@@ -30,6 +30,18 @@ impl Repo {
             .ok_or(RepoError::Damaged("what part is to be kept of a space"))
     }
 
+    /// Goes on to keep what is kept now, and nothing else; says whether something else was begun.
+    pub fn give_up_part(&self) -> Result<bool, RepoError> {
+        let mut kept = Kept::stored(self.store().as_ref(), self.id())?;
+        let was_begun = kept.next.take().is_some();
+        if was_begun {
+            let mut batch = Batch::new();
+            kept.put(self.id(), &mut batch)?;
+            let _outcome = self.store().commit(batch)?;
+        }
+        Ok(was_begun)
+    }
+
     /// A handle on what the replica is going to be, if that was begun and not finished.
     pub fn next_part(&self) -> Result<Option<Self>, RepoError> {
         let kept = Kept::stored(self.store().as_ref(), self.id())?;

@@ -257,6 +257,59 @@ fn files_of_all_shapes_stay_until_they_are_elsewhere() {
     assert!((5..20).contains(&whole), "{whole}");
 }
 
+/// Nobody keeps a film of a branch that was given up.
+#[test]
+fn a_large_file_goes_with_the_commit_that_linked_to_it() {
+    let ada = Person::new(1);
+    let (full, _) = setting(&ada);
+    let phone = phone_of(&full, &up_to(MIB));
+    is_complete(&talk((&phone, &ada), (&full, &ada)));
+    let main = BranchName::main();
+    let side: BranchName = "side".parse().unwrap();
+    phone
+        .create_branch(&side, &phone.heads(&main).unwrap())
+        .unwrap();
+    let film = add(&phone, 5, 5 * MIB);
+    let edit = (Bytes::from("film/own"), Edit::Link(film));
+    phone.stage(&side, [edit], START + 40).unwrap();
+    phone
+        .commit_staged(&side, ada.author(), "", START + 40)
+        .unwrap();
+    phone.delete_branch(&side, true).unwrap();
+    let options = GcOptions {
+        moves_kept: 0,
+        dry_run: false,
+    };
+    let collect = || {
+        let on = &mut |_, _| ControlFlow::Continue(());
+        collect_garbage(phone.store().as_ref(), options, on).unwrap()
+    };
+    assert_eq!(collect().dead_commits, 1);
+    assert!(is_whole(&phone, film));
+    let elsewhere = &mut |_| Ok(false);
+    assert_eq!(phone.release_large::<RepoError>(elsewhere).unwrap(), 1);
+    assert!(collect().dead_bytes > 4 * MIB);
+    assert!(!is_whole(&phone, film));
+    is_sound(&phone);
+}
+
+/// A change that nobody lets come to its end is given up, and then what is garbage goes.
+#[test]
+fn a_change_of_the_part_is_given_up() {
+    let ada = Person::new(1);
+    let (full, files) = setting(&ada);
+    full.begin_part(up_to(MIB)).unwrap();
+    let refused = full.finish_part(&|_| false);
+    assert!(matches!(refused, Err(RepoError::OnlyHere(_))));
+    add(&full, 6, 6 * MIB);
+    assert_eq!(collect(&full), 0);
+    assert!(full.give_up_part().unwrap() && !full.give_up_part().unwrap());
+    assert!(full.next_part().unwrap().is_none());
+    assert!(collect(&full) > 5 * MIB);
+    assert_eq!(files.map(|file| is_whole(&full, file)), [true; 4]);
+    is_sound(&full);
+}
+
 /// What is named as needed is here, so that no store calls itself damaged for what it does not keep.
 #[test]
 fn what_is_not_here_is_neither_pinned_nor_decided_for() {
