@@ -20,9 +20,9 @@ use crate::peers::{Peer, marks_of};
 /// Sessions that this node begins at a time: each visits the store.
 const SESSIONS_MAX: usize = 16;
 
-/// After how long a session keeps those with other peers of its space waiting no more: a peer that stalls, or
-/// has a lot to tell, is not to be waited for.
-const LONG: Duration = Duration::from_secs(1);
+/// After how long a session keeps those with other peers of its space waiting no more: a peer that stalls, is far
+/// away or has a lot to tell is not to be waited for.
+const LONG: Duration = Duration::from_millis(250);
 
 /// By how much the time of the day may run ahead of the time that passed: more means that the machine slept,
 /// and whoever could not be reached may be reached now.
