@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{command, root};
 
 /// Worlds that a mutant is put to. Each of the mutants shows in fewer.
-const SEEDS: &str = "200";
+const SEEDS: &str = "600";
 
 /// Runs the simulator on a copy of the sources with each mutant in turn; fails if one of them survives.
 pub(crate) fn run(only: &[String]) -> Result<()> {
