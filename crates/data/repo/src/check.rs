@@ -9,6 +9,7 @@ use allod_tree::{TreeError, Walk};
 use crate::accept::{check_entry, judge, parents};
 use crate::agents::speaks;
 use crate::error::{Refusal, Rejected, RepoError};
+use crate::files::missing_upto;
 use crate::ids::CommitId;
 use crate::part::count_within;
 use crate::repo::Repo;
@@ -225,7 +226,7 @@ impl Repo {
         }
         report.files += links.len() as u64;
         let most = self.most_of(&said.branch);
-        for cid in self.missing_upto(&links, most, STEP)?.blocks {
+        for cid in missing_upto(self.store().as_ref(), &links, most, STEP)?.blocks {
             let text = format!("commit {id}: block {cid} is missing");
             report.problem(ProblemKind::Missing, Some(cid), text);
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use allod_blocks::{
-    Batch, Block, Cid, Codec, Expect, FILE_DEPTH_MAX, FileError, FileIndex, file_index, file_links,
+    Batch, Block, Cid, Codec, Expect, FILE_DEPTH_MAX, FileError, FileIndex, Store, file_index,
+    file_links,
 };
 use allod_identity::canonical;
 use bytes::Bytes;
@@ -66,75 +67,24 @@ impl Parts {
 impl Repo {
     /// What is linked to, as deep as files are, and not in the store: at most `limit` names.
     pub fn missing_blocks(&self, links: &[Cid], limit: usize) -> Result<Missing, Rejected> {
-        self.missing_upto(links, ALL, limit)
+        missing_upto(self.store().as_ref(), links, ALL, limit)
+    }
+
+    /// Whether all of a file is here.
+    pub fn has_file(&self, file: Cid) -> Result<bool, RepoError> {
+        Ok(missing_part(self.store().as_ref(), file)?.is_none())
     }
 
     /// What of a commit's files is to be kept here and is not in the store: at most `limit` names.
     pub fn missing_of(&self, complete: &Complete, limit: usize) -> Result<Missing, Rejected> {
         let most = self.most_of(complete.branch());
-        self.missing_upto(complete.links(), most, limit)
+        missing_upto(self.store().as_ref(), complete.links(), most, limit)
     }
 
     /// The most bytes of a file that are kept of a branch.
     pub(crate) fn most_of(&self, branch: &BranchName) -> u64 {
         let part = self.part_of(branch);
         part.and_then(|part| part.value_max()).unwrap_or(ALL)
-    }
-
-    /// What is missing where at most so many bytes of a file are kept.
-    pub(crate) fn missing_upto(
-        &self,
-        links: &[Cid],
-        most: u64,
-        limit: usize,
-    ) -> Result<Missing, Rejected> {
-        let mut missing = Missing::default();
-        let mut open: Vec<(Cid, usize, u64)> = links.iter().map(|cid| (*cid, 0, most)).collect();
-        // How deep each was met, and how much has to be kept for its parts to be looked at, if they were not.
-        let mut seen: BTreeMap<Cid, (usize, u64)> = BTreeMap::new();
-        while let Some((cid, depth, most)) = open.pop() {
-            if missing.blocks.len() >= limit {
-                break;
-            }
-            // What is met again deeper down may reach too deep from there.
-            let before = seen.get(&cid).copied();
-            let (deepest, needs) = before.unwrap_or((depth, 0));
-            if before.is_some() && (most < needs || needs == 0 && deepest >= depth) {
-                continue;
-            }
-            let deepest = deepest.max(depth);
-            seen.insert(cid, (deepest, 0));
-            if cid.codec() == Codec::Raw.code() {
-                if before.is_none() && !self.store().has(&cid)? {
-                    missing.blocks.push(cid);
-                }
-                continue;
-            }
-            match self.store().get(&cid)? {
-                None if before.is_none() => missing.blocks.push(cid),
-                None => {}
-                Some(_) if depth >= FILE_DEPTH_MAX => {
-                    return Err(Refusal::Malformed("a file is nested too deeply").into());
-                }
-                Some(block) => {
-                    if before.is_none() {
-                        missing.indexes.push(cid);
-                    }
-                    let parts = Parts::of(&block, most)
-                        .map_err(|_error| Refusal::Malformed("a file's index does not decode"))?;
-                    match parts {
-                        Parts::Kept(parts) => {
-                            let parts = parts.into_iter().rev();
-                            open.extend(parts.map(|(part, most)| (part, depth + 1, most)));
-                        }
-                        Parts::Needs(needs) => {
-                            seen.insert(cid, (deepest, needs));
-                        }
-                    }
-                }
-            }
-        }
-        Ok(missing)
     }
 
     /// Sees to it that files which a commit of this replica links to stay here though they are larger than what
@@ -227,12 +177,77 @@ impl Repo {
     }
 }
 
+/// What is missing where at most so many bytes of a file are kept.
+pub(crate) fn missing_upto(
+    store: &dyn Store,
+    links: &[Cid],
+    most: u64,
+    limit: usize,
+) -> Result<Missing, Rejected> {
+    let mut missing = Missing::default();
+    let mut open: Vec<(Cid, usize, u64)> = links.iter().map(|cid| (*cid, 0, most)).collect();
+    // How deep each was met, and how much has to be kept for its parts to be looked at, if they were not.
+    let mut seen: BTreeMap<Cid, (usize, u64)> = BTreeMap::new();
+    while let Some((cid, depth, most)) = open.pop() {
+        if missing.blocks.len() >= limit {
+            break;
+        }
+        // What is met again deeper down may reach too deep from there.
+        let before = seen.get(&cid).copied();
+        let (deepest, needs) = before.unwrap_or((depth, 0));
+        if before.is_some() && (most < needs || needs == 0 && deepest >= depth) {
+            continue;
+        }
+        let deepest = deepest.max(depth);
+        seen.insert(cid, (deepest, 0));
+        if cid.codec() == Codec::Raw.code() {
+            if before.is_none() && !store.has(&cid)? {
+                missing.blocks.push(cid);
+            }
+            continue;
+        }
+        match store.get(&cid)? {
+            None if before.is_none() => missing.blocks.push(cid),
+            None => {}
+            Some(_) if depth >= FILE_DEPTH_MAX => {
+                return Err(Refusal::Malformed("a file is nested too deeply").into());
+            }
+            Some(block) => {
+                if before.is_none() {
+                    missing.indexes.push(cid);
+                }
+                let parts = Parts::of(&block, most)
+                    .map_err(|_error| Refusal::Malformed("a file's index does not decode"))?;
+                match parts {
+                    Parts::Kept(parts) => {
+                        let parts = parts.into_iter().rev();
+                        open.extend(parts.map(|(part, most)| (part, depth + 1, most)));
+                    }
+                    Parts::Needs(needs) => {
+                        seen.insert(cid, (deepest, needs));
+                    }
+                }
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// A block of a file that is not here, if one is.
+pub(crate) fn missing_part(store: &dyn Store, file: Cid) -> Result<Option<Cid>, RepoError> {
+    match missing_upto(store, &[file], ALL, 1) {
+        Ok(missing) => Ok(missing.blocks.first().copied()),
+        Err(Rejected::Refused(refusal)) => Err(refusal.into()),
+        Err(Rejected::Fault(fault)) => Err(fault),
+    }
+}
+
 const DAMAGED: RepoError = RepoError::Damaged("a file that an entry links to");
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use allod_blocks::{FileProfile, MemoryStore, Store, add_file};
+    use allod_blocks::{FileProfile, MemoryStore, add_file};
 
     use super::*;
 

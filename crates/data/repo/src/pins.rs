@@ -1,27 +1,23 @@
 //! Pins: blocks that are kept though no space refers to them, with all below them (REPO-60).
 
-use std::collections::BTreeSet;
-
-use allod_blocks::{Batch, BatchOutcome, Cid, Codec, Expect, Store, file_links};
+use allod_blocks::{Batch, BatchOutcome, Cid, Codec, Expect, Store};
 use bytes::Bytes;
 
 use crate::error::RepoError;
+use crate::files::missing_part;
 use crate::layout;
 
 /// Keeps a block, which must be there, and what it links to; of a file all parts must be there. Pinning again
 /// changes nothing.
 pub fn pin(store: &dyn Store, cid: &Cid) -> Result<(), RepoError> {
     let _hold = store.uses().hold();
-    let (mut open, mut seen) = (vec![*cid], BTreeSet::new());
-    while let Some(cid) = open.pop() {
-        if !store.has(&cid)? {
-            return Err(RepoError::Missing(cid));
-        }
-        if cid.codec() == Codec::DagPb.code() && seen.insert(cid) {
-            let index = store.get(&cid)?.ok_or(RepoError::Missing(cid))?;
-            let parts = file_links(&index);
-            open.extend(parts.map_err(|_error| RepoError::Damaged("the index of a file"))?);
-        }
+    let missing = if cid.codec() == Codec::DagPb.code() {
+        missing_part(store, *cid)?
+    } else {
+        (!store.has(cid)?).then_some(*cid)
+    };
+    if let Some(cid) = missing {
+        return Err(RepoError::Missing(cid));
     }
     let mut batch = Batch::new();
     batch.set_ref(layout::pin(cid), Expect::Any, Some(Bytes::new()));

@@ -8,7 +8,8 @@ use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use bytes::Bytes;
 
 use crate::entry::{Entry, State, StateRef};
-use crate::error::{Rejected, RepoError};
+use crate::error::RepoError;
+use crate::files::missing_part;
 use crate::ids::BranchName;
 use crate::layout;
 use crate::repo::{Repo, lock};
@@ -191,13 +192,9 @@ impl Repo {
     /// A link is to something whole; having looked at every part keeps them all until the batch is
     /// written (BLOCKS-51).
     pub(crate) fn check_link(&self, cid: Cid) -> Result<(), RepoError> {
-        match self.missing_blocks(&[cid], 1) {
-            Ok(missing) => match missing.blocks.first() {
-                Some(cid) => Err(RepoError::Missing(*cid)),
-                None => Ok(()),
-            },
-            Err(Rejected::Refused(refusal)) => Err(refusal.into()),
-            Err(Rejected::Fault(fault)) => Err(fault),
+        match missing_part(self.store().as_ref(), cid)? {
+            Some(cid) => Err(RepoError::Missing(cid)),
+            None => Ok(()),
         }
     }
 

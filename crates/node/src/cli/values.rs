@@ -10,8 +10,7 @@ use allod_blocks::{
     read_file,
 };
 use allod_repo::{
-    BranchName, Content, Edit, Entry, Rejected, Repo, RepoError, Span, VALUE_BLOCK_BYTES_MAX, View,
-    pin,
+    BranchName, Content, Edit, Entry, Repo, RepoError, Span, VALUE_BLOCK_BYTES_MAX, View, pin,
 };
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
@@ -91,14 +90,8 @@ fn is_elsewhere(error: &anyhow::Error) -> bool {
 
 /// Whether all of a file is here, as it is but where large ones are not kept.
 fn is_whole(repo: &Repo, file: Cid) -> Result<bool> {
-    if repo.part().is_none_or(|part| part.value_max().is_none()) {
-        return Ok(true);
-    }
-    match repo.missing_blocks(&[file], 1) {
-        Ok(missing) => Ok(missing.blocks.is_empty()),
-        Err(Rejected::Refused(refusal)) => Err(RepoError::from(refusal).into()),
-        Err(Rejected::Fault(fault)) => Err(fault.into()),
-    }
+    let keeps_all = repo.part().is_none_or(|part| part.value_max().is_none());
+    Ok(keeps_all || repo.has_file(file)?)
 }
 
 /// What a peer has under a key that is not kept here.

@@ -730,6 +730,7 @@ fn a_commit_beside_a_change_of_the_part_is_readable() {
                     .unwrap()
             });
             scope.spawn(|| {
+                // At another moment of the commit in each round.
                 std::thread::sleep(std::time::Duration::from_micros(100 * round));
                 while !repo.finish_part(&|_| true).unwrap() {}
             });
