@@ -1,6 +1,6 @@
 //! What differs between two states, as a stream.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, btree_map};
 use std::iter::Peekable;
 
 use allod_tree::{Change, Diff};
@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::entry::{Entry, State};
 use crate::error::RepoError;
+use crate::ids::CommitId;
+use crate::repo::{Repo, lock};
 use crate::view::{Span, View, decode};
 
 /// A key whose value is not the same in two states. A tombstone stands for *none*, whether the key
@@ -117,6 +119,76 @@ impl Differences {
         let before = state(self.left.entry(&key)?);
         let after = state(self.right.entry(&key)?);
         Ok((before != after).then_some(Difference { key, before, after }))
+    }
+}
+
+/// The entries by which a state differs from one before it, with their keys, in key order; `None` where there is none
+/// any more. After an error it is over.
+pub struct Changes {
+    from: ChangesFrom,
+}
+
+enum ChangesFrom {
+    /// They were at hand.
+    Entries(btree_map::IntoIter<Bytes, Bytes>),
+    Trees(Diff),
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+impl View {
+    /// The entries by which `other` differs from this, without what is staged.
+    #[must_use]
+    pub fn changes_to(&self, other: &Self) -> Changes {
+        let from = ChangesFrom::Trees(self.tree().diff(other.tree()));
+        Changes { from }
+    }
+}
+
+impl Repo {
+    /// The entries by which a commit differs from the join of its parents: of what is kept here.
+    ///
+    /// # Errors
+    /// [`RepoError::Bare`] if of it, or of a parent, only the statement is here (PART-5).
+    pub fn changes(&self, id: CommitId) -> Result<Changes, RepoError> {
+        let commit = self.commit(id)?;
+        let said = commit.payload();
+        let known = match self.part_of(&said.branch) {
+            Some(_) => None,
+            None => lock(&self.inner.changes).of(id),
+        };
+        let from = match known {
+            Some(known) => ChangesFrom::Entries((*known).clone().into_iter()),
+            None => {
+                let parents = said.parents.iter().copied().collect();
+                let (base, _) = self.joined(&parents)?;
+                ChangesFrom::Trees(base.diff(&self.held_tree(id)?))
+            }
+        };
+        Ok(Changes { from })
+    }
+}
+
+impl Iterator for Changes {
+    type Item = Result<(Bytes, Option<Entry>), RepoError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, entry) = match &mut self.from {
+            ChangesFrom::Entries(entries) => {
+                let (key, entry) = entries.next()?;
+                (key, Some(entry))
+            }
+            ChangesFrom::Trees(diff) => match diff.next()? {
+                Ok(change) => (change.key, change.right),
+                Err(error) => return Some(Err(error.into())),
+            },
+        };
+        let entry = entry.as_ref().map(decode).transpose();
+        Some(entry.map(|entry| (key, entry)))
     }
 }
 

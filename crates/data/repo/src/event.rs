@@ -23,6 +23,14 @@ pub struct RefMove {
     pub from: Vec<CommitId>,
     /// The heads after; none if the branch was deleted.
     pub to: Vec<CommitId>,
+    /// Whether all commits that the branch has now were here before, as it was made at them, or made again (FEED-5).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub here: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl RefMove {
@@ -32,7 +40,14 @@ impl RefMove {
             branch: branch.clone(),
             from: from.iter().copied().collect(),
             to: to.iter().copied().collect(),
+            here: false,
         }
+    }
+
+    /// The same, of commits that were here before.
+    pub(crate) fn of_commits_here(mut self) -> Self {
+        self.here = true;
+        self
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, RepoError> {

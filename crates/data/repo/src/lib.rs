@@ -3,10 +3,9 @@
 //! Specs: `specs/22-repo.md` (REPO), and MERGE, WORK, OBJ, PATCH and HOOK up to `27-hooks.md`.
 //!
 //! # What this crate is
-//! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit
-//! signs the resulting tree; a branch is its set of heads, read as the join of their trees.
-//! Commits from elsewhere pass [`Repo::review`], [`Repo::with_changes`] or [`Repo::fetch_tree`],
-//! and [`Repo::accept`], in this order: the types allow no other.
+//! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit signs the resulting
+//! tree; a branch is its set of heads, read as the join of their trees. Commits from elsewhere pass [`Repo::review`],
+//! [`Repo::with_changes`] or [`Repo::fetch_tree`], and [`Repo::accept`], in this order: the types allow no other.
 //!
 //! # What it is not
 //! No network, no clock: the time is an argument. How commits travel is `allod-sync`.
@@ -79,6 +78,7 @@ mod view;
 mod work;
 mod write;
 
+pub use crate::diff::{Changes, Difference, Differences};
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
     VALUE_INLINE_BYTES_MAX, left_wins,
@@ -107,7 +107,7 @@ pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
 pub use crate::{check::Report, files::Missing, hooks::Act, hooks::PreCommit, hooks::Proposal};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
-pub use crate::{copy::Copied, copy::copy_store, diff::Difference, diff::Differences};
+pub use crate::{copy::Copied, copy::copy_store};
 pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
 pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys, work::Edit};
 pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};

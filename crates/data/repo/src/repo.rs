@@ -331,7 +331,8 @@ impl Repo {
             self.rely_on(*head, &mut batch)?;
         }
         batch.set_ref(reference, Expect::Absent, Some(encode_heads(heads)?));
-        batch.append(RefMove::new(self.id(), name, &Heads::new(), heads).encode()?);
+        let made = RefMove::new(self.id(), name, &Heads::new(), heads).of_commits_here();
+        batch.append(made.encode()?);
         match self.inner.store.commit(batch)? {
             BatchOutcome::Done { .. } => Ok(()),
             BatchOutcome::Moved { .. } => {

@@ -68,9 +68,11 @@ impl Repo {
             self.observe(self.commit(*head)?.payload().stamp);
         }
         let mut batch = Batch::new();
-        self.move_heads(branch, (raw, &heads), &from, &mut batch)?;
+        self.set_heads(branch, (raw, &heads), &from, &mut batch)?;
+        let back = RefMove::new(self.id(), branch, &to, &from).of_commits_here();
+        batch.append(back.encode()?);
         match self.store().commit(batch)? {
-            BatchOutcome::Done { .. } => Ok(RefMove::new(self.id(), branch, &to, &from)),
+            BatchOutcome::Done { .. } => Ok(back),
             BatchOutcome::Moved { .. } => Err(self.moved_since(branch, position)?),
         }
     }

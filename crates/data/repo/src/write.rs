@@ -286,6 +286,19 @@ impl Repo {
         next: &Heads,
         batch: &mut Batch,
     ) -> Result<(), RepoError> {
+        self.set_heads(branch, (raw, heads), next, batch)?;
+        batch.append(RefMove::new(self.id(), branch, heads, next).encode()?);
+        Ok(())
+    }
+
+    /// The same, but that the log is not told: whoever calls it does that.
+    pub(crate) fn set_heads(
+        &self,
+        branch: &BranchName,
+        (raw, heads): (Option<Bytes>, &Heads),
+        next: &Heads,
+        batch: &mut Batch,
+    ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
         self.check_forward(branch, heads, next)?;
         self.rely_on_part(branch, batch)?;
@@ -300,7 +313,6 @@ impl Repo {
         let name = layout::head(self.inner.id, branch);
         let value = (!next.is_empty()).then(|| encode_heads(next)).transpose()?;
         batch.set_ref(name, Expect::read(raw), value);
-        batch.append(RefMove::new(self.id(), branch, heads, next).encode()?);
         Ok(())
     }
 
