@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use allod_blocks::{FileError, StoreError};
+use allod_feed::FeedError;
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
 use allod_repo::{BranchName, CommitId, Rejected, RepoError};
@@ -17,6 +18,9 @@ pub enum NodeError {
     /// There is no home at this path.
     #[error("no home at {0}; make one with `allod init`")]
     NoHome(PathBuf),
+    /// A consumer of the changefeed was told nothing.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// There is a home already.
     #[error("{0} is a home already")]
     HomeExists(PathBuf),

@@ -39,6 +39,7 @@ mod query_watch;
 mod reached;
 mod remotes;
 mod result_rows;
+mod telling;
 mod touch;
 mod views;
 

@@ -1,10 +1,11 @@
 //! The node: keys, a store, and the spaces in it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use allod_blocks::{
     Batch, BatchOutcome, Cid, Compression, Expect, MeteredStore, Metrics, Packing, Store,
 };
+use allod_feed::AnnouncingStore;
 use allod_identity::{AgentId, DeviceId, KeyLog, Keystore, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
@@ -20,6 +21,7 @@ use crate::home::{Home, HomeConfig, HomeLock, random};
 use crate::hooks::Hooks;
 use crate::known::KnownPeers;
 use crate::links::Links;
+use crate::telling::Telling;
 use crate::views::AllViews;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
@@ -45,11 +47,22 @@ struct Inner {
     links: Links,
     known_peers: KnownPeers,
     claims: Claims,
+    telling: Telling,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
     changed: watch::Sender<u64>,
     heard: watch::Sender<u64>,
+}
+
+/// A handle on a node that does not keep its home open.
+#[derive(Clone)]
+pub(crate) struct WeakNode(Weak<Inner>);
+
+impl WeakNode {
+    pub(crate) fn get(&self) -> Option<Node> {
+        self.0.upgrade().map(|inner| Node { inner })
+    }
 }
 
 impl std::fmt::Debug for Node {
@@ -97,7 +110,13 @@ impl Node {
         let store = home.open_store(config.store, packing.clone())?;
         let metrics = Metrics::new();
         let timings = Timings::new(clock::ticks());
-        let store = Arc::new(MeteredStore::new(store, metrics.clone(), clock::ticks()));
+        let announcing = Arc::new(AnnouncingStore::new(store)?);
+        let telling = Telling::new(Arc::clone(&announcing))?;
+        let store = Arc::new(MeteredStore::new(
+            announcing,
+            metrics.clone(),
+            clock::ticks(),
+        ));
         let inner = Inner {
             _lock: lock,
             store: store.clone(),
@@ -109,6 +128,7 @@ impl Node {
             links: Links::default(),
             known_peers: KnownPeers::default(),
             claims: Claims::default(),
+            telling,
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -124,6 +144,16 @@ impl Node {
     /// The connections that stay open.
     pub(crate) fn links(&self) -> &Links {
         &self.inner.links
+    }
+
+    /// Who is told of the log.
+    pub(crate) fn telling(&self) -> &Telling {
+        &self.inner.telling
+    }
+
+    /// A handle that does not keep the home open.
+    pub(crate) fn weak(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.inner))
     }
 
     /// What the sessions of this node fetch together (SYNC-18).

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::branch_args::BranchArgs;
+use crate::cli::events_args::EventsCommand;
 use crate::cli::hooks::Hooks;
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
@@ -187,6 +188,11 @@ pub(crate) enum Command {
     Remote(RemoteArgs),
     /// List the peers of the space
     Peers,
+    /// Follow what happens here: commits, what they change, where branches go
+    Events {
+        #[command(subcommand)]
+        command: EventsCommand,
+    },
     /// Say which keys have values that join, and look at them
     #[command(
         after_help = "Examples:\n  allod values define 'likes:*' pn-counter\n  \

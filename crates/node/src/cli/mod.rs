@@ -8,6 +8,8 @@ mod branches;
 mod conflicts;
 mod control;
 mod demo;
+mod events;
+mod events_args;
 mod graph;
 mod history;
 mod home;
@@ -235,6 +237,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Fetch(options) => remotes::fetch(node, space, options, io),
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
+        Command::Events { command } => events::events(node, space, command, io),
         Command::Values { command } => joining::values(node, space, command, io),
         Command::Counter { command } => joining::counter(node, space, command, io),
         Command::Set { command } => joining::set(node, space, command, io),

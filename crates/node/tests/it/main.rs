@@ -8,6 +8,7 @@
 )]
 
 mod asking;
+mod events;
 mod faults;
 mod healing;
 mod home;

@@ -32,6 +32,8 @@ const ENTRIES: usize = 64;
 pub struct Page {
     /// The events, in order.
     pub events: Vec<Event>,
+    /// Of each event, the cursor after it.
+    pub cursors: Vec<Cursor>,
     /// The cursor after them, and after all that the filter kept back before the next one.
     pub next: Cursor,
     /// Whether there is no more now. If not, there may be, also if the page is empty.
@@ -131,7 +133,8 @@ impl Reader {
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Page, FeedError> {
-        let (mut events, mut bytes, mut passed) = (Vec::new(), 0, 0);
+        let (mut events, mut cursors) = (Vec::new(), Vec::new());
+        let (mut bytes, mut passed) = (0, 0);
         let mut is_end = false;
         while events.len() < events_max.clamp(1, PAGE_EVENTS_MAX)
             && bytes < bytes_max.min(PAGE_BYTES_MAX)
@@ -141,6 +144,7 @@ impl Reader {
                 Step::Event(event) => {
                     bytes += event.bytes();
                     events.push(*event);
+                    cursors.push(self.cursor());
                 }
                 Step::Passed => passed += 1,
                 Step::End => {
@@ -151,6 +155,7 @@ impl Reader {
         }
         Ok(Page {
             events,
+            cursors,
             next: self.cursor(),
             is_end,
         })

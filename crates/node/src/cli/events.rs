@@ -1,0 +1,194 @@
+//! `events`: what happens here, as it happens.
+
+use std::time::Duration;
+
+use allod::{Node, NodeError, utc};
+use allod_events::{CloudEvent, Extension, Renderer};
+use allod_feed::{Cursor, Event, Filter, PAGE_BYTES_MAX, Text, Told};
+use allod_repo::{CommitId, Content, Entry, Repo, Stamp, State};
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Map, Value, json};
+
+use crate::cli::Usage;
+use crate::cli::events_args::{EventsCommand, Tail, Which};
+use crate::cli::io::Io;
+use crate::cli::keys::key_text;
+
+/// How often it is looked whether whoever asked is still there: nothing else tells.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Events that are read at a time.
+const PAGE: usize = 256;
+
+/// Characters of a value that a line shows.
+const SHOWN: usize = 60;
+
+pub(crate) fn events(
+    node: &Node,
+    space: Option<&str>,
+    command: &EventsCommand,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    match command {
+        EventsCommand::Tail(options) => tail(node, space, options, io),
+        EventsCommand::Cursor { at } => {
+            let cursor = cursor_at(node, at)?.to_string();
+            io.data(&json!({ "cursor": cursor }), || cursor.clone())
+        }
+    }
+}
+
+/// The cursor that a text means.
+pub(crate) fn cursor_at(node: &Node, text: &str) -> Result<Cursor> {
+    let feed = node.feed();
+    Ok(match text {
+        "now" => feed.now()?,
+        "beginning" => feed.beginning(),
+        "snapshot" => feed.snapshot()?,
+        cursor => cursor
+            .parse()
+            .context("now, beginning, snapshot, or what `allod events cursor` printed")?,
+    })
+}
+
+/// The filter that options mean, of a space if one is named.
+pub(crate) fn filter_of(node: &Node, space: Option<&str>, which: &Which) -> Result<Filter> {
+    let mut filter = match &which.filter {
+        Some(text) => text.parse()?,
+        None => of_options(which)?,
+    };
+    if let Some(name) = space {
+        if filter.spaces.is_some() {
+            return Err(Usage("the filter names spaces, and --space another".to_owned()).into());
+        }
+        filter.spaces = Some(vec![Text(node.space(Some(name))?.id())]);
+    }
+    filter.check()?;
+    Ok(filter)
+}
+
+fn of_options(which: &Which) -> Result<Filter> {
+    let mut fields = Map::new();
+    for (name, values) in [
+        ("branches", &which.branch),
+        ("kinds", &which.kind),
+        ("prefixes", &which.prefix),
+        ("types", &which.type_name),
+        ("authors", &which.author),
+    ] {
+        if !values.is_empty() {
+            fields.insert(name.to_owned(), json!(values));
+        }
+    }
+    Ok(Value::Object(fields).to_string().parse()?)
+}
+
+fn tail(node: &Node, space: Option<&str>, options: &Tail, io: &mut Io<'_>) -> Result<()> {
+    if io.net.is_none() && !options.once && options.limit.is_none() {
+        bail!("nothing happens while no node runs; start one with `allod up`, or use --once");
+    }
+    let filter = filter_of(node, space, &options.which)?;
+    let renderer = node.renderer()?;
+    let mut consumer = node.subscribe(cursor_at(node, &options.from)?, filter)?;
+    let mut left = options.limit.unwrap_or(usize::MAX);
+    while left > 0 {
+        let page = consumer.page(node, PAGE.min(left), PAGE_BYTES_MAX)?;
+        left = left.saturating_sub(page.events.len());
+        for (event, cursor) in page.events.iter().zip(&page.cursors) {
+            show(node, &renderer, (event, cursor), io)?;
+        }
+        // Fails once nobody reads any more.
+        io.out.flush()?;
+        if page.is_end {
+            if options.once || io.is_stopping() {
+                break;
+            }
+            consumer.wait(LOOK_EVERY);
+        }
+    }
+    io.say(format!("go on with --from {}", consumer.cursor()))
+}
+
+fn show(
+    node: &Node,
+    renderer: &Renderer,
+    (event, cursor): (&Event, &Cursor),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = match node.repo(event.space) {
+        // It went away since: there is nobody to ask what its values are.
+        Err(NodeError::Repo(allod_repo::RepoError::NoSpace(_))) => return Ok(()),
+        repo => repo?,
+    };
+    if io.json {
+        let mut cloud: CloudEvent = renderer.render(&repo, event)?;
+        cloud.extend("allodcursor", Extension::Text(cursor.to_string()))?;
+        return Ok(writeln!(io.out, "{}", cloud.to_json()?)?);
+    }
+    let line = line_of(&repo, event)?;
+    io.line(line)
+}
+
+fn line_of(repo: &Repo, event: &Event) -> Result<String> {
+    let branch = &event.branch;
+    Ok(match &event.told {
+        Told::Commit { id, commit, .. } => {
+            let said = commit.payload();
+            let message = said.message.lines().next().unwrap_or_default();
+            let when = utc(said.stamp.millis());
+            format!("{when}  commit   {branch}  {}  {message}", id.short())
+        }
+        Told::Change {
+            key, state, stamp, ..
+        } => {
+            let when = stamp.map_or_else(|| " ".repeat(19), |stamp| utc(stamp.millis()));
+            match value_text(repo, state)? {
+                None => format!("{when}  deleted  {branch}  {}", key_text(key)),
+                Some(value) => format!("{when}  put      {branch}  {} = {value}", key_text(key)),
+            }
+        }
+        Told::Move { from, to, .. } => {
+            let blank = " ".repeat(19);
+            let (from, to) = (shorts(from), shorts(to));
+            match (from.is_empty(), to.is_empty()) {
+                (true, _) => format!("{blank}  made     {branch}  at {to}"),
+                (_, true) => format!("{blank}  gone     {branch}  was at {from}"),
+                _ => format!("{blank}  moved    {branch}  {from} -> {to}"),
+            }
+        }
+        _ => String::new(),
+    })
+}
+
+fn shorts(ids: &[CommitId]) -> String {
+    let shorts: Vec<String> = ids.iter().map(CommitId::short).collect();
+    shorts.join(" ")
+}
+
+/// The beginning of what a state holds, in one line; `None` of what holds nothing.
+fn value_text(repo: &Repo, state: &State) -> Result<Option<String>> {
+    let entry = Entry {
+        stamp: Stamp::at_millis(0),
+        state: state.clone(),
+    };
+    let content = match repo.content(&entry) {
+        Err(allod_repo::RepoError::Missing(cid)) => return Ok(Some(format!("({cid}, not here)"))),
+        content => content?,
+    };
+    Ok(content.map(|content| match content {
+        Content::File(cid) => format!("(file {cid})"),
+        Content::Bytes(bytes) => match std::str::from_utf8(&bytes) {
+            Err(_) => format!("({} bytes)", bytes.len()),
+            Ok(text) => {
+                let line = text.lines().next().unwrap_or_default();
+                let shown: String = line
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(SHOWN)
+                    .collect();
+                let is_all = shown.len() == text.len();
+                format!("{shown}{}", if is_all { "" } else { "..." })
+            }
+        },
+    }))
+}

@@ -1,0 +1,61 @@
+//! What can be said about events.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Print events as they happen
+    #[command(after_help = "Examples:\n  allod events tail\n  \
+        allod events tail --from beginning --once --kind change --prefix notes/\n  \
+        allod events tail --json --from snapshot\n  \
+        allod events tail --from now --filter '{\"branches\":[\"main\"],\"types\":[\"person\"]}'\n\n\
+        With --json each line is a CloudEvent; its attribute allodcursor is what --from takes to go on after it.\n\
+        Events are told at least once, in order. A cursor from which the log does not go on is refused, with\n\
+        one at which a snapshot begins.")]
+    Tail(Tail),
+    /// Print a cursor: what `tail --from` takes
+    #[command(after_help = "Examples:\n  allod events cursor\n  allod events cursor snapshot")]
+    Cursor {
+        /// `now`, `beginning` or `snapshot`
+        #[arg(default_value = "now")]
+        at: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// `now`, `beginning`, `snapshot` (all that is there, then what comes), or a cursor
+    #[arg(long, value_name = "CURSOR", default_value = "now")]
+    pub(crate) from: String,
+    /// End when there is no more
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// End after so many events
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// What is to be told.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Which {
+    /// Only what this filter lets pass, an object of JSON: specs/32-feed.md has its fields
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["branch", "kind", "prefix", "type_name", "author"])]
+    pub(crate) filter: Option<String>,
+    /// Only this branch, or those that begin so: `notes/*`; several times for several
+    #[arg(long, value_name = "BRANCH")]
+    pub(crate) branch: Vec<String>,
+    /// Only events of this kind: `commit`, `change` or `move`
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Vec<String>,
+    /// Only keys that begin so
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Vec<String>,
+    /// Only records of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) type_name: Vec<String>,
+    /// Only what this agent wrote
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) author: Vec<String>,
+}

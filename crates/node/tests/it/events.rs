@@ -1,0 +1,125 @@
+//! The changefeed on the command line.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::home::Home;
+
+fn ids(rows: &[Value]) -> Vec<&str> {
+    rows.iter().map(|row| row["id"].as_str().unwrap()).collect()
+}
+
+/// FEED-10: what was printed is gone on with, in pieces, after each event.
+#[test]
+fn a_log_is_read_in_pieces() {
+    let home = Home::with_space();
+    for number in 0..3 {
+        home.commit("k", &number.to_string());
+    }
+    let tail = |args: &[&str]| {
+        let args = [&["events", "tail", "--once", "--json", "--from"], args].concat();
+        home.run(&args).rows()
+    };
+    let all = tail(&["beginning"]);
+    assert_eq!(all.len(), 6);
+    let mut pieces: Vec<Value> = Vec::new();
+    let mut from = "beginning".to_owned();
+    loop {
+        let piece = tail(&[&from, "--limit", "1"]);
+        let Some(last) = piece.last() else { break };
+        from = last["allodcursor"].as_str().unwrap().to_owned();
+        pieces.extend(piece);
+    }
+    assert_eq!(pieces, all);
+    // What comes later is told to who waits at the end.
+    let last = home.commit("later", "x");
+    assert_eq!(ids(&tail(&[&from])), [&last, &format!("{last}/later")]);
+    // The same by what `events cursor` prints.
+    let cursor = home.json(&["events", "cursor"]);
+    assert_eq!(
+        tail(&[cursor["cursor"].as_str().unwrap()]),
+        [] as [Value; 0]
+    );
+    // A snapshot has what is there, and no more.
+    let snapshot = tail(&["snapshot"]);
+    let keys: Vec<&Value> = snapshot.iter().map(|row| &row["data"]["key"]).collect();
+    assert_eq!(keys, ["k", "later"]);
+}
+
+/// What is asked for, and nothing else; and what makes no sense is refused.
+#[test]
+fn a_tail_tells_what_was_asked_for() {
+    let home = Home::with_space();
+    home.commit("person:1", r#"{"name":"Ada"}"#);
+    home.commit("notes/a", "hello");
+    home.run(&["switch", "-c", "side"]).ok();
+    home.commit("notes/b", "there");
+    home.run(&["space", "new", "other"]).ok();
+    home.commit("person:2", "{}");
+    let count = |args: &[&str]| {
+        let args = [
+            &["events", "tail", "--once", "--json", "--from", "beginning"],
+            args,
+        ]
+        .concat();
+        home.run(&args).rows().len()
+    };
+    // Four commits, four changes, and a branch that was made.
+    assert_eq!(count(&[]), 9);
+    assert_eq!(count(&["--kind", "commit", "--kind", "move"]), 5);
+    assert_eq!(count(&["--type", "person", "--kind", "change"]), 2);
+    assert_eq!(
+        count(&["--prefix", "notes/"]),
+        5,
+        "with the commits, and the branch"
+    );
+    assert_eq!(count(&["--space", "other"]), 2);
+    assert_eq!(count(&["--branch", "si*"]), 3);
+    assert_eq!(count(&["--filter", r#"{"kinds":[]}"#]), 0);
+    let text = home
+        .run(&["events", "tail", "--once", "--from", "beginning"])
+        .ok();
+    assert!(text.contains("put      main  notes/a = hello"), "{text}");
+    assert!(text.contains("made     side  at "), "{text}");
+    let tail = |args: &[&str]| home.run(&[&["events", "tail", "--once"], args].concat());
+    tail(&["--from", "yesterday"]).fails(1, &["no cursor", "beginning"]);
+    tail(&["--filter", "{}", "--branch", "main"]).fails(2, &["cannot be used with"]);
+    tail(&["--filter", r#"{"branch":["main"]}"#]).fails(1, &["no filter", "branch"]);
+    tail(&["--kind", "changes"]).fails(1, &["no filter", "changes"]);
+    home.run(&["events", "tail"])
+        .fails(1, &["allod up", "--once"]);
+    // A cursor of another node is of another log.
+    let stranger = Home::with_space();
+    stranger.commit("a", "b");
+    let cursor = stranger.run(&["events", "cursor"]).ok();
+    tail(&["--from", cursor.trim()]).fails(1, &["expired", "snapshot"]);
+}
+
+/// FEED-40: a consumer of a running node hears of each commit as it is made, and ends with the node.
+#[test]
+fn a_running_node_tells_what_happens() {
+    let home = Home::with_space();
+    let up = home.up();
+    let args = [
+        "events",
+        "tail",
+        "--json",
+        "--kind",
+        "change",
+        "--from",
+        "beginning",
+    ];
+    let mut tail = home.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    for number in 0..5 {
+        let value = number.to_string();
+        let id = home.commit("k", &value);
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(line["data"]["value"], json!({ "text": value }));
+        assert_eq!(line["id"], format!("{id}/k"));
+    }
+    drop(up);
+    assert!(tail.wait().unwrap().code().is_some());
+}
