@@ -38,7 +38,7 @@ const PAGES: [(&str, &str); 23] = [
     ("SYNC", "30-sync.md"),
     ("SKETCH", "31-sketch.md"),
     ("FEED", "32-feed.md"),
-    ("CE", "33-events.md"),
+    ("EVENT", "33-events.md"),
     ("TRANS", "40-transport.md"),
 ];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-/// Extensions of an event at most (CE, "Limits"): more is no metadata.
+/// Extensions of an event at most (EVENT, "Limits"): more is no metadata.
 pub const EXTENSIONS_MAX: usize = 64;
 
 /// The version that is written and read.
@@ -25,7 +25,7 @@ pub(crate) const ATTRIBUTES: [&str; 10] = [
     "data_base64",
 ];
 
-/// Why something is no CloudEvent (CE-40). Blame: whoever made it.
+/// Why something is no CloudEvent (EVENT-40). Blame: whoever made it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("this is no CloudEvent: {0}")]
 pub struct EventError(pub(crate) String);
@@ -198,7 +198,7 @@ fn is_json(content_type: &str) -> bool {
     media == "application/json" || media == "text/json" || media.ends_with("+json")
 }
 
-/// Refuses what is no name of an attribute (CE-40).
+/// Refuses what is no name of an attribute (EVENT-40).
 pub(crate) fn check_name(name: &str) -> Result<(), EventError> {
     let is_one = (1..=20).contains(&name.len())
         && name

@@ -1,4 +1,4 @@
-//! The binary mode: attributes as headers, data as it is (CE-41).
+//! The binary mode: attributes as headers, data as it is (EVENT-41).
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

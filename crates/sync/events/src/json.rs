@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 
 use crate::cloud::{CloudEvent, Data, EventError, Extension, SPECVERSION, check_name};
 
-/// The largest event that is read, in bytes (CE, "Limits"): what brokers carry by default.
+/// The largest event that is read, in bytes (EVENT, "Limits"): what brokers carry by default.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Events of a batch that is read, at most (CE, "Limits"): a page.
+/// Events of a batch that is read, at most (EVENT, "Limits"): a page.
 pub const BATCH_EVENTS_MAX: usize = 1024;
 
 /// The content type of an event in the structured mode.

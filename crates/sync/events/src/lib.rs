@@ -1,6 +1,6 @@
 //! What happens to a space, as CloudEvents.
 //!
-//! Spec: `specs/33-events.md` (CE).
+//! Spec: `specs/33-events.md` (EVENT).
 //!
 //! # What this crate is
 //! A [`Renderer`] makes a [`CloudEvent`] of what a feed tells. CloudEvents are written and read as JSON, one or a batch,
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! # Invariants
-//! - An event has one id and source, whichever node tells of it, and how often (CE-2, CE-3).
+//! - An event has one id and source, whichever node tells of it, and how often (EVENT-2, EVENT-3).
 //! - What is read is bounded before it is held, and nothing of a stranger panics.
 
 mod cloud;

@@ -1,4 +1,4 @@
-//! How keys and branches are spelled in attributes (CE-1).
+//! How keys and branches are spelled in attributes (EVENT-1).
 
 use sha2::{Digest as _, Sha256};
 

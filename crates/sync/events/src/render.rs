@@ -1,4 +1,4 @@
-//! Which CloudEvent stands for which event (CE-1 to CE-11).
+//! Which CloudEvent stands for which event (EVENT-1 to EVENT-11).
 
 use allod_feed::{ChangedBy, Epoch, Event, Order, Told};
 use allod_identity::{AgentId, DeviceId};
@@ -11,7 +11,7 @@ use crate::cloud::{CloudEvent, Data, Extension};
 use crate::name;
 use crate::value::{VALUE_BYTES_MAX, Value};
 
-/// Changes in the data of a commit at most (CE, "Limits").
+/// Changes in the data of a commit at most (EVENT, "Limits").
 const CHANGES_MAX: usize = 256;
 
 /// The content type of JSON.
@@ -237,7 +237,7 @@ fn data(repo: &Repo, event: &Event) -> Result<Box<serde_json::value::RawValue>, 
     }
 }
 
-/// Of an order: texts that ascend as events do (CE-4).
+/// Of an order: texts that ascend as events do (EVENT-4).
 fn sequence(order: Order) -> String {
     format!(
         "{:020}-{:010}-{:010}",

@@ -1,4 +1,4 @@
-//! What a key holds, as a member of data (CE-10, CE-11).
+//! What a key holds, as a member of data (EVENT-10, EVENT-11).
 
 use allod_blocks::{Cid, Codec};
 use allod_repo::{Content, Entry, Repo, RepoError, Stamp, State};
@@ -7,7 +7,7 @@ use multibase::Base;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// The largest value that is in an event, in bytes (CE, "Limits"): ten of them fit what brokers carry.
+/// The largest value that is in an event, in bytes (EVENT, "Limits"): ten of them fit what brokers carry.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// A value as it stands in JSON. All members are absent where they have nothing to say.

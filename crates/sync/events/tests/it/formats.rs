@@ -91,7 +91,7 @@ proptest! {
         prop_assert_eq!(shown(&read), shown(&events));
     }
 
-    /// CE-41: headers give an event back, but that all extensions are texts; and those of HTTP are visible ASCII.
+    /// EVENT-41: headers give an event back, but that all extensions are texts; and those of HTTP are visible ASCII.
     #[test]
     fn headers_give_an_event_back(event in event(), kafka in any::<bool>()) {
         let form = if kafka { Headers::Kafka } else { Headers::Http };
@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-/// CE-40: what is no CloudEvent is refused.
+/// EVENT-40: what is no CloudEvent is refused.
 #[test]
 fn what_is_no_event_is_refused() {
     let with =
@@ -174,7 +174,7 @@ fn what_is_no_event_is_refused() {
     assert_eq!(read.data_bytes(), Some(Bytes::from_static(b"hi")));
 }
 
-/// CE-40, CE-41: so it is with headers.
+/// EVENT-40, EVENT-41: so it is with headers.
 #[test]
 fn headers_of_no_event_are_refused() {
     let good = [
@@ -189,7 +189,7 @@ fn headers_of_no_event_are_refused() {
     };
     let plain = read(&[
         ("host", "x"),
-        ("CE-Subject", "a%20b"),
+        ("EVENT-Subject", "a%20b"),
         ("Content-Type", "application/json"),
     ])
     .unwrap();

@@ -144,7 +144,7 @@ fn data(event: &CloudEvent) -> Value {
     serde_json::from_slice(&event.data_bytes().unwrap()).unwrap()
 }
 
-/// CE-2, CE-3, CE-4: two nodes that have the same commits tell of them alike, also after they have told before; and one
+/// EVENT-2, EVENT-3, EVENT-4: two nodes that have the same commits tell of them alike, also after they have told before; and one
 /// node's texts ascend.
 #[test]
 fn two_nodes_tell_of_a_commit_alike() {
@@ -222,7 +222,7 @@ fn no_two_events_have_one_name() {
     assert_eq!(data(&told[11])["value"], Value::Null);
 }
 
-/// CE-10: what a key holds, in the form that keeps it.
+/// EVENT-10: what a key holds, in the form that keeps it.
 #[test]
 fn a_value_is_told_as_what_it_is() {
     let node = Node::new();
@@ -285,7 +285,7 @@ fn a_value_is_told_as_what_it_is() {
 }
 
 proptest! {
-    /// CE-1: keys that are not the same are not spelled the same, and all spellings are what headers and URIs take.
+    /// EVENT-1: keys that are not the same are not spelled the same, and all spellings are what headers and URIs take.
     #[test]
     fn keys_are_told_apart(keys in prop::collection::btree_set(prop::collection::vec(prop_oneof![any::<u8>(), Just(b'%'), Just(b'/')], 1..6), 2..5)) {
         let node = Node::new();
