@@ -7,6 +7,7 @@ use allod_feed::FeedError;
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
 use allod_repo::{BranchName, CommitId, Rejected, RepoError};
+use allod_sinks::SinkError;
 use allod_sync::TicketError;
 
 use crate::reached::NotReached;
@@ -21,6 +22,9 @@ pub enum NodeError {
     /// A consumer of the changefeed was told nothing.
     #[error(transparent)]
     Feed(#[from] FeedError),
+    /// A sink could not do with what it keeps.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// There is a home already.
     #[error("{0} is a home already")]
     HomeExists(PathBuf),

@@ -39,6 +39,7 @@ mod query_watch;
 mod reached;
 mod remotes;
 mod result_rows;
+mod sinks;
 mod telling;
 mod touch;
 mod views;
@@ -60,6 +61,7 @@ pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, Watc
 pub use crate::reached::{Lag, NotReached, PeerLag, Reached, Unknown, Whereabouts};
 pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
+pub use crate::sinks::SinkStanding;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -20,6 +20,7 @@ use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
 use crate::cli::part_args::PartArgs;
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{Fetch, RemoteArgs, Transfer};
+use crate::cli::sink_args::SinkCommand;
 use crate::cli::sql_args::SqlArgs;
 use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
@@ -192,6 +193,11 @@ pub(crate) enum Command {
     Events {
         #[command(subcommand)]
         command: EventsCommand,
+    },
+    /// Carry events to brokers, servers and files
+    Sink {
+        #[command(subcommand)]
+        command: SinkCommand,
     },
     /// Say which keys have values that join, and look at them
     #[command(

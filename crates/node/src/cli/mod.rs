@@ -35,6 +35,8 @@ mod projections;
 mod remote_args;
 mod remotes;
 mod shapes;
+mod sink_args;
+mod sinks;
 mod space;
 mod sql;
 mod sql_args;
@@ -238,6 +240,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
         Command::Events { command } => events::events(node, space, command, io),
+        Command::Sink { command } => sinks::sink(node, space, command, io),
         Command::Values { command } => joining::values(node, space, command, io),
         Command::Counter { command } => joining::counter(node, space, command, io),
         Command::Set { command } => joining::set(node, space, command, io),

@@ -71,6 +71,7 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         let value = json!({ "listen": addr.to_string(), "device": node.device()?.to_string() });
         io.data(&value, || format!("listening on {addr}"))?;
         io.out.flush()?;
+        let sinks = node.carry_sinks(stopped.clone())?;
         let backoff = backoff(up);
         let serving = tokio::spawn({
             let (node, stopped) = (node.clone(), stopped);
@@ -83,6 +84,10 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         stop.send_replace(true);
         serving.await?;
         control.await?;
+        let carried = tokio::task::spawn_blocking(move || sinks.join());
+        if carried.await?.is_err() {
+            io.warn("a sink failed while it was stopped; it goes on from its cursor")?;
+        }
         io.say("stopped")
     })
 }

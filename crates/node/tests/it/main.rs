@@ -24,6 +24,7 @@ mod patching;
 mod positions;
 mod remotes;
 mod running;
+mod sinks;
 mod sources;
 mod sql;
 mod status;

@@ -1,0 +1,183 @@
+//! What a sink is (SINK, "Settings").
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use allod_feed::Filter;
+use serde::{Deserialize, Serialize};
+
+/// The largest definition, in bytes: a filter, and some paths.
+const DEFINITION_BYTES_MAX: usize = 32 * 1024;
+
+/// Why a text is no definition of a sink, or no name of one. Blame: whoever wrote it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("this is no sink: {0}")]
+pub struct BadSink(pub(crate) String);
+
+impl BadSink {
+    /// The registered error code.
+    pub const CODE: &'static str = "E_SINK";
+}
+
+/// What a sink is.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "the page says what it has")]
+pub struct Definition {
+    /// Where events go.
+    pub to: To,
+    /// In which form.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Which of them.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Whether it rests.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// Where events go.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum To {
+    /// A stream of NATS JetStream (SINK-10).
+    Nats {
+        /// `nats://HOST:PORT`, or several with commas between them.
+        url: String,
+        /// The stream.
+        stream: String,
+        /// What the subjects begin with; the name of the stream if it is absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// A file of credentials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        credentials: Option<PathBuf>,
+    },
+    /// A server that takes POSTs (SINK-20).
+    Webhook {
+        /// Its address.
+        url: String,
+        /// A file with the secret that signs: text, with or without `whsec_`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<PathBuf>,
+        /// A file with the token that is sent as `authorization: Bearer`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<PathBuf>,
+    },
+    /// A file of lines (SINK-30).
+    File {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Standard output (SINK-31).
+    Stdout {},
+}
+
+/// In which form events go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Mode {
+    /// An event is a text of JSON.
+    #[default]
+    Structured,
+    /// Attributes are headers, the data is the body.
+    Binary,
+    /// Several events are a text of JSON.
+    Batch,
+}
+
+impl FromStr for Mode {
+    type Err = BadSink;
+
+    fn from_str(text: &str) -> Result<Self, BadSink> {
+        match text {
+            "structured" => Ok(Self::Structured),
+            "binary" => Ok(Self::Binary),
+            "batch" => Ok(Self::Batch),
+            _ => Err(BadSink("a mode is structured, binary or batch".to_owned())),
+        }
+    }
+}
+
+impl FromStr for Definition {
+    type Err = BadSink;
+
+    fn from_str(text: &str) -> Result<Self, BadSink> {
+        if text.len() > DEFINITION_BYTES_MAX {
+            let words = format!("it is longer than {DEFINITION_BYTES_MAX} bytes");
+            return Err(BadSink(words));
+        }
+        let read: Self = serde_json::from_str(text).map_err(|error| BadSink(error.to_string()))?;
+        read.check()?;
+        Ok(read)
+    }
+}
+
+impl Definition {
+    /// Refuses what makes no sense.
+    pub fn check(&self) -> Result<(), BadSink> {
+        self.filter
+            .check()
+            .map_err(|error| BadSink(error.to_string()))?;
+        let fits = match (&self.to, self.mode) {
+            (To::Webhook { .. }, _) | (_, Mode::Structured) | (To::Nats { .. }, Mode::Binary) => {
+                true
+            }
+            (To::Nats { .. } | To::File { .. } | To::Stdout {}, _) => false,
+        };
+        if !fits {
+            let words = "batches go to webhooks, and headers to webhooks and NATS";
+            return Err(BadSink(words.to_owned()));
+        }
+        match &self.to {
+            To::Nats {
+                stream, subject, ..
+            } => {
+                let is_token = |text: &str| {
+                    !text.is_empty()
+                        && text
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+                };
+                let subject = subject.as_deref().unwrap_or(stream);
+                if stream.len() > 64 || !is_token(stream) {
+                    return Err(BadSink("a stream is 1 to 64 of a-z A-Z 0-9 _ -".to_owned()));
+                }
+                if subject.len() > 128 || !subject.split('.').all(is_token) {
+                    return Err(BadSink(
+                        "a subject is of a-z A-Z 0-9 _ -, with . between".to_owned(),
+                    ));
+                }
+                Ok(())
+            }
+            To::Webhook { url, .. }
+                if !url.starts_with("http://") && !url.starts_with("https://") =>
+            {
+                Err(BadSink(
+                    "an address begins with http:// or https://".to_owned(),
+                ))
+            }
+            To::Webhook { .. } | To::File { .. } | To::Stdout {} => Ok(()),
+        }
+    }
+}
+
+impl To {
+    /// In short, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Nats { url, stream, .. } => format!("{stream} at {url}"),
+            // What is behind may be a secret.
+            Self::Webhook { url, .. } => {
+                let end = url.find(['?', '#']).unwrap_or(url.len());
+                url.get(..end).unwrap_or_default().to_owned()
+            }
+            Self::File { path } => path.display().to_string(),
+            Self::Stdout {} => "standard output".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The log of a node to brokers, servers and files.
+//!
+//! Spec: `specs/34-sinks.md` (SINK).
+//!
+//! # What this crate is
+//! A sink has a [`Definition`], which a [`Register`] keeps with its cursor. [`run`] carries the log to its [`Target`]:
+//! a stream of NATS JetStream (feature `nats`), a server that takes POSTs (feature `webhook`), a file, standard output.
+//!
+//! # What it is not
+//! It starts no thread: a [`Host`] calls [`run`] in one for each sink. It does not say who may have which events.
+//!
+//! # The flow
+//! ```text
+//! Register --get--> Definition --Host::open--> Target --has--> cursor
+//!     feed --Subscription::page--> events --Renderer--> Target::deliver --> Register::keep
+//! ```
+//!
+//! # Invariants
+//! - A cursor goes past an event when its target keeps it, or the event is a dead letter (SINK-1, SINK-5).
+//! - What a target says that it has is believed: after a crash of either side its content is the log (SINK-2).
+
+mod definition;
+mod file;
+#[cfg(feature = "nats")]
+mod nats;
+mod open;
+mod register;
+mod run;
+mod target;
+#[cfg(feature = "webhook")]
+mod webhook;
+
+pub use crate::definition::{BadSink, Definition, Mode, To};
+pub use crate::open::open;
+pub use crate::register::{DEAD_MAX, DeadLetter, Register, SINKS_MAX, SinkError, State};
+pub use crate::run::{Host, run};
+pub use crate::target::{Fault, Has, Outgoing, Target};
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct ReadmeDoctests;

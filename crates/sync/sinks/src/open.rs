@@ -1,0 +1,41 @@
+//! From what a definition says to a target.
+
+use crate::definition::{Definition, To};
+use crate::file::{LinesFile, Stdout};
+use crate::target::{Fault, Target};
+
+/// Opens the target of a sink; `now_ms` is a clock, in milliseconds since 1970, for signatures.
+///
+/// # Errors
+/// [`Fault::Stopped`] of a kind that this build does not have, and of files with secrets that cannot be read.
+#[cfg_attr(
+    not(feature = "webhook"),
+    expect(unused_variables, reason = "nothing else signs")
+)]
+pub fn open(definition: &Definition, now_ms: fn() -> u64) -> Result<Box<dyn Target>, Fault> {
+    match &definition.to {
+        To::File { path } => Ok(Box::new(LinesFile::open(path)?)),
+        To::Stdout {} => Ok(Box::new(Stdout)),
+        #[cfg(feature = "webhook")]
+        To::Webhook { url, secret, token } => {
+            let files = (secret.as_deref(), token.as_deref());
+            let made = crate::webhook::Webhook::new(url, definition.mode, files, now_ms)?;
+            Ok(Box::new(made))
+        }
+        #[cfg(feature = "nats")]
+        To::Nats {
+            url,
+            stream,
+            subject,
+            credentials,
+        } => {
+            let subject = subject.as_deref().unwrap_or(stream);
+            let place = (&url[..], &stream[..], subject);
+            let made =
+                crate::nats::JetStream::connect(place, definition.mode, credentials.as_deref())?;
+            Ok(Box::new(made))
+        }
+        #[cfg(not(all(feature = "nats", feature = "webhook")))]
+        _ => Err(Fault::Stopped("this build has no client for it".to_owned())),
+    }
+}

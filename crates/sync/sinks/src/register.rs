@@ -1,0 +1,312 @@
+//! The sinks of a node, and what they keep.
+
+use std::sync::Arc;
+
+use allod_blocks::{Batch, BatchOutcome, Expect, Store, StoreError};
+use allod_feed::Cursor;
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{BadSink, Definition};
+
+/// Sinks of a node at most: each is a thread.
+pub const SINKS_MAX: usize = 64;
+
+/// Dead letters of a sink at most (SINK-5).
+pub const DEAD_MAX: u64 = 1000;
+
+const DEFINITIONS: &[u8] = b"sink/def/";
+const STATES: &[u8] = b"sink/state/";
+const DEAD: &[u8] = b"sink/dead/";
+
+/// What a sink could not do with what it keeps.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// No definition, or no name. Blame: the caller.
+    #[error(transparent)]
+    Bad(#[from] BadSink),
+    /// There is one of this name. Blame: the caller.
+    #[error("there is a sink {0} already")]
+    Exists(String),
+    /// There is none of this name. Blame: the caller.
+    #[error("there is no sink {0}")]
+    Unknown(String),
+    /// What is kept of a sink cannot be read. Blame: the environment.
+    #[error("what is kept of the sink {0} cannot be read")]
+    Damaged(String),
+    /// The store failed. Blame: the environment.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a sink keeps.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct State {
+    /// What its target has.
+    #[serde(with = "text")]
+    pub cursor: Cursor,
+    /// Where it began: a target that has lost all gets it from here.
+    #[serde(with = "text")]
+    pub began: Cursor,
+    /// The cursor of the last event that its target took, as text: what was refused after it is not tried again.
+    pub taken: Option<String>,
+    /// Events that were delivered.
+    pub delivered: u64,
+    /// Dead letters that are kept.
+    pub dead: u64,
+    /// The number of the next one.
+    pub next_dead: u64,
+    /// When the last one was delivered, in milliseconds since 1970.
+    pub delivered_ms: Option<u64>,
+    /// How often it has failed since.
+    pub failures: u32,
+    /// Why, the last time.
+    pub words: Option<String>,
+    /// Whether it has stopped until somebody does something (SINK-5, SINK-6).
+    pub stopped: bool,
+}
+
+/// An event that its target refused for good.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The event's id.
+    pub id: String,
+    /// Its source.
+    pub source: String,
+    /// The cursor after it.
+    pub cursor: String,
+    /// What the target said.
+    pub words: String,
+}
+
+mod text {
+    use allod_feed::Cursor;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(cursor: &Cursor, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(cursor)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Cursor, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The sinks of a store. Clones are handles to the same ones.
+#[derive(Clone, Debug)]
+pub struct Register {
+    store: Arc<dyn Store>,
+}
+
+fn check_name(name: &str) -> Result<(), BadSink> {
+    let fits = (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if fits {
+        Ok(())
+    } else {
+        Err(BadSink("a name is 1 to 64 of a-z A-Z 0-9 _ -".to_owned()))
+    }
+}
+
+fn of(kind: &[u8], name: &str) -> Vec<u8> {
+    [kind, name.as_bytes()].concat()
+}
+
+fn dead_ref(name: &str, number: u64) -> Vec<u8> {
+    [&of(DEAD, name)[..], b"\0", &number.to_be_bytes()].concat()
+}
+
+impl Register {
+    /// Of a store.
+    #[must_use]
+    pub const fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// Adds a sink that begins at a cursor.
+    pub fn add(&self, name: &str, definition: &Definition, from: Cursor) -> Result<(), SinkError> {
+        check_name(name)?;
+        definition.check()?;
+        if self.list()?.len() >= SINKS_MAX {
+            return Err(BadSink(format!("a node has at most {SINKS_MAX}")).into());
+        }
+        let state = State {
+            began: from.clone(),
+            cursor: from,
+            taken: None,
+            delivered: 0,
+            dead: 0,
+            next_dead: 0,
+            delivered_ms: None,
+            failures: 0,
+            words: None,
+            stopped: false,
+        };
+        let mut batch = Batch::new();
+        let text = encode(name, definition)?;
+        batch.set_ref(of(DEFINITIONS, name), Expect::Absent, Some(text));
+        batch.set_ref(of(STATES, name), Expect::Any, Some(encode(name, &state)?));
+        match self.store.commit(batch)? {
+            BatchOutcome::Done { .. } => Ok(()),
+            BatchOutcome::Moved { .. } => Err(SinkError::Exists(name.to_owned())),
+        }
+    }
+
+    /// The sinks, by name.
+    pub fn list(&self) -> Result<Vec<(String, Definition)>, SinkError> {
+        let found = self.store.scan_refs(DEFINITIONS, None, SINKS_MAX)?;
+        let read = found.into_iter().map(|(name, value)| {
+            let name = name.get(DEFINITIONS.len()..).unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
+            let definition = decode(&name, &value)?;
+            Ok((name, definition))
+        });
+        read.collect()
+    }
+
+    /// A sink and what it keeps.
+    pub fn get(&self, name: &str) -> Result<(Definition, State), SinkError> {
+        let unknown = || SinkError::Unknown(name.to_owned());
+        let read = |kind| self.store.get_ref(&of(kind, name));
+        let definition = read(DEFINITIONS)?.ok_or_else(unknown)?;
+        let state = read(STATES)?.ok_or_else(unknown)?;
+        Ok((decode(name, &definition)?, decode(name, &state)?))
+    }
+
+    /// Changes how a sink is set up.
+    pub fn define(&self, name: &str, definition: &Definition) -> Result<(), SinkError> {
+        definition.check()?;
+        let before = self.store.get_ref(&of(DEFINITIONS, name))?;
+        let before = before.ok_or_else(|| SinkError::Unknown(name.to_owned()))?;
+        let mut batch = Batch::new();
+        let text = encode(name, definition)?;
+        batch.set_ref(of(DEFINITIONS, name), Expect::Value(before), Some(text));
+        self.done(name, batch)
+    }
+
+    /// Lets a sink rest, or go on; one that stopped goes on too.
+    pub fn pause(&self, name: &str, paused: bool) -> Result<(), SinkError> {
+        let (mut definition, state) = self.get(name)?;
+        definition.paused = paused;
+        self.define(name, &definition)?;
+        if !paused && state.stopped {
+            let state = State {
+                stopped: false,
+                failures: 0,
+                words: None,
+                ..state
+            };
+            self.keep(name, &state, None)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a sink go on from another cursor.
+    pub fn go_on_from(&self, name: &str, cursor: Cursor) -> Result<(), SinkError> {
+        let (_, state) = self.get(name)?;
+        let state = State {
+            began: cursor.clone(),
+            cursor,
+            taken: None,
+            failures: 0,
+            words: None,
+            stopped: false,
+            ..state
+        };
+        self.keep(name, &state, None)
+    }
+
+    /// Removes a sink and all that it keeps. What its target has stays there.
+    pub fn remove(&self, name: &str) -> Result<(), SinkError> {
+        self.get(name)?;
+        self.drop_dead(name)?;
+        let mut batch = Batch::new();
+        for kind in [DEFINITIONS, STATES] {
+            batch.set_ref(of(kind, name), Expect::Any, None::<Vec<u8>>);
+        }
+        let _outcome = self.store.commit(batch)?;
+        Ok(())
+    }
+
+    /// Keeps what a sink has come to, with a dead letter if there is one; nothing if the sink is gone.
+    pub fn keep(
+        &self,
+        name: &str,
+        state: &State,
+        dead: Option<&DeadLetter>,
+    ) -> Result<(), SinkError> {
+        let Some(before) = self.store.get_ref(&of(STATES, name))? else {
+            return Err(SinkError::Unknown(name.to_owned()));
+        };
+        let mut batch = Batch::new();
+        let text = encode(name, state)?;
+        batch.set_ref(of(STATES, name), Expect::Value(before), Some(text));
+        if let Some(dead) = dead {
+            let number = state.next_dead.saturating_sub(1);
+            let text = encode(name, dead)?;
+            batch.set_ref(dead_ref(name, number), Expect::Any, Some(text));
+        }
+        self.done(name, batch)
+    }
+
+    /// The dead letters of a sink, the oldest first, with their numbers.
+    pub fn dead(&self, name: &str) -> Result<Vec<(u64, DeadLetter)>, SinkError> {
+        let prefix = [&of(DEAD, name)[..], b"\0"].concat();
+        let limit = usize::try_from(DEAD_MAX).unwrap_or(usize::MAX);
+        let found = self.store.scan_refs(&prefix, None, limit)?;
+        let read = found.into_iter().map(|(at, value)| {
+            let number = at
+                .get(prefix.len()..)
+                .and_then(|number| number.try_into().ok());
+            let number = number.map(u64::from_be_bytes);
+            let number = number.ok_or_else(|| SinkError::Damaged(name.to_owned()))?;
+            Ok((number, decode(name, &value)?))
+        });
+        read.collect()
+    }
+
+    /// Drops the dead letters of a sink; how many there were. One that had stopped for them goes on.
+    pub fn drop_dead(&self, name: &str) -> Result<usize, SinkError> {
+        let (_, state) = self.get(name)?;
+        let dead = self.dead(name)?;
+        let mut batch = Batch::new();
+        for (number, _) in &dead {
+            batch.set_ref(dead_ref(name, *number), Expect::Any, None::<Vec<u8>>);
+        }
+        let before = self.store.get_ref(&of(STATES, name))?;
+        let is_full = state.dead >= DEAD_MAX;
+        let state = State {
+            dead: 0,
+            stopped: state.stopped && !is_full,
+            ..state
+        };
+        batch.set_ref(
+            of(STATES, name),
+            Expect::read(before),
+            Some(encode(name, &state)?),
+        );
+        self.done(name, batch)?;
+        Ok(dead.len())
+    }
+
+    fn done(&self, name: &str, batch: Batch) -> Result<(), SinkError> {
+        match self.store.commit(batch)? {
+            BatchOutcome::Done { .. } => Ok(()),
+            // Somebody removed it, or was faster.
+            BatchOutcome::Moved { .. } => Err(SinkError::Unknown(name.to_owned())),
+        }
+    }
+}
+
+fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, SinkError> {
+    serde_json::to_vec(value).map_err(|_error| SinkError::Damaged(name.to_owned()))
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(name: &str, bytes: &[u8]) -> Result<T, SinkError> {
+    serde_json::from_slice(bytes).map_err(|_error| SinkError::Damaged(name.to_owned()))
+}

@@ -1,0 +1,338 @@
+//! Carrying the log to a target, whatever happens (SINK-1 to SINK-7).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use allod_events::{Extension, Renderer};
+use allod_feed::{Cursor, Event, Feed, FeedError, Filter, Spaces, Subscription};
+use allod_sync::Backoff;
+
+use crate::definition::Definition;
+use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
+use crate::target::{CURSOR, Fault, Has, Outgoing, Target};
+
+/// How failures that may pass are tried again (SINK-4).
+const BACKOFF: Backoff = Backoff {
+    first_ms: 1000,
+    factor_percent: 200,
+    most_ms: 60_000,
+    attempts: 0,
+};
+
+/// Bytes of events that are read before they are given to a target, about.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How often it is looked whether the sink was changed, or has to end.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The longest that a target may want to be left alone.
+const AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// The node that a sink belongs to.
+pub trait Host: Spaces {
+    /// Its feed.
+    fn feed(&self) -> &Feed;
+
+    /// A consumer of it.
+    fn subscribe(&self, from: Cursor, filter: Filter) -> Result<Subscription, FeedError>;
+
+    /// Its clock, in milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+
+    /// Any number.
+    fn chance(&self) -> u64;
+
+    /// What a definition means by its target.
+    fn open(&self, definition: &Definition) -> Result<Box<dyn Target>, Fault>;
+
+    /// Whether all has to end.
+    fn is_stopping(&self) -> bool;
+
+    /// Waits for so long, or until something may have changed.
+    fn rest(&self, at_most: Duration);
+}
+
+/// Why a sink stopped carrying.
+enum Ended {
+    /// It carried all that there was.
+    AtEnd,
+    /// It was changed, or has to end.
+    Changed,
+    Fault(Fault),
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A sink that is being carried.
+struct Carrying<'a> {
+    host: &'a dyn Host,
+    register: &'a Register,
+    renderer: &'a Renderer,
+    name: &'a str,
+    definition: Definition,
+    state: State,
+    until_end: bool,
+}
+
+/// Carries a sink until it is removed or the host stops; or, if that is asked for, until there is no more, or a failure.
+pub fn run(
+    host: &dyn Host,
+    register: &Register,
+    renderer: &Renderer,
+    (name, until_end): (&str, bool),
+) -> Result<State, SinkError> {
+    loop {
+        let (definition, state) = register.get(name)?;
+        let rests = definition.paused || state.stopped;
+        if host.is_stopping() || until_end && rests {
+            return Ok(state);
+        }
+        if rests {
+            host.rest(LOOK_EVERY);
+            continue;
+        }
+        let mut carrying = Carrying {
+            host,
+            register,
+            renderer,
+            name,
+            definition,
+            state,
+            until_end,
+        };
+        let wait = match carrying.carry() {
+            // It was changed, or is gone.
+            Err(SinkError::Unknown(_)) | Ok(Ended::Changed) => Duration::ZERO,
+            Err(error) => return Err(error),
+            Ok(Ended::AtEnd) => return Ok(carrying.state),
+            Ok(Ended::Fault(fault)) => carrying.note(fault)?,
+        };
+        if until_end && wait > Duration::ZERO {
+            return Ok(carrying.state);
+        }
+        let mut rested = Duration::ZERO;
+        while rested < wait && !host.is_stopping() {
+            let step = LOOK_EVERY.min(wait.saturating_sub(rested));
+            host.rest(step);
+            rested += step;
+            // Who lets it rest, go on or removes it is not made to wait.
+            match register.get(name) {
+                Ok((now, _)) if now == carrying.definition => {}
+                _ => break,
+            }
+        }
+    }
+}
+
+impl Carrying<'_> {
+    fn carry(&mut self) -> Result<Ended, SinkError> {
+        let begun = self.begin();
+        let (mut target, mut consumer) = match begun {
+            Ok(begun) => begun,
+            Err(fault) => return Ok(fault.into()),
+        };
+        loop {
+            if self.host.is_stopping() || self.is_changed()? {
+                return Ok(Ended::Changed);
+            }
+            let (events, next, is_end) = match self.gather(&mut consumer, target.events_max()) {
+                Ok(gathered) => gathered,
+                Err(fault) => return Ok(fault.into()),
+            };
+            if let Err(fault) = self.deliver(target.as_mut(), &events)? {
+                return Ok(fault.into());
+            }
+            // A target that could be opened, and has all, is away no more.
+            let is_back = is_end && self.state.failures > 0;
+            if is_back {
+                self.state.failures = 0;
+                self.state.words = None;
+            }
+            if is_back || !events.is_empty() || next.position() > self.state.cursor.position() {
+                self.state.cursor = next;
+                self.register.keep(self.name, &self.state, None)?;
+            }
+            if is_end {
+                if self.until_end {
+                    return Ok(Ended::AtEnd);
+                }
+                consumer.wait(LOOK_EVERY);
+            }
+        }
+    }
+
+    /// The target, and a consumer from what it has on (SINK-2, SINK-3).
+    fn begin(&self) -> Result<(Box<dyn Target>, Subscription), Fault> {
+        let mut target = self.host.open(&self.definition)?;
+        let from = match (target.has()?, &self.state.taken) {
+            (Has::UpTo(has), Some(taken)) if has == *taken => self.state.cursor.clone(),
+            (Has::UpTo(has), _) => self.of_target(&has),
+            (Has::Nothing, Some(_)) => self.state.began.clone(),
+            (Has::Nothing, None) | (Has::Unknown, _) => self.state.cursor.clone(),
+        };
+        let filter = self.definition.filter.clone();
+        let consumer = self.host.subscribe(from, filter).map_err(fault_of)?;
+        Ok((target, consumer))
+    }
+
+    /// Where to go on from what a target says.
+    fn of_target(&self, cursor: &str) -> Cursor {
+        let cursor = cursor.parse::<Cursor>().ok();
+        let goes_on = |cursor: &Cursor| {
+            let filter = Arc::new(self.definition.filter.clone());
+            self.host.feed().read(cursor.clone(), filter).is_ok()
+        };
+        let cursor = cursor.filter(goes_on);
+        cursor.unwrap_or_else(|| self.state.cursor.clone())
+    }
+
+    fn is_changed(&self) -> Result<bool, SinkError> {
+        let (definition, state) = self.register.get(self.name)?;
+        Ok(definition != self.definition || state != self.state)
+    }
+
+    /// What comes next, the cursor after it, and whether there is no more.
+    fn gather(
+        &self,
+        consumer: &mut Subscription,
+        events_max: usize,
+    ) -> Result<(Vec<Outgoing>, Cursor, bool), Fault> {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        loop {
+            let page = consumer
+                .page(self.host, events_max - events.len(), BYTES_MAX)
+                .map_err(fault_of)?;
+            for (event, cursor) in page.events.iter().zip(page.cursors) {
+                bytes += event.bytes();
+                events.extend(self.outgoing(event, cursor)?);
+            }
+            if page.is_end || events.len() >= events_max || bytes >= BYTES_MAX {
+                return Ok((events, page.next, page.is_end));
+            }
+            if self.host.is_stopping() {
+                return Ok((events, page.next, false));
+            }
+        }
+    }
+
+    /// `None` of a space that went away since.
+    fn outgoing(&self, event: &Event, cursor: Cursor) -> Result<Option<Outgoing>, Fault> {
+        let rendered = self.host.repo(event.space).and_then(|repo| match repo {
+            Some(repo) => self.renderer.render(&repo, event).map(Some),
+            None => Ok(None),
+        });
+        let Some(mut cloud) = rendered.map_err(Fault::away)? else {
+            return Ok(None);
+        };
+        let text = Extension::Text(cursor.to_string());
+        cloud.extensions.insert(CURSOR.to_owned(), text);
+        Ok(Some(Outgoing {
+            cloud,
+            cursor,
+            kind: event.kind(),
+            space: event.space,
+            branch: event.branch.clone(),
+        }))
+    }
+
+    /// Delivers events, but for those that the target refuses for what they are.
+    fn deliver(
+        &mut self,
+        target: &mut dyn Target,
+        events: &[Outgoing],
+    ) -> Result<Result<(), Fault>, SinkError> {
+        let mut left = events;
+        while !left.is_empty() {
+            match target.deliver(left) {
+                Ok(()) => {
+                    self.took(left);
+                    break;
+                }
+                Err(Fault::Refused { at, words }) => {
+                    let (taken, rest) = left.split_at(at.min(left.len()));
+                    self.took(taken);
+                    let Some((refused, rest)) = rest.split_first() else {
+                        break;
+                    };
+                    if let Err(fault) = self.bury(refused, words)? {
+                        return Ok(Err(fault));
+                    }
+                    left = rest;
+                }
+                Err(fault) => {
+                    if let Fault::Away { taken, .. } = &fault {
+                        let (taken, _) = left.split_at((*taken).min(left.len()));
+                        self.took(taken);
+                    }
+                    return Ok(Err(fault));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The target has these.
+    fn took(&mut self, events: &[Outgoing]) {
+        if let Some(last) = events.last() {
+            self.state.cursor = last.cursor.clone();
+            self.state.taken = Some(last.cursor.to_string());
+            self.state.delivered += events.len() as u64;
+            self.state.delivered_ms = Some(self.host.now_ms());
+            self.state.failures = 0;
+            self.state.words = None;
+        }
+    }
+
+    /// Keeps a dead letter (SINK-5).
+    fn bury(&mut self, refused: &Outgoing, words: String) -> Result<Result<(), Fault>, SinkError> {
+        if self.state.dead >= DEAD_MAX {
+            let words = format!("{DEAD_MAX} events were refused, the last for: {words}");
+            return Ok(Err(Fault::Stopped(words)));
+        }
+        self.state.dead += 1;
+        self.state.next_dead += 1;
+        self.state.cursor = refused.cursor.clone();
+        let letter = DeadLetter {
+            id: refused.cloud.id.clone(),
+            source: refused.cloud.source.clone(),
+            cursor: refused.cursor.to_string(),
+            words,
+        };
+        self.register.keep(self.name, &self.state, Some(&letter))?;
+        Ok(Ok(()))
+    }
+
+    /// Notes a fault, and says how long to wait.
+    fn note(&mut self, fault: Fault) -> Result<Duration, SinkError> {
+        self.state.failures = self.state.failures.saturating_add(1);
+        self.state.words = Some(fault.to_string());
+        let after = match fault {
+            Fault::Stopped(_) => {
+                self.state.stopped = true;
+                None
+            }
+            Fault::Away { after, .. } => after,
+            Fault::Refused { .. } => None,
+        };
+        match self.register.keep(self.name, &self.state, None) {
+            // Somebody changed it, and is not overwritten.
+            Err(SinkError::Unknown(_)) => {}
+            kept => kept?,
+        }
+        let wait = BACKOFF.wait_ms(self.state.failures, self.host.chance());
+        let wait = Duration::from_millis(wait.unwrap_or_default());
+        Ok(after.map_or(wait, |after| after.clamp(wait, AFTER_MAX.max(wait))))
+    }
+}
+
+fn fault_of(error: FeedError) -> Fault {
+    match error {
+        FeedError::Expired { .. } => Fault::Stopped(format!("{error}; give it another cursor")),
+        FeedError::Cursor | FeedError::Filter(_) => Fault::Stopped(error.to_string()),
+        error => Fault::away(error),
+    }
+}

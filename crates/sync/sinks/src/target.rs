@@ -1,0 +1,94 @@
+//! What events go to.
+
+use std::time::Duration;
+
+use allod_events::CloudEvent;
+use allod_feed::{Cursor, Epoch, Kind};
+use allod_repo::{BranchName, SpaceId};
+
+/// The extension by which a target says what it has (SINK-3).
+pub(crate) const CURSOR: &str = "allodcursor";
+
+/// An event on its way.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outgoing {
+    /// The event, with its cursor.
+    pub cloud: CloudEvent,
+    /// The cursor after it.
+    pub cursor: Cursor,
+    /// Of which kind it is.
+    pub kind: Kind,
+    /// Its space.
+    pub space: SpaceId,
+    /// Its branch.
+    pub branch: BranchName,
+}
+
+impl Outgoing {
+    /// The log that it is of.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.cursor.epoch()
+    }
+}
+
+/// Why events were not delivered.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "targets of others make them")]
+pub enum Fault {
+    /// It may pass (SINK-4). Blame: the environment.
+    #[error("{words}")]
+    Away {
+        /// How many of the events the target has taken all the same, from the first on.
+        taken: usize,
+        /// Why.
+        words: String,
+        /// When the target wants to be asked again, if it said so.
+        after: Option<Duration>,
+    },
+    /// The target has taken all events before one, and refuses that one for what it is (SINK-5). Blame: nobody.
+    #[error("event {at} was refused: {words}")]
+    Refused {
+        /// Which of the events.
+        at: usize,
+        /// Why.
+        words: String,
+    },
+    /// Somebody has to do something. Blame: whoever set it up.
+    #[error("{0}")]
+    Stopped(String),
+}
+
+impl Fault {
+    pub(crate) fn away(error: impl ToString) -> Self {
+        Self::Away {
+            taken: 0,
+            words: error.to_string(),
+            after: None,
+        }
+    }
+}
+
+/// What a target says that it has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "targets of others make them")]
+pub enum Has {
+    /// All up to this cursor.
+    UpTo(String),
+    /// Nothing, and it never had anything.
+    Nothing,
+    /// It cannot say: it keeps nothing, or what it had was taken away on purpose.
+    Unknown,
+}
+
+/// What events go to.
+pub trait Target: Send {
+    /// What it has (SINK-2).
+    fn has(&mut self) -> Result<Has, Fault>;
+
+    /// How many events it is given at a time, at most.
+    fn events_max(&self) -> usize;
+
+    /// Delivers events, in order. When it returns, the target keeps them all.
+    fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault>;
+}

@@ -1,0 +1,237 @@
+//! A server that takes POSTs (SINK-20 to SINK-22).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use allod_events::{BATCH, Headers, STRUCTURED, batch_to_json};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use multibase::Base;
+use rustls::crypto::aws_lc_rs;
+use sha2::Sha256;
+use ureq::Agent;
+use ureq::tls::{TlsConfig, TlsProvider};
+
+use crate::definition::Mode;
+use crate::target::{Fault, Has, Outgoing, Target};
+
+/// Events of a batch at most (SINK-20).
+const BATCH_MAX: usize = 100;
+
+/// How long a POST may take (SINK, "Limits").
+const TIME: Duration = Duration::from_secs(30);
+
+/// What is kept of an answer, in bytes: words for a person.
+const ANSWER_BYTES_MAX: u64 = 1024;
+
+/// What secrets begin with where Standard Webhooks shows them.
+const SECRET_PREFIX: &str = "whsec_";
+
+/// A server that takes POSTs.
+pub(crate) struct Webhook {
+    agent: Agent,
+    url: String,
+    mode: Mode,
+    secret: Option<Vec<u8>>,
+    token: Option<String>,
+    now_ms: fn() -> u64,
+}
+
+/// One POST.
+struct Post {
+    id: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Webhook {
+    pub(crate) fn new(
+        url: &str,
+        mode: Mode,
+        (secret, token): (Option<&Path>, Option<&Path>),
+        now_ms: fn() -> u64,
+    ) -> Result<Self, Fault> {
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .timeout_global(Some(TIME))
+            .http_status_as_error(false)
+            .max_redirects(0);
+        let secret = secret.map(read_secret).transpose()?;
+        let token = token.map(read_line).transpose()?;
+        Ok(Self {
+            agent: config.build().into(),
+            url: url.to_owned(),
+            mode,
+            secret,
+            token,
+            now_ms,
+        })
+    }
+
+    /// Sends one POST. Its events are taken, or why not.
+    fn post(&self, post: &Post) -> Result<(), Fault> {
+        let mut request = self.agent.post(&self.url);
+        for (name, value) in &post.headers {
+            request = request.header(name, value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(secret) = &self.secret {
+            let seconds = ((self.now_ms)() / 1000).to_string();
+            let signature = sign(secret, &post.id, &seconds, &post.body)?;
+            request = request
+                .header("webhook-id", &post.id)
+                .header("webhook-timestamp", &seconds)
+                .header("webhook-signature", format!("v1,{signature}"));
+        }
+        let mut answer = request.send(&post.body[..]).map_err(Fault::away)?;
+        let status = answer.status().as_u16();
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let after = answer.headers().get("retry-after");
+        let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let said = body.read_to_string().unwrap_or_default();
+        let said = said.lines().next().unwrap_or_default();
+        let words = format!("the server answered {status} {said}")
+            .trim_end()
+            .to_owned();
+        Err(match status {
+            400 | 413 | 415 | 422 => Fault::Refused { at: 0, words },
+            410 => Fault::Stopped(words),
+            _ => Fault::Away {
+                taken: 0,
+                words,
+                after: after.map(Duration::from_secs),
+            },
+        })
+    }
+
+    fn single(&self, event: &Outgoing) -> Result<Post, Fault> {
+        let cloud = &event.cloud;
+        let id = cloud.id.clone();
+        if self.mode == Mode::Binary {
+            let body = cloud.data_bytes().unwrap_or_default().to_vec();
+            return Ok(Post {
+                id,
+                headers: cloud.to_headers(Headers::Http),
+                body,
+            });
+        }
+        let text = cloud.to_json().map_err(refused)?;
+        Ok(Post {
+            id,
+            headers: vec![("content-type".to_owned(), STRUCTURED.to_owned())],
+            body: text.into_bytes(),
+        })
+    }
+
+    fn batch(&self, events: &[Outgoing]) -> Result<(), Fault> {
+        let Some(last) = events.last() else {
+            return Ok(());
+        };
+        let clouds: Vec<_> = events.iter().map(|event| event.cloud.clone()).collect();
+        self.post(&Post {
+            id: last.cloud.id.clone(),
+            headers: vec![("content-type".to_owned(), BATCH.to_owned())],
+            body: batch_to_json(&clouds).map_err(refused)?.into_bytes(),
+        })
+    }
+
+    /// A batch that is refused as a whole: each event for itself, from a place on.
+    fn one_by_one(&self, events: &[Outgoing], first: usize) -> Result<(), Fault> {
+        for (place, event) in events.iter().enumerate() {
+            let sent = match self.mode {
+                Mode::Batch => self.batch(std::slice::from_ref(event)),
+                Mode::Structured | Mode::Binary => {
+                    self.single(event).and_then(|post| self.post(&post))
+                }
+            };
+            sent.map_err(|fault| behind(fault, first + place))?;
+        }
+        Ok(())
+    }
+}
+
+impl Target for Webhook {
+    fn has(&mut self) -> Result<Has, Fault> {
+        Ok(Has::Unknown)
+    }
+
+    fn events_max(&self) -> usize {
+        BATCH_MAX
+    }
+
+    fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {
+        if self.mode != Mode::Batch {
+            return self.one_by_one(events, 0);
+        }
+        for (number, chunk) in events.chunks(BATCH_MAX).enumerate() {
+            match self.batch(chunk) {
+                Err(Fault::Refused { .. }) => self.one_by_one(chunk, number * BATCH_MAX)?,
+                sent => sent.map_err(|fault| behind(fault, number * BATCH_MAX))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A fault of a POST whose events come after so many.
+fn behind(fault: Fault, events: usize) -> Fault {
+    match fault {
+        Fault::Refused { at, words } => Fault::Refused {
+            at: at + events,
+            words,
+        },
+        Fault::Away {
+            taken,
+            words,
+            after,
+        } => Fault::Away {
+            taken: taken + events,
+            words,
+            after,
+        },
+        Fault::Stopped(words) => Fault::Stopped(words),
+    }
+}
+
+fn refused(error: impl ToString) -> Fault {
+    Fault::Refused {
+        at: 0,
+        words: error.to_string(),
+    }
+}
+
+fn read_line(path: &Path) -> Result<String, Fault> {
+    let read = std::fs::read_to_string(path);
+    let read = read.map_err(|error| Fault::Stopped(format!("{}: {error}", path.display())))?;
+    Ok(read.trim().to_owned())
+}
+
+/// As Standard Webhooks writes secrets: base64, after `whsec_`; any other text is taken as it is.
+fn read_secret(path: &Path) -> Result<Vec<u8>, Fault> {
+    let text = read_line(path)?;
+    Ok(match text.strip_prefix(SECRET_PREFIX) {
+        Some(encoded) => Base::Base64Pad.decode(encoded).map_err(|_error| {
+            Fault::Stopped(format!(
+                "{} has no base64 after {SECRET_PREFIX}",
+                path.display()
+            ))
+        })?,
+        None => text.into_bytes(),
+    })
+}
+
+fn sign(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> Result<String, Fault> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(Fault::away)?;
+    mac.update(format!("{id}.{seconds}.").as_bytes());
+    mac.update(body);
+    Ok(Base::Base64Pad.encode(mac.finalize().into_bytes()))
+}

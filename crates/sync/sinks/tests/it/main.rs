@@ -1,0 +1,15 @@
+//! Sinks against targets that fail in every way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod definitions;
+mod delivering;
+mod files;
+#[cfg(feature = "webhook")]
+mod webhooks;
+mod world;

@@ -1,0 +1,244 @@
+//! Servers that take POSTs (SINK-20 to SINK-22).
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use allod_events::{CloudEvent, Headers, batch_from_json};
+use allod_sinks::Definition;
+use serde_json::{Value, json};
+
+use crate::world::Node;
+
+#[derive(Debug)]
+struct Request {
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+/// A server that keeps what comes, and answers as it is told to.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    fn new(answer: impl Fn(usize, &Request) -> String + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/events?key=1", listener.local_addr().unwrap());
+        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let kept = Arc::clone(&requests);
+        // It ends with the process of the test.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut reader = BufReader::new(stream.unwrap());
+                while let Some(request) = read(&mut reader) {
+                    let mut kept = kept.lock().unwrap();
+                    let text = answer(kept.len(), &request);
+                    kept.push(request);
+                    drop(kept);
+                    if reader.get_mut().write_all(text.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn sink(&self, node: &Node, more: Value) {
+        let mut to = json!({ "url": self.url });
+        let mut mode = json!("structured");
+        for (name, value) in more.as_object().unwrap() {
+            if name == "mode" {
+                mode = value.clone();
+            } else {
+                to[name] = value.clone();
+            }
+        }
+        let text = json!({ "to": { "webhook": to }, "mode": mode }).to_string();
+        let definition: Definition = text.parse().unwrap();
+        let from = node.tail.feed().beginning();
+        node.register().add("hook", &definition, from).unwrap();
+    }
+}
+
+fn read(reader: &mut BufReader<std::net::TcpStream>) -> Option<Request> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let mut body = vec![0; headers["content-length"].parse().unwrap()];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { headers, body })
+}
+
+fn answer(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
+}
+
+fn event(request: &Request) -> CloudEvent {
+    match &request.headers["content-type"][..] {
+        "application/cloudevents+json" => CloudEvent::from_json(&request.body).unwrap(),
+        _ => {
+            let pairs = request
+                .headers
+                .iter()
+                .map(|(name, value)| (&name[..], &value[..]));
+            CloudEvent::from_headers(Headers::Http, pairs, request.body.clone().into()).unwrap()
+        }
+    }
+}
+
+fn name(event: &CloudEvent) -> String {
+    format!("{} {}", event.source, event.id)
+}
+
+/// Each mode carries the same events.
+#[test]
+fn all_modes_carry_the_same() {
+    for mode in ["structured", "binary", "batch"] {
+        let server = Server::new(|_, _| answer("204 No Content"));
+        let node = Node::new();
+        server.sink(&node, json!({ "mode": mode }));
+        node.put(&[("a", "1"), ("b \u{e9}", r#"{"x":1}"#)]);
+        node.put(&[("a", "2")]);
+        let state = node.carry("hook").unwrap();
+        assert_eq!(state.words, None);
+        let requests = server.requests.lock().unwrap();
+        let events: Vec<CloudEvent> = if mode == "batch" {
+            assert_eq!(requests.len(), 1);
+            batch_from_json(&requests[0].body, 1 << 20).unwrap()
+        } else {
+            requests.iter().map(event).collect()
+        };
+        assert_eq!(
+            events.iter().map(name).collect::<Vec<_>>(),
+            node.log(),
+            "{mode}"
+        );
+        let data: Value = serde_json::from_slice(&events[2].data_bytes().unwrap()).unwrap();
+        assert_eq!(data["value"], json!({ "json": { "x": 1 } }), "{mode}");
+    }
+}
+
+/// SINK-20: the signature is that of Standard Webhooks; its example is one of that specification.
+#[test]
+fn posts_are_signed() {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (secret, token) = (dir.path().join("secret"), dir.path().join("token"));
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    std::fs::write(&token, "let me in\n").unwrap();
+    let server = Server::new(|_, _| answer("200 OK"));
+    let node = Node::new();
+    server.sink(&node, json!({ "secret": secret, "token": token }));
+    node.put(&[("a", "1")]);
+    node.carry("hook").unwrap();
+    let requests = server.requests.lock().unwrap();
+    assert_eq!(requests.len(), 2);
+    for request in requests.iter() {
+        assert_eq!(request.headers["authorization"], "Bearer let me in");
+        let (id, time) = (
+            &request.headers["webhook-id"],
+            &request.headers["webhook-timestamp"],
+        );
+        let key = multibase::Base::Base64Pad
+            .decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+            .unwrap();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+        mac.update(format!("{id}.{time}.").as_bytes());
+        mac.update(&request.body);
+        let sum = multibase::Base::Base64Pad.encode(mac.finalize().into_bytes());
+        assert_eq!(request.headers["webhook-signature"], format!("v1,{sum}"));
+        assert_eq!(*id, event(request).id);
+    }
+}
+
+/// SINK-21: what each answer does.
+#[test]
+fn each_answer_does_what_it_says() {
+    // One that may pass: what was taken before it is not sent again, the rest is.
+    let server = Server::new(|number, _| {
+        answer(if number == 1 {
+            "503 Service Unavailable"
+        } else {
+            "200 OK"
+        })
+    });
+    let node = Node::new();
+    server.sink(&node, json!({}));
+    node.put(&[("a", "1")]);
+    let state = node.carry("hook").unwrap();
+    assert_eq!(
+        (state.delivered, state.failures, state.stopped),
+        (1, 1, false)
+    );
+    assert!(state.words.unwrap().contains("503"));
+    let state = node.carry("hook").unwrap();
+    assert_eq!((state.delivered, state.failures, state.words), (2, 0, None));
+    let sent: Vec<String> = server
+        .requests
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|post| name(&event(post)))
+        .collect();
+    let log = node.log();
+    assert_eq!(sent, [&log[0][..], &log[1], &log[1]]);
+    // One that is refused for what it is; of a batch only that one.
+    let server = Server::new(|_, request| {
+        let text = String::from_utf8_lossy(&request.body);
+        let is_bad = text.contains(r#""text":"bad""#);
+        answer(if is_bad {
+            "422 Unprocessable"
+        } else {
+            "200 OK"
+        })
+    });
+    for mode in ["batch", "structured"] {
+        let node = Node::new();
+        server.requests.lock().unwrap().clear();
+        server.sink(&node, json!({ "mode": mode }));
+        // The commits of these are told without their values.
+        node.register().pause("hook", true).unwrap();
+        let (mut definition, _) = node.register().get("hook").unwrap();
+        definition.filter = r#"{"kinds":["change"]}"#.parse().unwrap();
+        definition.paused = false;
+        node.register().define("hook", &definition).unwrap();
+        node.put(&[("a", "good"), ("b", "bad"), ("c", "good")]);
+        let state = node.carry("hook").unwrap();
+        assert_eq!(
+            (state.delivered, state.dead, state.words),
+            (2, 1, None),
+            "{mode}"
+        );
+        let dead = node.register().dead("hook").unwrap();
+        assert!(dead[0].1.id.ends_with("/b"), "{mode}: {dead:?}");
+    }
+    // One that is gone.
+    let server = Server::new(|_, _| answer("410 Gone"));
+    let node = Node::new();
+    server.sink(&node, json!({}));
+    node.put(&[("a", "1")]);
+    assert!(node.carry("hook").unwrap().stopped);
+    // One that sends elsewhere is not followed.
+    let server = Server::new(|_, _| {
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
+            .to_owned()
+    });
+    let node = Node::new();
+    server.sink(&node, json!({}));
+    node.put(&[("a", "1")]);
+    let state = node.carry("hook").unwrap();
+    assert_eq!((state.delivered, state.failures), (0, 1));
+}
