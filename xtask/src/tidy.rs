@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 22] = [
+const PAGES: [(&str, &str); 23] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -39,6 +39,7 @@ const PAGES: [(&str, &str); 22] = [
     ("SKETCH", "31-sketch.md"),
     ("TRANS", "40-transport.md"),
     ("DELTA", "50-deltas.md"),
+    ("FED", "51-federation.md"),
 ];
 
 /// Runs every check; tells all that is wrong.
@@ -77,6 +78,9 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Crates of `sync` that have drivers: tokio is in their `driver` alone.
+const DRIVERS: [&str; 1] = ["allod-federation"];
+
 /// The layer of a workspace member, by its folder.
 fn layer(path: &str) -> Option<&'static str> {
     ["trust", "data", "sync", "transport"]
@@ -85,7 +89,8 @@ fn layer(path: &str) -> Option<&'static str> {
 }
 
 /// `trust <- data <- sync` and `trust <- data <- transport`; `sync` and `transport` never see each
-/// other; tokio stays out of `trust`, `data` and the sans-IO crates of `sync`.
+/// other; tokio stays out of `trust`, `data` and the sans-IO crates of `sync`, and in those of [`DRIVERS`] in
+/// the driver.
 fn dependency_law(problems: &mut Vec<String>) -> Result<()> {
     let args = [
         "metadata",
@@ -129,7 +134,8 @@ fn dependency_law(problems: &mut Vec<String>) -> Result<()> {
                 _ => {}
             }
             let network = ["tokio", "quinn", "libp2p", "axum"].contains(&on);
-            if network && *from != "transport" {
+            let is_driven = on == "tokio" && DRIVERS.contains(&name);
+            if network && *from != "transport" && !is_driven {
                 problems.push(format!("{name} ({from}) may not depend on {on}"));
             }
         }
@@ -193,6 +199,12 @@ fn source(
     }
     if !text.is_ascii() {
         problems.push(format!("{shown}: characters beyond ASCII"));
+    }
+    let in_sync = shown.to_string().starts_with("crates/sync/");
+    let is_driver = path.components().any(|part| part.as_os_str() == "driver")
+        || path.ends_with("src/driver.rs");
+    if in_sync && !is_test && !is_driver && text.contains("tokio::") {
+        problems.push(format!("{shown}: tokio outside of a driver"));
     }
     let lines = text.lines().count();
     if !is_test && lines > LINES_MAX {

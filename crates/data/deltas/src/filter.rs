@@ -95,7 +95,7 @@ impl DeltaFilter {
             timestamp_range: range(&mut members)?,
             include_negated: members
                 .optional::<bool>("includeNegated")
-                .map_err(|()| FilterError::Field("includeNegated"))?
+                .map_err(|_error| FilterError::Field("includeNegated"))?
                 .unwrap_or_default(),
         })
     }
@@ -170,7 +170,7 @@ fn list(
 ) -> Result<Option<BTreeSet<String>>, FilterError> {
     let list: Option<Vec<String>> = members
         .optional(name)
-        .map_err(|()| FilterError::Field(name))?;
+        .map_err(|_error| FilterError::Field(name))?;
     if list
         .as_ref()
         .is_some_and(|list| list.len() > FILTER_LIST_MAX)

@@ -13,25 +13,38 @@ pub const JSON_DEPTH_MAX: usize = 32;
 
 /// The members of an object as they stand, by name. A name that is there twice is refused: readers
 /// differ in which they take.
-pub(crate) struct Members<'a>(pub(crate) BTreeMap<String, &'a RawValue>);
+#[derive(Debug)]
+pub struct Members<'a>(pub(crate) BTreeMap<String, &'a RawValue>);
+
+/// A member is of another type. Blame: whoever wrote it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a member is of another type")]
+pub struct BadMember;
 
 impl<'a> Members<'a> {
     /// Reads an object; `None` if the text is none, or has a name twice.
-    pub(crate) fn read(text: &'a str) -> Option<Self> {
+    #[must_use]
+    pub fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// Takes a member out.
-    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         self.0.remove(name)
     }
 
     /// Takes a member out that may be absent or null, and otherwise is to be a `T`.
-    pub(crate) fn optional<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>, ()> {
+    pub fn optional<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>, BadMember> {
         match self.take(name) {
             None => Ok(None),
-            Some(raw) => serde_json::from_str(raw.get()).map_err(|_error| ()),
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|_error| BadMember),
         }
+    }
+
+    /// What was not taken.
+    #[must_use]
+    pub fn rest(self) -> Extras {
+        Extras::of(self)
     }
 }
 
@@ -103,7 +116,7 @@ impl Extras {
     }
 
     /// Writes each as `,"name":value`.
-    pub(crate) fn put(&self, out: &mut String) {
+    pub fn put(&self, out: &mut String) {
         for (name, raw) in &self.0 {
             out.push(',');
             put_text(out, name);

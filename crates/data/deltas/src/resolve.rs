@@ -122,13 +122,13 @@ impl Resolving {
     fn read(json: &str) -> Result<Self, SchemaError> {
         const FORM: SchemaError = SchemaError::Form("a property");
         let mut members = Members::read(json).ok_or(FORM)?;
-        let source: Option<String> = members.optional("source").map_err(|()| FORM)?;
-        let primitive: Option<String> = members.optional("type").map_err(|()| FORM)?;
+        let source: Option<String> = members.optional("source").map_err(|_error| FORM)?;
+        let primitive: Option<String> = members.optional("type").map_err(|_error| FORM)?;
         let primitive = primitive.map(|name| Primitive::named(&name).ok_or(FORM));
         let nested = members.take("view").map(|raw| ViewSchema::read(raw.get()));
         Ok(Self {
             source: source.ok_or(FORM)?,
-            role: members.optional("extract").map_err(|()| FORM)?,
+            role: members.optional("extract").map_err(|_error| FORM)?,
             primitive: primitive.transpose()?,
             nested: nested.transpose()?,
             strategy: Strategy::read(members.take("resolve").ok_or(FORM)?.get())?,
@@ -187,7 +187,7 @@ impl Strategy {
             });
         }
         let mut members = Members::read(json).ok_or(FORM)?;
-        let mut list = |name: &str| members.optional::<Vec<String>>(name).map_err(|()| FORM);
+        let mut list = |name: &str| members.optional::<Vec<String>>(name).map_err(|_error| FORM);
         match (list("trustedAuthor")?, list("trustedSystem")?) {
             (Some(authors), None) => Ok(Self::TrustedAuthor(authors)),
             (None, Some(systems)) => Ok(Self::TrustedSystem(systems)),

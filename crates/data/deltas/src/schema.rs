@@ -151,7 +151,7 @@ impl HyperSchema {
         let id = required(&mut members, "id")?;
         let name = required(&mut members, "name")?;
         let version = members.optional("version");
-        let version: Option<u32> = version.map_err(|()| SchemaError::Form("version"))?;
+        let version: Option<u32> = version.map_err(|_error| SchemaError::Form("version"))?;
         let mut schema = Self {
             version: version.unwrap_or(1),
             ..Self::new(id, name)
@@ -258,9 +258,9 @@ impl Select {
         let patterns = patterns.into_iter().map(|raw| {
             let mut members = Members::read(raw.get()).ok_or(FORM)?;
             Ok(Pattern {
-                roles: members.optional("roles").map_err(|()| FORM)?,
-                contexts: members.optional("contexts").map_err(|()| FORM)?,
-                property: members.optional("property").map_err(|()| FORM)?,
+                roles: members.optional("roles").map_err(|_error| FORM)?,
+                contexts: members.optional("contexts").map_err(|_error| FORM)?,
+                property: members.optional("property").map_err(|_error| FORM)?,
             })
         });
         Ok(Self::Patterns(
@@ -445,7 +445,7 @@ pub(crate) fn object<'a>(json: &'a str, what: &'static str) -> Result<Members<'a
 fn required(members: &mut Members<'_>, name: &'static str) -> Result<String, SchemaError> {
     let text: Option<String> = members
         .optional(name)
-        .map_err(|()| SchemaError::Form(name))?;
+        .map_err(|_error| SchemaError::Form(name))?;
     text.filter(|text| !text.is_empty())
         .ok_or(SchemaError::Form(name))
 }
