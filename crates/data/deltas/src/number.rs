@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Serialize, Serializer};
 
 /// The first integer whose neighbour is no double: 2^53.
@@ -49,7 +50,11 @@ impl Number {
         if !digits.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(NumberError::Syntax);
         }
+        let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
         let value: f64 = text.parse().map_err(|_error| NumberError::Syntax)?;
+        if !is_json {
+            return Err(NumberError::Syntax);
+        }
         let number = Self::new(value)?;
         let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
         if is_integer
@@ -150,7 +155,9 @@ mod tests {
             assert_eq!(Number::parse(text), Err(NumberError::Inexact), "{text}");
         }
         assert_eq!(Number::parse("1e400"), Err(NumberError::NotFinite));
-        for text in ["", "-", "inf", "NaN", "+1", ".5"] {
+        for text in [
+            "", "-", "inf", "NaN", "+1", ".5", "1.", "01", "1 ", " 1", "0x1", "1e",
+        ] {
             assert_eq!(Number::parse(text), Err(NumberError::Syntax), "{text}");
         }
     }

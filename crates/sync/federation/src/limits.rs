@@ -19,6 +19,13 @@ pub const SYNC_BATCH: usize = 100;
 /// Deltas of a `delta_batch` that is taken: twice what any of ours sends.
 pub(crate) const BATCH_DELTAS_MAX: usize = 1024;
 
+/// Syncs that a peer may ask for in [`SYNCS_MS`] (FED-20): each reads the store, up to three times. A client
+/// asks for some when it comes back.
+pub(crate) const SYNCS_MAX: usize = 32;
+
+/// A minute.
+pub(crate) const SYNCS_MS: u64 = 60_000;
+
 /// How long a handshake may take (FED-10).
 pub const HANDSHAKE_MS: u64 = 10_000;
 

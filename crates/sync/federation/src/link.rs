@@ -104,6 +104,8 @@ pub struct Link {
     bytes: Meter,
     read_at_ms: u64,
     faults: u32,
+    /// When the last syncs were asked for.
+    synced: VecDeque<u64>,
     stats: LinkStats,
     end_reason: String,
 }
@@ -152,6 +154,7 @@ impl Link {
             bytes: Meter::new(rules.bytes_per_second, now_ms),
             read_at_ms: now_ms,
             faults: 0,
+            synced: VecDeque::new(),
             stats: start.stats,
             end_reason: String::new(),
             me,
@@ -444,6 +447,10 @@ impl Link {
         if self.phase != Phase::Open && now_ms >= self.begun_ms.saturating_add(HANDSHAKE_MS) {
             self.close(close::POLICY, "no handshake in time", Status::Error);
             return;
+        }
+        if now_ms < self.read_at_ms || self.inbound.pending() >= PENDING_DELTAS {
+            // It is not listened to, so it cannot be heard.
+            self.heard_ms = self.heard_ms.max(now_ms);
         }
         if now_ms >= self.heard_ms.saturating_add(SILENCE_MS) {
             self.close(close::NORMAL, "the peer is silent", Status::Error);

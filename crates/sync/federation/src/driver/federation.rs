@@ -166,7 +166,8 @@ impl Federation {
     /// Takes a connection that somebody else accepted, a TLS stream for example: upgrades it, and runs it as
     /// a link until it ends.
     pub async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, stream: S) {
-        server::serve(self, stream).await;
+        // A link is large, and whoever serves it has futures of its own.
+        Box::pin(server::serve(self, stream)).await;
     }
 
     /// Opens a link, and waits until the server agreed. From then on it comes back as `config` says.

@@ -244,9 +244,14 @@ impl Link {
 
     /// Whether the past is brought over by what differs (FED-31).
     fn reconciles(&self) -> bool {
+        let have_met = if self.config.mode.server_sends() {
+            self.positions.theirs.is_some()
+        } else {
+            self.positions.ours.is_some()
+        };
         self.can("reconcile")
             && self.config.initial_sync == InitialSync::Full
-            && self.positions.theirs.is_none()
+            && !have_met
             && self.rules.auto_broadcast
     }
 

@@ -122,8 +122,7 @@ impl Link {
             self.on_fault(now_ms, "no estimate");
             return;
         };
-        if self.answering.is_some() || self.serving.is_some() {
-            self.sync_error(now_ms, "a sync is going on");
+        if !self.may_sync(now_ms) {
             return;
         }
         self.answering = Some(Answering {
@@ -205,8 +204,7 @@ impl Link {
             self.on_fault(now_ms, "no elements");
             return;
         };
-        if self.serving.is_some() {
-            self.sync_error(now_ms, "a sync is going on");
+        if !self.may_sync(now_ms) {
             return;
         }
         self.serve_wanted(wanted);

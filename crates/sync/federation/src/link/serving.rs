@@ -7,7 +7,7 @@ use allod_deltas::{Cursor, Delta, DeltaFilter, Number, Place, TimestampRange};
 
 use super::known::element_of;
 use super::{Link, ReadFault, ReadReply, ReadRequest};
-use crate::limits::{BATCH_BYTES_MAX, SYNC_BATCH};
+use crate::limits::{BATCH_BYTES_MAX, SYNC_BATCH, SYNCS_MAX, SYNCS_MS};
 use crate::message::Message;
 
 /// What is read.
@@ -94,8 +94,7 @@ impl Link {
         from_timestamp: Option<Number>,
         cursor: Option<String>,
     ) {
-        if self.serving.is_some() {
-            self.sync_error(now_ms, "a sync is going on");
+        if !self.may_sync(now_ms) {
             return;
         }
         let mut filter = filter.unwrap_or_default();
@@ -123,7 +122,31 @@ impl Link {
         self.serving = Some(serving);
     }
 
-    pub(super) fn sync_error(&mut self, now_ms: u64, words: &str) {
+    /// Whether the store is read for the peer once more: not while it is, nor too often (FED-20).
+    pub(super) fn may_sync(&mut self, now_ms: u64) -> bool {
+        let is_busy = self.serving.is_some() || self.answering.is_some();
+        let oldest = self
+            .synced
+            .front()
+            .filter(|_| self.synced.len() >= SYNCS_MAX);
+        let too_many = oldest.is_some_and(|at| now_ms < at.saturating_add(SYNCS_MS));
+        if is_busy || too_many {
+            let words = if is_busy {
+                "a sync is going on"
+            } else {
+                "too many syncs"
+            };
+            self.sync_error(now_ms, words);
+            return false;
+        }
+        if self.synced.len() >= SYNCS_MAX {
+            self.synced.pop_front();
+        }
+        self.synced.push_back(now_ms);
+        true
+    }
+
+    fn sync_error(&mut self, now_ms: u64, words: &str) {
         let error = Message::Error {
             code: "SYNC_ERROR".to_owned(),
             message: words.to_owned(),

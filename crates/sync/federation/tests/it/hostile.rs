@@ -157,6 +157,37 @@ fn one_sync_at_a_time() {
     assert_eq!(codes.count(), 0);
 }
 
+#[test]
+fn who_asks_for_the_past_over_and_over_is_refused_it() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    for _ in 0..32 {
+        server.hear(json!({ "type": "sync_request" }));
+        assert_eq!(server.names(), ["sync_start", "sync_complete"]);
+    }
+    for message in ["sync_request", "reconcile_want"] {
+        server.hear(json!({ "type": message, "elements": [] }));
+        assert_eq!(server.next()["code"], "SYNC_ERROR");
+    }
+    server.now += 60_000;
+    server.hear(json!({ "type": "sync_request" }));
+    assert_eq!(server.names(), ["sync_start", "sync_complete"]);
+}
+
+/// FED-14, FED-19: who is not read is not taken for silent.
+#[test]
+fn who_is_held_back_is_not_taken_for_gone() {
+    let mut rules = open();
+    rules.bytes_per_second = 1;
+    let mut server = Scripted::greeted(rules, json!({}));
+    server.hear(json!({ "type": "ping" }));
+    assert!(!server.link.reads(server.now));
+    for _ in 0..5 {
+        server.now += 20_000;
+        server.input(Input::Tick);
+    }
+    assert!(server.close.is_none());
+}
+
 /// A server that fails at the past, or has none, is a server still.
 #[test]
 fn a_server_without_a_past_is_one() {

@@ -16,3 +16,5 @@ mod network;
 mod policies;
 mod scripts;
 mod sockets;
+mod spaces;
+mod tls;

@@ -12,7 +12,7 @@ use allod_federation::{
 
 use crate::network::{delta, legacy, open};
 
-struct Real(AtomicU8);
+pub(crate) struct Real(AtomicU8);
 
 impl Clock for Real {
     fn now_ms(&self) -> u64 {
@@ -26,7 +26,7 @@ impl Clock for Real {
     }
 }
 
-fn options(name: &str, rules: Rules) -> FederationOptions {
+pub(crate) fn options(name: &str, rules: Rules) -> FederationOptions {
     let me = Me {
         system_id: name.to_owned(),
         store: format!("store of {name}"),
@@ -35,20 +35,20 @@ fn options(name: &str, rules: Rules) -> FederationOptions {
     FederationOptions::new(me, rules, Arc::new(Real(AtomicU8::new(0))))
 }
 
-fn federation(name: &str, rules: Rules) -> (Federation, Arc<MemoryDeltas>) {
+pub(crate) fn federation(name: &str, rules: Rules) -> (Federation, Arc<MemoryDeltas>) {
     let store = Arc::new(MemoryDeltas::new());
     let kept: Arc<dyn DeltaStore> = Arc::clone(&store) as Arc<dyn DeltaStore>;
     (Federation::new(kept, options(name, rules)), store)
 }
 
 /// Waits until something holds; the test ends by the runner's limit if it never does.
-async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     while !holds() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-fn fast() -> FederationConfig {
+pub(crate) fn fast() -> FederationConfig {
     FederationConfig {
         reconnect: Reconnect {
             initial_delay_ms: 10,
