@@ -65,9 +65,12 @@ def numbers():
         "infinite-negative": "-1e309",
     }.items():
         yield one("DELTA-4", "invalid", name, f"the text {given}", {"text": given}, "E_DELTA_NUMBER")
-    for name in ("twice", "thrice", "again"):
-        digits = {"twice": "90071992547409930", "thrice": "123456789012345678901", "again": "18014398509481985"}[name]
-        yield one("DELTA-4", "invalid", name, f"the text {digits}", {"text": digits}, "E_DELTA_NUMBER")
+    # Integers between two doubles that are not the text of one either.
+    for power in (53, 54, 55, 56, 60, 63, 64, 70):
+        between = (n for n in range(2**power + 1, 2**power + 1000) if int(float(n)) != n and str(n) != deltas.number_text(float(n)))
+        for at, n in zip(range(3), between):
+            yield one("DELTA-4", "invalid", f"between-{power}-{at}", f"the text {n}", {"text": f"{n}"}, "E_DELTA_NUMBER")
+            yield one("DELTA-4", "invalid", f"below-{power}-{at}", f"the text -{n}", {"text": f"-{n}"}, "E_DELTA_NUMBER")
 
 
 def bodies():
@@ -125,6 +128,9 @@ def bodies():
     yield bad("DELTA-2", "array", "an array", "[]", "E_DELTA_JSON")
     yield bad("DELTA-2", "pointers-many", "4,097 pointers", delta("d", 1, [value("a", 1)] * 4097), "E_DELTA_SIZE")
     yield bad("DELTA-5", "extras-many", "65 members that nobody knows", {**base, **{f"x{n}": 1 for n in range(65)}}, "E_DELTA_SIZE")
+    for member in ("id", "author", "system"):
+        for kind, wrong in {"a number": 1, "an array": ["x"], "an object": {"x": 1}, "true": True}.items():
+            yield bad("DELTA-1", f"{member}-{kind}", f"{member} is {kind}", {**base, member: wrong}, "E_DELTA_FIELD")
     other = named[:-1] + ("a" if named[-1] != "a" else "e")
     yield bad("DELTA-7", "other-id", "the content id of another delta", {**base, "id": other}, "E_DELTA_CONTENT")
     yield bad("DELTA-7", "other-content", "another content under a content id", {**base, "id": named, "timestamp": 2}, "E_DELTA_CONTENT")
@@ -174,6 +180,11 @@ def signatures():
 # --- filters and what counts ----------------------------------------------------------------------
 
 
+# What no list of texts, and what no number and no truth, is.
+NO_LISTS = {"a text": "a", "an object": {}, "true": True, "nested": [["a"]], "with null": ["a", None], "with a truth": [True]}
+NO_ENDS = {"a text": "1", "an array": [1], "an object": {"a": 1}}
+
+
 def filters():
     some = [
         delta("a", 10, [ref("of", "x", "name"), value("is", "Ann")]),
@@ -217,6 +228,9 @@ def filters():
         ("end", "an end that is a text", {"timestampRange": {"end": "1"}}),
         ("inexact", "an end that no double is", '{"timestampRange":{"end":9007199254740993}}'),
         ("negated", "includeNegated that is a number", {"includeNegated": 1}),
+        *((f"{field}-{kind}", f"{field} is {kind}", {field: bad}) for field in deltas.LISTS for kind, bad in NO_LISTS.items()),
+        *((f"{end}-{kind}", f"{end} is {kind}", {"timestampRange": {end: bad}}) for end in ("start", "end") for kind, bad in NO_ENDS.items()),
+        *((f"negated-{kind}", f"includeNegated is {kind}", {"includeNegated": bad}) for kind, bad in NO_ENDS.items()),
         ("deep", "nested too deep", '{"x":' + "[" * 32 + "]" * 32 + "}"),
     ]:
         yield one("DELTA-13", "invalid", name, comment, given(filter_), "E_DELTA_FILTER")

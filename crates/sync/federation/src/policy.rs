@@ -8,7 +8,11 @@ use allod_deltas::Delta;
 
 use crate::config::TrustLists;
 
-/// What a policy asks of signatures.
+/// How the name of an author begins that is a key (IDENT-2).
+const DID_KEY: &str = "did:key:";
+
+/// What a policy asks of signatures. A signature that does not hold, and an author that is a key and did not
+/// sign, are refused under each.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Signatures {
@@ -57,7 +61,7 @@ pub struct TrustPolicy {
     pub denied_authors: BTreeSet<String>,
     /// Systems that are refused whatever else is said.
     pub denied_systems: BTreeSet<String>,
-    /// What is asked of signatures. A signature that does not hold is refused under each.
+    /// What is asked of signatures.
     pub signatures: Signatures,
     /// A rule of the program's own.
     pub judge: Option<Arc<dyn Judge>>,
@@ -105,6 +109,8 @@ impl TrustPolicy {
         let by_signature = match self.signatures {
             _ if verified => Verdict::Accept,
             _ if delta.is_signed() => return Verdict::Reject,
+            // Who has a key signs: whoever lets others write without one does not let them write as that.
+            _ if delta.author().starts_with(DID_KEY) => return Verdict::Reject,
             Signatures::Required => return Verdict::Reject,
             Signatures::Quarantined => Verdict::Quarantine,
             Signatures::Optional => Verdict::Accept,

@@ -108,6 +108,7 @@ fn signatures_are_asked_for_unless_somebody_says_otherwise() {
     let (bare, good) = (delta("d", 1), signed(1));
     let forged = good.encode().replace("\"sig\":\"", "\"sig\":\"0000");
     let forged = Delta::decode(&forged).unwrap();
+    let posed = Delta::content_addressed(Number::of(5), good.author(), "laptop", vec![]).unwrap();
     for (signatures, of_bare) in [
         (Signatures::Required, Verdict::Reject),
         (Signatures::Quarantined, Verdict::Quarantine),
