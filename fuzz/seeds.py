@@ -26,13 +26,16 @@ SOURCES = {
     "expr": ["views/expr.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],
+    "delta": ["deltas/delta.json", "deltas/signature.json"],
+    "delta_filter": ["deltas/filter.json"],
 }
 ACCEPTS, REJECTS, BYTES_MAX = 6, 3, 2048
 
 
 def content(given):
-    if "text" in given:
-        return given["text"].encode()
+    for name in ("text", "json", "filter"):
+        if name in given:
+            return given[name].encode()
     data = given.get("bytes", given.get("key"))
     return bytes.fromhex(data) if isinstance(data, str) else None
 

@@ -15,11 +15,8 @@ const LINES_MAX: usize = 800;
 /// The most lines of a `lib.rs`.
 const LIB_LINES_MAX: usize = 120;
 
-/// Crates of `sync` that have drivers of their own, and so see tokio.
-const DRIVERS: [&str; 1] = ["allod-sinks"];
-
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 24] = [
+const PAGES: [(&str, &str); 26] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -44,6 +41,8 @@ const PAGES: [(&str, &str); 24] = [
     ("EVENT", "33-events.md"),
     ("SINK", "34-sinks.md"),
     ("TRANS", "40-transport.md"),
+    ("DELTA", "50-deltas.md"),
+    ("FED", "51-federation.md"),
 ];
 
 /// Runs every check; tells all that is wrong.
@@ -82,6 +81,9 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Crates of `sync` that have drivers: tokio is in their `driver` alone.
+const DRIVERS: [&str; 2] = ["allod-federation", "allod-sinks"];
+
 /// The layer of a workspace member, by its folder.
 fn layer(path: &str) -> Option<&'static str> {
     ["trust", "data", "sync", "transport"]
@@ -90,7 +92,8 @@ fn layer(path: &str) -> Option<&'static str> {
 }
 
 /// `trust <- data <- sync` and `trust <- data <- transport`; `sync` and `transport` never see each
-/// other; tokio stays out of `trust`, `data` and the sans-IO crates of `sync`.
+/// other; tokio stays out of `trust`, `data` and the sans-IO crates of `sync`, and in those of [`DRIVERS`] in
+/// the drivers.
 fn dependency_law(problems: &mut Vec<String>) -> Result<()> {
     let args = [
         "metadata",
@@ -134,7 +137,8 @@ fn dependency_law(problems: &mut Vec<String>) -> Result<()> {
                 _ => {}
             }
             let network = ["tokio", "quinn", "libp2p", "axum"].contains(&on);
-            if network && *from != "transport" && !DRIVERS.contains(&name) {
+            let is_driven = on == "tokio" && DRIVERS.contains(&name);
+            if network && *from != "transport" && !is_driven {
                 problems.push(format!("{name} ({from}) may not depend on {on}"));
             }
         }
@@ -198,6 +202,13 @@ fn source(
     }
     if !text.is_ascii() {
         problems.push(format!("{shown}: characters beyond ASCII"));
+    }
+    let in_sync = shown.to_string().starts_with("crates/sync/")
+        && path.components().any(|part| part.as_os_str() == "src");
+    let is_driver = path.components().any(|part| part.as_os_str() == "driver")
+        || path.ends_with("src/driver.rs");
+    if in_sync && !is_driver && text.contains("tokio::") {
+        problems.push(format!("{shown}: tokio outside of a driver"));
     }
     let lines = text.lines().count();
     if !is_test && lines > LINES_MAX {

@@ -7,5 +7,6 @@
 )]
 
 mod archives;
+mod federation;
 mod files;
 mod node;

@@ -39,10 +39,15 @@ pub(crate) fn is_there() -> bool {
     true
 }
 
+/// Where a script is.
+pub(crate) fn script(name: &str) -> std::path::PathBuf {
+    here().join("js").join(name)
+}
+
 /// Runs a script to its end; what it printed.
 pub(crate) fn run(script: &str, args: &[&str], input: &str) -> String {
     let mut command = Command::new("node");
-    command.arg(here().join("js").join(script)).args(args);
+    command.arg(self::script(script)).args(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -20,15 +20,12 @@
 //! - What a target says that it has is believed: after a crash of either side its content is the log (SINK-2).
 
 mod definition;
+mod driver;
 mod file;
-#[cfg(feature = "nats")]
-mod nats;
 mod open;
 mod register;
 mod run;
 mod target;
-#[cfg(feature = "webhook")]
-mod webhook;
 
 pub use crate::definition::{BadSink, Definition, Mode, To};
 pub use crate::open::open;

@@ -19,7 +19,7 @@ pub fn open(definition: &Definition, now_ms: fn() -> u64) -> Result<Box<dyn Targ
         #[cfg(feature = "webhook")]
         To::Webhook { url, secret, token } => {
             let files = (secret.as_deref(), token.as_deref());
-            let made = crate::webhook::Webhook::new(url, definition.mode, files, now_ms)?;
+            let made = crate::driver::webhook::Webhook::new(url, definition.mode, files, now_ms)?;
             Ok(Box::new(made))
         }
         #[cfg(feature = "nats")]
@@ -31,8 +31,11 @@ pub fn open(definition: &Definition, now_ms: fn() -> u64) -> Result<Box<dyn Targ
         } => {
             let subject = subject.as_deref().unwrap_or(stream);
             let place = (&url[..], &stream[..], subject);
-            let made =
-                crate::nats::JetStream::connect(place, definition.mode, credentials.as_deref())?;
+            let made = crate::driver::nats::JetStream::connect(
+                place,
+                definition.mode,
+                credentials.as_deref(),
+            )?;
             Ok(Box::new(made))
         }
         #[cfg(not(all(feature = "nats", feature = "webhook")))]

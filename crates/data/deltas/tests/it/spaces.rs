@@ -1,0 +1,251 @@
+//! Deltas in spaces that are replicated (DELTA-31, DELTA-32).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use allod_blocks::{Batch, MemoryStore};
+use allod_deltas::{
+    Appended, Cursor, Delta, DeltaFilter, DeltaStore as _, Number, Pointer, SpaceDeltas,
+};
+use allod_repo::{Author, BranchName, CommitId, Edit, Heads, Repo};
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::world::{any_delta, delta, over, owner, repo};
+
+/// A second replica of a space, and what exchanging everything does.
+struct Pair {
+    repos: [Repo; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        let first = repo();
+        let second = Repo::adopt(
+            Arc::new(MemoryStore::new()),
+            first.genesis().bytes().clone(),
+        )
+        .unwrap();
+        Self {
+            repos: [first, second],
+        }
+    }
+
+    fn stores(&self) -> [SpaceDeltas; 2] {
+        [over(&self.repos[0]), over(&self.repos[1])]
+    }
+
+    /// Each gets the commits of the other.
+    fn exchange(&self) {
+        let branch = BranchName::main();
+        for (from, to) in [(0, 1), (1, 0)] {
+            let (from, to) = (&self.repos[from], &self.repos[to]);
+            let heads = from.heads(&branch).unwrap();
+            let known = to.heads(&branch).unwrap();
+            for id in from.missing(&heads, &known).unwrap() {
+                if !to.has_commit(id).unwrap() {
+                    deliver(from, to, id);
+                }
+            }
+            to.join_branch(&branch, &heads).unwrap();
+        }
+    }
+}
+
+/// Sends one commit with its changes and the blocks that they link to.
+fn deliver(from: &Repo, to: &Repo, id: CommitId) {
+    let commit = from.commit(id).unwrap();
+    let changes = from.changes_of(&commit, usize::MAX).unwrap().unwrap();
+    let reviewed = to.review(commit.bytes().clone(), 1_000_000).unwrap();
+    let complete = to.with_changes(reviewed, &changes).unwrap();
+    for cid in to.missing_blocks(complete.links(), 100).unwrap().blocks {
+        let mut batch = Batch::new();
+        batch.put(from.store().get(&cid).unwrap().unwrap());
+        let _outcome = to.store().commit(batch).unwrap();
+    }
+    to.accept(complete, &BranchName::main()).unwrap();
+}
+
+fn everything(store: &SpaceDeltas) -> Vec<Arc<Delta>> {
+    store.scan(&DeltaFilter::all(), None, 1024).unwrap().deltas
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn replicas_that_exchanged_everything_have_one_set(
+        ours in proptest::collection::vec(any_delta(), 0..8),
+        theirs in proptest::collection::vec(any_delta(), 0..8),
+    ) {
+        let pair = Pair::new();
+        let stores = pair.stores();
+        for (store, deltas) in stores.iter().zip([&ours, &theirs]) {
+            for delta in deltas {
+                store.append(&[Arc::new(delta.clone())], 1_000).unwrap();
+            }
+        }
+        pair.exchange();
+        let [first, second] = &stores;
+        prop_assert_eq!(everything(first), everything(second));
+        let ids: BTreeSet<String> = ours.iter().chain(&theirs).map(|d| d.id().to_owned()).collect();
+        let found = everything(first);
+        let found_ids: BTreeSet<String> = found.iter().map(|d| d.id().to_owned()).collect();
+        prop_assert_eq!(found.len(), ids.len());
+        prop_assert_eq!(found_ids, ids);
+        for delta in &found {
+            let got = first.get(delta.id()).unwrap();
+            prop_assert_eq!(got.as_ref(), Some(delta));
+        }
+    }
+}
+
+#[test]
+fn what_arrives_by_a_session_arrives() {
+    let pair = Pair::new();
+    let [first, second] = pair.stores();
+    first
+        .append(&[Arc::new(delta("a", 9, "alice", vec![]))], 1)
+        .unwrap();
+    second
+        .append(&[Arc::new(delta("b", 5, "bob", vec![]))], 1)
+        .unwrap();
+    let end = first.end().unwrap();
+    pair.exchange();
+    let arrivals = first.arrivals(end, 10).unwrap();
+    let ids: Vec<&str> = arrivals.deltas.iter().map(|delta| delta.id()).collect();
+    assert_eq!(ids, ["b"], "an older one that came later");
+    // What is longer than an entry is a block of its own.
+    let long = vec![Pointer::text("is", "x".repeat(100_000)).unwrap()];
+    let long = Arc::new(delta("long", 1, "bob", long));
+    second.append(&[Arc::clone(&long)], 2).unwrap();
+    pair.exchange();
+    assert_eq!(first.get("long").unwrap(), Some(long));
+    // What was redacted is gone there too, and does not come back.
+    assert!(first.redact("a", 3).unwrap());
+    pair.exchange();
+    assert_eq!(second.get("a").unwrap(), None);
+    let again = Arc::new(delta("a", 9, "alice", vec![]));
+    assert_eq!(second.append(&[again], 4).unwrap(), [Appended::Redacted]);
+}
+
+/// DELTA-8: two contents of one id that merge.
+#[test]
+fn of_two_contents_the_lesser_digest_counts_on_both_sides() {
+    let pair = Pair::new();
+    let [first, second] = pair.stores();
+    let one = Arc::new(delta("a", 1, "alice", vec![]));
+    let two = Arc::new(delta("a", 2, "bob", vec![]));
+    first.append(&[Arc::clone(&one)], 1).unwrap();
+    second.append(&[Arc::clone(&two)], 1).unwrap();
+    pair.exchange();
+    let lesser = if one.digest() < two.digest() {
+        &one
+    } else {
+        &two
+    };
+    for store in [&first, &second] {
+        assert_eq!(store.get("a").unwrap().as_ref(), Some(lesser));
+        assert_eq!(everything(store), [Arc::clone(lesser)]);
+    }
+}
+
+/// DELTA-32: what members write under the keys of deltas and is none says nothing.
+#[test]
+fn junk_under_the_keys_is_passed_over() {
+    let repo = repo();
+    let store = over(&repo);
+    let good = Arc::new(delta(
+        "a",
+        1,
+        "alice",
+        vec![Pointer::to("of", "x").unwrap()],
+    ));
+    store.append(&[Arc::clone(&good)], 1).unwrap();
+    let branch = BranchName::main();
+    let json = Bytes::from(delta("b", 1, "alice", vec![]).encode());
+    let record = |id: &str| Bytes::from([b"deltas/id/", id.as_bytes(), &[0; 17]].concat());
+    let edits = [
+        (record("b"), Edit::Put(json)),
+        (record("c"), Edit::Put("no delta".into())),
+        (record(""), Edit::Put("".into())),
+        (Bytes::from_static(b"deltas/at/"), Edit::Put("".into())),
+        (
+            Bytes::from_static(b"deltas/at/\xff\xff\xff\xff\xff\xff\xff\xff\xff\0aaaaaaaaaaaaaaaa"),
+            Edit::Put("".into()),
+        ),
+        (
+            Bytes::from_static(b"deltas/at/\0\0\0\0\0\0\0\0nobody\0aaaaaaaaaaaaaaaa"),
+            Edit::Put("".into()),
+        ),
+        (Bytes::from_static(b"deltas/to/x\0"), Edit::Put("".into())),
+        (
+            Bytes::from_static(b"deltas/to/x\0\0short"),
+            Edit::Put("".into()),
+        ),
+        (
+            Bytes::from_static(b"deltas/to/y\0\0\0\0\0\0\0\0\0\0a\0aaaaaaaaaaaaaaaa"),
+            Edit::Put("".into()),
+        ),
+    ];
+    repo.stage(&branch, edits, 2).unwrap();
+    let key = owner();
+    let author = Author {
+        agent: key.agent_id(),
+        key: &key,
+    };
+    repo.commit_staged(&branch, author, "Junk", 2).unwrap();
+    assert_eq!(everything(&store), [Arc::clone(&good)]);
+    assert_eq!(store.targeting("x", None, None, 10).unwrap().deltas, [good]);
+    assert!(
+        store
+            .targeting("y", None, None, 10)
+            .unwrap()
+            .deltas
+            .is_empty()
+    );
+    assert_eq!(store.get("b").unwrap(), None);
+    let arrivals = store.arrivals(Cursor::default(), 10).unwrap();
+    assert_eq!(arrivals.deltas.len(), 1);
+    let b = Arc::new(delta("b", 1, "alice", vec![]));
+    assert_eq!(
+        store.append(&[b], 3).unwrap(),
+        [Appended::New],
+        "junk takes no id"
+    );
+}
+
+/// One commit, whatever is appended at once.
+#[test]
+fn a_batch_is_one_commit() {
+    let repo = repo();
+    let store = over(&repo);
+    let batch: Vec<Arc<Delta>> = (0..5000u64)
+        .map(|at| {
+            let pointers = vec![
+                Pointer::under("of", format!("o{}", at % 700), "name").unwrap(),
+                Pointer::text("is", format!("value {at}")).unwrap(),
+            ];
+            Arc::new(Delta::content_addressed(Number::of(at + 1), "alice", "s", pointers).unwrap())
+        })
+        .collect();
+    let said = store.append(&batch, 1).unwrap();
+    assert!(said.iter().all(|said| *said == Appended::New));
+    let heads: Heads = repo.heads(&BranchName::main()).unwrap();
+    assert_eq!(repo.log(&heads).unwrap().count(), 1);
+    let said = store.append(&batch, 2).unwrap();
+    assert!(said.iter().all(|said| *said == Appended::Known));
+    assert_eq!(
+        repo.heads(&BranchName::main()).unwrap(),
+        heads,
+        "and nothing the second time"
+    );
+    assert_eq!(
+        store
+            .targeting("o3", Some("name"), None, 100)
+            .unwrap()
+            .deltas
+            .len(),
+        8
+    );
+}

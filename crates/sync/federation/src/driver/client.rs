@@ -1,0 +1,253 @@
+//! Connections that this side opens, and opens again (FED-40).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
+
+use super::federation::Federation;
+use super::handle::RemoteLink;
+use super::run::{Connection, socket_config};
+use crate::config::FederationConfig;
+use crate::event::{Event, Status};
+use crate::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_MS};
+use crate::link::{Command, Link, Rules};
+
+/// How a server is reached.
+#[derive(Clone, Debug, Default)]
+pub struct Dial {
+    /// For `wss`: which certificates are believed. Without it a `wss` address is not reached.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The token that the server asks for (FED-34).
+    pub token: Option<String>,
+    /// Rules of this link, instead of those of all.
+    pub rules: Option<Rules>,
+}
+
+/// Why no link came to be.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address, or the token, is none. Blame: the caller.
+    #[error("not an address of WebSocket: {0}")]
+    Address(String),
+    /// The server cannot be reached, or is none. Blame: the environment.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(String),
+    /// The server did not agree. Blame: the peer, or what was asked of it.
+    #[error("the server did not agree: {0}")]
+    Refused(String),
+}
+
+impl ConnectError {
+    /// The registered error code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Address(_) | Self::Unreachable(_) | Self::Refused(_) => "E_FED_CONNECT",
+        }
+    }
+}
+
+/// A link that is opened, and opened again.
+struct Opening {
+    federation: Federation,
+    handle: RemoteLink,
+    commands: mpsc::Receiver<Command>,
+    config: FederationConfig,
+    dial: Dial,
+    first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+}
+
+pub(super) async fn connect(
+    federation: &Federation,
+    url: &str,
+    config: FederationConfig,
+    dial: Dial,
+) -> Result<RemoteLink, ConnectError> {
+    let (sender, first) = oneshot::channel();
+    let handle = open(federation, url, config, dial, Some(sender));
+    let gone = || ConnectError::Refused("it was closed".to_owned());
+    first.await.unwrap_or_else(|_| Err(gone()))?;
+    Ok(handle)
+}
+
+pub(super) fn keep(
+    federation: &Federation,
+    url: &str,
+    config: FederationConfig,
+    dial: Dial,
+) -> RemoteLink {
+    open(federation, url, config, dial, None)
+}
+
+fn open(
+    federation: &Federation,
+    url: &str,
+    config: FederationConfig,
+    dial: Dial,
+    first: Option<oneshot::Sender<Result<(), ConnectError>>>,
+) -> RemoteLink {
+    let (handle, commands) = federation.inner.add(Some(url.to_owned()));
+    let opening = Opening {
+        federation: federation.clone(),
+        handle: handle.clone(),
+        commands,
+        config,
+        dial,
+        first,
+    };
+    tokio::spawn(opening.run());
+    handle
+}
+
+impl Opening {
+    /// Opens the link until it is not to be opened again.
+    async fn run(mut self) {
+        let mut failures = 0u32;
+        loop {
+            let (agreed, wanted, reason) = self.once().await;
+            failures = if agreed {
+                1
+            } else {
+                failures.saturating_add(1)
+            };
+            if let Some(first) = self.first.take() {
+                // Whoever waits for the first attempt hears of it, and decides.
+                let refused = Err(ConnectError::Refused(reason.clone()));
+                first.send(refused).unwrap_or_default();
+                break;
+            }
+            let [a, b, c, d, e, f, g, h, ..] = self.federation.inner.options.clock.random();
+            let chance = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+            let wait = self.config.reconnect.wait_ms(failures, chance);
+            let Some(wait) = wait.filter(|_| !wanted) else {
+                break;
+            };
+            if !self.wait(wait).await {
+                break;
+            }
+        }
+        if self.handle.status() != Status::Error {
+            self.handle.set_status(Status::Disconnected);
+        }
+        self.federation.inner.remove(&self.handle);
+    }
+
+    /// Waits; `false` if the link is ended meanwhile.
+    async fn wait(&mut self, wait_ms: u64) -> bool {
+        let mut closing = self.federation.inner.closing();
+        let waited = tokio::time::sleep(Duration::from_millis(wait_ms));
+        tokio::pin!(waited);
+        loop {
+            tokio::select! {
+                () = &mut waited => return true,
+                () = closing.closed() => return false,
+                command = self.commands.recv() => match command {
+                    Some(Command::Disconnect) | None => return false,
+                    // There is nothing to pause, and what is in the store is sent when it is back.
+                    Some(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Opens the link once: whether both sides agreed, whether it was to end, and why it did.
+    async fn once(&mut self) -> (bool, bool, String) {
+        let inner = Arc::clone(&self.federation.inner);
+        let url = self.handle.remote_url().unwrap_or_default().to_owned();
+        self.handle.set_status(Status::Connecting);
+        let remote_url = Some(url.clone());
+        inner.tell(&self.handle, &Event::Connecting { remote_url });
+        let dialled = {
+            let dialling = dial(&url, &self.dial);
+            tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), dialling).await
+        };
+        let late = || ConnectError::Unreachable("no answer in time".to_owned());
+        let socket = match dialled
+            .map_err(|_elapsed| late())
+            .and_then(|dialled| dialled)
+        {
+            Ok(socket) => socket,
+            Err(error) => {
+                self.handle.set_status(Status::Error);
+                let reason = error.to_string();
+                inner.tell(
+                    &self.handle,
+                    &Event::Error {
+                        reason: reason.clone(),
+                    },
+                );
+                if let Some(first) = self.first.take() {
+                    first.send(Err(error)).unwrap_or_default();
+                    return (false, true, reason);
+                }
+                return (false, false, reason);
+            }
+        };
+        let start = inner.start(&self.handle, inner.options.positions.load(&url));
+        let rules = self
+            .dial
+            .rules
+            .clone()
+            .unwrap_or_else(|| inner.options.rules.clone());
+        let me = inner.options.me.clone();
+        let (agreed, mut has_agreed) = oneshot::channel();
+        let connection = Connection {
+            machine: Link::client(me, rules, self.config.clone(), start, inner.now_ms()),
+            inner: &inner,
+            handle: &self.handle,
+            commands: &mut self.commands,
+            agreed: Some(agreed),
+        };
+        let running = connection.run(socket);
+        tokio::pin!(running);
+        let mut is_agreed = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                told = &mut has_agreed, if !is_agreed && !has_agreed.is_terminated() => {
+                    is_agreed = told.is_ok();
+                    if is_agreed && let Some(first) = self.first.take() {
+                        first.send(Ok(())).unwrap_or_default();
+                    }
+                }
+            }
+        };
+        is_agreed |= has_agreed.try_recv().is_ok();
+        self.handle.see(&ended.machine);
+        let reason = ended.machine.end_reason().to_owned();
+        (is_agreed, ended.wanted, reason)
+    }
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn dial(url: &str, dial: &Dial) -> Result<Socket, ConnectError> {
+    let address = |error: &dyn std::fmt::Display| ConnectError::Address(error.to_string());
+    let mut request = url.into_client_request().map_err(|error| address(&error))?;
+    if let Some(token) = &dial.token {
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+        let bearer = bearer.map_err(|error| address(&error))?;
+        request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    }
+    let connector = match (&dial.tls, request.uri().scheme_str()) {
+        (Some(tls), Some("wss")) => Connector::Rustls(Arc::clone(tls)),
+        (_, Some("ws")) => Connector::Plain,
+        _ => {
+            return Err(ConnectError::Address(
+                "a wss address takes a configuration of TLS".to_owned(),
+            ));
+        }
+    };
+    let config = Some(socket_config(CLIENT_FRAME_BYTES_MAX));
+    let connected = connect_async_tls_with_config(request, config, true, Some(connector)).await;
+    let (socket, _) = connected.map_err(|error| ConnectError::Unreachable(error.to_string()))?;
+    Ok(socket)
+}

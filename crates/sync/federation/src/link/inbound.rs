@@ -1,0 +1,235 @@
+//! Deltas that come: judged, given to the store, answered once they are durable (FED-15, FED-20 to FED-23).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use allod_deltas::{Appended, Conflict, Delta};
+
+use super::{Link, Output, Role};
+use crate::event::{Event, Status};
+use crate::limits::{APPEND_DELTAS, close};
+use crate::message::{Message, Sent};
+use crate::policy::Verdict;
+
+/// What waits for the store, in the order in which it came.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    waiting: VecDeque<Item>,
+    deltas: usize,
+    /// What the store was given, and whether each is to be acknowledged.
+    appending: Option<Vec<Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    delta: Arc<Delta>,
+    acked: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Delta(Waiting),
+    /// All before is durable: this is where this side stands with the peer.
+    Mark(Mark),
+}
+
+/// What is said once everything before it is durable.
+#[derive(Debug)]
+enum Mark {
+    Cursor(String),
+    Synced(u64, Option<String>),
+}
+
+impl Inbound {
+    pub(super) fn pending(&self) -> usize {
+        self.deltas + self.appending.as_ref().map_or(0, Vec::len)
+    }
+}
+
+impl Link {
+    /// Takes deltas of the peer; `acked` says whether they are to be answered if all is well.
+    pub(super) fn take(
+        &mut self,
+        now_ms: u64,
+        deltas: Vec<Sent>,
+        acked: bool,
+        cursor: Option<String>,
+    ) {
+        self.read_at_ms = self
+            .deltas
+            .take(deltas.len() as u64, now_ms)
+            .max(self.read_at_ms);
+        for sent in deltas {
+            match sent {
+                Err(bad) => self.reject(now_ms, bad.id, &bad.error.to_string()),
+                Ok(delta) => self.take_one(now_ms, delta, acked),
+            }
+        }
+        if let Some(cursor) = cursor.filter(|_| self.peer.is_whole) {
+            self.inbound
+                .waiting
+                .push_back(Item::Mark(Mark::Cursor(cursor)));
+        }
+    }
+
+    fn take_one(&mut self, now_ms: u64, delta: Arc<Delta>, acked: bool) {
+        let id = Some(delta.id().to_owned());
+        if let Err(words) = self.may_take(&delta) {
+            self.reject(now_ms, id, words);
+            return;
+        }
+        match self.rules.trust.judge(&delta, &self.config.trust) {
+            Verdict::Accept => {
+                self.known.insert(delta.id());
+                self.inbound.deltas += 1;
+                let waiting = Waiting { delta, acked };
+                self.inbound.waiting.push_back(Item::Delta(waiting));
+            }
+            Verdict::Quarantine => {
+                self.event(Event::DeltaQuarantined {
+                    delta: Arc::clone(&delta),
+                });
+                self.reject(now_ms, id, "Quarantined until somebody lets it in");
+            }
+            Verdict::Reject => self.reject(now_ms, id, "Failed trust policy verification"),
+        }
+    }
+
+    /// Whether mode and filters let a delta in (FED-21).
+    fn may_take(&self, delta: &Delta) -> Result<(), &'static str> {
+        let (mode, of_link) = match self.role {
+            Role::Client => (self.config.mode.server_sends(), &self.config.pull_filter),
+            Role::Server => (self.config.mode.client_sends(), &self.config.push_filter),
+        };
+        if !mode {
+            return Err("The mode of the link does not allow it");
+        }
+        let filters = [of_link, &self.rules.take];
+        let mut filters = filters.into_iter().flatten();
+        if filters.any(|filter| !filter.matches(delta)) {
+            return Err("The filter of the link does not allow it");
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, now_ms: u64, id: Option<String>, reason: &str) {
+        self.stats.deltas_rejected += 1;
+        self.event(Event::DeltaRejected {
+            id: id.clone(),
+            reason: reason.to_owned(),
+            by_peer: false,
+        });
+        if let Some(delta_id) = id {
+            self.known.insert(&delta_id);
+            let reason = reason.to_owned();
+            self.send(now_ms, &Message::DeltaNack { delta_id, reason });
+        }
+    }
+
+    /// Gives the store what waits, if it is free.
+    pub(super) fn append_next(&mut self) {
+        if self.inbound.appending.is_some() {
+            return;
+        }
+        let mut taken = Vec::new();
+        while taken.len() < APPEND_DELTAS
+            && let Some(Item::Delta(_)) = self.inbound.waiting.front()
+            && let Some(Item::Delta(waiting)) = self.inbound.waiting.pop_front()
+        {
+            taken.push(waiting);
+        }
+        if taken.is_empty() {
+            return;
+        }
+        self.inbound.deltas -= taken.len();
+        let deltas = taken
+            .iter()
+            .map(|waiting| Arc::clone(&waiting.delta))
+            .collect();
+        self.inbound.appending = Some(taken);
+        self.out.push_back(Output::Append(deltas));
+    }
+
+    /// The store has said what became of them: only now they are acknowledged (FED-15).
+    pub(super) fn on_appended(&mut self, now_ms: u64, said: Option<Vec<Appended>>) {
+        let Some(appending) = self.inbound.appending.take() else {
+            return;
+        };
+        let Some(said) = said.filter(|said| said.len() == appending.len()) else {
+            self.close(close::INTERNAL, "the store failed", Status::Error);
+            return;
+        };
+        let mut acks = Vec::new();
+        for (Waiting { delta, acked }, said) in appending.into_iter().zip(said) {
+            let refused = match said {
+                Appended::Conflict(_) => Conflict::CODE,
+                Appended::Redacted => "It was redacted here",
+                _ => {
+                    self.stats.deltas_received += 1;
+                    if acked {
+                        acks.push(delta.id().to_owned());
+                    }
+                    self.event(Event::DeltaReceived { delta });
+                    continue;
+                }
+            };
+            self.reject(now_ms, Some(delta.id().to_owned()), refused);
+        }
+        self.acknowledge(now_ms, acks);
+    }
+
+    fn acknowledge(&mut self, now_ms: u64, acks: Vec<String>) {
+        if self.can("delta_batch") && acks.len() > 1 {
+            self.send(now_ms, &Message::DeltaAckBatch { delta_ids: acks });
+            return;
+        }
+        for delta_id in acks {
+            self.send(now_ms, &Message::DeltaAck { delta_id });
+        }
+    }
+
+    pub(super) fn on_sync_start(&mut self, total_deltas: u64) {
+        self.peer.syncs = true;
+        if self.status == Status::Connected {
+            self.status = Status::Syncing;
+        }
+        self.event(Event::SyncStarted { total_deltas });
+    }
+
+    pub(super) fn on_sync_complete(&mut self, deltas_processed: u64, cursor: Option<String>) {
+        let cursor = self.peer.cursor_after.take().or(cursor);
+        let mark = Mark::Synced(deltas_processed, cursor);
+        self.inbound.waiting.push_back(Item::Mark(mark));
+    }
+
+    /// Marks at the front of what waits have nothing before them that is not durable.
+    pub(super) fn pass_marks(&mut self, now_ms: u64) {
+        while self.inbound.appending.is_none()
+            && let Some(Item::Mark(_)) = self.inbound.waiting.front()
+            && let Some(Item::Mark(mark)) = self.inbound.waiting.pop_front()
+        {
+            match mark {
+                Mark::Cursor(cursor) => self.stand_at(cursor),
+                Mark::Synced(deltas_processed, cursor) => {
+                    self.peer.syncs = false;
+                    if self.status == Status::Syncing {
+                        self.status = Status::Connected;
+                    }
+                    self.stats.last_sync_ms = Some(now_ms);
+                    self.event(Event::SyncCompleted { deltas_processed });
+                    if let Some(cursor) = cursor {
+                        self.peer.is_whole = true;
+                        self.stand_at(cursor);
+                    }
+                }
+            }
+        }
+    }
+
+    fn stand_at(&mut self, cursor: String) {
+        if self.role == Role::Client && self.can("cursors") {
+            self.positions.theirs = Some(cursor);
+            self.out.push_back(Output::Save(self.positions.clone()));
+        }
+    }
+}

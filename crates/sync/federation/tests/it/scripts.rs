@@ -1,0 +1,277 @@
+//! One link beside a peer that is a script: what it says, when, to what.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use allod_deltas::{Delta, DeltaStore as _, MemoryDeltas};
+use allod_federation::{Event, FederationConfig, Input, Link, Me, Output, Positions, Rules, Start};
+use serde_json::{Value, json};
+
+use crate::network::{delta, open, read};
+
+/// A link, its store, and what it said.
+pub(crate) struct Scripted {
+    pub(crate) now: u64,
+    pub(crate) link: Link,
+    pub(crate) store: Arc<MemoryDeltas>,
+    pub(crate) said: VecDeque<Value>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) close: Option<(u16, String)>,
+    /// Appends that the store has not answered; it answers at once unless it is held.
+    pub(crate) appends: Vec<Vec<Arc<Delta>>>,
+    pub(crate) held: bool,
+    pub(crate) saved: Positions,
+}
+
+pub(crate) fn me() -> Me {
+    Me {
+        system_id: "this".to_owned(),
+        store: "store".to_owned(),
+        key: None,
+    }
+}
+
+impl Scripted {
+    pub(crate) fn of(link: Link) -> Self {
+        let mut scripted = Self {
+            now: 1000,
+            link,
+            store: Arc::default(),
+            said: VecDeque::new(),
+            events: Vec::new(),
+            close: None,
+            appends: Vec::new(),
+            held: false,
+            saved: Positions::default(),
+        };
+        scripted.run();
+        scripted
+    }
+
+    pub(crate) fn server(rules: Rules) -> Self {
+        let start = Start {
+            link_id: "link-1".to_owned(),
+            ..Start::default()
+        };
+        Self::of(Link::server(me(), rules, start, 1000))
+    }
+
+    pub(crate) fn client(rules: Rules, config: FederationConfig) -> Self {
+        Self::of(Link::client(me(), rules, config, Start::default(), 1000))
+    }
+
+    /// A server that has agreed with a client of this mode.
+    pub(crate) fn greeted(rules: Rules, config: Value) -> Self {
+        let mut scripted = Self::server(rules);
+        scripted.hear(json!({
+            "type": "hello", "systemId": "peer", "config": config,
+            "protocol": "rhizomedb-federation-v1",
+        }));
+        assert_eq!(scripted.next()["type"], "hello_ack");
+        scripted
+    }
+
+    pub(crate) fn hear(&mut self, mut message: Value) {
+        if message["timestamp"].is_null() {
+            message["timestamp"] = json!(1.5);
+        }
+        self.hear_text(&message.to_string());
+    }
+
+    pub(crate) fn hear_text(&mut self, text: &str) {
+        self.link.handle(self.now, Input::Frame(text));
+        self.run();
+    }
+
+    pub(crate) fn input(&mut self, input: Input<'_>) {
+        self.link.handle(self.now, input);
+        self.run();
+    }
+
+    pub(crate) fn append(&mut self, deltas: &[Arc<Delta>]) {
+        self.store.append(deltas, self.now).unwrap();
+        self.input(Input::Arrived);
+    }
+
+    pub(crate) fn next(&mut self) -> Value {
+        self.said
+            .pop_front()
+            .unwrap_or_else(|| panic!("it says nothing; {:?}", self.close))
+    }
+
+    /// The names of all that it said and nobody has looked at.
+    pub(crate) fn names(&mut self) -> Vec<String> {
+        let said = self.said.drain(..);
+        said.map(|value| value["type"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub(crate) fn run(&mut self) {
+        while let Some(output) = self.link.poll() {
+            match output {
+                Output::Send(text) => self.said.push_back(serde_json::from_str(&text).unwrap()),
+                Output::Append(deltas) if self.held => self.appends.push(deltas),
+                Output::Append(deltas) => {
+                    let said = self.store.append(&deltas, self.now).unwrap();
+                    self.link.handle(self.now, Input::Appended(Some(said)));
+                    self.link.handle(self.now, Input::Arrived);
+                }
+                Output::Read(request) => {
+                    let reply = read(&*self.store, request);
+                    self.link.handle(self.now, Input::Read(reply));
+                }
+                Output::Event(event) => self.events.push(event),
+                Output::Close { code, reason } => self.close = Some((code, reason)),
+                Output::Save(positions) => self.saved = positions,
+                _ => panic!("an output that nobody here knows"),
+            }
+            self.link.go_on(self.now);
+        }
+    }
+}
+
+pub(crate) fn json_of(delta: &Delta) -> Value {
+    serde_json::from_str(&delta.encode()).unwrap()
+}
+
+/// FED-15: acknowledged is durable.
+#[test]
+fn nothing_is_acknowledged_before_it_is_durable() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.held = true;
+    for n in 0..3 {
+        server.hear(json!({ "type": "delta", "delta": json_of(&delta(&format!("d{n}"), 1)) }));
+    }
+    assert!(server.said.is_empty(), "{:?}", server.said);
+    assert_eq!(server.appends.len(), 1, "one batch at a time");
+    assert!(
+        server
+            .events
+            .iter()
+            .all(|event| event.name() != "delta:received")
+    );
+    let first = server.appends.pop().unwrap();
+    let said = server.store.append(&first, 0).unwrap();
+    server.input(Input::Appended(Some(said)));
+    assert_eq!(server.next()["deltaId"], "d0");
+    assert!(server.said.is_empty());
+    let rest = server.appends.pop().unwrap();
+    assert_eq!(rest.len(), 2, "what came meanwhile is appended together");
+    // A store that fails acknowledges nothing and ends the link.
+    server.input(Input::Appended(None));
+    assert!(server.said.is_empty());
+    assert_eq!(server.close.as_ref().unwrap().0, 1011);
+}
+
+/// FED-16: what is not acknowledged is sent again, in a window, and not for ever.
+#[test]
+fn what_is_not_acknowledged_is_sent_again() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    let many: Vec<Arc<Delta>> = (0..600)
+        .map(|n| delta(&format!("d{n:03}"), n + 1))
+        .collect();
+    server.append(&many);
+    let sent = server.names().len();
+    assert!(
+        (100..=256).contains(&sent),
+        "{sent} deltas are on their way"
+    );
+    // Those that are acknowledged make room.
+    for n in 0..64 {
+        server.hear(json!({ "type": "delta_ack", "deltaId": format!("d{n:03}") }));
+    }
+    assert_eq!(server.names().len(), 64);
+    // A refusal is one, whatever is said afterwards.
+    server.hear(json!({ "type": "delta_nack", "deltaId": "d064", "reason": "no" }));
+    server.hear(json!({ "type": "delta_ack", "deltaId": "d064" }));
+    let refused = server
+        .events
+        .iter()
+        .filter(|event| event.name() == "delta:rejected");
+    assert_eq!(refused.count(), 1);
+    assert_eq!(server.link.stats().deltas_refused, 1);
+    let waiting = sent - 1;
+    server.names();
+    for round in 1..3 {
+        server.now += 30_000;
+        server.hear(json!({ "type": "ping" }));
+        server.names();
+        server.input(Input::Tick);
+        let again = server.names();
+        assert_eq!(
+            again.iter().filter(|name| *name == "delta").count(),
+            waiting,
+            "{round}"
+        );
+    }
+    server.now += 30_000;
+    server.hear(json!({ "type": "ping" }));
+    server.input(Input::Tick);
+    assert_eq!(
+        server.close.as_ref().unwrap().0,
+        1008,
+        "nobody is there who answers"
+    );
+}
+
+/// FED-18: what comes back from a peer that sends on whatever it gets is known, and goes nowhere.
+#[test]
+fn an_echo_is_acknowledged_and_ends() {
+    let mut client = Scripted::client(open(), FederationConfig::default());
+    client.next();
+    client.hear(json!({ "type": "hello_ack", "systemId": "peer", "linkId": "x", "protocol": "rhizomedb-federation-v1" }));
+    client.names();
+    client.append(&[delta("own", 1)]);
+    assert_eq!(client.next()["delta"]["id"], "own");
+    for _ in 0..100 {
+        client.hear(json!({ "type": "delta", "delta": json_of(&delta("own", 1)) }));
+        client.hear(json!({ "type": "delta", "delta": json_of(&delta("other", 1)) }));
+    }
+    let names = client.names();
+    assert!(names.iter().all(|name| name == "delta_ack"), "{names:?}");
+    assert_eq!(client.store.len(), 2);
+}
+
+/// The same id with another content: the first is kept, and the sender hears of it.
+#[test]
+fn another_content_of_an_id_is_refused() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.hear(json!({ "type": "delta", "delta": json_of(&delta("d", 1)) }));
+    server.hear(json!({ "type": "delta", "delta": json_of(&delta("d", 2)) }));
+    assert_eq!(server.next()["type"], "delta_ack");
+    let nack = server.next();
+    assert_eq!(
+        (nack["type"].as_str(), nack["reason"].as_str()),
+        (Some("delta_nack"), Some("E_DELTA_CONFLICT"))
+    );
+    let kept = server.store.get("d").unwrap().unwrap();
+    assert_eq!(kept.timestamp(), allod_deltas::Number::of(1));
+}
+
+/// FED-15, FED-19: a peer that is faster than the store, or than it may be, is read more slowly.
+#[test]
+fn a_peer_that_is_too_fast_is_read_more_slowly() {
+    let mut rules = open();
+    rules.deltas_per_second = 10;
+    let mut server = Scripted::greeted(rules, json!({}));
+    for n in 0..15 {
+        server.hear(json!({ "type": "delta", "delta": json_of(&delta(&format!("d{n}"), 1)) }));
+    }
+    assert!(
+        !server.link.reads(server.now),
+        "five more than there are in a second"
+    );
+    assert_eq!(server.link.deadline(server.now), Some(server.now + 500));
+    assert!(server.link.reads(server.now + 500));
+    assert_eq!(server.names().len(), 15, "and nothing was lost");
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.held = true;
+    for n in 0..2000 {
+        if !server.link.reads(server.now) {
+            assert!((1024..1600).contains(&n), "{n}");
+            return;
+        }
+        server.hear(json!({ "type": "delta", "delta": json_of(&delta(&format!("d{n}"), 1)) }));
+    }
+    panic!("it read everything");
+}
