@@ -8,6 +8,7 @@
 )]
 
 mod asking;
+mod brokers;
 mod events;
 mod faults;
 mod healing;
@@ -28,6 +29,7 @@ mod sinks;
 mod sources;
 mod sql;
 mod status;
+mod tools;
 mod touch;
 mod tour;
 mod views;
