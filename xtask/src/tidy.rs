@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 21] = [
+const PAGES: [(&str, &str); 22] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -38,6 +38,7 @@ const PAGES: [(&str, &str); 21] = [
     ("SYNC", "30-sync.md"),
     ("SKETCH", "31-sketch.md"),
     ("TRANS", "40-transport.md"),
+    ("HTTP", "60-http.md"),
 ];
 
 /// Runs every check; tells all that is wrong.

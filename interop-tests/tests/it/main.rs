@@ -8,4 +8,5 @@
 
 mod archives;
 mod files;
+mod http;
 mod node;

@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::branch_args::BranchArgs;
 use crate::cli::hooks::Hooks;
+use crate::cli::http_args::{HttpArgs, HttpCommand};
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
 };
@@ -66,6 +67,11 @@ pub(crate) enum Command {
     },
     /// Run the node until it is told to stop
     Up(Up),
+    /// The token of those who ask over HTTP: `allod up --http ADDR`
+    Http {
+        #[command(subcommand)]
+        command: HttpCommand,
+    },
     /// Make, list, choose, share and join spaces
     Space {
         #[command(subcommand)]
@@ -519,6 +525,8 @@ pub(crate) struct Up {
     /// How often a peer is tried in a row; 0 for ever
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) retries: u32,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 }
 
 #[derive(Debug, Subcommand)]
