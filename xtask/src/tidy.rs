@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 26] = [
+const PAGES: [(&str, &str); 27] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -43,6 +43,7 @@ const PAGES: [(&str, &str); 26] = [
     ("TRANS", "40-transport.md"),
     ("DELTA", "50-deltas.md"),
     ("FED", "51-federation.md"),
+    ("HTTP", "60-http.md"),
 ];
 
 /// Runs every check; tells all that is wrong.

@@ -80,6 +80,15 @@ pub enum NodeError {
     /// A name of a space is not known here.
     #[error("no space named {0:?} here; `allod space list` shows them")]
     NoSuchSpace(String),
+    /// Nothing has this name in the space.
+    #[error("no commit or branch {0:?} in this space, nor a tag or a time with commits before it")]
+    NoState(String),
+    /// There is no branch of this name.
+    #[error("no branch {0:?} in this space; `allod branch` shows them")]
+    NoBranch(String),
+    /// A text names so many commits.
+    #[error("{0:?} means {1} commits; give more of the id")]
+    ManyCommits(String, usize),
     /// No space was chosen.
     #[error("no space yet; make one with `allod space new NAME` or join one with a ticket")]
     NoCurrentSpace,

@@ -7,6 +7,8 @@
 //! | `store/` | the store |
 //! | `lock` | held by the process that has the store open |
 //! | `control.sock` | where a running node takes commands, 0600 |
+//! | `http-token` | what programs show that ask over HTTP, 0600 |
+//! | `http-cert.pem`, `http-key.pem` | the node's own certificate for HTTP, 0600 |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
@@ -313,11 +315,21 @@ impl HomeConfig {
 
 /// Reads the secret in a key file.
 pub fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, NodeError> {
+    read_secret(path, KEY_FILE_BYTES_MIN)
+}
+
+/// Reads a file with something secret, which only its owner may read.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, NodeError> {
+    read_secret(path, 0)
+}
+
+/// Reads a secret of so many bytes at least.
+fn read_secret(path: &Path, bytes_min: usize) -> Result<Zeroizing<Vec<u8>>, NodeError> {
     let secret = fs::read(path)
         .map(Zeroizing::new)
         .map_err(NodeError::file(path))?;
     let mode = fs::metadata(path).map_err(NodeError::file(path))?.mode();
-    let fault = if secret.len() < KEY_FILE_BYTES_MIN {
+    let fault = if secret.len() < bytes_min {
         Some("is too short for a secret: a key file has 16 bytes or more")
     } else if mode & 0o077 != 0 {
         Some("can be read by others; `chmod 600` it")
@@ -359,7 +371,7 @@ pub fn beside(path: &Path, mode: u32) -> Result<(File, PathBuf), NodeError> {
 }
 
 /// Writes a file of mode 0600 whole or not at all, durably.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NodeError> {
     let (mut file, temporary) = beside(path, 0o600)?;
     let mut write = || -> std::io::Result<()> {
         file.write_all(bytes)?;

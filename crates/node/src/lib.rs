@@ -25,9 +25,11 @@ mod follow;
 mod heal;
 mod home;
 mod hooks;
+pub mod http;
 mod known;
 mod line;
 mod links;
+mod naming;
 mod net;
 mod node;
 mod outside;
@@ -39,6 +41,7 @@ mod query_watch;
 mod reached;
 mod remotes;
 mod result_rows;
+pub mod shown;
 mod sinks;
 mod telling;
 mod touch;
@@ -53,6 +56,7 @@ pub use crate::home::{
     Home, HomeConfig, HomeLock, KeySource, StoreKind, beside, make_key_file, random, read_key_file,
 };
 pub use crate::hooks::{HookFile, HookKind};
+pub use crate::naming::{branch_heads, heads_at, one_commit};
 pub use crate::net::SyncReport;
 pub use crate::node::{Node, Position, TICKET_MS_DEFAULT};
 pub use crate::outside::{NodeCatalog, Outside, OutsideDefinition, Registered};

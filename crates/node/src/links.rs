@@ -98,6 +98,13 @@ impl Links {
         found.filter(|link| link.close_reason().is_none()).cloned()
     }
 
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        let open = lock(&self.0.open);
+        let open = open.values().filter(|link| link.close_reason().is_none());
+        open.count()
+    }
+
     /// Keeps a connection on which a session came to its end; `is_dialled` by this node. Of two to one
     /// device both sides keep the same.
     pub(crate) fn keep(&self, connection: &Connection, is_dialled: bool) {

@@ -496,6 +496,12 @@ impl Node {
         self.inner.links.get(device).is_some()
     }
 
+    /// How many devices a connection is open to.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.inner.links.len()
+    }
+
     /// Hears when a connection that is kept comes or goes.
     #[must_use]
     pub fn watch_connections(&self) -> watch::Receiver<u64> {

@@ -125,6 +125,12 @@ impl Node {
         Ok(catalog.with_kept(self.kept()).writable(Arc::new(now_ms)))
     }
 
+    /// The tables of a space to be read, and nothing else: no tables of outside data.
+    pub(crate) fn read_catalog(&self, repo: &Repo, own: Own) -> Result<SpaceCatalog, NodeError> {
+        let catalog = SpaceCatalog::new(&self.views(repo)?, own)?;
+        Ok(catalog.with_kept(self.kept()))
+    }
+
     /// The types and projections of a space.
     pub fn views(&self, repo: &Repo) -> Result<Views, NodeError> {
         self.all_views().of(repo)

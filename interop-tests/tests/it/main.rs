@@ -9,4 +9,5 @@
 mod archives;
 mod federation;
 mod files;
+mod http;
 mod node;

@@ -31,6 +31,7 @@ mod deferred;
 mod engine;
 mod faulty;
 mod file;
+mod file_range;
 #[cfg(feature = "fjall")]
 mod files;
 #[cfg(feature = "fjall")]
@@ -70,6 +71,7 @@ pub use crate::file::{
     FILE_DEPTH_MAX, FileError, FileIndex, FileInfo, FileProfile, add_file, file_index, file_links,
     file_size, read_file,
 };
+pub use crate::file_range::FileRange;
 #[cfg(feature = "fjall")]
 pub use crate::fjall::FjallStore;
 pub use crate::histogram::{Histogram, Latency};

@@ -132,7 +132,8 @@ pub enum RepoError {
     /// A merge, pick or replay is under way on the branch (MERGE-7). Blame: the caller.
     #[error("a merge or the like is under way on {0}; continue or abort it first")]
     UnderWay(BranchName),
-    /// The branch has other heads than when its replay began. Blame: nobody; abort it and begin anew.
+    /// The branch has other heads than when its replay, or a transaction that expects them, began. Blame:
+    /// nobody; abort it and begin anew.
     #[error("branch {0} moved since it began; abort, and begin anew")]
     MovedOn(BranchName),
     /// Nothing is under way on the branch. Blame: the caller.

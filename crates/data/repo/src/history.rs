@@ -57,6 +57,13 @@ impl Iterator for Log {
 }
 
 impl Log {
+    /// The commits from which the rest of the walk follows: a walk that begins with them gives what this one
+    /// would go on with.
+    #[must_use]
+    pub fn rest(&self) -> Heads {
+        self.frontier.iter().map(|(_, id)| *id).collect()
+    }
+
     fn step(&mut self, id: CommitId) -> Result<(CommitId, Arc<Verified<Commit>>), RepoError> {
         let commit = self.repo.commit(id)?;
         for parent in &commit.payload().parents {
@@ -87,6 +94,18 @@ impl Repo {
             repo: self.clone(),
             frontier,
         })
+    }
+
+    /// The newest commit of a history that was made no later than a time, in milliseconds; `None` if all were
+    /// made later.
+    pub fn newest_by(&self, heads: &Heads, time_ms: i64) -> Result<Option<CommitId>, RepoError> {
+        for item in self.log(heads)? {
+            let (id, commit) = item?;
+            if i128::from(commit.payload().stamp.millis()) <= i128::from(time_ms) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether `ancestor` is `descendant` or one of its ancestors.

@@ -11,7 +11,8 @@ use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
 use crate::repo::{Author, Repo};
 use crate::timing::Verb;
-use crate::view::{Content, Span, View, check_key, state_of};
+use crate::view::{Content, Span, View, check_key};
+use crate::work::Edit;
 use crate::write::{Draft, Entries};
 
 /// How often a commit is tried on a moving branch before the caller hears of it.
@@ -34,6 +35,8 @@ pub struct Transaction {
     savepoints_made: u64,
     read_keys: BTreeSet<Bytes>,
     read_spans: Vec<Span>,
+    /// Whether any move of the branch is a conflict.
+    is_still: bool,
 }
 
 /// A moment of a transaction that it can go back to (REPO-24).
@@ -77,6 +80,7 @@ impl Repo {
             savepoints_made: 0,
             read_keys: BTreeSet::new(),
             read_spans: Vec::new(),
+            is_still: false,
         })
     }
 }
@@ -122,21 +126,37 @@ impl Transaction {
         Ok(keys.into_iter().take(limit).collect())
     }
 
+    /// The state that the transaction began with, without its writes. What is read of it does not count
+    /// when the transaction commits.
+    #[must_use]
+    pub const fn snapshot(&self) -> &View {
+        &self.snapshot
+    }
+
+    /// Lets the commit fail with [`RepoError::MovedOn`] if the branch has other heads by then than when the
+    /// transaction began, whatever changed: compare-and-swap of the whole branch (REPO-22).
+    pub const fn expect_heads(&mut self) {
+        self.is_still = true;
+    }
+
     /// Sets a key to a value of at most 1 MiB.
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<(), RepoError> {
-        let key = key.into();
-        check_key(&key)?;
-        let (state, block) = state_of(value.into())?;
-        self.blocks.extend(block);
-        self.writes.insert(key, state);
-        Ok(())
+        self.edit(key, Edit::Put(value.into()))
     }
 
     /// Removes a key.
     pub fn delete(&mut self, key: impl Into<Bytes>) -> Result<(), RepoError> {
+        self.edit(key, Edit::Delete)
+    }
+
+    /// Makes an edit. The file of an [`Edit::Link`] must be here whole, and held in use until the transaction
+    /// has committed, as nothing refers to it before (BLOCKS-51).
+    pub fn edit(&mut self, key: impl Into<Bytes>, edit: Edit) -> Result<(), RepoError> {
         let key = key.into();
         check_key(&key)?;
-        self.writes.insert(key, State::Tombstone);
+        let (state, block) = self.repo.state_of_edit(edit)?;
+        self.blocks.extend(block);
+        self.writes.insert(key, state);
         Ok(())
     }
 
@@ -168,7 +188,8 @@ impl Transaction {
     pub fn rollback(self) {}
 
     /// Commits the writes. Fails with [`RepoError::Conflict`], and changes nothing, if what the
-    /// transaction read or writes was changed on the branch since it began.
+    /// transaction read or writes was changed on the branch since it began, and with [`RepoError::MovedOn`] as
+    /// [`expect_heads`](Self::expect_heads) says.
     pub fn commit(
         mut self,
         author: Author<'_>,
@@ -212,6 +233,9 @@ impl Transaction {
         for _ in 0..TRIES {
             let (raw, heads) = self.repo.read_heads(&self.branch)?;
             if heads != *self.snapshot.heads() {
+                if self.is_still {
+                    return Err(RepoError::MovedOn(self.branch));
+                }
                 self.validate(&self.repo.joined(&heads)?.0)?;
             }
             if let Some(id) = self

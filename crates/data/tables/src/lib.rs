@@ -49,6 +49,7 @@ mod write;
 
 pub use crate::catalog::{ENTRIES, Own, SpaceCatalog};
 pub use crate::kept::Kept;
+pub use crate::states::moment;
 pub use crate::visibility::{Everything, Visibility};
 
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,6 @@
 //! Which state a name with AS OF and ON BRANCH means (TAB-1).
 
-use allod_repo::{BranchName, CommitId, Heads, Repo};
+use allod_repo::{BranchName, Heads, Repo};
 use allod_sql::{At, TableError};
 use allod_views::{Snapshot, Views, parse_timestamp};
 
@@ -43,7 +43,9 @@ pub(crate) fn named(views: &Views, own: &Own, at: &At) -> Result<Snapshot, Table
             (None, Own::Commit(id)) => Heads::from([*id]),
             (None, Own::Commits(heads)) => heads.clone(),
         };
-        let id = at_time(repo, &heads, micros)?
+        let id = repo
+            .newest_by(&heads, micros.div_euclid(1000))
+            .map_err(fault)?
             .ok_or_else(|| no_state(format!("there is no commit yet at {as_of}")))?;
         return views.commit(id).map_err(fault);
     }
@@ -88,20 +90,8 @@ fn branch(repo: &Repo, text: &str) -> Result<(BranchName, Heads), TableError> {
     Ok((name, heads))
 }
 
-/// A date, or a date and time of RFC 3339; in place of the T a space does as well.
-fn moment(text: &str) -> Option<i64> {
+/// A date, or a date and time of RFC 3339, in microseconds; in place of the T a space does as well (TAB-1).
+pub fn moment(text: &str) -> Option<i64> {
     let text = text.replacen(' ', "T", 1);
     parse_timestamp(&text).or_else(|| parse_timestamp(&format!("{text}T00:00:00Z")))
-}
-
-/// The newest commit that was made no later.
-fn at_time(repo: &Repo, heads: &Heads, micros: i64) -> Result<Option<CommitId>, TableError> {
-    for item in repo.log(heads).map_err(fault)? {
-        let (id, commit) = item.map_err(fault)?;
-        let made = i128::from(commit.payload().stamp.millis()) * 1000;
-        if made <= i128::from(micros) {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
 }

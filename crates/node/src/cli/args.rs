@@ -12,6 +12,7 @@ use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::branch_args::BranchArgs;
 use crate::cli::events_args::EventsCommand;
 use crate::cli::hooks::Hooks;
+use crate::cli::http_args::{HttpArgs, HttpCommand};
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
 };
@@ -68,6 +69,11 @@ pub(crate) enum Command {
     },
     /// Run the node until it is told to stop
     Up(Up),
+    /// The token of those who ask over HTTP: `allod up --http ADDR`
+    Http {
+        #[command(subcommand)]
+        command: HttpCommand,
+    },
     /// Make, list, choose, share and join spaces
     Space {
         #[command(subcommand)]
@@ -531,6 +537,8 @@ pub(crate) struct Up {
     /// How often a peer is tried in a row; 0 for ever
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) retries: u32,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,7 @@
 //! `blame`, `log --key` and `bisect`.
 
+use allod::one_commit;
+use allod::shown::state_value;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
-use crate::cli::history::{heads_of, one_commit, state_text, state_value, who};
+use crate::cli::history::{state_text, who};
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::space::say_part;
@@ -22,7 +24,7 @@ pub(crate) fn blame(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
-    let heads = heads_of(node, &repo, options.at.as_deref())?;
+    let heads = node.commits_at(&repo, None, options.at.as_deref())?;
     if options.prefix {
         let span = Span::prefix(&key_bytes(&options.key)?);
         say_part(&repo, span.from.as_deref(), io)?;
@@ -44,7 +46,7 @@ pub(crate) fn key_log(
     io: &mut Io<'_>,
 ) -> Result<()> {
     let repo = node.space(space)?;
-    let heads = heads_of(node, &repo, from)?;
+    let heads = node.commits_at(&repo, None, from)?;
     let history = repo.key_history(&heads, &key_bytes(key)?)?;
     for blame in history.take(limit.unwrap_or(usize::MAX)) {
         print(node, &blame?, io)?;

@@ -1,5 +1,6 @@
 //! `branch`.
 
+use allod::heads_at;
 use allod::{Node, Position};
 use allod_repo::{BranchName, Heads, Repo};
 use anyhow::{Result, bail};
@@ -7,7 +8,6 @@ use serde_json::json;
 
 use crate::cli::Usage;
 use crate::cli::branch_args::BranchArgs;
-use crate::cli::history::heads_at;
 use crate::cli::io::Io;
 use crate::cli::remotes::shorts;
 

@@ -1,17 +1,17 @@
 //! `conflicts` and `resolve`, and how a conflict is shown.
 
 use allod::Node;
+use allod::shown::state_value;
 use allod_repo::{Conflict, Edit, Entry, MergeConflict, Repo, Resolution, State};
 use anyhow::Result;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::cli::history::{state_text, state_value};
+use crate::cli::history::state_text;
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::merge_args::Resolve;
 use crate::cli::merging::{named_branch, resolving, task_text};
-use crate::cli::values::edit_from;
 
 fn side_text(entry: Option<&Entry>) -> String {
     entry.map_or_else(|| "none".to_owned(), |entry| state_text(&entry.state))
@@ -68,7 +68,7 @@ pub(crate) fn resolve(
     let repo = node.space(space)?;
     let branch = named_branch(node, &repo, options.on.as_deref())?;
     let resolution = match (&options.value, options.ours, options.theirs) {
-        (Some(value), _, _) if value == "-" => Resolution::Edit(edit_from(node, io.input)?),
+        (Some(value), _, _) if value == "-" => Resolution::Edit(node.edit_from(io.input)?),
         (Some(value), _, _) => {
             Resolution::Edit(Edit::Put(Bytes::copy_from_slice(value.as_bytes())))
         }

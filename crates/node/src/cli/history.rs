@@ -1,17 +1,19 @@
 //! `commit`, `show` and `switch`, and what a text names.
 
+use allod::one_commit;
+use allod::shown::as_text;
+use allod::shown::joining_text;
+use allod::shown::state_value;
 use allod::{Node, Position};
-use allod_blocks::{Block, Codec, Store};
-use allod_crdt::{Kind, State as Joinable};
+use allod_crdt::Kind;
 use allod_identity::AgentId;
-use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, State, View, shown_text};
+use allod_repo::{BranchName, Entry, Heads, State};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::branches::make_branch;
-use crate::cli::io::{Io, as_text, count};
-use crate::cli::joining::parsed;
+use crate::cli::io::{Io, count};
 use crate::cli::keys::key_text;
 use crate::cli::status::{Names, reached_text, reached_value};
 use crate::cli::status_args::CommitArgs;
@@ -20,66 +22,6 @@ use crate::cli::waiting::wait_for;
 
 /// Characters of a value that are shown in a list.
 const SHOWN_CHARS: usize = 60;
-
-/// The one commit that a text means.
-pub(crate) fn one_commit(repo: &Repo, text: &str) -> Result<CommitId> {
-    let found = repo.find(text)?;
-    match &found[..] {
-        [one] => Ok(*one),
-        [] => bail!("no commit or branch {text:?} in this space"),
-        several => bail!(
-            "{text:?} means {} commits; give more of the id",
-            several.len()
-        ),
-    }
-}
-
-/// The heads of a branch, or a commit.
-pub(crate) fn heads_at(repo: &Repo, text: &str) -> Result<Heads> {
-    if let Ok(branch) = text.parse::<BranchName>() {
-        let heads = repo.heads(&branch)?;
-        if !heads.is_empty() {
-            return Ok(heads);
-        }
-    }
-    let tracked = tracked_at(repo, text)?;
-    if !tracked.is_empty() {
-        return Ok(tracked);
-    }
-    Ok(Heads::from([one_commit(repo, text)?]))
-}
-
-/// The heads of the tracking branch of this name, unless a tag has it.
-fn tracked_at(repo: &Repo, text: &str) -> Result<Heads> {
-    let tag = text.parse().ok().map(|name| repo.tag(&name)).transpose()?;
-    match tag.flatten() {
-        Some(_) => Ok(Heads::new()),
-        None => Ok(repo.tracked_as(text)?),
-    }
-}
-
-/// What a command looks at: a named branch or commit, else where the space stands.
-pub(crate) fn heads_of(node: &Node, repo: &Repo, at: Option<&str>) -> Result<Heads> {
-    match (at, node.position(repo)?) {
-        (Some(at), _) => heads_at(repo, at),
-        (None, Position::Branch(name)) => Ok(repo.heads(&name)?),
-        (None, Position::Detached(id)) => Ok(Heads::from([id])),
-    }
-}
-
-/// The state of a branch or commit.
-pub(crate) fn view_at(repo: &Repo, text: &str) -> Result<View> {
-    if let Ok(branch) = text.parse::<BranchName>()
-        && !repo.heads(&branch)?.is_empty()
-    {
-        return Ok(repo.state(&branch)?);
-    }
-    let tracked = tracked_at(repo, text)?;
-    if !tracked.is_empty() {
-        return Ok(repo.together(&tracked)?);
-    }
-    Ok(repo.at(one_commit(repo, text)?)?)
-}
 
 pub(crate) fn commit(
     node: &Node,
@@ -186,7 +128,7 @@ pub(crate) fn state_text(state: &State) -> String {
     match state {
         State::Tombstone => "deleted".to_owned(),
         State::Link(cid) => format!("file {cid}"),
-        State::Joining(kind, state) => joining_text(*kind, state),
+        State::Joining(kind, state) => joining_words(*kind, state),
         State::JoiningLink(kind, cid) => format!("{kind} {cid}"),
         State::Value(value) => match as_text(value) {
             Some(text) => cut(text),
@@ -195,26 +137,12 @@ pub(crate) fn state_text(state: &State) -> String {
     }
 }
 
-/// What a value that joins shows; none if it has no value, or cannot be read.
-fn joining(kind: Kind, state: &[u8]) -> Result<Option<String>> {
-    Ok(shown_text(&Joinable::decode(kind, state)?)?)
-}
-
 /// What a value that joins shows, in one line.
-fn joining_text(kind: Kind, state: &[u8]) -> String {
-    match joining(kind, state) {
+fn joining_words(kind: Kind, state: &[u8]) -> String {
+    match joining_text(kind, state) {
         Ok(Some(text)) => cut(&text),
         Ok(None) => "deleted".to_owned(),
         Err(_) => format!("{kind} of {} bytes", state.len()),
-    }
-}
-
-/// What a value that joins shows, and its kind.
-fn joining_value(kind: Kind, state: &[u8]) -> Value {
-    match joining(kind, state) {
-        Ok(Some(text)) => json!({ "joins": kind.name(), "value": parsed(&text) }),
-        Ok(None) => Value::Null,
-        Err(_) => json!({ "joins": kind.name(), "damaged": true }),
     }
 }
 
@@ -226,37 +154,6 @@ fn cut(text: &str) -> String {
         shown.push_str(" ...");
     }
     shown
-}
-
-/// The whole of a state for programs: text as it is, other bytes in base64, a file by its name, and
-/// nothing for what was deleted.
-pub(crate) fn state_value(store: &dyn Store, state: &State) -> Value {
-    let bytes = match state {
-        State::Tombstone => return Value::Null,
-        State::Value(value) => Some(value.clone()),
-        State::Link(cid) if cid.codec() == Codec::Raw.code() => {
-            // What is not here, or damaged, is named all the same.
-            let block = store.get(cid).ok().flatten();
-            block.map(Block::into_bytes)
-        }
-        State::Link(_) => None,
-        State::Joining(kind, state) => return joining_value(*kind, state),
-        State::JoiningLink(kind, cid) => {
-            let block = store.get(cid).ok().flatten();
-            return match block {
-                Some(block) => joining_value(*kind, block.bytes()),
-                None => json!({ "joins": kind.name(), "block": cid.to_string() }),
-            };
-        }
-    };
-    match (bytes, state) {
-        (Some(bytes), _) => match std::str::from_utf8(&bytes) {
-            Ok(text) => json!(text),
-            Err(_) => json!({ "base64": multibase::Base::Base64Pad.encode(&bytes) }),
-        },
-        (None, State::Link(cid)) => json!({ "file": cid.to_string() }),
-        (None, _) => Value::Null,
-    }
 }
 
 pub(crate) fn switch(

@@ -17,7 +17,7 @@ use crate::cli::Usage;
 use crate::cli::args::Import;
 use crate::cli::io::{Io, count};
 use crate::cli::keys::key_text;
-use crate::cli::values::{branch, edit_from};
+use crate::cli::values::branch;
 
 type Edits = Vec<(Bytes, Edit)>;
 
@@ -231,7 +231,7 @@ fn read_directory(
         let mut file = File::open(path).with_context(|| path.display().to_string())?;
         edits.push((
             format!("{prefix}{relative}").into(),
-            edit_from(node, &mut file)?,
+            node.edit_from(&mut file)?,
         ));
     }
     Ok(())

@@ -1,5 +1,8 @@
 //! Looking inside: `stats`, `inspect`, `dump`.
 
+use allod::one_commit;
+use allod::shown::as_text;
+use allod::shown::hex;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -14,13 +17,11 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::cli::args::{InspectCommand, Stats};
-use crate::cli::history::one_commit;
-use crate::cli::io::{Io, as_text, count, size};
+use crate::cli::io::{Io, count, size};
 use crate::cli::keys::key_text;
 use crate::cli::pictures;
 use crate::cli::projections;
 use crate::cli::types::{parse_name, snapshot};
-use crate::cli::values::hex;
 
 /// Bytes in a line of a dump.
 const LINE: usize = 16;

@@ -175,10 +175,3 @@ pub(crate) fn size(bytes: u64) -> String {
         _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
     }
 }
-
-/// Whether bytes are text that a terminal can show.
-pub(crate) fn as_text(bytes: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
-    text.chars().all(plain).then_some(text)
-}

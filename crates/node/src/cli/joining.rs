@@ -1,5 +1,7 @@
 //! `values`, `counter`, `set`, `register`, `map`, `list` and `doc`: values that join.
 
+use allod::shown::hex;
+use allod::shown::parsed;
 use std::io::Read as _;
 
 use allod::Node;
@@ -16,7 +18,7 @@ use crate::cli::join_args::{
     SetCommand, ShowValue, ValuesCommand,
 };
 use crate::cli::keys::{key_bytes, key_text};
-use crate::cli::values::{branch, hex, view};
+use crate::cli::values::{branch, view};
 
 /// The longest JSON that a document is made of, in bytes: more makes no state.
 const JSON_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -151,11 +153,6 @@ fn shown(node: &Node, repo: &Repo, key: &Bytes, at: Option<&str>) -> Result<Stri
         Content::Bytes(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Content::File(cid) => anyhow::bail!("{:?} is the file {cid}", key_text(key)),
     }
-}
-
-/// JSON as a program has it; a number that it cannot have is a text.
-pub(crate) fn parsed(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_error| Value::String(text.to_owned()))
 }
 
 fn show(node: &Node, space: Option<&str>, options: &ShowValue, io: &mut Io<'_>) -> Result<()> {

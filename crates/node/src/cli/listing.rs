@@ -1,8 +1,8 @@
 //! `ls`.
 
 use allod::Node;
-use allod_blocks::file_size;
-use allod_repo::{Entry, Span, State};
+use allod::shown::state_kind;
+use allod_repo::{Entry, Span};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
@@ -68,7 +68,7 @@ fn print(
     long: bool,
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let (kind, bytes) = kind(node, &entry.state)?;
+    let (kind, bytes) = state_kind(node.store().as_ref(), &entry.state)?;
     let key = key_text(key);
     let time = allod::utc(entry.stamp.millis());
     let value = json!({ "key": key, "kind": kind, "size": bytes, "time": time });
@@ -92,22 +92,5 @@ pub(crate) fn span(prefix: Option<&str>, from: Option<&str>, to: Option<&str>) -
             from: bytes(from)?,
             to: bytes(to)?,
         },
-    })
-}
-
-/// What a state is, and the bytes of its value.
-pub(crate) fn kind(node: &Node, state: &State) -> Result<(&'static str, u64)> {
-    Ok(match state {
-        State::Value(value) => ("value", value.len() as u64),
-        State::Link(cid) => ("file", file_size(node.store().as_ref(), cid)?),
-        State::Tombstone => ("none", 0),
-        State::Joining(kind, state) => (kind.name(), state.len() as u64),
-        State::JoiningLink(kind, cid) => {
-            let block = node.store().get(cid)?;
-            (
-                kind.name(),
-                block.map_or(0, |block| block.bytes().len() as u64),
-            )
-        }
     })
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::asking::key_log;
 use crate::cli::graph::Graph;
-use crate::cli::history::{heads_of, who};
+use crate::cli::history::who;
 use crate::cli::io::Io;
 use crate::cli::list_args::Log;
 use crate::cli::pictures;
@@ -24,7 +24,7 @@ pub(crate) fn log(node: &Node, space: Option<&str>, options: &Log, io: &mut Io<'
         let branches = branches.filter(|(name, _)| !name.is_meta());
         branches.flat_map(|(_, heads)| heads).collect()
     } else {
-        heads_of(node, &repo, options.from.as_deref())?
+        node.commits_at(&repo, None, options.from.as_deref())?
     };
     match &options.svg {
         Some(file) => pictures::history(node, &repo, (&heads, options.limit), file, io),

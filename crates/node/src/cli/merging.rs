@@ -1,6 +1,8 @@
 //! `merge`, `cherry-pick`, `revert`, `rebase` and `merge-type`.
 
 use allod::Node;
+use allod::heads_at;
+use allod::one_commit;
 use allod_repo::{
     Applied, BranchName, CommitId, Done, FastForward, Keys, MergeOptions, Outcome, Pattern, Repo,
     Resolving, Rule, Stopped, Strategy, Task, UnderWay,
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::conflicts::{conflict_row, conflict_text};
-use crate::cli::history::{heads_at, one_commit, who};
+use crate::cli::history::who;
 use crate::cli::io::{Io, count};
 use crate::cli::keys::key_text;
 use crate::cli::merge_args::{Decide, Merge, MergeTypes, Pick, Rebase, Waiting};

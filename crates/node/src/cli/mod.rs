@@ -14,6 +14,8 @@ mod graph;
 mod history;
 mod home;
 mod hooks;
+mod http;
+mod http_args;
 mod import;
 mod inspect;
 mod io;
@@ -196,6 +198,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
     let _in_use = node.store().uses().hold();
     match &cli.command {
         Command::Id { command } => home::id(node, command.as_ref(), io),
+        Command::Http { command } => http::http(node, command, io),
         Command::Space { command } => space::space(node, command, io),
         Command::Put { key, value } => values::put(node, space, key, value.as_deref(), io),
         Command::Get(options) => values::get(node, space, options, io),

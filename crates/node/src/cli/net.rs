@@ -15,7 +15,7 @@ use crate::cli::args::Up;
 use crate::cli::io::{Io, Net, Progress, count, size};
 use crate::cli::status::lag_text;
 use crate::cli::status_args::Sync;
-use crate::cli::{control, home as keys, hooks, waiting, with_net};
+use crate::cli::{control, home as keys, hooks, http, waiting, with_net};
 
 /// Any address, any port.
 pub(crate) fn any_port() -> SocketAddr {
@@ -62,14 +62,25 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let endpoint = node.listen(up.listen)?;
         let addr = endpoint.local_addr()?;
+        let (listener, mut faults) = http::bind(&node, &up.http, io)?;
         let net = Net {
             endpoint: endpoint.clone(),
             handle: tokio::runtime::Handle::current(),
         };
         let (stop, stopped) = watch::channel(false);
         let control = control::listen(&node, net, stopped.clone())?;
-        let value = json!({ "listen": addr.to_string(), "device": node.device()?.to_string() });
-        io.data(&value, || format!("listening on {addr}"))?;
+        let mut value = json!({ "listen": addr.to_string(), "device": node.device()?.to_string() });
+        let mut text = format!("listening on {addr}");
+        if let Some(listener) = &listener {
+            let url = listener.url();
+            text += &format!("\nHTTP on {url}");
+            value["http"] = url.into();
+            if let Some(fingerprint) = listener.fingerprint() {
+                text += &format!("\nits certificate has the SHA-256 {fingerprint}");
+                value["http_fingerprint"] = fingerprint.into();
+            }
+        }
+        io.data(&value, || text)?;
         io.out.flush()?;
         let sinks = node.carry_sinks(stopped.clone())?;
         let backoff = backoff(up);
@@ -77,11 +88,18 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
             let (node, stopped) = (node.clone(), stopped);
             async move { node.serve(&endpoint, backoff, stopped).await }
         });
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        let answering = listener.map(|listener| tokio::spawn(listener.serve(stop.subscribe())));
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                Some(fault) = faults.recv() => io.warn(format!("HTTP: {fault}"))?,
+            }
         }
         stop.send_replace(true);
+        if let Some(answering) = answering {
+            answering.await??;
+        }
         serving.await?;
         control.await?;
         let carried = tokio::task::spawn_blocking(move || sinks.join());

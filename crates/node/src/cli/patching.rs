@@ -1,5 +1,7 @@
 //! `diff` and `apply`.
 
+use allod::shown::state_kind;
+use allod::shown::state_value;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -9,10 +11,10 @@ use allod_repo::{Difference, Patch, PatchError, Span, State, View, write_patch};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
-use crate::cli::history::{state_text, state_value, view_at};
+use crate::cli::history::state_text;
 use crate::cli::io::{Io, count, size};
 use crate::cli::keys::key_text;
-use crate::cli::listing::{kind, span};
+use crate::cli::listing::span;
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::values::{branch, view};
 
@@ -24,7 +26,7 @@ pub(crate) fn diff(
 ) -> Result<()> {
     let repo = node.space(space)?;
     let before = match (&options.before, node.position(&repo)?) {
-        (Some(at), _) => view_at(&repo, at)?,
+        (Some(at), _) => node.state_at(&repo, None, Some(at))?,
         (None, Position::Branch(name)) => repo.state(&name)?,
         (None, Position::Detached(id)) => repo.at(id)?,
     };
@@ -83,8 +85,12 @@ fn stat(node: &Node, (before, after): (&View, &View), span: &Span, io: &mut Io<'
             _ => &mut changed,
         };
         sum.keys += 1;
-        sum.before = sum.before.saturating_add(kind(node, &change.before)?.1);
-        sum.after = sum.after.saturating_add(kind(node, &change.after)?.1);
+        sum.before = sum
+            .before
+            .saturating_add(state_kind(node.store().as_ref(), &change.before)?.1);
+        sum.after = sum
+            .after
+            .saturating_add(state_kind(node.store().as_ref(), &change.after)?.1);
     }
     let value = json!({
         "added": added.keys,

@@ -1,5 +1,6 @@
 //! `projection`: what is kept in an order, counted, joined and searched.
 
+use allod::shown::hex;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,6 @@ use crate::cli::io::{Io, count};
 use crate::cli::shapes::shape;
 use crate::cli::space::say_part;
 use crate::cli::types::{parse_name, snapshot};
-use crate::cli::values::hex;
 use crate::cli::view_args::{
     CreateProjection, FetchProjection, ProjectionCommand, QueryProjection, WatchProjection,
 };

@@ -1,12 +1,13 @@
 //! `tag`: names for commits that everybody in the space reads alike.
 
+use allod::one_commit;
 use allod::{Node, Position};
 use allod_repo::{CommitId, Repo, TagName};
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cli::Usage;
-use crate::cli::history::{one_commit, who};
+use crate::cli::history::who;
 use crate::cli::io::Io;
 use crate::cli::work_args::TagArgs;
 

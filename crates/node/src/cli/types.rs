@@ -1,5 +1,6 @@
 //! `type`: what the records of a space have.
 
+use allod::one_commit;
 use std::ops::ControlFlow;
 
 use allod::Node;
@@ -12,7 +13,6 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use crate::cli::Usage;
-use crate::cli::history::one_commit;
 use crate::cli::io::{Io, count};
 use crate::cli::values;
 use crate::cli::view_args::{DefineType, MigrateType, TypeCommand};

@@ -1,24 +1,23 @@
 //! `put`, `get`, `del`, `export`, `add` and `cat`.
 
+use allod::shown::as_text;
+use allod::shown::hex;
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use allod::{Node, Position};
+use allod::{Node, NodeError, Position};
 use allod_blocks::{
     Cid, FileError, FileProfile, add_file, export_car_with, file_size, parse_cid, proto_uri,
     read_file,
 };
-use allod_repo::{
-    BranchName, Content, Edit, Entry, Repo, RepoError, Span, VALUE_BLOCK_BYTES_MAX, View, pin,
-};
+use allod_repo::{BranchName, Content, Edit, Entry, Repo, RepoError, Span, View, pin};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::cli::args::{Export, Format, Get};
-use crate::cli::history::{heads_of, view_at};
-use crate::cli::io::{Io, as_text, count, size};
+use crate::cli::io::{Io, count, size};
 use crate::cli::keys::key_bytes;
 use crate::cli::listing::span;
 use crate::cli::net::end_of;
@@ -40,8 +39,8 @@ pub(crate) fn branch(node: &Node, repo: &Repo) -> Result<BranchName> {
 
 /// What a command reads: a named state, else where the space stands with what is staged.
 pub(crate) fn view(node: &Node, repo: &Repo, at: Option<&str>) -> Result<View> {
-    if let Some(at) = at {
-        return view_at(repo, at);
+    if at.is_some() {
+        return Ok(node.state_at(repo, None, at)?);
     }
     Ok(match node.position(repo)? {
         Position::Branch(name) => repo.working(&name)?,
@@ -60,30 +59,20 @@ pub(crate) fn put(
     let branch = branch(node, &repo)?;
     let edit = match value {
         Some(value) if value != "-" => Edit::Put(Bytes::copy_from_slice(value.as_bytes())),
-        _ => edit_from(node, io.input)?,
+        _ => node.edit_from(io.input)?,
     };
     let key = key_bytes(key)?;
     Ok(repo.stage(&branch, [(key, edit)], allod::now_ms())?)
 }
 
-/// An edit with the content of a reader: a value, or for a long one a file.
-pub(crate) fn edit_from(node: &Node, input: &mut dyn Read) -> Result<Edit> {
-    let mut start = Vec::new();
-    let limit = VALUE_BLOCK_BYTES_MAX as u64 + 1;
-    input.take(limit).read_to_end(&mut start)?;
-    if start.len() <= VALUE_BLOCK_BYTES_MAX {
-        return Ok(Edit::Put(start.into()));
-    }
-    let mut whole = start.as_slice().chain(input);
-    let profile = FileProfile::UNIXFS_V1_2025;
-    let info = add_file(node.store().as_ref(), profile, &mut whole, &mut |_| {})?;
-    Ok(Edit::Link(info.cid))
-}
-
 /// Whether something is not kept here, of which another replica may have all.
 fn is_elsewhere(error: &anyhow::Error) -> bool {
+    let of_repo = match error.downcast_ref() {
+        Some(NodeError::Repo(error)) => Some(error),
+        _ => error.downcast_ref(),
+    };
     matches!(
-        error.downcast_ref(),
+        of_repo,
         Some(RepoError::OutOfPart { .. } | RepoError::Bare(_) | RepoError::NotKept { .. })
     )
 }
@@ -105,7 +94,7 @@ fn fetched(
     if !node.has_keys() {
         return Err(here.context("`allod get --ask` asks a peer for it"));
     }
-    let commits = heads_of(node, repo, at)?;
+    let commits = node.commits_at(repo, None, at)?;
     let peers = node.whole_first(repo)?;
     with_net(node, io, |io, net| {
         let mut last = here.context("no peer is known that could be asked");
@@ -393,8 +382,4 @@ pub(crate) fn cat(node: &Node, cid: &str, io: &mut Io<'_>) -> Result<()> {
         error => error.into(),
     })?;
     Ok(())
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

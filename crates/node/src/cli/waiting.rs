@@ -1,5 +1,6 @@
 //! Waiting for peers: `await`, `commit --until-peers`, `sync --watch`.
 
+use allod::heads_at;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::pin::pin;
@@ -15,7 +16,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::{self, Receiver};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::cli::history::heads_at;
 use crate::cli::io::{Io, Net};
 use crate::cli::remotes::shorts;
 use crate::cli::status::{Names, peer_text, peer_value, reached_text, reached_value};

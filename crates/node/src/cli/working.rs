@@ -1,12 +1,13 @@
 //! `unstage` and `stash`: what becomes of edits that are not committed.
 
 use allod::Node;
+use allod::shown::state_value;
 use allod_repo::{BranchName, Repo, Stash, Unstashed};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::conflicts::{conflict_row, conflict_text};
-use crate::cli::history::{state_text, state_value};
+use crate::cli::history::state_text;
 use crate::cli::io::{Io, count};
 use crate::cli::keys::{key_bytes, key_text};
 use crate::cli::merging::{keys, resolving};
@@ -25,7 +26,7 @@ pub(crate) fn unstage(
         repo.unstage(&branch)?
     } else {
         let keys = options.keys.iter();
-        let keys = keys.map(|key| key_bytes(key)).collect::<Result<_>>()?;
+        let keys = keys.map(|key| key_bytes(key)).collect::<Result<_, _>>()?;
         repo.unstage_keys(&branch, &keys)?
     };
     io.data(&json!({ "unstaged": dropped }), || {

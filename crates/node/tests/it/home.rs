@@ -151,19 +151,33 @@ impl Home {
         self.up_at("127.0.0.1:0")
     }
 
+    /// Starts a node that is served over HTTP.
+    pub(crate) fn up_http(&self, args: &[&str]) -> Up {
+        let http = ["--http", "127.0.0.1:0"];
+        let asked = args.first().is_some_and(|first| *first == "--http");
+        let http = if asked { &[][..] } else { &http[..] };
+        self.up_with("127.0.0.1:0", &[http, args].concat())
+    }
+
     /// Runs the node at an address.
     pub(crate) fn up_at(&self, listen: &str) -> Up {
-        let mut command = self.command(&["up", "--listen", listen, "--json"]);
+        self.up_with(listen, &[])
+    }
+
+    fn up_with(&self, listen: &str, args: &[&str]) -> Up {
+        let mut command = self.command(&[&["up", "--listen", listen, "--json"], args].concat());
         command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         let value: Value = serde_json::from_str(&line).unwrap();
-        let text = |name: &str| value[name].as_str().unwrap().to_owned();
+        let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         Up {
             addr: text("listen"),
             device: text("device"),
+            http: text("http"),
+            fingerprint: text("http_fingerprint"),
             child,
             _lines: lines,
         }
@@ -183,23 +197,41 @@ fn done(output: std::process::Output) -> Done {
 pub(crate) struct Up {
     pub(crate) addr: String,
     pub(crate) device: String,
+    /// How it is asked over HTTP, if it is.
+    pub(crate) http: String,
+    pub(crate) fingerprint: String,
     child: Child,
     /// Kept open, so that the node may write.
     _lines: BufReader<ChildStdout>,
 }
 
 impl Up {
-    /// Asks the node to stop; its exit code.
-    pub(crate) fn stop(mut self) -> Option<i32> {
+    /// The most memory that the process has had, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Asks the node to stop, and does not wait.
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let killed = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(killed.unwrap().success());
+    }
+
+    /// Waits until the node has ended; its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// Asks the node to stop; its exit code.
+    pub(crate) fn stop(self) -> Option<i32> {
+        self.terminate();
+        self.wait()
     }
 
     /// Ends the node without a chance to say anything.

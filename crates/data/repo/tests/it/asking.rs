@@ -11,7 +11,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::world::{
-    Person, START, fault, heads, main, on, put, put_on, replica, scale, send, space, value_on,
+    Person, START, fault, heads, main, on, put, put_on, replica, scale, send, space, two_branches,
+    value_on,
 };
 
 /// Every commit of a history with its entry of a key, and the entries of its parents.
@@ -272,4 +273,35 @@ fn bisect_needs_a_good_commit_before_the_bad_one() {
     search.tell(bad, Verdict::Good);
     assert!(search.is_empty(), "the verdicts contradict each other");
     assert_eq!(value_on(&repo, "main", "k").as_deref(), Some("2"));
+}
+
+#[test]
+fn a_walk_goes_on_from_where_it_rests_and_finds_the_newest_by_a_time() {
+    let ada = Person::new(1);
+    let repo = two_branches(&ada);
+    let mut all = Heads::new();
+    for (_, heads) in repo.branches().unwrap() {
+        all.extend(heads);
+    }
+    let ids = |heads: &Heads| -> Vec<_> {
+        let log = repo.log(heads).unwrap();
+        log.map(|item| item.unwrap().0).collect()
+    };
+    let whole = ids(&all);
+    for taken in 0..=whole.len() {
+        let mut log = repo.log(&all).unwrap();
+        let mut paged: Vec<_> = log.by_ref().take(taken).map(|it| it.unwrap().0).collect();
+        paged.extend(ids(&log.rest()));
+        assert_eq!(paged, whole, "after {taken}");
+    }
+    let made = |id| {
+        let commit = repo.commit(id).unwrap();
+        i64::try_from(commit.payload().stamp.millis()).unwrap()
+    };
+    let (first, last) = (*whole.last().unwrap(), whole[0]);
+    let newest = |time| repo.newest_by(&all, time).unwrap();
+    assert_eq!(newest(i64::MAX), Some(last));
+    assert_eq!(newest(i64::MIN), None);
+    assert_eq!(newest(made(first) - 1), None);
+    assert!(newest(made(first)).is_some_and(|id| made(id) == made(first)));
 }

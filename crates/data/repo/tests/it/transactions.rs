@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use allod_repo::{Content, RepoError, Span, Transaction};
+use allod_repo::{Content, Edit, RepoError, Span, Transaction};
 use proptest::prelude::*;
 
 use crate::world::{Person, START, all, fault, get, main, put, scale, space};
@@ -233,4 +233,50 @@ proptest! {
         prop_assert_eq!(all(&repo), now.into_iter().collect::<Vec<_>>());
         prop_assert_eq!(repo.check(&mut |_, _| {}).unwrap().problem_count, 0);
     }
+}
+
+#[test]
+fn a_transaction_that_expects_its_heads_fails_once_the_branch_moved() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    put(&repo, &ada, &[("a", Some("1"))], START);
+    let begin = |expects: bool| {
+        let mut begun = repo.begin(&main()).unwrap();
+        assert_eq!(*begun.snapshot().heads(), repo.heads(&main()).unwrap());
+        begun.put("mine", "1").unwrap();
+        if expects {
+            begun.expect_heads();
+        }
+        begun
+    };
+    let (free, bound, later) = (begin(false), begin(true), begin(true));
+    // Nothing that they read or write.
+    put(&repo, &ada, &[("b", Some("1"))], START);
+    free.commit(ada.author(), "free", START).unwrap();
+    for bound in [bound, later] {
+        let error = fault(bound.commit(ada.author(), "bound", START));
+        assert!(matches!(error, RepoError::MovedOn(branch) if branch == main()));
+    }
+    begin(true).commit(ada.author(), "still", START).unwrap();
+}
+
+#[test]
+fn a_file_is_linked_in_a_transaction_if_it_is_here() {
+    let ada = Person::new(1);
+    let repo = space(&ada);
+    let (_hold, long) = (repo.store().uses().hold(), vec![b'x'; 1_500_000]);
+    let profile = allod_blocks::FileProfile::UNIXFS_V1_2025;
+    let store = repo.store().as_ref();
+    let file = allod_blocks::add_file(store, profile, &mut &long[..], &mut |_| {}).unwrap();
+    let mut linking = repo.begin(&main()).unwrap();
+    linking.edit("file", Edit::Link(file.cid)).unwrap();
+    assert_eq!(linking.get(b"file").unwrap(), Some(Content::File(file.cid)));
+    linking.commit(ada.author(), "a file", START).unwrap();
+    let content = repo.state(&main()).unwrap().get(b"file").unwrap();
+    assert_eq!(content, Some(Content::File(file.cid)));
+
+    let absent = allod_blocks::sha256_cid(allod_blocks::Codec::Raw, b"absent");
+    let mut linking = repo.begin(&main()).unwrap();
+    let error = fault(linking.edit("absent", Edit::Link(absent)));
+    assert!(matches!(error, RepoError::Missing(cid) if cid == absent));
 }

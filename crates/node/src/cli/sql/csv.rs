@@ -1,11 +1,12 @@
 //! Rows as CSV, by RFC 4180.
 
+use allod::shown::hex;
+use allod::shown::real_text;
 use allod_sql::Scalar;
 use anyhow::Result;
 use csv::{Terminator, Writer, WriterBuilder};
 
-use crate::cli::sql::format::{Sink, real};
-use crate::cli::values::hex;
+use crate::cli::sql::format::Sink;
 
 /// Bytes that are put together at a time: most rows are shorter.
 const BUFFER_BYTES: usize = 512;
@@ -41,7 +42,7 @@ impl Sink for Csv {
         let field = |value: &Scalar| match value {
             Scalar::Null => String::new(),
             Scalar::Integer(number) => number.to_string(),
-            Scalar::Real(number) => real(*number),
+            Scalar::Real(number) => real_text(*number),
             Scalar::Text(text) => text.clone(),
             Scalar::Blob(bytes) => hex(bytes),
         };

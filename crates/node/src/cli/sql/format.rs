@@ -1,10 +1,9 @@
 //! Rows as JSON, and what all forms of output have in common.
 
+use allod::shown::scalar_value;
 use allod_sql::Scalar;
 use anyhow::Result;
-use serde_json::{Value, json};
-
-use crate::cli::values::hex;
+use serde_json::json;
 
 /// Takes the rows of one statement, and writes them in some form.
 pub(crate) trait Sink {
@@ -19,28 +18,6 @@ pub(crate) trait Sink {
 
     /// There are no more rows: those were all, or the statement failed behind them.
     fn end(&mut self, are_all: bool, out: &mut Vec<u8>) -> Result<()>;
-}
-
-/// A value as JSON: whole numbers exactly, bytes as an object.
-pub(crate) fn as_json(value: &Scalar) -> Value {
-    match value {
-        Scalar::Null => Value::Null,
-        Scalar::Integer(number) => json!(number),
-        // JSON has no infinity.
-        Scalar::Real(number) if !number.is_finite() => json!(real(*number)),
-        Scalar::Real(number) => json!(number),
-        Scalar::Text(text) => json!(text),
-        Scalar::Blob(bytes) => json!({ "base16": hex(bytes) }),
-    }
-}
-
-/// A number that has a point or an exponent, so that it is seen not to be a whole one.
-pub(crate) fn real(number: f64) -> String {
-    if number.is_finite() {
-        return format!("{number:?}");
-    }
-    let sign = if number < 0.0 { "-" } else { "" };
-    format!("{sign}Infinity")
 }
 
 /// Rows as objects.
@@ -90,7 +67,7 @@ impl Sink for Json {
                 out.push(b',');
             }
             out.extend(name.as_bytes());
-            serde_json::to_writer(&mut *out, &as_json(value))?;
+            serde_json::to_writer(&mut *out, &scalar_value(value))?;
         }
         out.push(b'}');
         if !self.is_array {
@@ -130,6 +107,8 @@ pub(crate) fn distinct(names: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     pub(crate) fn written(mut sink: impl Sink, names: &[&str], rows: &[&[Scalar]]) -> String {

@@ -24,6 +24,7 @@ mod split;
 mod table;
 mod watch;
 
+use allod::one_commit;
 use std::io::{IsTerminal as _, stdin};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +41,6 @@ use self::format::Sink;
 use self::gather::Gather;
 use self::script::{Piece, Script};
 use crate::cli::Usage;
-use crate::cli::history::one_commit;
 use crate::cli::io::{Io, count};
 use crate::cli::space::say_part;
 use crate::cli::sql_args::{RowFormat, SqlArgs};

@@ -1,9 +1,9 @@
 //! Plots as text, for a terminal.
 
+use allod::shown::real_text;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::cli::sql::axis::Axis;
-use crate::cli::sql::format::real;
 use crate::cli::sql::gather::{Data, SERIES_MAX, Series};
 use crate::cli::sql::table::cut;
 use crate::cli::sql_args::PlotKind;
@@ -49,7 +49,7 @@ fn legend(data: &Data, kind: PlotKind) -> String {
 
 /// A number as it stands behind its bar.
 fn number(value: f64) -> String {
-    let text = real(value);
+    let text = real_text(value);
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 

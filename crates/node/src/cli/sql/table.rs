@@ -1,11 +1,12 @@
 //! Rows as a table for people.
 
+use allod::shown::hex;
+use allod::shown::real_text;
 use allod_sql::Scalar;
 use anyhow::Result;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::cli::sql::format::{Sink, real};
-use crate::cli::values::hex;
+use crate::cli::sql::format::Sink;
 
 /// Rows that are kept to find out how wide columns are; those that follow fit or are cut.
 const ROWS_KEPT: usize = 1000;
@@ -156,7 +157,7 @@ fn cell(value: &Scalar) -> Cell {
     let (text, kind) = match value {
         Scalar::Null => (NULL.to_owned(), Kind::Null),
         Scalar::Integer(number) => (number.to_string(), Kind::Number),
-        Scalar::Real(number) => (real(*number), Kind::Number),
+        Scalar::Real(number) => (real_text(*number), Kind::Number),
         Scalar::Text(text) => (shown(text), Kind::Other),
         Scalar::Blob(bytes) => {
             // A byte takes two cells.

@@ -1,5 +1,7 @@
 //! `sql --watch`: what changes in the result of a statement.
 
+use allod::one_commit;
+use allod::shown::scalar_value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +13,9 @@ use allod_sql::Scalar;
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::cli::history::one_commit;
 use crate::cli::io::Io;
 use crate::cli::sql::fault::told;
-use crate::cli::sql::format::{as_json, distinct};
+use crate::cli::sql::format::distinct;
 use crate::cli::sql::script::Piece;
 use crate::cli::sql::table;
 use crate::cli::sql_args::SqlArgs;
@@ -43,7 +44,7 @@ pub(crate) fn watch(
     let from = options.changes.from.iter();
     let from: Heads = from
         .map(|from| one_commit(repo, from))
-        .collect::<Result<_>>()?;
+        .collect::<Result<_, _>>()?;
     let from = (!from.is_empty()).then_some(from);
     let stop = io.stop.clone();
     let should_stop: ShouldStop =
@@ -148,7 +149,7 @@ fn tell(step: &WatchStep, names: &[String], io: &mut Io<'_>) -> Result<()> {
 }
 
 fn object(names: &[String], row: &[Scalar]) -> Value {
-    let values = names.iter().cloned().zip(row.iter().map(as_json));
+    let values = names.iter().cloned().zip(row.iter().map(scalar_value));
     Value::Object(values.collect::<Map<_, _>>())
 }
 

@@ -1,0 +1,264 @@
+//! Who is let in (HTTP-40 to HTTP-44).
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+
+use super::app::App;
+use super::problem::Problem;
+use super::token::HttpToken;
+
+/// Where a page says it is, in browsers that say it.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What is served without a token: it says nothing about the data here.
+const OPEN: [&str; 4] = ["/", "/style.css", "/openapi.json", "/healthz"];
+
+/// By what is decided who is let in.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Where the listener is bound.
+    pub(crate) bound: IpAddr,
+    pub(crate) is_tls: bool,
+    pub(crate) token: Option<HttpToken>,
+    /// Names under which the node may be asked, beside its addresses.
+    pub(crate) hosts: Vec<String>,
+    /// Origins whose pages may ask.
+    pub(crate) origins: Vec<String>,
+}
+
+/// Lets a request through, or says why not.
+pub(crate) async fn gate(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let headers = request.headers();
+    let path = request.uri().path();
+    let rules = app.rules();
+    let judged = rules
+        .check_host(headers)
+        .and_then(|host| rules.check_origin(headers, &host, path))
+        .and_then(|()| rules.check_token(headers, peer.ip(), path));
+    match judged {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Rules {
+    /// On loopback the name that is asked for must be one of this machine: a page of elsewhere whose name leads
+    /// here would be of the same origin otherwise (HTTP-42).
+    fn check_host(&self, headers: &HeaderMap) -> Result<Authority, Problem> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
+            _ => None,
+        };
+        let host = host.filter(|host| !host.as_str().contains('@'));
+        let host = host.ok_or_else(|| Problem::request("one Host header is needed"))?;
+        if !self.bound.is_loopback() || self.is_known(host.host()) {
+            return Ok(host);
+        }
+        let words = "the node is asked under a name that it does not have; --http-host adds one";
+        Err(Problem::new("E_HTTP_HOST", words))
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let mut hosts = self.hosts.iter();
+        is_loopback
+            || name.eq_ignore_ascii_case("localhost")
+            || hosts.any(|host| host.eq_ignore_ascii_case(name))
+    }
+
+    /// A page of another origin asks nothing, unless its origin is allowed (HTTP-43).
+    fn check_origin(
+        &self,
+        headers: &HeaderMap,
+        host: &Authority,
+        path: &str,
+    ) -> Result<(), Problem> {
+        let foreign = || {
+            let words = "a page of another origin asks; --http-origin lets one";
+            Problem::new("E_HTTP_ORIGIN", words)
+        };
+        let Some(origin) = headers.get(ORIGIN) else {
+            // What pages embed comes without an origin, as does a link that is followed.
+            let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
+            let is_foreign = matches!(site, Some(b"cross-site" | b"same-site"));
+            return if is_foreign && path != "/" {
+                Err(foreign())
+            } else {
+                Ok(())
+            };
+        };
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let own = format!("{scheme}://{host}");
+        let is_own = origin.as_bytes().eq_ignore_ascii_case(own.as_bytes());
+        let mut origins = self.origins.iter();
+        if is_own || origins.any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
+            return Ok(());
+        }
+        Err(foreign())
+    }
+
+    /// A token where there is one; without one only this machine (HTTP-40, HTTP-41).
+    fn check_token(&self, headers: &HeaderMap, peer: IpAddr, path: &str) -> Result<(), Problem> {
+        if OPEN.contains(&path) {
+            return Ok(());
+        }
+        let Some(token) = &self.token else {
+            // The listener refuses to be bound elsewhere; this is the second lock.
+            return if self.bound.is_loopback() && peer.to_canonical().is_loopback() {
+                Ok(())
+            } else {
+                Err(unknown(
+                    "this node has no token yet; `allod http token new` makes one",
+                ))
+            };
+        };
+        let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let shown = shown.and_then(|shown| {
+            let (scheme, token) = shown.split_at_checked("Bearer ".len())?;
+            scheme
+                .eq_ignore_ascii_case(b"Bearer ")
+                .then(|| token.trim_ascii())
+        });
+        match shown {
+            Some(shown) if token.is(shown) => Ok(()),
+            Some(_) => Err(unknown("the token is another one")),
+            None => Err(unknown("Authorization: Bearer TOKEN is missing")),
+        }
+    }
+}
+
+fn unknown(words: &str) -> Problem {
+    let challenge = HeaderValue::from_static("Bearer realm=\"allod\"");
+    Problem::new("E_HTTP_TOKEN", words).with(WWW_AUTHENTICATE, challenge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(bound: &str, token: Option<&str>) -> Rules {
+        Rules {
+            bound: bound.parse().unwrap(),
+            is_tls: false,
+            token: token.map(|token| HttpToken::parse(token).unwrap()),
+            hosts: vec!["node.example".to_owned()],
+            origins: vec!["https://app.example".to_owned()],
+        }
+    }
+
+    fn headers(of: &[(HeaderName, &str)]) -> HeaderMap {
+        let fields = of.iter();
+        fields
+            .map(|(name, value)| (name.clone(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn on_loopback_only_names_of_this_machine_are_answered() {
+        let judge = |bound: &str, host: &str| {
+            let judged = rules(bound, None).check_host(&headers(&[(HOST, host)]));
+            judged.map(drop).map_err(|problem| problem.code())
+        };
+        for host in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:1",
+            "127.8.9.1",
+            "[::1]:8",
+            "Node.Example:8",
+        ] {
+            assert_eq!(judge("127.0.0.1", host), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:80",
+            "10.0.0.1",
+            "[fe80::1]",
+        ] {
+            assert_eq!(judge("127.0.0.1", host), Err("E_HTTP_HOST"), "{host}");
+            assert_eq!(judge("::1", host), Err("E_HTTP_HOST"), "{host}");
+            assert_eq!(judge("10.0.0.1", host), Ok(()), "{host}");
+        }
+        for host in ["", "a b", "evil@localhost", "localhost/x"] {
+            assert_eq!(judge("127.0.0.1", host), Err("E_HTTP_REQUEST"), "{host:?}");
+        }
+        assert!(rules("::1", None).check_host(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn pages_of_other_origins_ask_nothing() {
+        let judge = |fields: &[(HeaderName, &str)], path: &str| {
+            let host = Authority::from_static("localhost:80");
+            let judged = rules("127.0.0.1", None).check_origin(&headers(fields), &host, path);
+            judged.is_ok()
+        };
+        assert!(judge(&[], "/v1/node"));
+        assert!(judge(&[(ORIGIN, "http://localhost:80")], "/v1/node"));
+        assert!(judge(&[(ORIGIN, "https://app.example")], "/v1/node"));
+        for origin in [
+            "null",
+            "http://localhost",
+            "https://localhost:80",
+            "http://evil.example",
+            "https://app.example.evil.example",
+        ] {
+            assert!(!judge(&[(ORIGIN, origin)], "/v1/node"), "{origin}");
+        }
+        assert!(judge(&[(FETCH_SITE, "same-origin")], "/v1/node"));
+        assert!(judge(&[(FETCH_SITE, "none")], "/v1/node"));
+        assert!(judge(&[(FETCH_SITE, "cross-site")], "/"));
+        assert!(!judge(&[(FETCH_SITE, "cross-site")], "/v1/node"));
+        assert!(!judge(&[(FETCH_SITE, "same-site")], "/v1/node"));
+    }
+
+    #[test]
+    fn a_token_is_needed_where_there_is_one_and_away_from_this_machine() {
+        const TOKEN: &str = "abcdefghijklmnop";
+        let judge = |bound: &str, token, peer: &str, shown: Option<&str>, path: &str| {
+            let fields = shown.map(|shown| headers(&[(AUTHORIZATION, shown)]));
+            let peer = peer.parse().unwrap();
+            let judged = rules(bound, token).check_token(&fields.unwrap_or_default(), peer, path);
+            judged.is_ok()
+        };
+        assert!(judge("127.0.0.1", None, "127.0.0.1", None, "/v1/node"));
+        assert!(judge("::1", None, "::ffff:127.0.0.1", None, "/v1/node"));
+        assert!(!judge("127.0.0.1", None, "10.0.0.1", None, "/v1/node"));
+        assert!(!judge("0.0.0.0", None, "127.0.0.1", None, "/v1/node"));
+        let with = |shown| judge("127.0.0.1", Some(TOKEN), "127.0.0.1", shown, "/metrics");
+        assert!(with(Some("Bearer abcdefghijklmnop")));
+        assert!(with(Some("bearer  abcdefghijklmnop ")));
+        for shown in [
+            None,
+            Some(""),
+            Some("Bearer"),
+            Some("Bearer abc"),
+            Some("Basic abcdefghijklmnop"),
+            Some("abcdefghijklmnop"),
+        ] {
+            assert!(!with(shown), "{shown:?}");
+        }
+        assert!(judge("0.0.0.0", Some(TOKEN), "10.0.0.1", None, "/healthz"));
+        assert!(!judge(
+            "0.0.0.0",
+            Some(TOKEN),
+            "10.0.0.1",
+            None,
+            "/healthz/../v1/node"
+        ));
+    }
+}

@@ -1,0 +1,32 @@
+//! What can be asked for, one module a subject. Each gives its routes with what they say of themselves for the
+//! document of the API.
+
+mod answer;
+mod blobs;
+mod branches;
+mod commits;
+mod diff;
+mod entries;
+mod node;
+mod rows;
+mod spaces;
+mod sql;
+mod value;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::app::App;
+
+/// The routes of all subjects.
+pub(crate) fn all() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(node::routes())
+        .merge(spaces::routes())
+        .merge(branches::routes())
+        .merge(commits::routes())
+        .merge(entries::routes())
+        .merge(value::routes())
+        .merge(diff::routes())
+        .merge(blobs::routes())
+        .merge(sql::routes())
+}
