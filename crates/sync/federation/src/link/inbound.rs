@@ -198,6 +198,8 @@ impl Link {
 
     pub(super) fn on_sync_complete(&mut self, deltas_processed: u64, cursor: Option<String>) {
         let cursor = self.peer.cursor_after.take().or(cursor);
+        // What follows is told apart from what comes before by its place in what waits.
+        self.peer.is_whole |= cursor.is_some();
         let mark = Mark::Synced(deltas_processed, cursor);
         self.inbound.waiting.push_back(Item::Mark(mark));
     }
@@ -218,7 +220,6 @@ impl Link {
                     self.stats.last_sync_ms = Some(now_ms);
                     self.event(Event::SyncCompleted { deltas_processed });
                     if let Some(cursor) = cursor {
-                        self.peer.is_whole = true;
                         self.stand_at(cursor);
                     }
                 }

@@ -97,9 +97,9 @@ impl Link {
         if !self.may_sync(now_ms) {
             return;
         }
+        // A scan gives what is negated too, whatever the filter says: a negation without what it negates would
+        // be of no use to anybody (FED-20).
         let mut filter = filter.unwrap_or_default();
-        // A negation without what it negates would be of no use to anybody (FED-20).
-        filter.include_negated = true;
         if let Some(from) = from_timestamp.filter(|from| from.get() > 0.0) {
             let range = filter.timestamp_range.unwrap_or_default();
             filter.timestamp_range = Some(TimestampRange {
