@@ -87,7 +87,10 @@ pub struct Link {
     nonce: String,
     peer: Peer,
     positions: Positions,
+    /// What the peer has: it sent it, acknowledged it, or got it with the past.
     known: Known,
+    /// What the peer sent.
+    from_peer: Known,
     nacked: Known,
     inbound: Inbound,
     pump: Pump,
@@ -138,6 +141,7 @@ impl Link {
             positions: start.positions,
             config: FederationConfig::default(),
             known: Known::default(),
+            from_peer: Known::default(),
             nacked: Known::default(),
             inbound: Inbound::default(),
             pump: Pump::default(),

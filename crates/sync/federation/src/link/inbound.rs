@@ -80,7 +80,7 @@ impl Link {
         }
         match self.rules.trust.judge(&delta, &self.config.trust) {
             Verdict::Accept => {
-                self.known.insert(delta.id());
+                self.came(delta.id());
                 self.inbound.deltas += 1;
                 let waiting = Waiting { delta, acked };
                 self.inbound.waiting.push_back(Item::Delta(waiting));
@@ -93,6 +93,12 @@ impl Link {
             }
             Verdict::Reject => self.reject(now_ms, id, "Failed trust policy verification"),
         }
+    }
+
+    /// The peer has a delta, whatever becomes of it here (FED-18).
+    fn came(&mut self, id: &str) {
+        self.known.insert(id);
+        self.from_peer.insert(id);
     }
 
     /// Whether mode and filters let a delta in (FED-21).
@@ -120,7 +126,7 @@ impl Link {
             by_peer: false,
         });
         if let Some(delta_id) = id {
-            self.known.insert(&delta_id);
+            self.came(&delta_id);
             let reason = reason.to_owned();
             self.send(now_ms, &Message::DeltaNack { delta_id, reason });
         }

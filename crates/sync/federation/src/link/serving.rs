@@ -180,7 +180,9 @@ impl Link {
             }
         };
         for delta in deltas {
-            if self.may_send(&delta) && !self.known.contains(delta.id()) && serving.wants(&delta) {
+            // Who asks again may have lost what it was sent; what it sent itself it has (FED-18).
+            let is_theirs = self.from_peer.contains(delta.id());
+            if self.may_send(&delta) && !is_theirs && serving.wants(&delta) {
                 self.serve(now_ms, &mut serving, delta);
             }
         }

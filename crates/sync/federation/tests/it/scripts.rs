@@ -448,3 +448,22 @@ fn a_client_that_has_forgotten_sends_everything() {
     client.append(&[delta("c", 1)]);
     assert_eq!(client.names(), ["delta"]);
 }
+
+/// FED-12: a time and a filter with one hold together, whichever is later.
+#[test]
+fn a_time_narrows_a_filter() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    let many: Vec<Arc<Delta>> = (0..10).map(|n| delta(&format!("d{n}"), n + 1)).collect();
+    server.store.append(&many, 0).unwrap();
+    for (from, start, expected) in [
+        (json!(4), json!(8), 3),
+        (json!(8), json!(4), 3),
+        (json!(0), json!(9.5), 1),
+        (json!(null), json!(10), 1),
+    ] {
+        let range = json!({ "timestampRange": { "start": start, "end": 10 } });
+        server.hear(json!({ "type": "sync_request", "filter": range, "fromTimestamp": from }));
+        assert_eq!(server.next()["totalDeltas"], expected);
+        server.names();
+    }
+}
