@@ -288,6 +288,41 @@ fn a_peer_that_is_too_fast_is_read_more_slowly() {
     panic!("it read everything");
 }
 
+/// FED-15: few long deltas, and marks without any, hold up a peer as well as many short ones.
+#[test]
+fn bytes_and_marks_are_bounded_too() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.held = true;
+    let mut count = 0;
+    while server.link.reads(server.now) {
+        let text = Pointer::text("is", "x".repeat(200_000)).unwrap();
+        let long = Delta::new(format!("d{count}"), Number::of(1), "a", "s", vec![text]).unwrap();
+        server.hear(json!({ "type": "delta", "delta": json_of(&long) }));
+        count += 1;
+    }
+    assert_eq!(count, 11, "two full frames");
+    // Once they are durable it goes on.
+    for deltas in std::mem::take(&mut server.appends) {
+        let said = server.store.append(&deltas, 0).unwrap();
+        server.held = false;
+        server.input(Input::Appended(Some(said)));
+    }
+    assert!(server.link.reads(server.now) && server.store.len() == 11);
+    let mut client = Scripted::client(open(), FederationConfig::default());
+    client.held = true;
+    client.hear(json!({
+        "type": "hello_ack", "systemId": "peer", "store": "x", "capabilities": EXTENSIONS,
+    }));
+    client.hear(json!({ "type": "sync_complete", "deltasProcessed": 0, "cursor": "1.0@x" }));
+    client.hear(json!({ "type": "delta", "delta": json_of(&delta("d", 1)) }));
+    let mut marks = 0;
+    while client.link.reads(client.now) {
+        client.hear(json!({ "type": "delta_batch", "deltas": [], "cursor": "2.0@x" }));
+        marks += 1;
+    }
+    assert!(marks < 1100, "{marks}");
+}
+
 /// FED-20: batches are counted, and only the last one says that it is.
 #[test]
 fn batches_are_counted_and_the_last_says_so() {
