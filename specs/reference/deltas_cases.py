@@ -349,13 +349,18 @@ def views():
         view = {"year": {"source": "year", "resolve": "mostRecent", "type": "Integer.Year"}}
         yield one("DELTA-46", "valid", f"year-{year}", f"the number {year}", given([person], "person", "q", view, None, years))
     circle = [{**person, "transform": {"friend": {"schema": "post"}}}, post]
-    chain = [{"id": f"s{n}", "name": "S", "transform": {"x": {"schema": f"s{n + 1}"}}} for n in range(17)]
-    chain.append({"id": "s17", "name": "S"})
+
+    def chain(count):
+        linked = [{"id": f"s{n}", "name": "S", "transform": {"x": {"schema": f"s{n + 1}"}}} for n in range(count - 1)]
+        return [*linked, {"id": f"s{count - 1}", "name": "S"}]
+
+    yield one("DELTA-41", "valid", "chain", "a chain of 16", given(chain(16), "s0", "p", {}))
     for case, comment, one_given in [
         ("circle", "schemas in a circle", given(circle, "post", "p", {})),
         ("self", "a schema that uses itself", given([{**person, "transform": {"x": {"schema": "person"}}}], "person", "p", {})),
         ("missing", "a schema that is not there", given([post], "post", "p", {})),
-        ("chain", "a chain of 18", given(chain, "s0", "p", {})),
+        ("chain", "a chain of 17", given(chain(17), "s0", "p", {})),
+        ("long-chain", "a chain of 40", given(chain(40), "s0", "p", {})),
         ("select", "an unknown selector", given([{**person, "select": "all"}], "person", "p", {})),
         ("name", "no name", given([{"id": "person"}], "person", "p", {})),
         ("version", "a version that is no number", given([{**person, "version": "1"}], "person", "p", {})),

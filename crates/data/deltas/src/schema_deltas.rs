@@ -17,6 +17,9 @@ pub const SELECT_BY_TARGET_CONTEXT: &str = "select_by_target_context";
 
 const ROLE_SCHEMA: &str = "schema";
 
+/// The most deltas about a schema that are read: its history by people fits many times.
+const SCHEMA_DELTAS_MAX: usize = 16 * 1024;
+
 /// Why no schema was read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -83,6 +86,9 @@ impl HyperSchema {
             loop {
                 let page = store.targeting(id, Some(context), after.as_ref(), PAGE_MAX)?;
                 deltas.extend(page.deltas);
+                if deltas.len() > SCHEMA_DELTAS_MAX {
+                    return Err(SchemaError::Size.into());
+                }
                 after = page.next;
                 if after.is_none() {
                     break;

@@ -38,6 +38,7 @@ impl Clock for Here {
 }
 
 #[expect(clippy::print_stdout, reason = "an example says what it does")]
+#[expect(clippy::disallowed_methods, reason = "an example has threads")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [role, address] = &arguments[..] else {

@@ -44,6 +44,7 @@ fn federation(name: &str, extensions: bool) -> (Federation, Arc<MemoryDeltas>) {
 }
 
 #[expect(clippy::print_stdout, reason = "an example says what it does")]
+#[expect(clippy::disallowed_methods, reason = "an example measures")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let key = SecretKey::from_seed([7; 32]);
     let mut deltas = Vec::new();

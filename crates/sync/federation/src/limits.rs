@@ -50,6 +50,9 @@ pub(crate) const SENDS_MAX: u32 = 3;
 /// Deltas received and not yet durable at which no more are read (FED-15).
 pub(crate) const PENDING_DELTAS: usize = 1024;
 
+/// Bytes of such deltas: two full frames. What they take in memory is several times that.
+pub(crate) const PENDING_BYTES: usize = 2 * FRAME_BYTES_MAX;
+
 /// Bytes to send at which nothing more is read, from the peer or the store (FED-15).
 pub(crate) const OUT_BYTES: usize = 2 * FRAME_BYTES_MAX;
 

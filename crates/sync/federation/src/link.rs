@@ -3,6 +3,7 @@
 //! `link/handshake.rs` brings both sides to agree, `link/inbound.rs` takes deltas, `link/pump.rs` sends them as
 //! they come, `link/serving.rs` sends the past, `link/reconcile.rs` finds what differs.
 
+mod control;
 mod given;
 mod handshake;
 mod inbound;
@@ -21,9 +22,7 @@ use allod_identity::PublicKey;
 
 use crate::config::FederationConfig;
 use crate::event::{Event, LinkStats, Status};
-use crate::limits::{
-    FAULTS_MAX, HANDSHAKE_MS, OUT_BYTES, PENDING_DELTAS, PING_MS, SILENCE_MS, close,
-};
+use crate::limits::{FAULTS_MAX, HANDSHAKE_MS, OUT_BYTES, PING_MS, SILENCE_MS, close};
 use crate::message::{Frame, Message};
 
 pub use given::{Me, Positions, Rules, Start};
@@ -87,7 +86,10 @@ pub struct Link {
     nonce: String,
     peer: Peer,
     positions: Positions,
+    /// What the peer has: it sent it, acknowledged it, or got it with the past.
     known: Known,
+    /// What the peer sent.
+    from_peer: Known,
     nacked: Known,
     inbound: Inbound,
     pump: Pump,
@@ -104,6 +106,8 @@ pub struct Link {
     bytes: Meter,
     read_at_ms: u64,
     faults: u32,
+    /// The length of the frame that is handled.
+    frame_bytes: usize,
     /// When the last syncs were asked for.
     synced: VecDeque<u64>,
     stats: LinkStats,
@@ -138,6 +142,7 @@ impl Link {
             positions: start.positions,
             config: FederationConfig::default(),
             known: Known::default(),
+            from_peer: Known::default(),
             nacked: Known::default(),
             inbound: Inbound::default(),
             pump: Pump::default(),
@@ -154,6 +159,7 @@ impl Link {
             bytes: Meter::new(rules.bytes_per_second, now_ms),
             read_at_ms: now_ms,
             faults: 0,
+            frame_bytes: 0,
             synced: VecDeque::new(),
             stats: start.stats,
             end_reason: String::new(),
@@ -230,9 +236,7 @@ impl Link {
     #[must_use]
     pub fn reads(&self, now_ms: u64) -> bool {
         // Twice what deltas may fill: answers always find room, or two sides that send could wait for each other.
-        self.inbound.pending() < PENDING_DELTAS
-            && self.out_bytes < 2 * OUT_BYTES
-            && now_ms >= self.read_at_ms
+        !self.inbound.is_full() && self.out_bytes < 2 * OUT_BYTES && now_ms >= self.read_at_ms
     }
 
     /// When a [`Input::Tick`] is due.
@@ -290,6 +294,7 @@ impl Link {
 
     fn on_frame(&mut self, now_ms: u64, text: &str) {
         self.heard_ms = now_ms;
+        self.frame_bytes = text.len();
         self.stats.bytes_received += text.len() as u64;
         self.read_at_ms = self
             .bytes
@@ -364,24 +369,6 @@ impl Link {
         }
     }
 
-    fn on_error(&mut self, now_ms: u64, code: &str, message: &str, fatal: bool) {
-        let reason = format!("{code}: {message}");
-        self.event(Event::Error {
-            reason: reason.clone(),
-        });
-        if fatal {
-            self.close(close::NORMAL, &reason, Status::Error);
-        } else if matches!(code, "SYNC_NOT_SUPPORTED" | "SYNC_ERROR") {
-            // The past will not come; what comes now does.
-            self.asking = None;
-            if self.peer.syncs {
-                self.on_sync_complete(0, None);
-                self.peer.is_whole = false;
-            }
-            self.pump_everything_if_off(now_ms);
-        }
-    }
-
     /// A frame that is no message, or comes when it must not (FED-5).
     fn on_fault(&mut self, now_ms: u64, words: &str) {
         self.heard_ms = now_ms;
@@ -399,72 +386,6 @@ impl Link {
         if fatal {
             self.close(close::PROTOCOL, words, Status::Error);
         }
-    }
-
-    fn on_command(&mut self, now_ms: u64, command: Command) {
-        match command {
-            Command::Pause if self.status != Status::Paused => {
-                self.set_paused(true);
-                if self.role == Role::Client && self.phase == Phase::Open {
-                    self.send(now_ms, &Message::Pause);
-                }
-            }
-            Command::Resume if self.status == Status::Paused => {
-                self.set_paused(false);
-                if self.role == Role::Client && self.phase == Phase::Open {
-                    self.send(now_ms, &Message::Resume);
-                    // A server of the original drops what comes meanwhile (FED-24).
-                    if !self.can("cursors") {
-                        self.ask_for_the_past(now_ms);
-                    }
-                }
-            }
-            Command::Pause | Command::Resume => {}
-            Command::Send(delta) => self.enqueue(delta),
-            Command::Disconnect => self.close(close::NORMAL, "disconnected", Status::Disconnected),
-        }
-    }
-
-    fn set_paused(&mut self, paused: bool) {
-        if self.phase != Phase::Open || paused == (self.status == Status::Paused) {
-            return;
-        }
-        self.pump.set_paused(paused);
-        if paused {
-            self.status = Status::Paused;
-            self.event(Event::Paused);
-        } else {
-            self.status = if self.peer.syncs {
-                Status::Syncing
-            } else {
-                Status::Connected
-            };
-            self.event(Event::Resumed);
-        }
-    }
-
-    fn on_tick(&mut self, now_ms: u64) {
-        if self.phase != Phase::Open && now_ms >= self.begun_ms.saturating_add(HANDSHAKE_MS) {
-            self.close(close::POLICY, "no handshake in time", Status::Error);
-            return;
-        }
-        if now_ms < self.read_at_ms || self.inbound.pending() >= PENDING_DELTAS {
-            // It is not listened to, so it cannot be heard.
-            self.heard_ms = self.heard_ms.max(now_ms);
-        }
-        if now_ms >= self.heard_ms.saturating_add(SILENCE_MS) {
-            self.close(close::NORMAL, "the peer is silent", Status::Error);
-            return;
-        }
-        if self.phase == Phase::Open && now_ms >= self.pinged_ms.saturating_add(PING_MS) {
-            self.pinged_ms = now_ms;
-            // A server pings only who is silent: clients of the original do not expect it (FED-14).
-            let is_silent = now_ms >= self.heard_ms.saturating_add(PING_MS + PING_MS / 2);
-            if self.role == Role::Client || is_silent {
-                self.send(now_ms, &Message::Ping);
-            }
-        }
-        self.resend(now_ms);
     }
 
     /// Does what there is room for: gives deltas to the store, and reads of it, one each at a time.

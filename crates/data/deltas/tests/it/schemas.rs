@@ -115,6 +115,25 @@ fn what_is_no_schema_is_refused() {
 }
 
 #[test]
+fn a_schema_that_too_much_was_said_about_is_refused() {
+    let store = MemoryDeltas::new();
+    let name = |n: u32| {
+        let about = Pointer::under("schema", "post", "name").unwrap();
+        delta(
+            &format!("n{n}"),
+            1,
+            "alice",
+            vec![about, Pointer::text("name", "Post").unwrap()],
+        )
+    };
+    append(&store, (0..16_384).map(name));
+    assert_eq!(read(&store, "post", None).unwrap().name, "Post");
+    append(&store, [name(16_384)]);
+    let said = HyperSchema::read(&store, "post", (None, &MayNegate::Anyone));
+    assert!(matches!(said, Err(ReadSchemaError::Schema(_))));
+}
+
+#[test]
 fn a_hash_is_that_of_what_a_schema_says() {
     let one = HyperSchema::new("post", "Post").with(On::Role("a".into()), "x");
     let same = HyperSchema::decode(

@@ -43,6 +43,8 @@ fn a_signature_takes_the_place_of_none() {
         assert_eq!(append(&bare), [Appended::New]);
         assert_eq!(append(&forged), [Appended::Known]);
         assert_eq!(append(&signed), [Appended::Signed]);
+        assert_eq!(append(&signed), [Appended::Known]);
+        assert_eq!(append(&forged), [Appended::Known]);
         assert_eq!(append(&bare), [Appended::Known]);
         let kept = store.get(signed.id()).unwrap().unwrap();
         assert!(kept.verify().is_ok());

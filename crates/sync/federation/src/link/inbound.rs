@@ -7,7 +7,7 @@ use allod_deltas::{Appended, Conflict, Delta};
 
 use super::{Link, Output, Role};
 use crate::event::{Event, Status};
-use crate::limits::{APPEND_DELTAS, close};
+use crate::limits::{APPEND_DELTAS, PENDING_BYTES, PENDING_DELTAS, close};
 use crate::message::{Message, Sent};
 use crate::policy::Verdict;
 
@@ -15,7 +15,8 @@ use crate::policy::Verdict;
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     waiting: VecDeque<Item>,
-    deltas: usize,
+    /// Bytes of what waits and what the store was given, as they came.
+    bytes: usize,
     /// What the store was given, and whether each is to be acknowledged.
     appending: Option<Vec<Waiting>>,
 }
@@ -24,6 +25,7 @@ pub(super) struct Inbound {
 struct Waiting {
     delta: Arc<Delta>,
     acked: bool,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -41,8 +43,10 @@ enum Mark {
 }
 
 impl Inbound {
-    pub(super) fn pending(&self) -> usize {
-        self.deltas + self.appending.as_ref().map_or(0, Vec::len)
+    /// Whether nothing more is to come for now (FED-15). Marks count as well: a peer could send those alone.
+    pub(super) fn is_full(&self) -> bool {
+        let appending = self.appending.as_ref().map_or(0, Vec::len);
+        self.waiting.len() + appending >= PENDING_DELTAS || self.bytes >= PENDING_BYTES
     }
 }
 
@@ -59,10 +63,19 @@ impl Link {
             .deltas
             .take(deltas.len() as u64, now_ms)
             .max(self.read_at_ms);
+        // Each is taken for as long as the others of its frame.
+        let bytes = self.frame_bytes / deltas.len().max(1);
         for sent in deltas {
             match sent {
                 Err(bad) => self.reject(now_ms, bad.id, &bad.error.to_string()),
-                Ok(delta) => self.take_one(now_ms, delta, acked),
+                Ok(delta) => {
+                    let waiting = Waiting {
+                        delta,
+                        acked,
+                        bytes,
+                    };
+                    self.take_one(now_ms, waiting);
+                }
             }
         }
         if let Some(cursor) = cursor.filter(|_| self.peer.is_whole) {
@@ -72,27 +85,32 @@ impl Link {
         }
     }
 
-    fn take_one(&mut self, now_ms: u64, delta: Arc<Delta>, acked: bool) {
+    fn take_one(&mut self, now_ms: u64, waiting: Waiting) {
+        let delta = &waiting.delta;
         let id = Some(delta.id().to_owned());
-        if let Err(words) = self.may_take(&delta) {
+        if let Err(words) = self.may_take(delta) {
             self.reject(now_ms, id, words);
             return;
         }
-        match self.rules.trust.judge(&delta, &self.config.trust) {
+        match self.rules.trust.judge(delta, &self.config.trust) {
             Verdict::Accept => {
-                self.known.insert(delta.id());
-                self.inbound.deltas += 1;
-                let waiting = Waiting { delta, acked };
+                self.came(waiting.delta.id());
+                self.inbound.bytes += waiting.bytes;
                 self.inbound.waiting.push_back(Item::Delta(waiting));
             }
             Verdict::Quarantine => {
-                self.event(Event::DeltaQuarantined {
-                    delta: Arc::clone(&delta),
-                });
+                let delta = Arc::clone(delta);
+                self.event(Event::DeltaQuarantined { delta });
                 self.reject(now_ms, id, "Quarantined until somebody lets it in");
             }
             Verdict::Reject => self.reject(now_ms, id, "Failed trust policy verification"),
         }
+    }
+
+    /// The peer has a delta, whatever becomes of it here (FED-18).
+    fn came(&mut self, id: &str) {
+        self.known.insert(id);
+        self.from_peer.insert(id);
     }
 
     /// Whether mode and filters let a delta in (FED-21).
@@ -120,7 +138,7 @@ impl Link {
             by_peer: false,
         });
         if let Some(delta_id) = id {
-            self.known.insert(&delta_id);
+            self.came(&delta_id);
             let reason = reason.to_owned();
             self.send(now_ms, &Message::DeltaNack { delta_id, reason });
         }
@@ -141,7 +159,6 @@ impl Link {
         if taken.is_empty() {
             return;
         }
-        self.inbound.deltas -= taken.len();
         let deltas = taken
             .iter()
             .map(|waiting| Arc::clone(&waiting.delta))
@@ -160,7 +177,13 @@ impl Link {
             return;
         };
         let mut acks = Vec::new();
-        for (Waiting { delta, acked }, said) in appending.into_iter().zip(said) {
+        for (waiting, said) in appending.into_iter().zip(said) {
+            let Waiting {
+                delta,
+                acked,
+                bytes,
+            } = waiting;
+            self.inbound.bytes = self.inbound.bytes.saturating_sub(bytes);
             let refused = match said {
                 Appended::Conflict(_) => Conflict::CODE,
                 Appended::Redacted => "It was redacted here",
@@ -198,6 +221,8 @@ impl Link {
 
     pub(super) fn on_sync_complete(&mut self, deltas_processed: u64, cursor: Option<String>) {
         let cursor = self.peer.cursor_after.take().or(cursor);
+        // What follows is told apart from what comes before by its place in what waits.
+        self.peer.is_whole |= cursor.is_some();
         let mark = Mark::Synced(deltas_processed, cursor);
         self.inbound.waiting.push_back(Item::Mark(mark));
     }
@@ -218,7 +243,6 @@ impl Link {
                     self.stats.last_sync_ms = Some(now_ms);
                     self.event(Event::SyncCompleted { deltas_processed });
                     if let Some(cursor) = cursor {
-                        self.peer.is_whole = true;
                         self.stand_at(cursor);
                     }
                 }

@@ -97,9 +97,9 @@ impl Link {
         if !self.may_sync(now_ms) {
             return;
         }
+        // A scan gives what is negated too, whatever the filter says: a negation without what it negates would
+        // be of no use to anybody (FED-20).
         let mut filter = filter.unwrap_or_default();
-        // A negation without what it negates would be of no use to anybody (FED-20).
-        filter.include_negated = true;
         if let Some(from) = from_timestamp.filter(|from| from.get() > 0.0) {
             let range = filter.timestamp_range.unwrap_or_default();
             filter.timestamp_range = Some(TimestampRange {
@@ -180,7 +180,9 @@ impl Link {
             }
         };
         for delta in deltas {
-            if self.may_send(&delta) && !self.known.contains(delta.id()) && serving.wants(&delta) {
+            // Who asks again may have lost what it was sent; what it sent itself it has (FED-18).
+            let is_theirs = self.from_peer.contains(delta.id());
+            if self.may_send(&delta) && !is_theirs && serving.wants(&delta) {
                 self.serve(now_ms, &mut serving, delta);
             }
         }

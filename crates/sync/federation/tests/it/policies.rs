@@ -53,6 +53,19 @@ fn a_link_narrows_what_the_server_allows_and_never_widens_it() {
             );
         }
     }
+    let link = |systems: &[&str]| TrustLists {
+        systems: Some(set(systems)),
+        ..TrustLists::default()
+    };
+    let open_to_all = TrustPolicy::open();
+    assert_eq!(
+        open_to_all.judge(&alice, &link(&["phone"])),
+        Verdict::Reject
+    );
+    assert_eq!(
+        open_to_all.judge(&alice, &link(&["phone", "laptop"])),
+        Verdict::Accept
+    );
     // A client that says nothing of trust turns nothing off.
     for config in [
         json!({}),
@@ -125,6 +138,11 @@ fn signatures_are_asked_for_unless_somebody_says_otherwise() {
             judge(&forged),
             Verdict::Reject,
             "a forgery is one under {signatures:?}"
+        );
+        assert_eq!(
+            judge(&posed),
+            Verdict::Reject,
+            "nobody writes as a key under {signatures:?}"
         );
     }
     assert_eq!(TrustPolicy::default().signatures, Signatures::Required);

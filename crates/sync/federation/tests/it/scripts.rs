@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use allod_deltas::{Delta, DeltaStore as _, MemoryDeltas};
-use allod_federation::{Event, FederationConfig, Input, Link, Me, Output, Positions, Rules, Start};
+use allod_deltas::{Delta, DeltaStore as _, MemoryDeltas, Number, Pointer};
+use allod_federation::{
+    Command, Event, FederationConfig, Input, Link, Me, Output, Positions, ReadFault, ReadRequest,
+    Rules, Start,
+};
 use serde_json::{Value, json};
 
 use crate::network::{delta, open, read};
@@ -21,6 +24,8 @@ pub(crate) struct Scripted {
     pub(crate) appends: Vec<Vec<Arc<Delta>>>,
     pub(crate) held: bool,
     pub(crate) saved: Positions,
+    /// Cursors below this are older than what the store knows.
+    pub(crate) forgotten: u64,
 }
 
 pub(crate) fn me() -> Me {
@@ -43,6 +48,7 @@ impl Scripted {
             appends: Vec::new(),
             held: false,
             saved: Positions::default(),
+            forgotten: 0,
         };
         scripted.run();
         scripted
@@ -115,6 +121,12 @@ impl Scripted {
                     let said = self.store.append(&deltas, self.now).unwrap();
                     self.link.handle(self.now, Input::Appended(Some(said)));
                     self.link.handle(self.now, Input::Arrived);
+                }
+                Output::Read(ReadRequest::Arrivals { after, .. })
+                    if after.position < self.forgotten =>
+                {
+                    let expired = Err(ReadFault::Expired);
+                    self.link.handle(self.now, Input::Read(expired));
                 }
                 Output::Read(request) => {
                     let reply = read(&*self.store, request);
@@ -245,7 +257,7 @@ fn another_content_of_an_id_is_refused() {
         (Some("delta_nack"), Some("E_DELTA_CONFLICT"))
     );
     let kept = server.store.get("d").unwrap().unwrap();
-    assert_eq!(kept.timestamp(), allod_deltas::Number::of(1));
+    assert_eq!(kept.timestamp(), Number::of(1));
 }
 
 /// FED-15, FED-19: a peer that is faster than the store, or than it may be, is read more slowly.
@@ -274,4 +286,219 @@ fn a_peer_that_is_too_fast_is_read_more_slowly() {
         server.hear(json!({ "type": "delta", "delta": json_of(&delta(&format!("d{n}"), 1)) }));
     }
     panic!("it read everything");
+}
+
+/// FED-15: few long deltas, and marks without any, hold up a peer as well as many short ones.
+#[test]
+fn bytes_and_marks_are_bounded_too() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.held = true;
+    let mut count = 0;
+    while server.link.reads(server.now) {
+        let text = Pointer::text("is", "x".repeat(200_000)).unwrap();
+        let long = Delta::new(format!("d{count}"), Number::of(1), "a", "s", vec![text]).unwrap();
+        server.hear(json!({ "type": "delta", "delta": json_of(&long) }));
+        count += 1;
+    }
+    assert_eq!(count, 11, "two full frames");
+    // Once they are durable it goes on.
+    for deltas in std::mem::take(&mut server.appends) {
+        let said = server.store.append(&deltas, 0).unwrap();
+        server.held = false;
+        server.input(Input::Appended(Some(said)));
+    }
+    assert!(server.link.reads(server.now) && server.store.len() == 11);
+    let mut client = Scripted::client(open(), FederationConfig::default());
+    client.held = true;
+    client.hear(json!({
+        "type": "hello_ack", "systemId": "peer", "store": "x", "capabilities": EXTENSIONS,
+    }));
+    client.hear(json!({ "type": "sync_complete", "deltasProcessed": 0, "cursor": "1.0@x" }));
+    client.hear(json!({ "type": "delta", "delta": json_of(&delta("d", 1)) }));
+    let mut marks = 0;
+    while client.link.reads(client.now) {
+        client.hear(json!({ "type": "delta_batch", "deltas": [], "cursor": "2.0@x" }));
+        marks += 1;
+    }
+    assert!(marks < 1100, "{marks}");
+}
+
+/// FED-20: batches are counted, and only the last one says that it is.
+#[test]
+fn batches_are_counted_and_the_last_says_so() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    for count in [0, 1, 99, 100, 101, 200, 250] {
+        server.store = Arc::default();
+        let many: Vec<Arc<Delta>> = (0..count)
+            .map(|n| delta(&format!("{count} {n:03}"), n + 1))
+            .collect();
+        server.store.append(&many, 0).unwrap();
+        server.hear(json!({ "type": "sync_request" }));
+        assert_eq!(server.next()["totalDeltas"], count);
+        let batches = count.div_ceil(100);
+        for number in 0..batches {
+            let batch = server.next();
+            assert_eq!(batch["batchNumber"], number);
+            assert_eq!(batch["isLastBatch"], number + 1 == batches);
+            let size = batch["deltas"].as_array().unwrap().len() as u64;
+            assert_eq!(size, (count - 100 * number).min(100));
+        }
+        let complete = server.next();
+        assert_eq!(complete["deltasProcessed"], count);
+        assert!(server.said.is_empty() && complete["cursor"].is_null());
+    }
+}
+
+/// FED-20: a batch of long deltas has fewer of them.
+#[test]
+fn long_deltas_make_short_batches() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    let long = |n: u64| {
+        let text = Pointer::text("is", "x".repeat(200_000)).unwrap();
+        Arc::new(Delta::new(format!("d{n}"), Number::of(n + 1), "a", "s", vec![text]).unwrap())
+    };
+    server
+        .store
+        .append(&(0..7).map(long).collect::<Vec<_>>(), 0)
+        .unwrap();
+    server.hear(json!({ "type": "sync_request" }));
+    assert_eq!(server.next()["totalDeltas"], 7);
+    let mut sizes = Vec::new();
+    loop {
+        let said = server.next();
+        if said["type"] == "sync_complete" {
+            break;
+        }
+        assert!(said.to_string().len() < allod_federation::FRAME_BYTES_MAX);
+        sizes.push(said["deltas"].as_array().unwrap().len());
+    }
+    assert_eq!(sizes, [2, 2, 2, 1]);
+}
+
+/// FED-21: the mode of the client is kept by the server.
+#[test]
+fn who_pulls_sends_nothing() {
+    let mut server = Scripted::greeted(open(), json!({ "mode": "pull" }));
+    server.hear(json!({ "type": "delta", "delta": json_of(&delta("d", 1)) }));
+    assert_eq!(server.names(), ["delta_nack"]);
+    assert!(server.store.is_empty());
+    let mut server = Scripted::greeted(open(), json!({ "mode": "push" }));
+    server.append(&[delta("d", 1)]);
+    assert!(server.names().is_empty());
+}
+
+/// FED-16: what was refused is not sent again, not even when somebody asks for it.
+#[test]
+fn what_was_refused_is_not_sent_again() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.append(&[delta("d", 1)]);
+    assert_eq!(server.names(), ["delta"]);
+    server.hear(json!({ "type": "delta_nack", "deltaId": "d", "reason": "no" }));
+    server.input(Input::Command(Command::Send(delta("d", 1))));
+    assert!(server.names().is_empty());
+    server.input(Input::Command(Command::Send(delta("e", 1))));
+    assert_eq!(server.names(), ["delta"]);
+}
+
+const EXTENSIONS: [&str; 3] = ["cursors", "delta_batch", "signed_deltas"];
+
+/// FED-32: a cursor counts once all of the past is here, and all before it is durable.
+#[test]
+fn a_cursor_counts_once_everything_before_it_is_here() {
+    let mut client = Scripted::client(open(), FederationConfig::default());
+    client.next();
+    client.hear(json!({
+        "type": "hello_ack", "systemId": "peer", "store": "x", "capabilities": EXTENSIONS,
+    }));
+    assert_eq!(client.names(), ["sync_request"]);
+    let live = |client: &mut Scripted, id: &str, cursor: &str| {
+        let delta = json_of(&delta(id, 1));
+        client.hear(json!({ "type": "delta", "delta": delta, "cursor": cursor }));
+    };
+    live(&mut client, "early", "9.0@x");
+    assert_eq!(client.saved.theirs, None, "the past is missing");
+    client.hear(json!({ "type": "sync_start", "totalDeltas": 1, "batchSize": 100 }));
+    client.held = true;
+    let batch = json!([json_of(&delta("past", 1))]);
+    client.hear(
+        json!({ "type": "sync_batch", "deltas": batch, "batchNumber": 0, "isLastBatch": true }),
+    );
+    client.hear(json!({ "type": "sync_complete", "deltasProcessed": 1, "cursor": "7.0@x" }));
+    live(&mut client, "late", "8.0@x");
+    assert_eq!(client.saved.theirs, None, "nothing of it is durable");
+    for expected in ["7.0@x", "8.0@x"] {
+        let deltas = client.appends.remove(0);
+        let said = client.store.append(&deltas, 0).unwrap();
+        client.input(Input::Appended(Some(said)));
+        assert_eq!(client.saved.theirs.as_deref(), Some(expected));
+    }
+    assert_eq!(client.saved.remote.as_deref(), Some("store peer x"));
+}
+
+/// FED-32: a client that was away for longer than the store remembers is sent everything.
+#[test]
+fn an_old_cursor_brings_everything() {
+    let hello = json!({
+        "type": "hello", "systemId": "peer", "config": {}, "protocol": "rhizomedb-federation-v1",
+        "capabilities": EXTENSIONS,
+    });
+    for (cursor, forgotten, expected) in [
+        ("2.0@store", 0, 1),
+        ("2.0@store", 3, 3),
+        ("2.0@other", 0, 3),
+        ("x", 0, 3),
+    ] {
+        let mut server = Scripted::server(open());
+        server.append(&[delta("a", 1), delta("b", 2), delta("c", 3)]);
+        server.forgotten = forgotten;
+        server.hear(hello.clone());
+        server.hear(json!({ "type": "sync_request", "cursor": cursor }));
+        assert_eq!(server.next()["type"], "hello_ack");
+        assert_eq!(
+            server.next()["totalDeltas"],
+            expected,
+            "{cursor} {forgotten}"
+        );
+        assert_eq!(server.next()["deltas"].as_array().unwrap().len(), expected);
+        assert_eq!(server.next()["cursor"], "3.0@store");
+    }
+}
+
+/// FED-32: a client whose store has forgotten what it sent last sends everything.
+#[test]
+fn a_client_that_has_forgotten_sends_everything() {
+    let mut client = Scripted::client(open(), FederationConfig::default());
+    client
+        .store
+        .append(&[delta("a", 1), delta("b", 2)], 0)
+        .unwrap();
+    client.forgotten = 2;
+    client.next();
+    client.hear(json!({ "type": "hello_ack", "systemId": "peer" }));
+    assert_eq!(client.names(), ["sync_request", "delta", "delta"]);
+    for id in ["a", "b"] {
+        client.hear(json!({ "type": "delta_ack", "deltaId": id }));
+    }
+    assert_eq!(client.saved.ours.unwrap().position, 2);
+    client.append(&[delta("c", 1)]);
+    assert_eq!(client.names(), ["delta"]);
+}
+
+/// FED-12: a time and a filter with one hold together, whichever is later.
+#[test]
+fn a_time_narrows_a_filter() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    let many: Vec<Arc<Delta>> = (0..10).map(|n| delta(&format!("d{n}"), n + 1)).collect();
+    server.store.append(&many, 0).unwrap();
+    for (from, start, expected) in [
+        (json!(4), json!(8), 3),
+        (json!(8), json!(4), 3),
+        (json!(0), json!(9.5), 1),
+        (json!(null), json!(10), 1),
+    ] {
+        let range = json!({ "timestampRange": { "start": start, "end": 10 } });
+        server.hear(json!({ "type": "sync_request", "filter": range, "fromTimestamp": from }));
+        assert_eq!(server.next()["totalDeltas"], expected);
+        server.names();
+    }
 }
