@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -27,6 +27,7 @@ struct Inner {
     /// In KiB.
     memory: Arc<Semaphore>,
     faults: FaultSink,
+    stop: watch::Receiver<bool>,
 }
 
 /// What is served as it is.
@@ -43,7 +44,11 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    pub(crate) fn new(node: Node, (rules, texts): (Rules, Texts), faults: FaultSink) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        (rules, texts): (Rules, Texts),
+        (faults, stop): (FaultSink, watch::Receiver<bool>),
+    ) -> Self {
         Self(Arc::new(Inner {
             figures: Figures::new(node.clone()),
             node,
@@ -52,7 +57,13 @@ impl App {
             turns: Arc::new(Semaphore::new(WORK_MAX)),
             memory: Arc::new(Semaphore::new(JSON_BYTES_ALL / 1024)),
             faults,
+            stop,
         }))
+    }
+
+    /// Becomes true when the node stops: what never ends by itself ends then.
+    pub(crate) fn stop(&self) -> watch::Receiver<bool> {
+        self.0.stop.clone()
     }
 
     pub(crate) fn rules(&self) -> &Rules {

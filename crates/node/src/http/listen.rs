@@ -207,7 +207,7 @@ impl HttpListener {
         let tls = self
             .identity
             .map(|identity| TlsAcceptor::from(identity.config));
-        let app = router(self.node, self.rules, self.faults);
+        let app = router(self.node, self.rules, (self.faults, stop.clone()));
         door::serve(socket, tls, app, stop).await;
         Ok(())
     }

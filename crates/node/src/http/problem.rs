@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::limits::RETRY_AFTER_S;
 
 /// Every code that an answer may have, its status, and what it says in general.
-pub(crate) const CODES: [(&str, StatusCode, &str); 61] = [
+pub(crate) const CODES: [(&str, StatusCode, &str); 64] = [
     (
         "E_HTTP_ANSWER",
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -285,6 +285,13 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 61] = [
         StatusCode::CONFLICT,
         "It belongs to another space",
     ),
+    ("E_CURSOR", StatusCode::BAD_REQUEST, "Not a cursor"),
+    (
+        "E_CURSOR_EXPIRED",
+        StatusCode::GONE,
+        "The log does not go on from the cursor",
+    ),
+    ("E_FILTER", StatusCode::BAD_REQUEST, "Not a filter"),
 ];
 
 /// The media type of problems.

@@ -1,10 +1,14 @@
 //! What each fault and refusal of the layers below is over HTTP: the one place that decides it (HTTP-31).
 
 use allod_blocks::{FileError, StoreError, StoreErrorKind};
+use allod_feed::FeedError;
 use allod_repo::RepoError;
 use allod_sql::{SqlError, TableError};
 
+use axum::http::HeaderValue;
+
 use super::problem::Problem;
+use super::routes::CURSOR;
 use crate::error::NodeError;
 
 impl From<StoreError> for Problem {
@@ -68,6 +72,26 @@ impl From<RepoError> for Problem {
     }
 }
 
+impl From<FeedError> for Problem {
+    fn from(error: FeedError) -> Self {
+        let words = error.to_string();
+        match error {
+            FeedError::Repo(error) => error.into(),
+            FeedError::Store(error) => error.into(),
+            FeedError::Expired { snapshot, .. } => {
+                let problem = Self::new("E_CURSOR_EXPIRED", words);
+                match HeaderValue::try_from(snapshot.to_string()) {
+                    Ok(snapshot) => problem.with(CURSOR, snapshot),
+                    Err(_) => problem,
+                }
+            }
+            FeedError::Cursor => Self::new("E_CURSOR", words),
+            FeedError::Filter(_) => Self::new("E_FILTER", words),
+            error => Self::fault(error),
+        }
+    }
+}
+
 impl From<NodeError> for Problem {
     fn from(error: NodeError) -> Self {
         use NodeError as E;
@@ -86,6 +110,7 @@ impl From<NodeError> for Problem {
                 Self::new("E_HTTP_STATE", words)
             }
             E::Table(error) => error.into(),
+            E::Feed(error) => error.into(),
             E::Refused(refusal) => Self::new(refusal.code(), refusal.to_string()),
             error => Self::fault(error),
         }

@@ -11,6 +11,7 @@ use axum::http::header::{
 use axum::http::{Method, Response};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
+use tokio::sync::watch;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
@@ -21,11 +22,16 @@ use super::gate::{Rules, gate};
 use super::listen::FaultSink;
 use super::metrics::observe;
 use super::problem::Problem;
+use super::routes::CURSOR;
 use super::{openapi, page, routes};
 use crate::node::Node;
 
 /// The whole of what is served.
-pub(crate) fn router(node: Node, rules: Rules, faults: FaultSink) -> Router {
+pub(crate) fn router(
+    node: Node,
+    rules: Rules,
+    ending: (FaultSink, watch::Receiver<bool>),
+) -> Router {
     let (router, document) = routes::all().split_for_parts();
     let document = openapi::complete(document);
     let texts = Texts {
@@ -33,7 +39,7 @@ pub(crate) fn router(node: Node, rules: Rules, faults: FaultSink) -> Router {
         openapi: document,
     };
     let cors = cors(&rules.origins);
-    let app = App::new(node, (rules, texts), faults);
+    let app = App::new(node, (rules, texts), ending);
     router
         .fallback(|| async { Problem::new("E_HTTP_PATH", "no route has this path") })
         .method_not_allowed_fallback(|| async {
@@ -78,6 +84,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             RANGE,
             HeaderName::from_static("allod-message"),
         ])
-        .expose_headers([ETAG, LINK, LOCATION, RETRY_AFTER, STATE]);
+        .expose_headers([CURSOR, ETAG, LINK, LOCATION, RETRY_AFTER, STATE]);
     Some(layer)
 }

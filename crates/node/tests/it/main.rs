@@ -16,6 +16,7 @@ mod home;
 mod hooks;
 mod http;
 mod http_client;
+mod http_events;
 mod http_hostile;
 mod http_serving;
 mod http_writes;

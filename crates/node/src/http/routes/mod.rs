@@ -7,6 +7,7 @@ mod branches;
 mod commits;
 mod diff;
 mod entries;
+mod events;
 mod node;
 mod rows;
 mod spaces;
@@ -16,6 +17,8 @@ mod value;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::app::App;
+
+pub(crate) use self::events::CURSOR;
 
 /// The routes of all subjects.
 pub(crate) fn all() -> OpenApiRouter<App> {
@@ -29,4 +32,5 @@ pub(crate) fn all() -> OpenApiRouter<App> {
         .merge(diff::routes())
         .merge(blobs::routes())
         .merge(sql::routes())
+        .merge(events::routes())
 }

@@ -1,0 +1,362 @@
+//! What happens, as it happens (HTTP-70 to HTTP-73).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use allod_events::{BATCH, CloudEvent, Extension, Renderer, batch_to_json};
+use allod_feed::{Cursor, Filter, PAGE_BYTES_MAX, Spaces, Subscription, Text};
+use axum::body::Body;
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::timeout;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::app::App;
+use crate::http::blob::ASK_AGAIN;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::node::Node;
+
+/// Bytes of events that are read for a stream at a time: what is held for a client that is slow.
+const PIECE_BYTES: usize = 32 * 1024;
+
+/// How often something is sent where nothing happens: well within the silence that closes a connection.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// Events that may be under way to a socket before its client says that it takes more.
+const CREDIT_FIRST: u32 = 256;
+
+/// The most that a client may allow (HTTP, "Limits").
+const CREDIT_MAX: u32 = 65_536;
+
+/// The largest message of a client, in bytes: it says a number.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// The content type of server-sent events.
+const SSE: &str = "text/event-stream";
+
+/// Where the cursor after a page, or of a snapshot to begin with, stands.
+pub(crate) const CURSOR: HeaderName = HeaderName::from_static("allod-cursor");
+
+/// What a client that comes back has heard last.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The parameters.
+const KNOWN: [&str; 9] = [
+    "from", "limit", "filter", "space", "branch", "kind", "prefix", "type", "author",
+];
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(socket))
+}
+
+/// A consumer, and what makes CloudEvents of what it is told.
+struct Telling {
+    consumer: Subscription,
+    renderer: Arc<Renderer>,
+}
+
+/// Some events with their cursors, and whether there are no more now.
+struct Piece {
+    telling: Telling,
+    events: Vec<CloudEvent>,
+    cursors: Vec<Cursor>,
+    next: Cursor,
+    is_end: bool,
+}
+
+impl Telling {
+    /// The next events, read apart from the runtime.
+    fn read(mut self, node: &Node, limit: usize, bytes: usize) -> Result<Piece, Problem> {
+        let page = self.consumer.page(node, limit, bytes)?;
+        let (mut events, mut cursors) = (Vec::new(), Vec::new());
+        for (event, cursor) in page.events.iter().zip(page.cursors) {
+            // What is of a space that went away since, nobody can read.
+            let Some(repo) = Spaces::repo(node, event.space)? else {
+                continue;
+            };
+            let mut cloud = self.renderer.render(&repo, event)?;
+            let text = Extension::Text(cursor.to_string());
+            cloud.extensions.insert("allodcursor".to_owned(), text);
+            events.push(cloud);
+            cursors.push(cursor);
+        }
+        Ok(Piece {
+            telling: self,
+            events,
+            cursors,
+            next: page.next,
+            is_end: page.is_end,
+        })
+    }
+}
+
+/// What is asked for.
+struct Ask {
+    from: String,
+    filter: Filter,
+    limit: usize,
+}
+
+fn ask(query: Query, headers: &HeaderMap) -> Result<(Ask, Option<String>), Problem> {
+    let query = query.only(&KNOWN)?;
+    let last = headers.get(LAST_EVENT_ID);
+    let last = last.and_then(|last| last.to_str().ok());
+    let from = match last {
+        Some(last) => last,
+        None => query.text("from")?.unwrap_or("now"),
+    };
+    let mut fields = serde_json::Map::new();
+    for (name, field) in [
+        ("branch", "branches"),
+        ("kind", "kinds"),
+        ("prefix", "prefixes"),
+        ("type", "types"),
+        ("author", "authors"),
+    ] {
+        if let Some(text) = query.text(name)? {
+            fields.insert(field.to_owned(), json!([text]));
+        }
+    }
+    let filter = match query.text("filter")? {
+        Some(_) if !fields.is_empty() => {
+            return Err(Problem::request("a filter has all of it, or none"));
+        }
+        Some(text) => text.to_owned(),
+        None => serde_json::Value::Object(fields).to_string(),
+    };
+    let ask = Ask {
+        from: from.to_owned(),
+        filter: filter.parse()?,
+        limit: query.limit()?,
+    };
+    Ok((ask, query.text("space")?.map(str::to_owned)))
+}
+
+/// The consumer that is asked for.
+fn begin(node: &Node, mut ask: Ask, space: Option<&str>) -> Result<Telling, Problem> {
+    if let Some(name) = space {
+        if ask.filter.spaces.is_some() {
+            return Err(Problem::request(
+                "the filter names spaces, and space another",
+            ));
+        }
+        ask.filter.spaces = Some(vec![Text(node.space(Some(name))?.id())]);
+    }
+    let feed = node.feed();
+    let from = match &ask.from[..] {
+        "now" => feed.now()?,
+        "beginning" => feed.beginning(),
+        "snapshot" => feed.snapshot()?,
+        cursor => cursor.parse::<Cursor>()?,
+    };
+    Ok(Telling {
+        consumer: node.subscribe(from, ask.filter)?,
+        renderer: Arc::new(node.renderer()?),
+    })
+}
+
+/// Read what happened, or hear of it as it happens
+///
+/// With `Accept: text/event-stream` a stream of server-sent events, whose ids are cursors; else what there is now, as a
+/// batch of CloudEvents, and the cursor after it in `Allod-Cursor`.
+#[utoipa::path(
+    get, path = "/v1/events", tag = "events",
+    params(
+        ("from" = Option<String>, Query, description = "`now` (unless said otherwise), `beginning`, `snapshot`, or a cursor"),
+        ("limit" = Option<u64>, Query, description = "At most so many events of a batch, 1 to 1,000"),
+        ("filter" = Option<String>, Query, description = "A filter, as JSON, instead of the parameters that follow"),
+        ("space" = Option<String>, Query, description = "Only of this space: its name here, or its id"),
+        ("branch" = Option<String>, Query, description = "Only of this branch, or of those that begin so: `notes/*`"),
+        ("kind" = Option<String>, Query, description = "Only `commit`, `change` or `move`"),
+        ("prefix" = Option<String>, Query, description = "Only of keys that begin so"),
+        ("type" = Option<String>, Query, description = "Only of records of this type"),
+        ("author" = Option<String>, Query, description = "Only what this agent wrote"),
+        ("Accept" = Option<String>, Header, description = "`text/event-stream` for a stream"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The cursor of what was heard last, instead of `from`"),
+    ),
+    responses(
+        (status = 200, description = "Events", content(
+            (Vec<Object> = "application/cloudevents-batch+json"),
+            (String = "text/event-stream"),
+        )),
+        (status = 410, description = "The log does not go on from the cursor; `Allod-Cursor` is one that begins with a snapshot", content_type = "application/problem+json"),
+    )
+)]
+async fn read(
+    State(app): State<App>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let accept = headers.get_all(ACCEPT).iter();
+    let is_stream = accept
+        .filter_map(|value| value.to_str().ok())
+        .any(|text| text.contains(SSE));
+    let (ask, space) = ask(query, &headers)?;
+    let limit = ask.limit;
+    let telling = app
+        .work(move |node| begin(node, ask, space.as_deref()))
+        .await?;
+    if is_stream {
+        return Ok(answer(Body::from_stream(sse(app, telling)), SSE));
+    }
+    let piece = app
+        .work(move |node| telling.read(node, limit, PAGE_BYTES_MAX))
+        .await?;
+    let text = batch_to_json(&piece.events).map_err(Problem::fault)?;
+    let mut response = answer(Body::from(text), BATCH);
+    let cursor = HeaderValue::try_from(piece.next.to_string()).map_err(Problem::fault)?;
+    response.headers_mut().insert(CURSOR, cursor);
+    Ok(response)
+}
+
+fn answer(body: Body, media: &'static str) -> Response<Body> {
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    fields.insert(CACHE_CONTROL, ASK_AGAIN);
+    response
+}
+
+/// Events as they are sent: what is there, and then what comes, until the node stops.
+fn sse(app: App, telling: Telling) -> impl stream::Stream<Item = Result<Bytes, std::io::Error>> {
+    // At once, so that whoever waits knows that it is heard from here on.
+    let first = stream::iter([Ok(Bytes::from_static(b": events\n\n"))]);
+    let rest = stream::unfold(Some((app, telling)), |state| async {
+        let (app, mut telling) = state?;
+        loop {
+            let read = app
+                .go_on(move |node| telling.read(node, usize::MAX, PIECE_BYTES))
+                .await;
+            let piece = match read {
+                Ok(piece) => piece,
+                Err(problem) => {
+                    let text = format!("event: problem\ndata: {}\n\n", problem.value());
+                    return Some((Ok(text.into()), None));
+                }
+            };
+            telling = piece.telling;
+            let mut text = String::new();
+            for (event, cursor) in piece.events.iter().zip(&piece.cursors) {
+                if let Ok(json) = event.to_json() {
+                    text += &format!("id: {cursor}\ndata: {json}\n\n");
+                }
+            }
+            if !text.is_empty() {
+                return Some((Ok(text.into()), Some((app, telling))));
+            }
+            if piece.is_end {
+                let mut stop = app.stop();
+                let ready = tokio::select! {
+                    ready = timeout(BEAT, telling.consumer.ready()) => ready,
+                    _ = stop.wait_for(|stop| *stop) => return None,
+                };
+                if ready.is_err() {
+                    return Some((Ok(Bytes::from_static(b":\n\n")), Some((app, telling))));
+                }
+            }
+        }
+    });
+    futures_util::StreamExt::chain(first, rest)
+}
+
+/// Hear of events over a WebSocket, as many as the client takes
+///
+/// Each event is a text of JSON. A client says `{"credit": N}` to be sent N events more; 256 are sent before it does.
+#[utoipa::path(
+    get, path = "/v1/events/socket", tag = "events",
+    params(
+        ("from" = Option<String>, Query, description = "As of `/v1/events`; so are all others"),
+        ("limit" = Option<u64>, Query, description = "Not used"),
+        ("filter" = Option<String>, Query, description = "A filter, as JSON"),
+        ("space" = Option<String>, Query, description = "Only of this space"),
+        ("branch" = Option<String>, Query, description = "Only of this branch"),
+        ("kind" = Option<String>, Query, description = "Only of this kind"),
+        ("prefix" = Option<String>, Query, description = "Only of keys that begin so"),
+        ("type" = Option<String>, Query, description = "Only of records of this type"),
+        ("author" = Option<String>, Query, description = "Only what this agent wrote"),
+    ),
+    responses(
+        (status = 101, description = "The connection is a WebSocket from here on"),
+        (status = 410, description = "The log does not go on from the cursor", content_type = "application/problem+json"),
+    )
+)]
+async fn socket(
+    State(app): State<App>,
+    query: Query,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response<Body>, Problem> {
+    let (ask, space) = ask(query, &headers)?;
+    let upgrade = upgrade.map_err(|error| Problem::request(error.to_string()))?;
+    let telling = app
+        .work(move |node| begin(node, ask, space.as_deref()))
+        .await?;
+    let upgrade = upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| carry(app, telling, socket)))
+}
+
+/// What a client says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credit {
+    credit: u32,
+}
+
+/// Sends events to a socket as its client takes them, until it closes, breaks a rule, or the node stops.
+async fn carry(app: App, mut telling: Telling, mut socket: WebSocket) {
+    let (mut credit, mut stop) = (CREDIT_FIRST, app.stop());
+    loop {
+        let mut is_end = true;
+        if credit > 0 {
+            let limit = credit as usize;
+            let read = app.go_on(move |node| telling.read(node, limit, PIECE_BYTES));
+            let Ok(piece) = read.await else {
+                // The client comes back with its cursor, and hears why.
+                return;
+            };
+            (telling, is_end) = (piece.telling, piece.is_end);
+            for event in &piece.events {
+                let Ok(json) = event.to_json() else { continue };
+                credit = credit.saturating_sub(1);
+                if socket.send(Message::Text(json.into())).await.is_err() {
+                    return;
+                }
+            }
+        }
+        if !is_end {
+            continue;
+        }
+        let beat = tokio::select! {
+            said = socket.recv() => match said {
+                Some(Ok(Message::Text(text))) => match serde_json::from_str::<Credit>(&text) {
+                    Ok(said) => {
+                        credit = credit.saturating_add(said.credit).min(CREDIT_MAX);
+                        false
+                    }
+                    Err(_) => return,
+                },
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => false,
+                _ => return,
+            },
+            () = telling.consumer.ready(), if credit > 0 => false,
+            () = tokio::time::sleep(BEAT) => true,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        if beat && socket.send(Message::Ping(Bytes::new())).await.is_err() {
+            return;
+        }
+    }
+}
