@@ -163,7 +163,7 @@ impl Opening {
         let inner = Arc::clone(&self.federation.inner);
         let url = self.handle.remote_url().unwrap_or_default().to_owned();
         self.handle.set_status(Status::Connecting);
-        let remote_url = Some(url.clone());
+        let remote_url = url.clone();
         inner.tell(&self.handle, &Event::Connecting { remote_url });
         let dialled = {
             let dialling = dial(&url, &self.dial);

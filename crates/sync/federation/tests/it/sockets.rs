@@ -99,7 +99,7 @@ async fn deltas_go_both_ways_and_events_are_heard() {
         .await;
         assert_eq!(
             heard.lock().unwrap()[..2],
-            ["link:connecting", "link:connecting"].map(str::to_owned)
+            ["link:connecting", "link:connected"].map(str::to_owned)
         );
         drop(hearing);
         let before = heard.lock().unwrap().len();
@@ -300,4 +300,36 @@ async fn two_floods_pass_each_other() {
         client.close();
         server.close();
     }
+}
+
+/// For who upgrades connections by other means: a link over any stream of WebSocket frames.
+#[tokio::test]
+async fn a_stream_that_somebody_else_upgraded_is_served() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    let (server, store) = federation("server", open());
+    let (theirs, ours) = tokio::io::duplex(1024);
+    let serving = server.clone();
+    let served = tokio::spawn(async move { serving.serve_upgraded(theirs).await });
+    let mut socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
+    let hello = serde_json::json!({
+        "type": "hello", "timestamp": 1, "systemId": "x", "config": {},
+        "protocol": "rhizomedb-federation-v1",
+    });
+    socket.send(Message::text(hello.to_string())).await.unwrap();
+    let ack = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(ack.contains("\"hello_ack\""));
+    let delta = format!(
+        "{{\"type\":\"delta\",\"timestamp\":1,\"delta\":{}}}",
+        delta("d", 1).encode()
+    );
+    socket.send(Message::text(delta)).await.unwrap();
+    let ack = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(ack.contains("\"delta_ack\"") && store.len() == 1);
+    socket.close(None).await.unwrap();
+    served.await.unwrap();
+    assert!(server.links().is_empty());
 }
