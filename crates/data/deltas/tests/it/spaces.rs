@@ -150,6 +150,33 @@ fn of_two_contents_the_lesser_digest_counts_on_both_sides() {
     }
 }
 
+/// DELTA-12: a later copy without a signature does not come to stand over the one with it.
+#[test]
+fn a_signed_copy_counts_on_both_sides() {
+    let pair = Pair::new();
+    let [first, second] = pair.stores();
+    let key = owner();
+    let signed = Delta::sign(&key, Number::of(5), "s", vec![]).unwrap();
+    let bare = Delta::content_addressed(Number::of(5), signed.author(), "s", vec![]).unwrap();
+    first
+        .append(&[Arc::new(signed.clone().into_delta())], 1_000)
+        .unwrap();
+    second.append(&[Arc::new(bare.clone())], 2_000).unwrap();
+    pair.exchange();
+    for store in [&first, &second] {
+        assert!(store.get(signed.id()).unwrap().unwrap().verify().is_ok());
+        assert_eq!(everything(store).len(), 1);
+    }
+    // Redacted, no copy of it comes back.
+    assert!(second.redact(signed.id(), 3_000).unwrap());
+    pair.exchange();
+    assert!(everything(&first).is_empty());
+    for delta in [bare, signed.into_delta()] {
+        let said = first.append(&[Arc::new(delta)], 4_000).unwrap();
+        assert_eq!(said, [Appended::Redacted]);
+    }
+}
+
 /// DELTA-32: what members write under the keys of deltas and is none says nothing.
 #[test]
 fn junk_under_the_keys_is_passed_over() {
@@ -164,7 +191,7 @@ fn junk_under_the_keys_is_passed_over() {
     store.append(&[Arc::clone(&good)], 1).unwrap();
     let branch = BranchName::main();
     let json = Bytes::from(delta("b", 1, "alice", vec![]).encode());
-    let record = |id: &str| Bytes::from([b"deltas/id/", id.as_bytes(), &[0; 17]].concat());
+    let record = |id: &str| Bytes::from([b"deltas/id/", id.as_bytes(), &[0; 18]].concat());
     let edits = [
         (record("b"), Edit::Put(json)),
         (record("c"), Edit::Put("no delta".into())),
