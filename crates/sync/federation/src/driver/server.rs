@@ -182,11 +182,13 @@ where
     let (handle, mut commands) = inner.add(None);
     let start = inner.start(&handle, Positions::default());
     let (me, rules) = (inner.options.me.clone(), inner.options.rules.clone());
+    let mut paused = false;
     let connection = Connection {
         machine: Link::server(me, rules, start, inner.now_ms()),
         inner,
         handle: &handle,
         commands: &mut commands,
+        paused: &mut paused,
         agreed: None,
     };
     let ended = connection.run(socket).await;

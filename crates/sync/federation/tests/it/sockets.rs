@@ -179,6 +179,48 @@ async fn a_client_comes_back_by_itself() {
     assert_eq!(link.status(), Status::Error);
 }
 
+/// FED-24, FED-40: a link that was paused when its connection went is paused when it is back.
+#[tokio::test]
+async fn a_pause_outlives_a_connection() {
+    let (client, of_client) = federation("client", open());
+    let store: Arc<MemoryDeltas> = Arc::default();
+    let serve = || {
+        let kept: Arc<dyn DeltaStore> = Arc::clone(&store) as Arc<dyn DeltaStore>;
+        Federation::new(kept, options("server", open()))
+    };
+    let server = serve();
+    let listening = server.listen("127.0.0.1:0").await.unwrap();
+    let address = listening.address().to_string();
+    let url = format!("ws://{address}/federation");
+    let link = client
+        .connect_to_remote(&url, fast(), Dial::default())
+        .await
+        .unwrap();
+    until(|| link.stats().last_sync_ms.is_some()).await;
+    link.pause().await;
+    until(|| link.status() == Status::Paused).await;
+    server.close();
+    until(|| link.status() != Status::Paused).await;
+    let server = serve();
+    while server.listen(&address).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until(|| link.status() == Status::Paused).await;
+    let incoming = server.links().remove(0);
+    until(|| incoming.status() == Status::Paused).await;
+    server.append(vec![delta("s", 1)]).await.unwrap();
+    client.append(vec![delta("c", 1)]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(
+        of_client.len() == 1 && store.len() == 1,
+        "nothing goes while it is paused"
+    );
+    link.resume().await;
+    until(|| of_client.len() == 2 && store.len() == 2).await;
+    client.close();
+    server.close();
+}
+
 /// FED-34: the door is asked before anything is said.
 #[tokio::test]
 async fn a_token_is_asked_for_at_the_door() {
