@@ -285,6 +285,21 @@ def verify(delta):
     require(statement.verifies(signer, message, bytes.fromhex(sig)), "E_SIGNATURE")
 
 
+# --- keys of a space (DELTA-31) -------------------------------------------------------------------
+
+
+def keys(delta):
+    """The key of the delta, and those of the indexes in the order of their bytes."""
+    identity, short = delta["id"].encode(), digest(delta)[:16]
+    signed = b"\0" if "sig" in delta["extras"] else b"\1"
+    tail = struct.pack(">d", delta["timestamp"]) + identity + b"\0" + short
+    indexes = {b"deltas/at/" + tail}
+    for _, to in references(delta):
+        target, context = to["id"].encode(), to.get("context", "").encode()
+        indexes.add(b"deltas/to/" + target + b"\0" + context + b"\0" + tail)
+    return b"deltas/id/" + identity + b"\0" + short + signed, sorted(indexes)
+
+
 # --- filters (DELTA-13) ---------------------------------------------------------------------------
 
 LISTS = ("ids", "targetIds", "targetContexts", "authors", "systems")
@@ -726,6 +741,11 @@ def run_signature(given):
     return {"author": delta["author"]}
 
 
+def run_keys(given):
+    record, indexes = keys(read(given["json"]))
+    return {"record": record.hex(), "indexes": [key.hex() for key in indexes]}
+
+
 def run_filter(given):
     read_one = read_filter(given["filter"])
     met = [delta["id"] for delta in map(read, given["deltas"]) if meets(read_one, delta)]
@@ -751,6 +771,7 @@ RUNNERS = {
     "deltas/number.json": run_number,
     "deltas/delta.json": run_delta,
     "deltas/signature.json": run_signature,
+    "deltas/keys.json": run_keys,
     "deltas/filter.json": run_filter,
     "deltas/visible.json": run_visible,
     "deltas/view.json": run_view,

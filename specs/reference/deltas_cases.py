@@ -177,6 +177,28 @@ def signatures():
     assert key == signed["author"]
 
 
+# --- keys of a space ------------------------------------------------------------------------------
+
+
+def keys():
+    def of(name, comment, given):
+        return one("DELTA-31", "valid", name, comment, {"json": given if isinstance(given, str) else text(given)})
+
+    yield of("none", "no reference", delta("d", 1))
+    yield of("text", "a text is in no index", delta("d", 0.5, [value("is", "x")]))
+    yield of("references", "with a context and without", delta("d", 1e300, [ref("a", "x", "c"), ref("b", "x"), ref("c", "\u00fc", "\u00e4")]))
+    yield of("twice", "one target and context twice", delta("d", 2, [ref("a", "x", "c"), ref("b", "x", "c")]))
+    yield of("negation", "a negation", negation("n", 1730000000000.25, "d", "e"))
+    signed = deltas.sign(SEED, deltas.read(text(delta("d", 5, [ref("of", "x", "name")]))))
+    yield of("signed", "a signed one", deltas.write_delta(signed))
+    for name, given, error in [
+        ("no-time", delta("d", 0), "E_DELTA_TIME"),
+        ("no-id", delta("", 1), "E_DELTA_FIELD"),
+        ("zero", delta("d", 1, [ref("a", "x\0y")]), "E_DELTA_FIELD"),
+    ]:
+        yield one("DELTA-31", "invalid", name, "what is no delta has no keys", {"json": text(given)}, error)
+
+
 # --- filters and what counts ----------------------------------------------------------------------
 
 
@@ -381,6 +403,7 @@ def files():
     yield "deltas/number.json", list(numbers())
     yield "deltas/delta.json", list(bodies())
     yield "deltas/signature.json", list(signatures())
+    yield "deltas/keys.json", list(keys())
     yield "deltas/filter.json", list(filters())
     yield "deltas/visible.json", list(visibles())
     yield "deltas/view.json", list(views())

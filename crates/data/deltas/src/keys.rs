@@ -1,7 +1,7 @@
 //! The keys of a space that deltas have (DELTA-31).
 //!
 //! ```text
-//! deltas/id/ <id> 00 <digest>                                   the delta, as JSON
+//! deltas/id/ <id> 00 <digest> <00 if it is signed, else 01>     the delta, as JSON
 //! deltas/at/ <time> <id> 00 <digest>                            nothing
 //! deltas/to/ <target> 00 <context> 00 <time> <id> 00 <digest>   nothing
 //! ```
@@ -32,11 +32,21 @@ pub(crate) fn records_of(id: &str) -> Span {
     Span::prefix(&record_prefix(id))
 }
 
-/// The key of the record of a delta.
+/// The key of the record of a delta. A signed copy stands before one without, so that where both come together
+/// it is the one that is found (DELTA-12).
 pub(crate) fn record(delta: &Delta) -> Vec<u8> {
-    let mut key = record_prefix(delta.id());
-    key.extend_from_slice(&delta.digest()[..DIGEST_BYTES]);
-    key
+    let [signed, bare] = both_records(delta);
+    if delta.is_signed() { signed } else { bare }
+}
+
+/// The keys of a signed record of a delta and of one that is not.
+pub(crate) fn both_records(delta: &Delta) -> [Vec<u8>; 2] {
+    [0, 1].map(|last| {
+        let mut key = record_prefix(delta.id());
+        key.extend_from_slice(&delta.digest()[..DIGEST_BYTES]);
+        key.push(last);
+        key
+    })
 }
 
 fn record_prefix(id: &str) -> Vec<u8> {
@@ -112,4 +122,38 @@ pub(crate) fn tail_of<'a>(prefix: &[u8], key: &'a [u8]) -> Option<(&'a [u8], &'a
 /// A positive double in the order of its bytes.
 fn time(number: Number) -> [u8; TIME_BYTES] {
     number.get().to_bits().to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{indexes, record};
+    use crate::delta::Delta;
+
+    fn hex(key: &[u8]) -> String {
+        key.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The vectors of `specs/vectors/deltas/keys.json`.
+    #[test]
+    fn keys_are_those_of_the_specification() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../specs/vectors/deltas/keys.json"
+        );
+        let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let cases = document["cases"].as_array().unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let got = match Delta::decode(case["input"]["json"].as_str().unwrap()) {
+                Ok(delta) => {
+                    let indexes: Vec<String> = indexes(&delta).iter().map(|key| hex(key)).collect();
+                    json!({ "ok": { "record": hex(&record(&delta)), "indexes": indexes } })
+                }
+                Err(error) => json!({ "error": error.code() }),
+            };
+            assert_eq!(got, case["expect"], "{}", case["id"]);
+        }
+    }
 }

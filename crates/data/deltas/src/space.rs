@@ -196,7 +196,9 @@ impl Writes {
     }
 
     fn delete(&mut self, delta: &Delta) {
-        self.0.insert(keys::record(delta), None);
+        for key in keys::both_records(delta) {
+            self.0.insert(key, None);
+        }
         for key in keys::indexes(delta) {
             self.0.insert(key, None);
         }
@@ -249,7 +251,8 @@ impl Iterator for Merged {
     }
 }
 
-/// The delta of an id: of several contents the one with the least digest (DELTA-8).
+/// The delta of an id: of several contents the one with the least digest, and of several copies of that a signed
+/// one (DELTA-8, DELTA-12).
 fn record(view: &View, id: &str) -> Result<Option<Arc<Delta>>, StoreFault> {
     for item in view.range(&keys::records_of(id), false) {
         let (key, entry) = item?;
@@ -258,6 +261,16 @@ fn record(view: &View, id: &str) -> Result<Option<Arc<Delta>>, StoreFault> {
         }
     }
     Ok(None)
+}
+
+/// Whether a delta was here and is not any more.
+fn is_redacted(view: &View, delta: &Delta) -> Result<bool, StoreFault> {
+    for key in keys::both_records(delta) {
+        if view.entry(&key)?.is_some_and(|entry| !entry.is_live()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The delta that a record has, if it is one and stands under its own key (DELTA-32).
@@ -281,10 +294,8 @@ impl DeltaStore for SpaceDeltas {
                 };
                 let outcome = match kept {
                     Some(kept) => meet(&kept, delta),
-                    None => match view.entry(&keys::record(delta))? {
-                        Some(entry) if !entry.is_live() => Appended::Redacted,
-                        _ => Appended::New,
-                    },
+                    None if is_redacted(view, delta)? => Appended::Redacted,
+                    None => Appended::New,
                 };
                 if matches!(outcome, Appended::New | Appended::Signed) {
                     writes.put(delta);

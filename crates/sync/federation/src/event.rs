@@ -26,10 +26,10 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// It is being opened.
+    /// It is being opened, says whoever opens it.
     Connecting {
-        /// Where to; none for one that was opened by the peer.
-        remote_url: Option<String>,
+        /// Where to.
+        remote_url: String,
     },
     /// Both sides agreed.
     Connected {

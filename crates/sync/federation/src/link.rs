@@ -17,12 +17,15 @@ mod serving;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use allod_deltas::{Delta, DeltaFilter, Number};
+use allod_deltas::Number;
 use allod_identity::PublicKey;
 
 use crate::config::FederationConfig;
 use crate::event::{Event, LinkStats, Status};
-use crate::limits::{FAULTS_MAX, HANDSHAKE_MS, OUT_BYTES, PING_MS, SILENCE_MS, close};
+use crate::limits::{
+    CLIENT_FRAME_BYTES_MAX, FAULTS_MAX, FRAME_BYTES_MAX, HANDSHAKE_MS, OUT_BYTES, PING_MS,
+    SILENCE_MS, close,
+};
 use crate::message::{Frame, Message};
 
 pub use given::{Me, Positions, Rules, Start};
@@ -300,6 +303,14 @@ impl Link {
             .bytes
             .take(text.len() as u64, now_ms)
             .max(self.read_at_ms);
+        let bytes_max = match self.role {
+            Role::Client => CLIENT_FRAME_BYTES_MAX,
+            Role::Server => FRAME_BYTES_MAX,
+        };
+        if text.len() > bytes_max {
+            self.close(close::TOO_LARGE, "a frame is too large", Status::Error);
+            return;
+        }
         match Frame::decode(text) {
             Ok(Some(frame)) => self.on_message(now_ms, frame.message),
             // What nobody here knows may be an extension of somebody (FED-3).
@@ -439,18 +450,6 @@ impl Link {
     /// Whether the peer and this side both have a capability.
     fn can(&self, capability: &str) -> bool {
         self.rules.extensions && self.peer.capabilities.contains(capability)
-    }
-
-    /// Whether a delta may go to the peer (FED-21).
-    fn may_send(&self, delta: &Delta) -> bool {
-        let (mode, of_link) = match self.role {
-            Role::Client => (self.config.mode.client_sends(), &self.config.push_filter),
-            Role::Server => (self.config.mode.server_sends(), &self.config.pull_filter),
-        };
-        let meets = |filter: &Option<DeltaFilter>| {
-            filter.as_ref().is_none_or(|filter| filter.matches(delta))
-        };
-        mode && meets(of_link) && meets(&self.rules.give)
     }
 
     fn send(&mut self, now_ms: u64, message: &Message) {

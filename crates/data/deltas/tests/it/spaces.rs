@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use allod_blocks::{Batch, MemoryStore};
 use allod_deltas::{
-    Appended, Cursor, Delta, DeltaFilter, DeltaStore as _, Number, Pointer, SpaceDeltas,
+    Appended, Cursor, Delta, DeltaFilter, DeltaStore as _, Number, Pointer, SpaceDeltas, StoreFault,
 };
-use allod_repo::{Author, BranchName, CommitId, Edit, Heads, Repo};
+use allod_repo::{Author, BranchName, CommitId, Edit, GcOptions, Heads, Repo, collect_garbage};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -100,6 +100,85 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// DELTA-34: however appends, sessions and reads follow each other, everything arrives, and once.
+    #[test]
+    fn everything_arrives_once(
+        steps in proptest::collection::vec((0..4u8, 0..60u8, 1..5usize), 1..24),
+    ) {
+        let pair = Pair::new();
+        let stores = pair.stores();
+        let (mut cursors, mut heard) = ([Cursor::default(); 2], [vec![], vec![]]);
+        let mut read = |at: usize, limit: usize| {
+            let arrivals = stores[at].arrivals(cursors[at], limit).unwrap();
+            assert!(arrivals.deltas.len() <= limit);
+            heard[at].extend(arrivals.deltas.iter().map(|delta| delta.id().to_owned()));
+            cursors[at] = arrivals.next;
+            arrivals.more
+        };
+        let mut all = BTreeSet::new();
+        for (what, id, limit) in steps {
+            match what {
+                0 | 1 => {
+                    let of = |id| delta(&format!("d{id}"), u64::from(id) + 1, "alice", vec![]);
+                    let batch: Vec<Arc<Delta>> = (id..id + limit as u8).map(|id| Arc::new(of(id))).collect();
+                    all.extend(batch.iter().map(|delta| delta.id().to_owned()));
+                    stores[usize::from(what)].append(&batch, 1_000).unwrap();
+                }
+                2 => pair.exchange(),
+                _ => {
+                    read(usize::from(id % 2), limit);
+                }
+            }
+        }
+        pair.exchange();
+        for at in 0..2 {
+            while read(at, 3) {}
+        }
+        for heard in &mut heard {
+            heard.sort();
+            prop_assert_eq!(&*heard, &all.iter().cloned().collect::<Vec<_>>());
+        }
+    }
+}
+
+/// DELTA-35: what came by commits that are gone is not made up.
+#[test]
+fn a_cursor_from_before_what_is_known_is_refused() {
+    let (repo, key) = (repo(), owner());
+    let draft: BranchName = "draft".parse().unwrap();
+    let on_draft = SpaceDeltas::new(repo.clone(), draft.clone(), key.agent_id(), key);
+    for n in 0..3u64 {
+        let one = Arc::new(delta(&format!("d{n}"), n + 1, "a", vec![]));
+        on_draft.append(&[one], n).unwrap();
+    }
+    assert_eq!(
+        on_draft
+            .arrivals(Cursor::default(), 10)
+            .unwrap()
+            .deltas
+            .len(),
+        3
+    );
+    repo.delete_branch(&draft, true).unwrap();
+    let options = GcOptions {
+        moves_kept: 0,
+        ..GcOptions::default()
+    };
+    let mut go_on = |_, _| std::ops::ControlFlow::Continue(());
+    collect_garbage(repo.store().as_ref(), options, &mut go_on).unwrap();
+    let refused = on_draft.arrivals(Cursor::default(), 10);
+    assert!(matches!(refused, Err(StoreFault::Expired)), "{refused:?}");
+    // From here on it goes on.
+    let end = on_draft.end().unwrap();
+    on_draft
+        .append(&[Arc::new(delta("new", 1, "a", vec![]))], 9)
+        .unwrap();
+    assert_eq!(on_draft.arrivals(end, 10).unwrap().deltas.len(), 1);
+}
+
 #[test]
 fn what_arrives_by_a_session_arrives() {
     let pair = Pair::new();
@@ -150,6 +229,33 @@ fn of_two_contents_the_lesser_digest_counts_on_both_sides() {
     }
 }
 
+/// DELTA-12: a later copy without a signature does not come to stand over the one with it.
+#[test]
+fn a_signed_copy_counts_on_both_sides() {
+    let pair = Pair::new();
+    let [first, second] = pair.stores();
+    let key = owner();
+    let signed = Delta::sign(&key, Number::of(5), "s", vec![]).unwrap();
+    let bare = Delta::content_addressed(Number::of(5), signed.author(), "s", vec![]).unwrap();
+    first
+        .append(&[Arc::new(signed.clone().into_delta())], 1_000)
+        .unwrap();
+    second.append(&[Arc::new(bare.clone())], 2_000).unwrap();
+    pair.exchange();
+    for store in [&first, &second] {
+        assert!(store.get(signed.id()).unwrap().unwrap().verify().is_ok());
+        assert_eq!(everything(store).len(), 1);
+    }
+    // Redacted, no copy of it comes back.
+    assert!(second.redact(signed.id(), 3_000).unwrap());
+    pair.exchange();
+    assert!(everything(&first).is_empty());
+    for delta in [bare, signed.into_delta()] {
+        let said = first.append(&[Arc::new(delta)], 4_000).unwrap();
+        assert_eq!(said, [Appended::Redacted]);
+    }
+}
+
 /// DELTA-32: what members write under the keys of deltas and is none says nothing.
 #[test]
 fn junk_under_the_keys_is_passed_over() {
@@ -164,7 +270,7 @@ fn junk_under_the_keys_is_passed_over() {
     store.append(&[Arc::clone(&good)], 1).unwrap();
     let branch = BranchName::main();
     let json = Bytes::from(delta("b", 1, "alice", vec![]).encode());
-    let record = |id: &str| Bytes::from([b"deltas/id/", id.as_bytes(), &[0; 17]].concat());
+    let record = |id: &str| Bytes::from([b"deltas/id/", id.as_bytes(), &[0; 18]].concat());
     let edits = [
         (record("b"), Edit::Put(json)),
         (record("c"), Edit::Put("no delta".into())),

@@ -13,7 +13,7 @@ use tokio_tungstenite::{
 
 use super::federation::Federation;
 use super::handle::RemoteLink;
-use super::run::{Connection, socket_config};
+use super::run::{Connection, note_pause, socket_config};
 use crate::config::FederationConfig;
 use crate::event::{Event, Status};
 use crate::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_MS};
@@ -60,6 +60,7 @@ struct Opening {
     federation: Federation,
     handle: RemoteLink,
     commands: mpsc::Receiver<Command>,
+    paused: bool,
     config: FederationConfig,
     dial: Dial,
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
@@ -99,6 +100,7 @@ fn open(
         federation: federation.clone(),
         handle: handle.clone(),
         commands,
+        paused: false,
         config,
         dial,
         first,
@@ -151,8 +153,8 @@ impl Opening {
                 () = closing.closed() => return false,
                 command = self.commands.recv() => match command {
                     Some(Command::Disconnect) | None => return false,
-                    // There is nothing to pause, and what is in the store is sent when it is back.
-                    Some(_) => {}
+                    // What is in the store is sent when it is back.
+                    Some(command) => note_pause(&command, &mut self.paused),
                 },
             }
         }
@@ -163,7 +165,7 @@ impl Opening {
         let inner = Arc::clone(&self.federation.inner);
         let url = self.handle.remote_url().unwrap_or_default().to_owned();
         self.handle.set_status(Status::Connecting);
-        let remote_url = Some(url.clone());
+        let remote_url = url.clone();
         inner.tell(&self.handle, &Event::Connecting { remote_url });
         let dialled = {
             let dialling = dial(&url, &self.dial);
@@ -204,6 +206,7 @@ impl Opening {
             inner: &inner,
             handle: &self.handle,
             commands: &mut self.commands,
+            paused: &mut self.paused,
             agreed: Some(agreed),
         };
         let running = connection.run(socket);

@@ -170,6 +170,15 @@ impl Federation {
         Box::pin(server::serve(self, stream)).await;
     }
 
+    /// Runs a link over a connection that somebody else upgraded to WebSocket, having asked for path and token,
+    /// until it ends.
+    pub async fn serve_upgraded<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Box::pin(server::serve_upgraded(self, stream)).await;
+    }
+
     /// Opens a link, and waits until the server agreed. From then on it comes back as `config` says.
     pub async fn connect_to_remote(
         &self,

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::federation::Inner;
 use super::handle::RemoteLink;
+use crate::event::Event;
 use crate::limits::close;
 use crate::link::{Command, Input, Link, Output, Positions, ReadFault, ReadReply, ReadRequest};
 
@@ -41,6 +42,8 @@ pub(super) struct Connection<'a> {
     pub(super) handle: &'a RemoteLink,
     pub(super) commands: &'a mut mpsc::Receiver<Command>,
     pub(super) machine: Link,
+    /// Whether somebody here wants it paused: that outlives a connection.
+    pub(super) paused: &'a mut bool,
     /// Told once both sides agreed.
     pub(super) agreed: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -112,6 +115,7 @@ impl Connection<'_> {
                 _ = arrivals.changed() => self.handle_input(Input::Arrived),
                 Some(command) = self.commands.recv() => {
                     work.wanted |= matches!(command, Command::Disconnect);
+                    note_pause(&command, self.paused);
                     self.handle_input(Input::Command(command));
                 }
                 () = closing.closed(), if !work.wanted => {
@@ -162,13 +166,18 @@ impl Connection<'_> {
                 }
                 Output::Event(event) => {
                     self.handle.see(&self.machine);
-                    if let crate::event::Event::Connected { .. } = event
+                    if let Event::Connected { .. } = event
                         && let Some(agreed) = self.agreed.take()
                     {
                         // Whoever waited may have gone.
                         agreed.send(()).unwrap_or_default();
                     }
                     self.inner.tell(self.handle, &event);
+                    if let Event::Connected { .. } = event
+                        && *self.paused
+                    {
+                        self.handle_input(Input::Command(Command::Pause));
+                    }
                 }
                 Output::Save(positions) => work.saved = Some(positions),
             }
@@ -214,6 +223,15 @@ impl Connection<'_> {
             machine: self.machine,
             wanted: work.wanted,
         }
+    }
+}
+
+/// Keeps in mind what was asked of pauses.
+pub(super) const fn note_pause(command: &Command, paused: &mut bool) {
+    match command {
+        Command::Pause => *paused = true,
+        Command::Resume => *paused = false,
+        Command::Send(_) | Command::Disconnect => {}
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{
     Callback, ErrorResponse, Request, Response,
 };
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::federation::{Federation, FederationError, FederationOptions};
@@ -90,6 +90,15 @@ where
     if let Some(socket) = upgrade(federation, stream).await {
         link(federation, socket).await;
     }
+}
+
+pub(super) async fn serve_upgraded<S>(federation: &Federation, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let config = Some(socket_config(FRAME_BYTES_MAX));
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, config).await;
+    link(federation, socket).await;
 }
 
 async fn upgrade<S>(federation: &Federation, stream: S) -> Option<WebSocketStream<S>>
@@ -173,11 +182,13 @@ where
     let (handle, mut commands) = inner.add(None);
     let start = inner.start(&handle, Positions::default());
     let (me, rules) = (inner.options.me.clone(), inner.options.rules.clone());
+    let mut paused = false;
     let connection = Connection {
         machine: Link::server(me, rules, start, inner.now_ms()),
         inner,
         handle: &handle,
         commands: &mut commands,
+        paused: &mut paused,
         agreed: None,
     };
     let ended = connection.run(socket).await;

@@ -25,7 +25,6 @@ pub(crate) const CAPABILITIES: [&str; 5] = [
 impl Link {
     pub(super) fn say_hello(&mut self, now_ms: u64) {
         self.phase = Phase::AwaitAck;
-        self.event(Event::Connecting { remote_url: None });
         let challenge = self.rules.authenticate.then(|| self.nonce.clone());
         let hello = Message::Hello {
             system_id: self.me.system_id.clone(),

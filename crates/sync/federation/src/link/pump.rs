@@ -190,6 +190,18 @@ impl Link {
         }
     }
 
+    /// Whether a delta may go to the peer (FED-21).
+    pub(super) fn may_send(&self, delta: &Delta) -> bool {
+        let (mode, of_link) = match self.role {
+            Role::Client => (self.config.mode.client_sends(), &self.config.push_filter),
+            Role::Server => (self.config.mode.server_sends(), &self.config.pull_filter),
+        };
+        let meets = |filter: &Option<DeltaFilter>| {
+            filter.as_ref().is_none_or(|filter| filter.matches(delta))
+        };
+        mode && meets(of_link) && meets(&self.rules.give)
+    }
+
     /// Sends what of a page may go to the peer and is not known there.
     pub(super) fn send_page(
         &mut self,

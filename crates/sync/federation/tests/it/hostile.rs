@@ -56,6 +56,27 @@ fn what_is_no_message_is_complained_about_and_not_for_ever() {
     }
 }
 
+/// FED-4: a server takes a mebibyte, a client eight.
+#[test]
+fn a_frame_that_is_too_large_ends_the_link() {
+    const MEBIBYTE: usize = 1024 * 1024;
+    let frame = |bytes: usize| {
+        let frame = "{\"type\":\"x\",\"timestamp\":1,\"a\":\"\"}";
+        frame.replace(
+            "\"\"}",
+            &format!("\"{}\"}}", "x".repeat(bytes - frame.len())),
+        )
+    };
+    let server = || Scripted::greeted(open(), json!({}));
+    let client = || Scripted::client(open(), FederationConfig::default());
+    for (mut link, bytes_max) in [(server(), MEBIBYTE), (client(), 8 * MEBIBYTE)] {
+        link.hear_text(&frame(bytes_max));
+        assert!(link.close.is_none());
+        link.hear_text(&frame(bytes_max + 1));
+        assert_eq!(link.close.as_ref().unwrap().0, 1009);
+    }
+}
+
 #[test]
 fn what_nobody_knows_is_passed_over() {
     let mut server = Scripted::greeted(open(), json!({}));

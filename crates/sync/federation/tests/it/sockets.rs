@@ -99,7 +99,7 @@ async fn deltas_go_both_ways_and_events_are_heard() {
         .await;
         assert_eq!(
             heard.lock().unwrap()[..2],
-            ["link:connecting", "link:connecting"].map(str::to_owned)
+            ["link:connecting", "link:connected"].map(str::to_owned)
         );
         drop(hearing);
         let before = heard.lock().unwrap().len();
@@ -177,6 +177,48 @@ async fn a_client_comes_back_by_itself() {
     let link = client.keep_connected(&url, config, Dial::default());
     until(|| client.links().is_empty()).await;
     assert_eq!(link.status(), Status::Error);
+}
+
+/// FED-24, FED-40: a link that was paused when its connection went is paused when it is back.
+#[tokio::test]
+async fn a_pause_outlives_a_connection() {
+    let (client, of_client) = federation("client", open());
+    let store: Arc<MemoryDeltas> = Arc::default();
+    let serve = || {
+        let kept: Arc<dyn DeltaStore> = Arc::clone(&store) as Arc<dyn DeltaStore>;
+        Federation::new(kept, options("server", open()))
+    };
+    let server = serve();
+    let listening = server.listen("127.0.0.1:0").await.unwrap();
+    let address = listening.address().to_string();
+    let url = format!("ws://{address}/federation");
+    let link = client
+        .connect_to_remote(&url, fast(), Dial::default())
+        .await
+        .unwrap();
+    until(|| link.stats().last_sync_ms.is_some()).await;
+    link.pause().await;
+    until(|| link.status() == Status::Paused).await;
+    server.close();
+    until(|| link.status() != Status::Paused).await;
+    let server = serve();
+    while server.listen(&address).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until(|| link.status() == Status::Paused).await;
+    let incoming = server.links().remove(0);
+    until(|| incoming.status() == Status::Paused).await;
+    server.append(vec![delta("s", 1)]).await.unwrap();
+    client.append(vec![delta("c", 1)]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(
+        of_client.len() == 1 && store.len() == 1,
+        "nothing goes while it is paused"
+    );
+    link.resume().await;
+    until(|| of_client.len() == 2 && store.len() == 2).await;
+    client.close();
+    server.close();
 }
 
 /// FED-34: the door is asked before anything is said.
@@ -300,4 +342,36 @@ async fn two_floods_pass_each_other() {
         client.close();
         server.close();
     }
+}
+
+/// For who upgrades connections by other means: a link over any stream of WebSocket frames.
+#[tokio::test]
+async fn a_stream_that_somebody_else_upgraded_is_served() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    let (server, store) = federation("server", open());
+    let (theirs, ours) = tokio::io::duplex(1024);
+    let serving = server.clone();
+    let served = tokio::spawn(async move { serving.serve_upgraded(theirs).await });
+    let mut socket = WebSocketStream::from_raw_socket(ours, Role::Client, None).await;
+    let hello = serde_json::json!({
+        "type": "hello", "timestamp": 1, "systemId": "x", "config": {},
+        "protocol": "rhizomedb-federation-v1",
+    });
+    socket.send(Message::text(hello.to_string())).await.unwrap();
+    let ack = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(ack.contains("\"hello_ack\""));
+    let delta = format!(
+        "{{\"type\":\"delta\",\"timestamp\":1,\"delta\":{}}}",
+        delta("d", 1).encode()
+    );
+    socket.send(Message::text(delta)).await.unwrap();
+    let ack = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(ack.contains("\"delta_ack\"") && store.len() == 1);
+    socket.close(None).await.unwrap();
+    served.await.unwrap();
+    assert!(server.links().is_empty());
 }
