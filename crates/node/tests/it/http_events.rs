@@ -70,7 +70,7 @@ impl Stream {
         loop {
             let line = self.line()?;
             if let Some(found) = line.strip_prefix("id: ") {
-                id = found.to_owned();
+                found.clone_into(&mut id);
             } else if let Some(data) = line.strip_prefix("data: ") {
                 return Some((id, serde_json::from_str(data).unwrap()));
             }
@@ -215,7 +215,7 @@ fn a_socket_sends_what_its_client_takes() {
     assert!(socket.read().is_err());
     socket
         .get_ref()
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_mins(1)))
         .unwrap();
     socket.send(Message::text(r#"{"credit":100}"#)).unwrap();
     hear(&mut socket, &mut heard, 356);
