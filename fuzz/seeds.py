@@ -28,6 +28,8 @@ SOURCES = {
     "ticket": ["sync/ticket.json"],
     "delta": ["deltas/delta.json", "deltas/signature.json"],
     "delta_filter": ["deltas/filter.json"],
+    "cloud_event": ["events/event.json"],
+    "feed_text": ["feed/cursor.json", "feed/filter.json"],
 }
 ACCEPTS, REJECTS, BYTES_MAX = 6, 3, 2048
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE))
 import blocks  # noqa: E402
 import crdt  # noqa: E402
 import deltas  # noqa: E402
+import feed  # noqa: E402
 import patch  # noqa: E402
 import projections  # noqa: E402
 import records  # noqa: E402
@@ -30,7 +31,7 @@ import views  # noqa: E402
 # statement.py runs the keystores too.
 READINGS = [
     ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
-    ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("deltas", deltas),
+    ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)

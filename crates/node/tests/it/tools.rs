@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 /// The folder that says which packages, and has what is run with them.
 pub(crate) fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop-tests/py")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop-tests/python")
 }
 
-/// Python with the packages of `requirements.txt`, in an environment that is made once. `None`, and why in words, if it
+/// Python with the packages of `brokers.txt`, in an environment that is made once. `None`, and why in words, if it
 /// cannot be made here.
 pub(crate) fn python() -> Option<PathBuf> {
-    let wanted = std::fs::read(scripts().join("requirements.txt")).unwrap();
+    let wanted = std::fs::read(scripts().join("brokers.txt")).unwrap();
     let sum = wanted.iter().fold(0_u64, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
     });
@@ -32,7 +32,7 @@ pub(crate) fn python() -> Option<PathBuf> {
         }
         is_done
     };
-    let requirements = scripts().join("requirements.txt");
+    let requirements = scripts().join("brokers.txt");
     let is_made = run(
         Path::new("python3"),
         &["-m", "venv", made.to_str().unwrap()],

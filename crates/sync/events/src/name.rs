@@ -43,3 +43,32 @@ fn spell(bytes: &[u8], also: &[u8], out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn keys_are_spelled_as_in_the_vectors() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../specs/vectors/events/key.json"
+        );
+        let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let cases = document["cases"].as_array().unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let digits = case["input"]["key"].as_str().unwrap().as_bytes();
+            let byte = |pair: &[u8; 2]| {
+                u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()
+            };
+            let key: Vec<u8> = digits.as_chunks::<2>().0.iter().map(byte).collect();
+            assert_eq!(
+                super::key(&key),
+                case["expect"]["ok"]["spelled"],
+                "{}",
+                case["id"]
+            );
+        }
+    }
+}

@@ -189,7 +189,7 @@ fn headers_of_no_event_are_refused() {
     };
     let plain = read(&[
         ("host", "x"),
-        ("EVENT-Subject", "a%20b"),
+        ("CE-Subject", "a%20b"),
         ("Content-Type", "application/json"),
     ])
     .unwrap();

@@ -9,3 +9,4 @@
 
 mod formats;
 mod rendering;
+mod vectors;

@@ -10,5 +10,6 @@
 mod cursors;
 mod expiry;
 mod follower;
+mod vectors;
 mod waiting;
 mod world;
