@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     pub(crate) heard: [Vec<String>; 2],
     pub(crate) events: [Vec<Event>; 2],
     pub(crate) bytes: usize,
+    /// What was read for each end and has not arrived there: a store takes its time, and other things happen.
+    reads: [Option<Result<ReadReply, ReadFault>>; 2],
     /// After so many more frames it is cut.
     pub(crate) cut_after: Option<usize>,
     pub(crate) is_cut: bool,
@@ -151,6 +153,7 @@ impl Network {
             heard: Default::default(),
             events: Default::default(),
             bytes: 0,
+            reads: [None, None],
             cut_after: None,
             is_cut: false,
         });
@@ -246,6 +249,10 @@ impl Network {
         let mut moved = false;
         let connection = &mut self.connections[at];
         let node = connection.ends[side];
+        if let Some(reply) = connection.reads[side].take() {
+            connection.links[side].handle(self.now, Input::Read(reply));
+            moved = true;
+        }
         while let Some(output) = connection.links[side].poll() {
             moved = true;
             let link = &mut connection.links[side];
@@ -268,8 +275,7 @@ impl Network {
                     link.handle(self.now, Input::Appended(Some(said)));
                 }
                 Output::Read(request) => {
-                    let reply = read(&*self.nodes[node].store, request);
-                    link.handle(self.now, Input::Read(reply));
+                    connection.reads[side] = Some(read(&*self.nodes[node].store, request));
                 }
                 Output::Event(event) => connection.events[side].push(event),
                 Output::Save(positions) => {
