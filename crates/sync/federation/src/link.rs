@@ -412,6 +412,9 @@ impl Link {
                 return;
             };
             self.reading = Some(reader);
+            if reader == Reader::Pump {
+                self.pump.asked();
+            }
             self.out.push_back(Output::Read(request));
         }
     }

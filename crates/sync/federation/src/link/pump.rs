@@ -42,6 +42,8 @@ pub(crate) struct Pump {
     source: Source,
     /// Whether there is nothing more to read until something arrives.
     at_end: bool,
+    /// Whether something arrived since the last read was asked for: its answer may be older than that.
+    arrived: bool,
     paused: bool,
     /// What was read, in order: each page is done when nothing of it is open.
     pages: VecDeque<Sent>,
@@ -76,6 +78,12 @@ impl Pump {
 
     pub(super) const fn arrived(&mut self) {
         self.at_end = false;
+        self.arrived = true;
+    }
+
+    /// A read is asked for now.
+    pub(super) const fn asked(&mut self) {
+        self.arrived = false;
     }
 
     pub(super) const fn set_paused(&mut self, paused: bool) {
@@ -179,7 +187,7 @@ impl Link {
             }
             (Ok(ReadReply::Arrivals(arrivals)), Source::Arrivals(_)) => {
                 self.pump.source = Source::Arrivals(arrivals.next);
-                self.pump.at_end = !arrivals.more;
+                self.pump.at_end = !arrivals.more && !self.pump.arrived;
                 self.send_page(now_ms, arrivals.deltas, Some(arrivals.next));
             }
             // What is older than the store knows: everything is sent instead (FED-32).

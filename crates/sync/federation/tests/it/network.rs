@@ -71,6 +71,10 @@ pub(crate) struct Connection {
     pub(crate) heard: [Vec<String>; 2],
     pub(crate) events: [Vec<Event>; 2],
     pub(crate) bytes: usize,
+    /// What was read for each end and has not arrived there: a store takes its time, and other things happen.
+    reads: [Option<Result<ReadReply, ReadFault>>; 2],
+    /// What each end has the store append, likewise.
+    appends: [Option<Vec<Arc<Delta>>>; 2],
     /// After so many more frames it is cut.
     pub(crate) cut_after: Option<usize>,
     pub(crate) is_cut: bool,
@@ -151,6 +155,8 @@ impl Network {
             heard: Default::default(),
             events: Default::default(),
             bytes: 0,
+            reads: [None, None],
+            appends: [None, None],
             cut_after: None,
             is_cut: false,
         });
@@ -246,9 +252,19 @@ impl Network {
         let mut moved = false;
         let connection = &mut self.connections[at];
         let node = connection.ends[side];
+        if let Some(deltas) = connection.appends[side].take() {
+            // What was given to the store is kept, also where the connection is gone meanwhile.
+            let said = self.nodes[node].store.append(&deltas, self.now).unwrap();
+            self.nodes[node].changed = true;
+            connection.links[side].handle(self.now, Input::Appended(Some(said)));
+            moved = true;
+        }
+        if let Some(reply) = connection.reads[side].take() {
+            connection.links[side].handle(self.now, Input::Read(reply));
+            moved = true;
+        }
         while let Some(output) = connection.links[side].poll() {
             moved = true;
-            let link = &mut connection.links[side];
             match output {
                 Output::Send(text) => {
                     connection.bytes += text.len();
@@ -262,14 +278,9 @@ impl Network {
                         connection.wires[1 - side].push_back(text);
                     }
                 }
-                Output::Append(deltas) => {
-                    let said = self.nodes[node].store.append(&deltas, self.now).unwrap();
-                    self.nodes[node].changed = true;
-                    link.handle(self.now, Input::Appended(Some(said)));
-                }
+                Output::Append(deltas) => connection.appends[side] = Some(deltas),
                 Output::Read(request) => {
-                    let reply = read(&*self.nodes[node].store, request);
-                    link.handle(self.now, Input::Read(reply));
+                    connection.reads[side] = Some(read(&*self.nodes[node].store, request));
                 }
                 Output::Event(event) => connection.events[side].push(event),
                 Output::Save(positions) => {

@@ -502,3 +502,18 @@ fn a_time_narrows_a_filter() {
         server.names();
     }
 }
+
+/// FED-17: what arrives while the store is read is not missed, however old the answer is.
+#[test]
+fn an_answer_that_is_older_than_what_arrived_is_not_the_last() {
+    let mut server = Scripted::greeted(open(), json!({}));
+    server.link.handle(server.now, Input::Arrived);
+    let Some(Output::Read(request)) = server.link.poll() else {
+        panic!("it reads what arrived");
+    };
+    let before = read(&*server.store, request);
+    server.store.append(&[delta("d", 1)], 0).unwrap();
+    server.link.handle(server.now, Input::Arrived);
+    server.input(Input::Read(before));
+    assert_eq!(server.names(), ["delta"]);
+}
