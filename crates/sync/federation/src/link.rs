@@ -102,6 +102,8 @@ pub struct Link {
     reading: Option<Reader>,
     out: VecDeque<Output>,
     out_bytes: usize,
+    /// Of these, bytes of answers.
+    answer_bytes: usize,
     begun_ms: u64,
     heard_ms: u64,
     pinged_ms: u64,
@@ -155,6 +157,7 @@ impl Link {
             reading: None,
             out: VecDeque::new(),
             out_bytes: 0,
+            answer_bytes: 0,
             begun_ms: now_ms,
             heard_ms: now_ms,
             pinged_ms: now_ms,
@@ -238,8 +241,8 @@ impl Link {
     /// was faster than it may be: then TCP holds the peer back (FED-15, FED-19).
     #[must_use]
     pub fn reads(&self, now_ms: u64) -> bool {
-        // Twice what deltas may fill: answers always find room, or two sides that send could wait for each other.
-        !self.inbound.is_full() && self.out_bytes < 2 * OUT_BYTES && now_ms >= self.read_at_ms
+        // Deltas that wait to be sent do not keep it from reading, or two sides that send could wait for each other.
+        !self.inbound.is_full() && self.answer_bytes < OUT_BYTES && now_ms >= self.read_at_ms
     }
 
     /// When a [`Input::Tick`] is due.
@@ -284,6 +287,9 @@ impl Link {
         let output = self.out.pop_front()?;
         if let Output::Send(text) = &output {
             self.out_bytes = self.out_bytes.saturating_sub(text.len());
+            if is_answer(text) {
+                self.answer_bytes = self.answer_bytes.saturating_sub(text.len());
+            }
         }
         Some(output)
     }
@@ -460,6 +466,9 @@ impl Link {
         let text = message.encode(Number::of(now_ms.max(1)));
         self.stats.bytes_sent += text.len() as u64;
         self.out_bytes += text.len();
+        if is_answer(&text) {
+            self.answer_bytes += text.len();
+        }
         self.out.push_back(Output::Send(text));
     }
 
@@ -492,4 +501,14 @@ impl Link {
             reason: reason.to_owned(),
         });
     }
+}
+
+/// Whether a message that this side wrote has no deltas: what the peer makes this side say is among these.
+fn is_answer(text: &str) -> bool {
+    let mut data = ["delta", "delta_batch", "sync_batch"].iter();
+    let rest = text.strip_prefix("{\"type\":\"").unwrap_or_default();
+    !data.any(|name| {
+        rest.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('"'))
+    })
 }
