@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use allod::{Node, NodeError, utc};
-use allod_events::{CloudEvent, Extension, Renderer};
+use allod_events::Renderer;
 use allod_feed::{Cursor, Event, Filter, PAGE_BYTES_MAX, Text, Told};
 use allod_repo::{CommitId, Content, Entry, Repo, Stamp, State};
 use anyhow::{Context as _, Result, bail};
@@ -84,7 +84,7 @@ fn of_options(which: &Which) -> Result<Filter> {
 }
 
 fn tail(node: &Node, space: Option<&str>, options: &Tail, io: &mut Io<'_>) -> Result<()> {
-    if io.net.is_none() && !options.once && options.limit.is_none() {
+    if io.net.is_none() && !options.once {
         bail!("nothing happens while no node runs; start one with `allod up`, or use --once");
     }
     let filter = filter_of(node, space, &options.which)?;
@@ -121,8 +121,7 @@ fn show(
         repo => repo?,
     };
     if io.json {
-        let mut cloud: CloudEvent = renderer.render(&repo, event)?;
-        cloud.extend("allodcursor", Extension::Text(cursor.to_string()))?;
+        let cloud = renderer.render_at(&repo, event, cursor)?;
         return Ok(writeln!(io.out, "{}", cloud.to_json()?)?);
     }
     let line = line_of(&repo, event)?;

@@ -1,6 +1,7 @@
 //! `sink`: events to brokers, servers and files.
 
 use allod::{Node, SinkStanding, utc};
+use allod_feed::Cursor;
 use allod_sinks::{BadSink, Definition, To};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -41,7 +42,9 @@ pub(crate) fn sink(
         }
         SinkCommand::Resume { name, from } => {
             if let Some(from) = from {
-                sinks.go_on_from(name, cursor_at(node, from)?)?;
+                let from = cursor_at(node, from)?;
+                check_cursor(node, &from)?;
+                sinks.go_on_from(name, &from)?;
             }
             sinks.pause(name, false)?;
             io.say(format!("{name} goes on"))
@@ -96,12 +99,19 @@ fn add(node: &Node, space: Option<&str>, options: &Add, io: &mut Io<'_>) -> Resu
     };
     definition.check().map_err(|bad: BadSink| bad)?;
     let from = cursor_at(node, &options.from)?;
+    check_cursor(node, &from)?;
     node.sinks().add(&options.name, &definition, from)?;
     let place = definition.to.place();
     io.say(format!(
         "{} carries to {place} while a node runs",
         options.name
     ))
+}
+
+/// Refuses a cursor from which the log does not go on, before a sink would stop at it.
+fn check_cursor(node: &Node, from: &Cursor) -> Result<()> {
+    node.feed().read(from.clone(), std::sync::Arc::default())?;
+    Ok(())
 }
 
 fn status(standing: &SinkStanding, io: &mut Io<'_>) -> Result<()> {

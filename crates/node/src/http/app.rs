@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::gate::Rules;
-use super::limits::{JSON_BYTES_ALL, JSON_BYTES_MAX, WORK_MAX, WORK_WAIT};
+use super::limits::{JSON_BYTES_ALL, JSON_BYTES_MAX, SOCKETS_MAX, WORK_MAX, WORK_WAIT};
 use super::listen::FaultSink;
 use super::metrics::Figures;
 use super::problem::Problem;
@@ -28,6 +28,8 @@ struct Inner {
     memory: Arc<Semaphore>,
     faults: FaultSink,
     stop: watch::Receiver<bool>,
+    /// Connections that have become sockets.
+    sockets: Arc<Semaphore>,
 }
 
 /// What is served as it is.
@@ -58,12 +60,19 @@ impl App {
             memory: Arc::new(Semaphore::new(JSON_BYTES_ALL / 1024)),
             faults,
             stop,
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
         }))
     }
 
     /// Becomes true when the node stops: what never ends by itself ends then.
     pub(crate) fn stop(&self) -> watch::Receiver<bool> {
         self.0.stop.clone()
+    }
+
+    /// A place for a socket, as long as it is held.
+    pub(crate) fn socket(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.0.sockets).try_acquire_owned();
+        place.map_err(|_error| Problem::busy("there are too many sockets"))
     }
 
     pub(crate) fn rules(&self) -> &Rules {

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Connections at a time: a browser opens six, a service a pool; each costs a task and its buffers.
 pub(crate) const CONNECTIONS_MAX: usize = 256;
 
+/// Connections that have become sockets (HTTP, "Limits"): as many again.
+pub(crate) const SOCKETS_MAX: usize = 256;
+
 /// The head of a request, in bytes: a key of 4,096 bytes takes three times as many in a URL, and cursors of a
 /// history 60 for each line that is open.
 pub(crate) const HEAD_BYTES_MAX: usize = 32 * 1024;

@@ -30,7 +30,7 @@ pub use crate::headers::Headers;
 pub use crate::json::{
     BATCH, BATCH_EVENTS_MAX, EVENT_BYTES_MAX, STRUCTURED, batch_from_json, batch_to_json,
 };
-pub use crate::render::Renderer;
+pub use crate::render::{CURSOR, Renderer};
 pub use crate::value::VALUE_BYTES_MAX;
 
 #[doc = include_str!("../README.md")]

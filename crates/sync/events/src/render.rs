@@ -1,6 +1,6 @@
 //! Which CloudEvent stands for which event (EVENT-1 to EVENT-11).
 
-use allod_feed::{ChangedBy, Epoch, Event, Order, Told};
+use allod_feed::{ChangedBy, Cursor, Epoch, Event, Order, Told};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, Commit, CommitId, Repo, RepoError, SpaceId, Stamp, State};
 use allod_views::format_timestamp;
@@ -13,6 +13,9 @@ use crate::value::{VALUE_BYTES_MAX, Value};
 
 /// Changes in the data of a commit at most (EVENT, "Limits").
 const CHANGES_MAX: usize = 256;
+
+/// The extension that has the cursor after an event (EVENT-6).
+pub const CURSOR: &str = "allodcursor";
 
 /// The content type of JSON.
 const JSON: &str = "application/json";
@@ -136,6 +139,19 @@ impl Renderer {
         Ok(cloud)
     }
 
+    /// The same, with the cursor after the event as the extension [`CURSOR`].
+    pub fn render_at(
+        &self,
+        repo: &Repo,
+        event: &Event,
+        cursor: &Cursor,
+    ) -> Result<CloudEvent, RepoError> {
+        let mut cloud = self.render(repo, event)?;
+        let text = Extension::Text(cursor.to_string());
+        cloud.extensions.insert(CURSOR.to_owned(), text);
+        Ok(cloud)
+    }
+
     /// Its attributes, without data.
     fn frame(&self, event: &Event) -> Result<CloudEvent, RepoError> {
         let (position, epoch) = (event.order.position, self.epoch);
@@ -156,7 +172,7 @@ impl Renderer {
                 let key = name::key(key);
                 let (id, whose) = match by {
                     ChangedBy::Commit { id, commit } => (format!("{id}/{key}"), Some(commit)),
-                    ChangedBy::Move => (format!("{epoch}/{position}/{key}"), None),
+                    ChangedBy::Move => (format!("{epoch}/{position}/move/{key}"), None),
                     _ => (format!("{epoch}/{position}/snapshot/{key}"), None),
                 };
                 key_text = Some(key);
@@ -191,9 +207,21 @@ impl Renderer {
         };
         cloud.subject = Some(subject);
         cloud.time = time.map(time_of);
-        let own = [("partitionkey", part), ("sequence", sequence(event.order))];
-        let own = own.map(|(name, text)| (name.to_owned(), Extension::Text(text)));
-        cloud.extensions.extend(own);
+        let mut put = |name: &str, text| {
+            let text = Extension::Text(text);
+            cloud.extensions.insert(name.to_owned(), text);
+        };
+        put("partitionkey", part);
+        let is_shown = matches!(
+            &event.told,
+            Told::Change {
+                by: ChangedBy::Snapshot,
+                ..
+            }
+        );
+        if !is_shown {
+            put("sequence", sequence(event.order));
+        }
         Ok(cloud)
     }
 }
@@ -276,13 +304,13 @@ fn commit_data(
     (space, branch): (SpaceId, &BranchName),
     repo: &Repo,
     (id, commit): (CommitId, &allod_identity::Verified<Commit>),
-    is_bare: bool,
+    mut is_bare: bool,
 ) -> Result<Box<serde_json::value::RawValue>, RepoError> {
     let said = commit.payload();
     let (mut changes, mut bytes, mut more) = (Vec::new(), 0, false);
     if !is_bare {
         match repo.changes(id) {
-            Err(RepoError::Bare(_)) => {}
+            Err(RepoError::Bare(_)) => is_bare = true,
             found => {
                 for change in found? {
                     let (key, entry) = change?;

@@ -32,7 +32,8 @@ pub struct Order {
     /// The place of the commit in the move, from 1; 0 for the move itself, and one after all commits for changes that
     /// are its own.
     pub commit: u64,
-    /// The place of the change in the commit, the move or the snapshot, from 1; 0 for what is none.
+    /// The place of the change in the commit or the move, from 1; 0 for what is none. Of a snapshot, the place since
+    /// its reader began.
     pub change: u64,
 }
 

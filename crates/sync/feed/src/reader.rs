@@ -140,7 +140,19 @@ impl Reader {
             && bytes < bytes_max.min(PAGE_BYTES_MAX)
             && passed < PASSED_MAX
         {
-            match self.step(spaces)? {
+            let step = match self.step(spaces) {
+                // What was read before is told; the error comes with the next page.
+                Err(_) if let Some(last) = cursors.last() => {
+                    *self = Self::new(
+                        self.feed.clone(),
+                        Cursor::clone(last),
+                        Arc::clone(&self.filter),
+                    );
+                    break;
+                }
+                step => step?,
+            };
+            match step {
                 Step::Event(event) => {
                     bytes += event.bytes();
                     events.push(*event);

@@ -122,6 +122,8 @@ impl Snapshot {
                     _ => None,
                 };
                 if filter.wants_branch(id, &branch) {
+                    // These heads may not be durable yet, and what they hold is not told before (FEED-2).
+                    feed.store().sync()?;
                     let view = repo.together(&heads)?;
                     let items = view.range(&Span { from, to: None }, false);
                     self.within = Some(Within {

@@ -60,24 +60,27 @@ struct OfCommit {
 impl Walk {
     /// From its beginning, or after what was told of it last.
     pub(crate) fn new(repo: Repo, moved: Arc<Move>, last: Option<Within>) -> Self {
-        let first = match moved.course {
+        let first = || match moved.course {
             Course::Forward => Stage::Commit(0),
             Course::Elsewhere | Course::Alone => Stage::Move,
         };
         let place = |id: &CommitId| moved.commits.iter().position(|known| known == id);
         let stage = match &last {
-            None => Some(first),
+            None => Some(first()),
             Some(Within::Move) => Some(match moved.course {
                 Course::Alone => Stage::Over,
                 Course::Forward | Course::Elsewhere => Stage::Commit(0),
             }),
             Some(Within::Commit(id, key)) => place(id).map(|at| Stage::Changes(at, key.clone())),
-            Some(Within::Change(key)) => Some(Stage::Own(Some(key.clone()))),
+            Some(Within::Change(key)) if moved.course == Course::Elsewhere => {
+                Some(Stage::Own(Some(key.clone())))
+            }
+            Some(Within::Change(_)) => None,
         };
         // What is not in the move was told of another one in its place (FEED-11).
         let (stage, last) = match stage {
             Some(stage) => (stage, last),
-            None => (Stage::Commit(0), None),
+            None => (first(), None),
         };
         Self {
             repo,
@@ -188,7 +191,7 @@ impl Walk {
                 return Ok(Walked::Passed);
             }
         } else if self.repo.part().is_some() {
-            is_bare = !self.repo.is_held(id)?;
+            is_bare = self.changes(id)?.is_none();
         }
         let told = Told::Commit {
             id,

@@ -166,6 +166,22 @@ impl Definition {
 }
 
 impl To {
+    /// Whether what one delivers would be in the way of what the other does.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Nats { url, stream, .. },
+                Self::Nats {
+                    url: other_url,
+                    stream: other_stream,
+                    ..
+                },
+            ) => (url, stream) == (other_url, other_stream),
+            (Self::File { path }, Self::File { path: other }) => path == other,
+            _ => false,
+        }
+    }
+
     /// In short, for people.
     #[must_use]
     pub fn place(&self) -> String {

@@ -14,6 +14,9 @@ pub const SINKS_MAX: usize = 64;
 /// Dead letters of a sink at most (SINK-5).
 pub const DEAD_MAX: u64 = 1000;
 
+/// How often a change is tried beside others.
+const TRIES: usize = 16;
+
 const DEFINITIONS: &[u8] = b"sink/def/";
 const STATES: &[u8] = b"sink/state/";
 const DEAD: &[u8] = b"sink/dead/";
@@ -31,6 +34,9 @@ pub enum SinkError {
     /// There is none of this name. Blame: the caller.
     #[error("there is no sink {0}")]
     Unknown(String),
+    /// Somebody else changed it at the same time. Blame: nobody; what is read again can be changed.
+    #[error("the sink {0} was changed by somebody else at the same time; try again")]
+    Changed(String),
     /// What is kept of a sink cannot be read. Blame: the environment.
     #[error("what is kept of the sink {0} cannot be read")]
     Damaged(String),
@@ -46,6 +52,8 @@ pub struct State {
     /// What its target has.
     #[serde(with = "text")]
     pub cursor: Cursor,
+    /// Whether somebody has said to go on from the cursor, whatever the target has.
+    pub sought: bool,
     /// Where it began: a target that has lost all gets it from here.
     #[serde(with = "text")]
     pub began: Cursor,
@@ -132,12 +140,19 @@ impl Register {
     pub fn add(&self, name: &str, definition: &Definition, from: Cursor) -> Result<(), SinkError> {
         check_name(name)?;
         definition.check()?;
-        if self.list()?.len() >= SINKS_MAX {
+        let others = self.list()?;
+        if others.len() >= SINKS_MAX {
             return Err(BadSink(format!("a node has at most {SINKS_MAX}")).into());
+        }
+        for (other, its) in others {
+            if other != name && its.to.is_same_place(&definition.to) {
+                return Err(BadSink(format!("the sink {other} has this target")).into());
+            }
         }
         let state = State {
             began: from.clone(),
             cursor: from,
+            sought: false,
             taken: None,
             delivered: 0,
             dead: 0,
@@ -189,63 +204,79 @@ impl Register {
         self.done(name, batch)
     }
 
-    /// Lets a sink rest, or go on; one that stopped goes on too.
+    /// Lets a sink rest, or go on; one that stopped goes on too, and one that waits to try again does so at once.
     pub fn pause(&self, name: &str, paused: bool) -> Result<(), SinkError> {
-        let (mut definition, state) = self.get(name)?;
-        definition.paused = paused;
-        self.define(name, &definition)?;
-        if !paused && state.stopped {
-            let state = State {
-                stopped: false,
-                failures: 0,
-                words: None,
-                ..state
-            };
-            self.keep(name, &state, None)?;
+        let (mut definition, _) = self.get(name)?;
+        if definition.paused != paused {
+            definition.paused = paused;
+            self.define(name, &definition)?;
         }
-        Ok(())
+        if paused {
+            return Ok(());
+        }
+        self.change(name, |state| {
+            state.stopped = false;
+            state.failures = 0;
+            state.words = None;
+        })
     }
 
-    /// Lets a sink go on from another cursor.
-    pub fn go_on_from(&self, name: &str, cursor: Cursor) -> Result<(), SinkError> {
-        let (_, state) = self.get(name)?;
-        let state = State {
-            began: cursor.clone(),
-            cursor,
-            taken: None,
-            failures: 0,
-            words: None,
-            stopped: false,
-            ..state
-        };
-        self.keep(name, &state, None)
+    /// Lets a sink go on from another cursor, whatever its target has.
+    pub fn go_on_from(&self, name: &str, cursor: &Cursor) -> Result<(), SinkError> {
+        self.change(name, |state| {
+            state.cursor = cursor.clone();
+            state.began = cursor.clone();
+            state.sought = true;
+            state.failures = 0;
+            state.words = None;
+            state.stopped = false;
+        })
+    }
+
+    /// Changes what a sink keeps, as often as it takes.
+    fn change(&self, name: &str, change: impl Fn(&mut State)) -> Result<(), SinkError> {
+        for _ in 0..TRIES {
+            let (_, before) = self.get(name)?;
+            let mut state = before.clone();
+            change(&mut state);
+            match self.keep(name, (&before, &state), None) {
+                Err(SinkError::Changed(_)) => {}
+                kept => return kept,
+            }
+        }
+        Err(SinkError::Changed(name.to_owned()))
     }
 
     /// Removes a sink and all that it keeps. What its target has stays there.
     pub fn remove(&self, name: &str) -> Result<(), SinkError> {
-        self.get(name)?;
-        self.drop_dead(name)?;
-        let mut batch = Batch::new();
-        for kind in [DEFINITIONS, STATES] {
-            batch.set_ref(of(kind, name), Expect::Any, None::<Vec<u8>>);
+        for _ in 0..TRIES {
+            let (_, state) = self.get(name)?;
+            let mut batch = Batch::new();
+            self.without_dead(name, &mut batch)?;
+            batch.set_ref(of(DEFINITIONS, name), Expect::Any, None::<Vec<u8>>);
+            let before = Expect::Value(encode(name, &state)?.into());
+            batch.set_ref(of(STATES, name), before, None::<Vec<u8>>);
+            match self.done(name, batch) {
+                Err(SinkError::Changed(_)) => {}
+                removed => return removed,
+            }
         }
-        let _outcome = self.store.commit(batch)?;
-        Ok(())
+        Err(SinkError::Changed(name.to_owned()))
     }
 
-    /// Keeps what a sink has come to, with a dead letter if there is one; nothing if the sink is gone.
+    /// Keeps what a sink has come to from what it kept before, with a dead letter if there is one.
+    ///
+    /// # Errors
+    /// [`SinkError::Changed`] if it keeps something else by now; [`SinkError::Unknown`] if it is gone.
     pub fn keep(
         &self,
         name: &str,
-        state: &State,
+        (before, state): (&State, &State),
         dead: Option<&DeadLetter>,
     ) -> Result<(), SinkError> {
-        let Some(before) = self.store.get_ref(&of(STATES, name))? else {
-            return Err(SinkError::Unknown(name.to_owned()));
-        };
         let mut batch = Batch::new();
-        let text = encode(name, state)?;
-        batch.set_ref(of(STATES, name), Expect::Value(before), Some(text));
+        let before = Expect::Value(encode(name, before)?.into());
+        batch.set_ref(of(STATES, name), before, Some(encode(name, state)?));
         if let Some(dead) = dead {
             let number = state.next_dead.saturating_sub(1);
             let text = encode(name, dead)?;
@@ -272,33 +303,41 @@ impl Register {
 
     /// Drops the dead letters of a sink; how many there were. One that had stopped for them goes on.
     pub fn drop_dead(&self, name: &str) -> Result<usize, SinkError> {
-        let (_, state) = self.get(name)?;
+        for _ in 0..TRIES {
+            let (_, before) = self.get(name)?;
+            let mut batch = Batch::new();
+            let count = self.without_dead(name, &mut batch)?;
+            let mut state = before.clone();
+            if before.dead >= DEAD_MAX {
+                state.stopped = false;
+                state.failures = 0;
+                state.words = None;
+            }
+            state.dead = 0;
+            let before = Expect::Value(encode(name, &before)?.into());
+            batch.set_ref(of(STATES, name), before, Some(encode(name, &state)?));
+            match self.done(name, batch) {
+                Err(SinkError::Changed(_)) => {}
+                dropped => return dropped.map(|()| count),
+            }
+        }
+        Err(SinkError::Changed(name.to_owned()))
+    }
+
+    /// Adds to a batch that the dead letters of a sink go; how many there are.
+    fn without_dead(&self, name: &str, batch: &mut Batch) -> Result<usize, SinkError> {
         let dead = self.dead(name)?;
-        let mut batch = Batch::new();
         for (number, _) in &dead {
             batch.set_ref(dead_ref(name, *number), Expect::Any, None::<Vec<u8>>);
         }
-        let before = self.store.get_ref(&of(STATES, name))?;
-        let is_full = state.dead >= DEAD_MAX;
-        let state = State {
-            dead: 0,
-            stopped: state.stopped && !is_full,
-            ..state
-        };
-        batch.set_ref(
-            of(STATES, name),
-            Expect::read(before),
-            Some(encode(name, &state)?),
-        );
-        self.done(name, batch)?;
         Ok(dead.len())
     }
 
     fn done(&self, name: &str, batch: Batch) -> Result<(), SinkError> {
         match self.store.commit(batch)? {
             BatchOutcome::Done { .. } => Ok(()),
-            // Somebody removed it, or was faster.
-            BatchOutcome::Moved { .. } => Err(SinkError::Unknown(name.to_owned())),
+            BatchOutcome::Moved { current: None, .. } => Err(SinkError::Unknown(name.to_owned())),
+            BatchOutcome::Moved { .. } => Err(SinkError::Changed(name.to_owned())),
         }
     }
 }

@@ -9,7 +9,7 @@ use allod_sync::Backoff;
 
 use crate::definition::Definition;
 use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
-use crate::target::{CURSOR, Fault, Has, Outgoing, Target};
+use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
 /// How failures that may pass are tried again (SINK-4).
 const BACKOFF: Backoff = Backoff {
@@ -19,8 +19,11 @@ const BACKOFF: Backoff = Backoff {
     attempts: 0,
 };
 
-/// Bytes of events that are read before they are given to a target, about.
+/// Bytes of events that are held for a target, about.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Events that are read at a time: what is held more than that is at most what these have.
+const PAGE: usize = 32;
 
 /// How often it is looked whether the sink was changed, or has to end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -67,6 +70,30 @@ impl From<Fault> for Ended {
     }
 }
 
+/// A target, and a consumer from what it has on.
+type Begun = (Box<dyn Target>, Subscription);
+
+/// Events that come next.
+struct Gathered {
+    events: Vec<Outgoing>,
+    /// The cursor after them.
+    next: Cursor,
+    is_end: bool,
+    /// Why there are no more.
+    fault: Option<Fault>,
+}
+
+impl Gathered {
+    const fn broken(events: Vec<Outgoing>, next: Cursor, fault: Fault) -> Self {
+        Self {
+            events,
+            next,
+            is_end: false,
+            fault: Some(fault),
+        }
+    }
+}
+
 /// A sink that is being carried.
 struct Carrying<'a> {
     host: &'a dyn Host,
@@ -74,6 +101,9 @@ struct Carrying<'a> {
     renderer: &'a Renderer,
     name: &'a str,
     definition: Definition,
+    /// What is kept.
+    kept: State,
+    /// What it has come to since.
     state: State,
     until_end: bool,
 }
@@ -101,12 +131,15 @@ pub fn run(
             renderer,
             name,
             definition,
+            kept: state.clone(),
             state,
             until_end,
         };
         let wait = match carrying.carry() {
-            // It was changed, or is gone.
-            Err(SinkError::Unknown(_)) | Ok(Ended::Changed) => Duration::ZERO,
+            // It is looked at anew.
+            Err(SinkError::Unknown(_) | SinkError::Changed(_)) | Ok(Ended::Changed) => {
+                Duration::ZERO
+            }
             Err(error) => return Err(error),
             Ok(Ended::AtEnd) => return Ok(carrying.state),
             Ok(Ended::Fault(fault)) => carrying.note(fault)?,
@@ -121,7 +154,7 @@ pub fn run(
             rested += step;
             // Who lets it rest, go on or removes it is not made to wait.
             match register.get(name) {
-                Ok((now, _)) if now == carrying.definition => {}
+                Ok((now, state)) if now == carrying.definition && state == carrying.kept => {}
                 _ => break,
             }
         }
@@ -130,8 +163,7 @@ pub fn run(
 
 impl Carrying<'_> {
     fn carry(&mut self) -> Result<Ended, SinkError> {
-        let begun = self.begin();
-        let (mut target, mut consumer) = match begun {
+        let (mut target, mut consumer) = match self.begin()? {
             Ok(begun) => begun,
             Err(fault) => return Ok(fault.into()),
         };
@@ -139,10 +171,13 @@ impl Carrying<'_> {
             if self.host.is_stopping() || self.is_changed()? {
                 return Ok(Ended::Changed);
             }
-            let (events, next, is_end) = match self.gather(&mut consumer, target.events_max()) {
-                Ok(gathered) => gathered,
-                Err(fault) => return Ok(fault.into()),
-            };
+            let gathered = self.gather(&mut consumer, target.events_max());
+            let Gathered {
+                events,
+                next,
+                is_end,
+                fault: broken,
+            } = gathered;
             if let Err(fault) = self.deliver(target.as_mut(), &events)? {
                 return Ok(fault.into());
             }
@@ -154,7 +189,10 @@ impl Carrying<'_> {
             }
             if is_back || !events.is_empty() || next.position() > self.state.cursor.position() {
                 self.state.cursor = next;
-                self.register.keep(self.name, &self.state, None)?;
+                self.keep(None)?;
+            }
+            if let Some(fault) = broken {
+                return Ok(fault.into());
             }
             if is_end {
                 if self.until_end {
@@ -166,73 +204,116 @@ impl Carrying<'_> {
     }
 
     /// The target, and a consumer from what it has on (SINK-2, SINK-3).
-    fn begin(&self) -> Result<(Box<dyn Target>, Subscription), Fault> {
-        let mut target = self.host.open(&self.definition)?;
-        let from = match (target.has()?, &self.state.taken) {
-            (Has::UpTo(has), Some(taken)) if has == *taken => self.state.cursor.clone(),
-            (Has::UpTo(has), _) => self.of_target(&has),
-            (Has::Nothing, Some(_)) => self.state.began.clone(),
-            (Has::Nothing, None) | (Has::Unknown, _) => self.state.cursor.clone(),
+    fn begin(&mut self) -> Result<Result<Begun, Fault>, SinkError> {
+        let opened = self.host.open(&self.definition);
+        let opened = opened.and_then(|mut target| target.has().map(|has| (target, has)));
+        let (target, has) = match opened {
+            Ok(opened) => opened,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if self.state.sought {
+            // From here on what it has now is what it took last.
+            self.state.sought = false;
+            self.state.taken = match &has {
+                Has::UpTo { cursor, .. } => Some(cursor.clone()),
+                Has::Nothing | Has::Unknown => None,
+            };
+            self.keep(None)?;
+        }
+        let from = match has {
+            Has::UpTo { sink, .. } if sink != self.name => {
+                let words = format!("the target has events of another sink, {sink:?}");
+                return Ok(Err(Fault::Stopped(words)));
+            }
+            Has::UpTo { cursor, .. } if self.state.taken.as_ref() != Some(&cursor) => {
+                match self.of_target(&cursor) {
+                    Ok(cursor) => cursor,
+                    Err(fault) => return Ok(Err(fault)),
+                }
+            }
+            Has::Nothing if self.state.taken.is_some() => self.state.began.clone(),
+            Has::UpTo { .. } | Has::Nothing | Has::Unknown => self.state.cursor.clone(),
         };
         let filter = self.definition.filter.clone();
-        let consumer = self.host.subscribe(from, filter).map_err(fault_of)?;
-        Ok((target, consumer))
+        let consumer = self.host.subscribe(from, filter).map_err(fault_of);
+        Ok(consumer.map(|consumer| (target, consumer)))
     }
 
     /// Where to go on from what a target says.
-    fn of_target(&self, cursor: &str) -> Cursor {
-        let cursor = cursor.parse::<Cursor>().ok();
-        let goes_on = |cursor: &Cursor| {
-            let filter = Arc::new(self.definition.filter.clone());
-            self.host.feed().read(cursor.clone(), filter).is_ok()
+    fn of_target(&self, cursor: &str) -> Result<Cursor, Fault> {
+        let own = || self.state.cursor.clone();
+        let Ok(cursor) = cursor.parse::<Cursor>() else {
+            return Ok(own());
         };
-        let cursor = cursor.filter(goes_on);
-        cursor.unwrap_or_else(|| self.state.cursor.clone())
+        if cursor.epoch() != self.host.feed().epoch() {
+            let words = "the target has events of another node";
+            return Err(Fault::Stopped(words.to_owned()));
+        }
+        let filter = Arc::new(self.definition.filter.clone());
+        let read = self.host.feed().read(cursor.clone(), filter);
+        Ok(if read.is_ok() { cursor } else { own() })
     }
 
     fn is_changed(&self) -> Result<bool, SinkError> {
         let (definition, state) = self.register.get(self.name)?;
-        Ok(definition != self.definition || state != self.state)
+        Ok(definition != self.definition || state != self.kept)
     }
 
-    /// What comes next, the cursor after it, and whether there is no more.
-    fn gather(
-        &self,
-        consumer: &mut Subscription,
-        events_max: usize,
-    ) -> Result<(Vec<Outgoing>, Cursor, bool), Fault> {
+    /// Keeps what it has come to.
+    fn keep(&mut self, dead: Option<&DeadLetter>) -> Result<(), SinkError> {
+        let states = (&self.kept, &self.state);
+        self.register.keep(self.name, states, dead)?;
+        self.kept = self.state.clone();
+        Ok(())
+    }
+
+    /// What comes next, until there is no more, it is enough, or something cannot be read.
+    fn gather(&self, consumer: &mut Subscription, events_max: usize) -> Gathered {
         let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut next = consumer.cursor();
         loop {
-            let page = consumer
-                .page(self.host, events_max - events.len(), BYTES_MAX)
-                .map_err(fault_of)?;
+            let limit = PAGE.min(events_max - events.len());
+            let page = match consumer.page(self.host, limit, BYTES_MAX) {
+                Ok(page) => page,
+                Err(error) => return Gathered::broken(events, next, fault_of(error)),
+            };
             for (event, cursor) in page.events.iter().zip(page.cursors) {
-                bytes += event.bytes();
-                events.extend(self.outgoing(event, cursor)?);
+                match self.outgoing(event, &cursor) {
+                    Ok(outgoing) => {
+                        bytes += outgoing.as_ref().map_or(0, Outgoing::bytes);
+                        events.extend(outgoing);
+                        next = cursor;
+                    }
+                    Err(fault) => return Gathered::broken(events, next, fault),
+                }
             }
-            if page.is_end || events.len() >= events_max || bytes >= BYTES_MAX {
-                return Ok((events, page.next, page.is_end));
-            }
-            if self.host.is_stopping() {
-                return Ok((events, page.next, false));
+            next = page.next;
+            let is_enough = events.len() >= events_max || bytes >= BYTES_MAX;
+            if page.is_end || is_enough || self.host.is_stopping() {
+                return Gathered {
+                    events,
+                    next,
+                    is_end: page.is_end,
+                    fault: None,
+                };
             }
         }
     }
 
     /// `None` of a space that went away since.
-    fn outgoing(&self, event: &Event, cursor: Cursor) -> Result<Option<Outgoing>, Fault> {
+    fn outgoing(&self, event: &Event, cursor: &Cursor) -> Result<Option<Outgoing>, Fault> {
         let rendered = self.host.repo(event.space).and_then(|repo| match repo {
-            Some(repo) => self.renderer.render(&repo, event).map(Some),
+            Some(repo) => self.renderer.render_at(&repo, event, cursor).map(Some),
             None => Ok(None),
         });
         let Some(mut cloud) = rendered.map_err(Fault::away)? else {
             return Ok(None);
         };
-        let text = Extension::Text(cursor.to_string());
-        cloud.extensions.insert(CURSOR.to_owned(), text);
+        let text = Extension::Text(self.name.to_owned());
+        cloud.extensions.insert(SINK.to_owned(), text);
         Ok(Some(Outgoing {
             cloud,
-            cursor,
+            cursor: cursor.clone(),
             kind: event.kind(),
             space: event.space,
             branch: event.branch.clone(),
@@ -302,7 +383,7 @@ impl Carrying<'_> {
             cursor: refused.cursor.to_string(),
             words,
         };
-        self.register.keep(self.name, &self.state, Some(&letter))?;
+        self.keep(Some(&letter))?;
         Ok(Ok(()))
     }
 
@@ -318,9 +399,9 @@ impl Carrying<'_> {
             Fault::Away { after, .. } => after,
             Fault::Refused { .. } => None,
         };
-        match self.register.keep(self.name, &self.state, None) {
-            // Somebody changed it, and is not overwritten.
-            Err(SinkError::Unknown(_)) => {}
+        match self.keep(None) {
+            // What somebody else said of it is not written over, and looked at at once.
+            Err(SinkError::Unknown(_) | SinkError::Changed(_)) => return Ok(Duration::ZERO),
             kept => kept?,
         }
         let wait = BACKOFF.wait_ms(self.state.failures, self.host.chance());

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use allod_events::CloudEvent;
-use allod_feed::{Cursor, Epoch, Kind};
+use allod_events::{CloudEvent, Data};
+use allod_feed::{Cursor, Kind};
 use allod_repo::{BranchName, SpaceId};
 
-/// The extension by which a target says what it has (SINK-3).
-pub(crate) const CURSOR: &str = "allodcursor";
+/// The extension that says whose sink has delivered an event (SINK-3).
+pub(crate) const SINK: &str = "allodsink";
 
 /// An event on its way.
 #[derive(Clone, Debug)]
@@ -26,9 +26,14 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// The log that it is of.
-    pub(crate) const fn epoch(&self) -> Epoch {
-        self.cursor.epoch()
+    /// What it takes in memory, nearly, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let data = match &self.cloud.data {
+            Some(Data::Json(json)) => json.get().len(),
+            Some(Data::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + data
     }
 }
 
@@ -73,8 +78,13 @@ impl Fault {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "targets of others make them")]
 pub enum Has {
-    /// All up to this cursor.
-    UpTo(String),
+    /// All up to a cursor.
+    UpTo {
+        /// The cursor, as text.
+        cursor: String,
+        /// Whose sink has delivered it.
+        sink: String,
+    },
     /// Nothing, and it never had anything.
     Nothing,
     /// It cannot say: it keeps nothing, or what it had was taken away on purpose.

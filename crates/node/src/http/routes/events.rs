@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use allod_events::{BATCH, CloudEvent, Extension, Renderer, batch_to_json};
+use allod_events::{BATCH, Renderer};
 use allod_feed::{Cursor, Filter, PAGE_BYTES_MAX, Spaces, Subscription, Text};
 use axum::body::Body;
 use axum::extract::State;
@@ -25,8 +25,14 @@ use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::node::Node;
 
-/// Bytes of events that are read for a stream at a time: what is held for a client that is slow.
+/// Bytes of events that are sent at a time, about: what is held for a client that is slow.
 const PIECE_BYTES: usize = 32 * 1024;
+
+/// Events that are read at a time: what is held more than that is at most what these have.
+const PAGE: usize = 16;
+
+/// Pages that are read for one piece where events are few: then whoever asks is looked at again.
+const PAGES_MAX: usize = 64;
 
 /// How often something is sent where nothing happens: well within the silence that closes a connection.
 const BEAT: Duration = Duration::from_secs(10);
@@ -46,12 +52,15 @@ const SSE: &str = "text/event-stream";
 /// Where the cursor after a page, or of a snapshot to begin with, stands.
 pub(crate) const CURSOR: HeaderName = HeaderName::from_static("allod-cursor");
 
+/// Whether there is no more now.
+const END: HeaderName = HeaderName::from_static("allod-end");
+
 /// What a client that comes back has heard last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The parameters.
-const KNOWN: [&str; 9] = [
-    "from", "limit", "filter", "space", "branch", "kind", "prefix", "type", "author",
+/// The parameters of both.
+const KNOWN: [&str; 8] = [
+    "from", "filter", "space", "branch", "kind", "prefix", "type", "author",
 ];
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -69,34 +78,49 @@ struct Telling {
 /// Some events with their cursors, and whether there are no more now.
 struct Piece {
     telling: Telling,
-    events: Vec<CloudEvent>,
+    /// As JSON.
+    events: Vec<String>,
     cursors: Vec<Cursor>,
     next: Cursor,
     is_end: bool,
 }
 
 impl Telling {
-    /// The next events, read apart from the runtime.
-    fn read(mut self, node: &Node, limit: usize, bytes: usize) -> Result<Piece, Problem> {
-        let page = self.consumer.page(node, limit, bytes)?;
-        let (mut events, mut cursors) = (Vec::new(), Vec::new());
-        for (event, cursor) in page.events.iter().zip(page.cursors) {
-            // What is of a space that went away since, nobody can read.
-            let Some(repo) = Spaces::repo(node, event.space)? else {
-                continue;
-            };
-            let mut cloud = self.renderer.render(&repo, event)?;
-            let text = Extension::Text(cursor.to_string());
-            cloud.extensions.insert("allodcursor".to_owned(), text);
-            events.push(cloud);
-            cursors.push(cursor);
+    /// The next events, read apart from the runtime: so many, or about so many bytes of them.
+    fn read(mut self, node: &Node, limit: usize, bytes_max: usize) -> Result<Piece, Problem> {
+        let (mut events, mut cursors, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..PAGES_MAX {
+            let page = self
+                .consumer
+                .page(node, PAGE.min(limit - events.len()), PIECE_BYTES)?;
+            for (event, cursor) in page.events.iter().zip(page.cursors) {
+                // What is of a space that went away since, nobody can read.
+                let Some(repo) = Spaces::repo(node, event.space)? else {
+                    continue;
+                };
+                let cloud = self.renderer.render_at(&repo, event, &cursor)?;
+                let text = cloud.to_json().map_err(Problem::fault)?;
+                bytes += text.len();
+                events.push(text);
+                cursors.push(cursor);
+            }
+            let is_enough = events.len() >= limit || bytes >= bytes_max;
+            if page.is_end || is_enough {
+                return Ok(Piece {
+                    telling: self,
+                    events,
+                    cursors,
+                    next: page.next,
+                    is_end: page.is_end,
+                });
+            }
         }
         Ok(Piece {
+            next: self.consumer.cursor(),
             telling: self,
             events,
             cursors,
-            next: page.next,
-            is_end: page.is_end,
+            is_end: false,
         })
     }
 }
@@ -108,10 +132,18 @@ struct Ask {
     limit: usize,
 }
 
-fn ask(query: Query, headers: &HeaderMap) -> Result<(Ask, Option<String>), Problem> {
-    let query = query.only(&KNOWN)?;
-    let last = headers.get(LAST_EVENT_ID);
-    let last = last.and_then(|last| last.to_str().ok());
+/// What parameters and headers mean, and the space that they name; a batch has a `limit` besides.
+fn ask(
+    query: Query,
+    headers: &HeaderMap,
+    has_limit: bool,
+) -> Result<(Ask, Option<String>), Problem> {
+    let mut known = KNOWN.to_vec();
+    known.extend(has_limit.then_some("limit"));
+    let query = query.only(&known)?;
+    let last = headers.get(LAST_EVENT_ID).map(HeaderValue::to_str);
+    let bad = |_error| Problem::request("Last-Event-ID is no text");
+    let last = last.transpose().map_err(bad)?;
     let from = match last {
         Some(last) => last,
         None => query.text("from")?.unwrap_or("now"),
@@ -202,7 +234,7 @@ async fn read(
     let is_stream = accept
         .filter_map(|value| value.to_str().ok())
         .any(|text| text.contains(SSE));
-    let (ask, space) = ask(query, &headers)?;
+    let (ask, space) = ask(query, &headers, !is_stream)?;
     let limit = ask.limit;
     let telling = app
         .work(move |node| begin(node, ask, space.as_deref()))
@@ -213,8 +245,11 @@ async fn read(
     let piece = app
         .work(move |node| telling.read(node, limit, PAGE_BYTES_MAX))
         .await?;
-    let text = batch_to_json(&piece.events).map_err(Problem::fault)?;
+    let text = format!("[{}]", piece.events.join(","));
     let mut response = answer(Body::from(text), BATCH);
+    // A batch that is not full is the end only if it says so: what nobody asked for takes time too.
+    let is_end = HeaderValue::from_static(if piece.is_end { "true" } else { "false" });
+    response.headers_mut().insert(END, is_end);
     let cursor = HeaderValue::try_from(piece.next.to_string()).map_err(Problem::fault)?;
     response.headers_mut().insert(CURSOR, cursor);
     Ok(response)
@@ -230,44 +265,43 @@ fn answer(body: Body, media: &'static str) -> Response<Body> {
 
 /// Events as they are sent: what is there, and then what comes, until the node stops.
 fn sse(app: App, telling: Telling) -> impl stream::Stream<Item = Result<Bytes, std::io::Error>> {
-    // At once, so that whoever waits knows that it is heard from here on.
-    let first = stream::iter([Ok(Bytes::from_static(b": events\n\n"))]);
+    // At once, so that whoever waits knows that it is heard from here on, and comes back from here.
+    let first = stream::iter([Ok(beat(&telling.consumer.cursor()))]);
     let rest = stream::unfold(Some((app, telling)), |state| async {
-        let (app, mut telling) = state?;
-        loop {
-            let read = app
-                .go_on(move |node| telling.read(node, usize::MAX, PIECE_BYTES))
-                .await;
-            let piece = match read {
-                Ok(piece) => piece,
-                Err(problem) => {
-                    let text = format!("event: problem\ndata: {}\n\n", problem.value());
-                    return Some((Ok(text.into()), None));
-                }
-            };
-            telling = piece.telling;
-            let mut text = String::new();
-            for (event, cursor) in piece.events.iter().zip(&piece.cursors) {
-                if let Ok(json) = event.to_json() {
-                    text += &format!("id: {cursor}\ndata: {json}\n\n");
-                }
+        let (app, telling) = state?;
+        let read = app
+            .go_on(move |node| telling.read(node, usize::MAX, PIECE_BYTES))
+            .await;
+        let mut piece = match read {
+            Ok(piece) => piece,
+            Err(problem) => {
+                let text = format!("event: problem\ndata: {}\n\n", problem.value());
+                return Some((Ok(text.into()), None));
             }
-            if !text.is_empty() {
-                return Some((Ok(text.into()), Some((app, telling))));
-            }
-            if piece.is_end {
-                let mut stop = app.stop();
-                let ready = tokio::select! {
-                    ready = timeout(BEAT, telling.consumer.ready()) => ready,
-                    _ = stop.wait_for(|stop| *stop) => return None,
-                };
-                if ready.is_err() {
-                    return Some((Ok(Bytes::from_static(b":\n\n")), Some((app, telling))));
-                }
+        };
+        let mut text = String::new();
+        for (event, cursor) in piece.events.iter().zip(&piece.cursors) {
+            text += &format!("id: {cursor}\ndata: {event}\n\n");
+        }
+        if !text.is_empty() {
+            return Some((Ok(text.into()), Some((app, piece.telling))));
+        }
+        if piece.is_end {
+            let mut stop = app.stop();
+            tokio::select! {
+                _ready = timeout(BEAT, piece.telling.consumer.ready()) => {}
+                _ = stop.wait_for(|stop| *stop) => return None,
             }
         }
+        // Where nothing was for this client, it hears so now and then, and comes back from there.
+        Some((Ok(beat(&piece.next)), Some((app, piece.telling))))
     });
     futures_util::StreamExt::chain(first, rest)
+}
+
+/// An id without an event: whoever comes back says it.
+fn beat(cursor: &Cursor) -> Bytes {
+    format!("id: {cursor}\n\n").into()
 }
 
 /// Hear of events over a WebSocket, as many as the client takes
@@ -277,7 +311,6 @@ fn sse(app: App, telling: Telling) -> impl stream::Stream<Item = Result<Bytes, s
     get, path = "/v1/events/socket", tag = "events",
     params(
         ("from" = Option<String>, Query, description = "As of `/v1/events`; so are all others"),
-        ("limit" = Option<u64>, Query, description = "Not used"),
         ("filter" = Option<String>, Query, description = "A filter, as JSON"),
         ("space" = Option<String>, Query, description = "Only of this space"),
         ("branch" = Option<String>, Query, description = "Only of this branch"),
@@ -297,7 +330,7 @@ async fn socket(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response<Body>, Problem> {
-    let (ask, space) = ask(query, &headers)?;
+    let (ask, space) = ask(query, &headers, false)?;
     let upgrade = upgrade.map_err(|error| Problem::request(error.to_string()))?;
     let telling = app
         .work(move |node| begin(node, ask, space.as_deref()))
@@ -305,7 +338,11 @@ async fn socket(
     let upgrade = upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| carry(app, telling, socket)))
+    let place = app.socket()?;
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        carry(app, telling, socket).await;
+        drop(place);
+    }))
 }
 
 /// What a client says.
@@ -328,18 +365,15 @@ async fn carry(app: App, mut telling: Telling, mut socket: WebSocket) {
                 return;
             };
             (telling, is_end) = (piece.telling, piece.is_end);
-            for event in &piece.events {
-                let Ok(json) = event.to_json() else { continue };
+            for event in piece.events {
                 credit = credit.saturating_sub(1);
-                if socket.send(Message::Text(json.into())).await.is_err() {
+                if socket.send(Message::Text(event.into())).await.is_err() {
                     return;
                 }
             }
         }
-        if !is_end {
-            continue;
-        }
         let beat = tokio::select! {
+            biased;
             said = socket.recv() => match said {
                 Some(Ok(Message::Text(text))) => match serde_json::from_str::<Credit>(&text) {
                     Ok(said) => {
@@ -351,6 +385,8 @@ async fn carry(app: App, mut telling: Telling, mut socket: WebSocket) {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => false,
                 _ => return,
             },
+            // What is there is sent once nothing that the client says waits.
+            () = std::future::ready(()), if !is_end => false,
             () = telling.consumer.ready(), if credit > 0 => false,
             () = tokio::time::sleep(BEAT) => true,
             _ = stop.wait_for(|stop| *stop) => return,

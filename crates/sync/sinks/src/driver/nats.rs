@@ -10,10 +10,12 @@ use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::{ConnectOptions, HeaderMap};
+use multibase::Base;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::definition::Mode;
-use crate::target::{CURSOR, Fault, Has, Outgoing, Target};
+use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
 /// Messages under way at most (SINK, "Limits").
 const MESSAGES_MAX: usize = 4096;
@@ -26,6 +28,9 @@ const DUPLICATES_FOR: Duration = Duration::from_mins(2);
 
 /// The header that has the cursor of a message (SINK-12).
 const CURSOR_HEADER: &str = "Allod-Cursor";
+
+/// The header that says whose sink has published a message (SINK-12).
+const SINK_HEADER: &str = "Allod-Sink";
 
 /// A stream of JetStream.
 pub(crate) struct JetStream {
@@ -101,17 +106,16 @@ impl JetStream {
                 (headers, text.into())
             }
         };
-        if let Some(Extension::Text(cursor)) = event.cloud.extensions.get(CURSOR) {
-            headers.insert(CURSOR_HEADER, &cursor[..]);
+        let cursor = event.cursor.to_string();
+        headers.insert(CURSOR_HEADER, &cursor[..]);
+        if let Some(Extension::Text(sink)) = event.cloud.extensions.get(SINK) {
+            headers.insert(SINK_HEADER, &sink[..]);
         }
-        let order = match event.cloud.extensions.get("sequence") {
-            Some(Extension::Text(order)) => &order[..],
-            _ => "",
-        };
+        let id = Base::Base64Url.encode(Sha256::digest(cursor.as_bytes()));
         Ok(PublishMessage::build()
             .headers(headers)
             .payload(payload)
-            .message_id(format!("{}/{order}", event.epoch()))
+            .message_id(id)
             .expected_last_sequence(sequence))
     }
 
@@ -155,11 +159,22 @@ impl JetStream {
         let mut sequence = self.sequence;
         for (at, ack) in under_way.into_iter().enumerate() {
             match ack.await {
-                Ok(ack) => sequence = ack.sequence,
+                Ok(ack) if ack.sequence == sequence + 1 => sequence = ack.sequence,
+                // It was there before, elsewhere: the stream is not what it was thought to be.
+                Ok(_) => return (sequence, Err(surprised(at))),
                 Err(error) => return (sequence, Err(fault_of(at, error.kind(), &error))),
             }
         }
         (sequence, fault.map_or(Ok(()), Err))
+    }
+}
+
+/// The stream has other messages than it was thought to have, from the event at a place on: it is asked anew.
+fn surprised(at: usize) -> Fault {
+    Fault::Away {
+        taken: at,
+        words: "the stream has other messages than were published from here".to_owned(),
+        after: None,
     }
 }
 
@@ -170,11 +185,7 @@ fn fault_of(at: usize, kind: PublishErrorKind, error: &dyn Display) -> Fault {
             at,
             words: error.to_string(),
         },
-        PublishErrorKind::WrongLastSequence => Fault::Away {
-            taken: at,
-            words: "the stream has other messages than were published from here".to_owned(),
-            after: None,
-        },
+        PublishErrorKind::WrongLastSequence => surprised(at),
         _ => Fault::Away {
             taken: at,
             words: error.to_string(),
@@ -202,9 +213,10 @@ impl Target for JetStream {
             let is_new = sequence == 0;
             return Ok(if is_new { Has::Nothing } else { Has::Unknown });
         };
-        match last.headers.get(CURSOR_HEADER) {
-            Some(cursor) => Ok(Has::UpTo(cursor.to_string())),
-            None => Err(Fault::Stopped(
+        let header = |name| last.headers.get(name).map(ToString::to_string);
+        match (header(CURSOR_HEADER), header(SINK_HEADER)) {
+            (Some(cursor), Some(sink)) => Ok(Has::UpTo { cursor, sink }),
+            _ => Err(Fault::Stopped(
                 "somebody else has published into the stream; it has to be this sink's own"
                     .to_owned(),
             )),

@@ -165,7 +165,11 @@ impl Target for Webhook {
     }
 
     fn events_max(&self) -> usize {
-        BATCH_MAX
+        match self.mode {
+            Mode::Batch => BATCH_MAX,
+            // So that a sink whose server is slow can be stopped between two.
+            Mode::Structured | Mode::Binary => 1,
+        }
     }
 
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {

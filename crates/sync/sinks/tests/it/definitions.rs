@@ -64,3 +64,24 @@ fn a_node_has_so_many_sinks_of_different_names() {
     register.add("one-more", &stdout(), from).unwrap();
     assert_eq!(register.list().unwrap().len(), SINKS_MAX);
 }
+
+/// Two sinks of one target would each take what the other has delivered for its own.
+#[test]
+fn a_target_has_one_sink() {
+    let node = Node::new();
+    let (register, from) = (node.register(), node.tail.feed().beginning());
+    for (number, to) in [
+        r#"{"to":{"file":{"path":"/tmp/x"}}}"#,
+        r#"{"to":{"nats":{"url":"nats://x","stream":"a"}}}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let definition: Definition = to.parse().unwrap();
+        register
+            .add(&format!("first-{number}"), &definition, from.clone())
+            .unwrap();
+        let second = register.add(&format!("second-{number}"), &definition, from.clone());
+        assert!(matches!(second, Err(SinkError::Bad(_))), "{second:?}");
+    }
+}

@@ -147,14 +147,14 @@ fn an_expired_cursor_stops_a_sink() {
     other.put(&[("a", "2")]);
     other.put(&[("a", "3")]);
     node.register()
-        .go_on_from("sink", other.tail.feed().now().unwrap())
+        .go_on_from("sink", &other.tail.feed().now().unwrap())
         .unwrap();
     let state = node.carry("sink").unwrap();
     assert!(state.stopped);
     assert!(state.words.unwrap().contains("expired"));
     assert_eq!(node.content(), [] as [&str; 0]);
     node.register()
-        .go_on_from("sink", tail_beginning(&node))
+        .go_on_from("sink", &tail_beginning(&node))
         .unwrap();
     assert!(!node.carry("sink").unwrap().stopped);
     assert_eq!(node.content(), node.log());
@@ -175,4 +175,60 @@ fn a_sink_rests_and_goes_on() {
     let gone = node.carry("sink");
     assert!(matches!(gone, Err(SinkError::Unknown(_))), "{gone:?}");
     assert_eq!(register.list().unwrap(), []);
+}
+
+/// SINK-6: what somebody says counts more than what the target has; once.
+#[test]
+fn a_cursor_that_is_given_counts() {
+    let node = node(&[1, 1], true);
+    node.carry("sink").unwrap();
+    let log = node.log();
+    assert_eq!(node.content(), log);
+    // From the beginning: all of it once more.
+    let register = node.register();
+    register.go_on_from("sink", &tail_beginning(&node)).unwrap();
+    node.outside.lock().unwrap().acts = [Some(Act::Cut(2, true)), Some(Act::Cut(1, false))].into();
+    carry_all(&node);
+    assert_eq!(node.content(), [&log[..], &log].concat());
+    // From now: what came before is left out, and what comes is not.
+    node.put(&[("left out", "v")]);
+    register
+        .go_on_from("sink", &node.tail.feed().now().unwrap())
+        .unwrap();
+    node.put(&[("last", "v")]);
+    node.carry("sink").unwrap();
+    let content = node.content();
+    assert_eq!(content.len(), 2 * log.len() + 2);
+    assert!(content.last().unwrap().ends_with("/last"));
+}
+
+/// What somebody changes while a sink carries is not written over.
+#[test]
+fn what_is_changed_meanwhile_counts() {
+    let node = node(&[2], true);
+    let register = node.register();
+    let (_, before) = register.get("sink").unwrap();
+    let mut after = before.clone();
+    after.delivered = 7;
+    register
+        .go_on_from("sink", &node.tail.feed().now().unwrap())
+        .unwrap();
+    let kept = register.keep("sink", (&before, &after), None);
+    assert!(matches!(kept, Err(SinkError::Changed(_))), "{kept:?}");
+    assert!(register.get("sink").unwrap().1.sought);
+    register.remove("sink").unwrap();
+    let kept = register.keep("sink", (&before, &after), None);
+    assert!(matches!(kept, Err(SinkError::Unknown(_))), "{kept:?}");
+}
+
+/// SINK-11: what another sink, or another node, has delivered is not gone on with.
+#[test]
+fn the_target_of_another_stops_a_sink() {
+    let node = node(&[1], true);
+    node.carry("sink").unwrap();
+    node.outside.lock().unwrap().sink = "another".to_owned();
+    node.put(&[("more", "v")]);
+    let state = node.carry("sink").unwrap();
+    assert!(state.stopped);
+    assert!(state.words.unwrap().contains("another sink"));
 }

@@ -49,19 +49,51 @@ fn a_file_that_was_cut_off_anywhere_has_the_log_in_the_end() {
     assert_eq!(names(&path), node.log());
 }
 
-/// A file of somebody else is not written into.
+/// A file of somebody else is not written into, nor cut off.
 #[test]
 fn a_file_of_other_lines_stops_the_sink() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.txt");
-    fs::write(&path, "my notes\n").unwrap();
+    for text in [
+        "my notes\n",
+        "my notes\nand more",
+        "no newline",
+        "{\"a\":1}\n",
+    ] {
+        fs::write(&path, text).unwrap();
+        let node = Node::new();
+        let to = serde_json::json!({ "to": { "file": { "path": path } } });
+        let from = node.tail.feed().beginning();
+        let definition: Definition = to.to_string().parse().unwrap();
+        node.register().add("file", &definition, from).unwrap();
+        node.put(&[("a", "1")]);
+        let state = node.carry("file").unwrap();
+        assert!(state.stopped, "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+/// A file that is put by is begun anew, and nothing is in neither.
+#[test]
+fn a_file_that_is_put_by_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside) = (dir.path().join("events"), dir.path().join("events.1"));
     let node = Node::new();
     let to = serde_json::json!({ "to": { "file": { "path": path } } });
-    let from = node.tail.feed().beginning();
     let definition: Definition = to.to_string().parse().unwrap();
+    let target = allod_sinks::open(&definition, || 0);
+    let from = node.tail.feed().beginning();
     node.register().add("file", &definition, from).unwrap();
     node.put(&[("a", "1")]);
-    let state = node.carry("file").unwrap();
-    assert!(state.stopped);
-    assert_eq!(fs::read_to_string(&path).unwrap(), "my notes\n");
+    node.carry("file").unwrap();
+    fs::rename(&path, &aside).unwrap();
+    node.put(&[("b", "2")]);
+    node.carry("file").unwrap();
+    assert_eq!([names(&aside), names(&path)].concat(), node.log());
+    // Also while it is open.
+    let mut target = target.unwrap();
+    assert!(target.deliver(&[]).is_ok());
+    fs::rename(&path, &aside).unwrap();
+    assert!(target.deliver(&[]).is_ok());
+    assert!(path.exists());
 }

@@ -34,6 +34,8 @@ pub(crate) struct Outside {
     pub(crate) content: Vec<(String, String)>,
     /// Whether it can say what it has.
     pub(crate) can_say: bool,
+    /// Whose sink has delivered what it has.
+    pub(crate) sink: String,
     pub(crate) acts: VecDeque<Option<Act>>,
     /// So many of the last events are gone when it is opened next.
     pub(crate) loses: VecDeque<usize>,
@@ -48,7 +50,10 @@ impl Target for Open {
         Ok(match outside.content.last() {
             _ if !outside.can_say => Has::Unknown,
             None => Has::Nothing,
-            Some((_, cursor)) => Has::UpTo(cursor.clone()),
+            Some((_, cursor)) => Has::UpTo {
+                cursor: cursor.clone(),
+                sink: outside.sink.clone(),
+            },
         })
     }
 
@@ -162,7 +167,10 @@ impl Node {
             store,
             repo,
             tail,
-            outside: Arc::default(),
+            outside: Arc::new(Mutex::new(Outside {
+                sink: "sink".to_owned(),
+                ..Outside::default()
+            })),
         }
     }
 
