@@ -172,6 +172,41 @@ fn a_broker_that_lost_all_gets_it_again() {
     );
 }
 
+/// SINK-5: a message that the stream takes in no case holds up nothing.
+#[test]
+fn what_a_stream_does_not_take_is_a_dead_letter() {
+    let Some(python) = python() else {
+        return skipped("no Python with packages");
+    };
+    let home = Home::with_space();
+    home.commit("a", "small");
+    home.commit("b", &"x".repeat(5000));
+    home.commit("c", "small");
+    let nats = Nats::new(&python, &home.file("nats"));
+    let url = nats.url();
+    lines_of(&python, "make_stream.py", &[&url, "allod", "allod", "4000"]);
+    let args = [
+        "sink",
+        "add",
+        "broker",
+        "--nats",
+        &url,
+        "--from",
+        "beginning",
+    ];
+    home.run(&[&args[..], &["--kind", "change"]].concat()).ok();
+    let standing = home.json(&["sink", "run", "broker"]);
+    assert_eq!(
+        (&standing["delivered"], &standing["dead"]),
+        (&2.into(), &1.into()),
+        "{standing}"
+    );
+    let dead = home.run(&["sink", "dead", "broker", "--json"]).rows();
+    assert!(dead[0]["id"].as_str().unwrap().ends_with("/b"), "{dead:?}");
+    let read = lines_of(&python, "read_stream.py", &[&url, "allod", "allod"]);
+    assert_eq!(read.len(), 2);
+}
+
 fn until_carried(home: &Home) {
     let began = Instant::now();
     loop {

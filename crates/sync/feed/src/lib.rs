@@ -19,7 +19,7 @@
 //! # Invariants
 //! - Every event of the log is told to each consumer at least once, in order, or its cursor has expired (FEED-14).
 //! - A consumer that waits costs its filter and a place in a list; one that is slow, no more than a page.
-//! - It writes nothing but the name of the log.
+//! - It writes nothing but the name of the log, and what reading a state of several heads writes.
 
 mod announce;
 mod cursor;

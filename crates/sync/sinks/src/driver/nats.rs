@@ -1,14 +1,14 @@
 //! A stream of NATS JetStream (SINK-10 to SINK-12).
 
-use std::fmt::Display;
+use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
 use allod_events::{Extension, Headers};
-use async_nats::jetstream::Context;
-use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
+use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{ConnectOptions, HeaderMap};
 use multibase::Base;
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,12 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// For how long the server knows messages again by their ids (SINK-10).
 const DUPLICATES_FOR: Duration = Duration::from_mins(2);
+
+/// What JetStream says of a message that the stream takes in no case.
+const TOO_LARGE: [Option<ErrorCode>; 2] = [
+    Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM),
+    Some(ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM),
+];
 
 /// The header that has the cursor of a message (SINK-12).
 const CURSOR_HEADER: &str = "Allod-Cursor";
@@ -150,7 +156,7 @@ impl JetStream {
             {
                 Ok(ack) => under_way.push(ack),
                 Err(error) => {
-                    fault = Some(fault_of(at, error.kind(), &error));
+                    fault = Some(fault_of(at, &error));
                     break;
                 }
             }
@@ -162,11 +168,19 @@ impl JetStream {
                 Ok(ack) if ack.sequence == sequence + 1 => sequence = ack.sequence,
                 // It was there before, elsewhere: the stream is not what it was thought to be.
                 Ok(_) => return (sequence, Err(surprised(at))),
-                Err(error) => return (sequence, Err(fault_of(at, error.kind(), &error))),
+                Err(error) => return (sequence, Err(fault_of(at, &error))),
             }
         }
         (sequence, fault.map_or(Ok(()), Err))
     }
+}
+
+/// The code of JetStream that is behind an error, if there is one.
+fn code_of(error: &PublishError) -> Option<ErrorCode> {
+    let source = error
+        .source()?
+        .downcast_ref::<async_nats::jetstream::Error>()?;
+    Some(source.error_code())
 }
 
 /// The stream has other messages than it was thought to have, from the event at a place on: it is asked anew.
@@ -179,9 +193,14 @@ fn surprised(at: usize) -> Fault {
 }
 
 /// What a failure to publish the event at a place means.
-fn fault_of(at: usize, kind: PublishErrorKind, error: &dyn Display) -> Fault {
-    match kind {
+fn fault_of(at: usize, error: &PublishError) -> Fault {
+    match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => Fault::Refused {
+            at,
+            words: error.to_string(),
+        },
+        // The limits of the server are larger than those of the stream.
+        PublishErrorKind::Other if TOO_LARGE.contains(&code_of(error)) => Fault::Refused {
             at,
             words: error.to_string(),
         },
