@@ -366,6 +366,7 @@ fn broker(dir: &Path, program: &Path, commits: usize, runtime: &tokio::runtime::
             "all are delivered"
         );
         ours.push(standing.state.delivered as f64 / seconds);
+        node.sinks().remove(&name).expect("is removed");
         if messages.is_empty() {
             messages = runtime.block_on(read(&url, commits * KEYS));
         }
