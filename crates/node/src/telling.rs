@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use allod_events::Renderer;
-use allod_feed::{AnnouncingStore, Cursor, Feed, Filter, Spaces, Subscription, Tail};
+use allod_feed::{AnnouncingStore, Cursor, Feed, Filter, Spaces, Subscription, Tail, Text};
 use allod_repo::{Repo, RepoError, SpaceId};
 
 use crate::error::NodeError;
@@ -66,6 +66,35 @@ impl Node {
             }
         }
         Ok(telling.tail.subscribe(from, filter)?)
+    }
+
+    /// The cursor that a text means: `now`, `beginning`, `snapshot`, or one as it is kept.
+    ///
+    /// # Errors
+    /// [`FeedError::Cursor`](allod_feed::FeedError) of any other text.
+    pub fn cursor_at(&self, text: &str) -> Result<Cursor, NodeError> {
+        let feed = self.feed();
+        Ok(match text {
+            "now" => feed.now()?,
+            "beginning" => feed.beginning(),
+            "snapshot" => feed.snapshot()?,
+            cursor => cursor.parse()?,
+        })
+    }
+
+    /// A filter that lets only a space pass, if one is named; `None` if it names spaces by itself.
+    pub fn only_of(
+        &self,
+        space: Option<&str>,
+        mut filter: Filter,
+    ) -> Result<Option<Filter>, NodeError> {
+        if let Some(name) = space {
+            if filter.spaces.is_some() {
+                return Ok(None);
+            }
+            filter.spaces = Some(vec![Text(self.space(Some(name))?.id())]);
+        }
+        Ok(Some(filter))
     }
 
     /// What makes CloudEvents of what the changefeed of this node tells.

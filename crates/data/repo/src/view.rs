@@ -272,7 +272,12 @@ impl View {
 impl Repo {
     /// What an entry holds; `None` for a tombstone.
     pub fn content(&self, entry: &Entry) -> Result<Option<Content>, RepoError> {
-        match &entry.state {
+        self.content_of(&entry.state)
+    }
+
+    /// What a state holds; `None` for a tombstone.
+    pub fn content_of(&self, state: &State) -> Result<Option<Content>, RepoError> {
+        match state {
             State::Tombstone => Ok(None),
             State::Value(value) => Ok(Some(Content::Bytes(value.clone()))),
             State::Link(cid) if cid.codec() == Codec::Raw.code() => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use allod::{Node, NodeError, utc};
 use allod_events::Renderer;
-use allod_feed::{Cursor, Event, Filter, PAGE_BYTES_MAX, Text, Told};
-use allod_repo::{CommitId, Content, Entry, Repo, Stamp, State};
+use allod_feed::{Cursor, Event, FeedError, Filter, PAGE_BYTES_MAX, Spaces, Told};
+use allod_repo::{CommitId, Content, Repo, State};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 
@@ -40,31 +40,21 @@ pub(crate) fn events(
 
 /// The cursor that a text means.
 pub(crate) fn cursor_at(node: &Node, text: &str) -> Result<Cursor> {
-    let feed = node.feed();
-    Ok(match text {
-        "now" => feed.now()?,
-        "beginning" => feed.beginning(),
-        "snapshot" => feed.snapshot()?,
-        cursor => cursor
-            .parse()
-            .context("now, beginning, snapshot, or what `allod events cursor` printed")?,
-    })
+    let words = "now, beginning, snapshot, or what `allod events cursor` printed";
+    match node.cursor_at(text) {
+        Err(NodeError::Feed(error @ FeedError::Cursor)) => Err(error).context(words),
+        cursor => Ok(cursor?),
+    }
 }
 
 /// The filter that options mean, of a space if one is named.
 pub(crate) fn filter_of(node: &Node, space: Option<&str>, which: &Which) -> Result<Filter> {
-    let mut filter = match &which.filter {
+    let filter = match &which.filter {
         Some(text) => text.parse()?,
         None => of_options(which)?,
     };
-    if let Some(name) = space {
-        if filter.spaces.is_some() {
-            return Err(Usage("the filter names spaces, and --space another".to_owned()).into());
-        }
-        filter.spaces = Some(vec![Text(node.space(Some(name))?.id())]);
-    }
-    filter.check()?;
-    Ok(filter)
+    let both = || Usage("the filter names spaces, and --space another".to_owned());
+    Ok(node.only_of(space, filter)?.ok_or_else(both)?)
 }
 
 fn of_options(which: &Which) -> Result<Filter> {
@@ -115,17 +105,17 @@ fn show(
     (event, cursor): (&Event, &Cursor),
     io: &mut Io<'_>,
 ) -> Result<()> {
-    let repo = match node.repo(event.space) {
-        // It went away since: there is nobody to ask what its values are.
-        Err(NodeError::Repo(allod_repo::RepoError::NoSpace(_))) => return Ok(()),
-        repo => repo?,
-    };
     if io.json {
-        let cloud = renderer.render_at(&repo, event, cursor)?;
-        return Ok(writeln!(io.out, "{}", cloud.to_json()?)?);
+        if let Some(cloud) = renderer.render_at(node, event, cursor)? {
+            writeln!(io.out, "{}", cloud.to_json()?)?;
+        }
+        return Ok(());
     }
-    let line = line_of(&repo, event)?;
-    io.line(line)
+    // Of a space that went away since, nobody can say what its values are.
+    match Spaces::repo(node, event.space)? {
+        Some(repo) => io.line(line_of(&repo, event)?),
+        None => Ok(()),
+    }
 }
 
 fn line_of(repo: &Repo, event: &Event) -> Result<String> {
@@ -166,11 +156,7 @@ fn shorts(ids: &[CommitId]) -> String {
 
 /// The beginning of what a state holds, in one line; `None` of what holds nothing.
 fn value_text(repo: &Repo, state: &State) -> Result<Option<String>> {
-    let entry = Entry {
-        stamp: Stamp::at_millis(0),
-        state: state.clone(),
-    };
-    let content = match repo.content(&entry) {
+    let content = match repo.content_of(state) {
         Err(allod_repo::RepoError::Missing(cid)) => return Ok(Some(format!("({cid}, not here)"))),
         content => content?,
     };

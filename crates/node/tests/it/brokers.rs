@@ -1,17 +1,30 @@
 //! Sinks and a real broker, read by what others wrote.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::home::Home;
+use crate::home::{Home, scale};
 use crate::tools::{Nats, lines_of, python, skipped};
 
-/// How often everything is killed; nightly more often.
-fn rounds() -> u64 {
-    let scale = std::env::var("ALLOD_TEST_SCALE").ok();
-    let scale: u64 = scale.and_then(|scale| scale.parse().ok()).unwrap_or(1);
-    6 * scale
+/// Adds a sink that carries all from the beginning to the stream `allod` of a broker.
+fn add_broker(home: &Home, nats: &Nats) {
+    let args = [
+        "sink",
+        "add",
+        "broker",
+        "--nats",
+        &nats.url(),
+        "--from",
+        "beginning",
+    ];
+    home.run(&args).ok();
+}
+
+/// What the stream `allod` has.
+fn read_stream(python: &Path, nats: &Nats) -> Vec<Value> {
+    lines_of(python, "read_stream.py", &[&nats.url(), "allod", "allod"])
 }
 
 fn log(home: &Home) -> Vec<Value> {
@@ -84,25 +97,17 @@ fn a_stream_is_the_log_whatever_is_killed() {
     };
     let home = Home::with_space();
     let mut nats = Nats::new(&python, &home.file("nats"));
-    let url = nats.url();
-    home.run(&[
-        "sink",
-        "add",
-        "broker",
-        "--nats",
-        &url,
-        "--from",
-        "beginning",
-    ])
-    .ok();
+    add_broker(&home, &nats);
     let mut state = 0x9e37_79b9_7f4a_7c15;
     let mut up = Some(home.up());
     let mut number = 0;
-    for round in 0..rounds() {
+    // Nightly more often.
+    for round in 0..6 * scale() {
         for _ in 0..=chance(&mut state) % 3 {
             number += 1;
             home.commit(&format!("k{}", number % 7), &number.to_string());
         }
+        // At any moment of what is under way.
         std::thread::sleep(Duration::from_millis(chance(&mut state) % 120));
         let act = chance(&mut state) % 3;
         if act != 0 {
@@ -128,7 +133,7 @@ fn a_stream_is_the_log_whatever_is_killed() {
         }
     }
     until_carried(&home);
-    let read = lines_of(&python, "read_stream.py", &[&url, "allod", "allod"]);
+    let read = read_stream(&python, &nats);
     assert_eq!(names(&read), names(&log(&home)));
     let order: Vec<&Value> = read.iter().map(|row| &row["at"]).collect();
     assert_eq!(order, (1..=read.len()).collect::<Vec<_>>());
@@ -144,23 +149,14 @@ fn a_broker_that_lost_all_gets_it_again() {
     home.commit("a", "1");
     let mut nats = Nats::new(&python, &home.file("nats"));
     let url = nats.url();
-    home.run(&[
-        "sink",
-        "add",
-        "broker",
-        "--nats",
-        &url,
-        "--from",
-        "beginning",
-    ])
-    .ok();
+    add_broker(&home, &nats);
     home.run(&["sink", "run", "broker"]).ok();
     nats.kill();
     std::fs::remove_dir_all(home.file("nats")).unwrap();
     nats.start();
     home.commit("a", "2");
     home.run(&["sink", "run", "broker"]).ok();
-    let read = lines_of(&python, "read_stream.py", &[&url, "allod", "allod"]);
+    let read = read_stream(&python, &nats);
     assert_eq!(names(&read), names(&log(&home)));
     lines_of(&python, "publish.py", &[&url, "allod.stranger", "hello"]);
     home.commit("a", "3");
@@ -203,7 +199,7 @@ fn what_a_stream_does_not_take_is_a_dead_letter() {
     );
     let dead = home.run(&["sink", "dead", "broker", "--json"]).rows();
     assert!(dead[0]["id"].as_str().unwrap().ends_with("/b"), "{dead:?}");
-    let read = lines_of(&python, "read_stream.py", &[&url, "allod", "allod"]);
+    let read = read_stream(&python, &nats);
     assert_eq!(read.len(), 2);
 }
 

@@ -52,6 +52,12 @@ impl Done {
     }
 }
 
+/// By how much tests that do things by chance are multiplied.
+pub(crate) fn scale() -> u32 {
+    let scale = std::env::var("ALLOD_TEST_SCALE").ok();
+    scale.and_then(|scale| scale.parse().ok()).unwrap_or(1)
+}
+
 /// A home, or the place of one.
 pub(crate) struct Home {
     pub(crate) dir: TempDir,

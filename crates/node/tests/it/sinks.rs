@@ -60,8 +60,13 @@ fn a_running_node_carries_to_its_sinks() {
     until_same(&home, &path);
     home.run(&["sink", "pause", "audit"]).ok();
     assert_eq!(home.json(&["sink", "status", "audit"])["status"], "paused");
-    std::thread::sleep(Duration::from_millis(600));
+    // Longer than a sink takes to see that it rests, and than one that does not rest takes to carry.
+    let rest = || std::thread::sleep(Duration::from_millis(600));
+    rest();
+    let before = ids(&path);
     home.commit("while it rests", "3");
+    rest();
+    assert_eq!(ids(&path), before);
     home.run(&["sink", "resume", "audit"]).ok();
     until_same(&home, &path);
     // Killed and started again, it goes on where it was.

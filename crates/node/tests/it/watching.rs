@@ -18,6 +18,8 @@ use allod_views::{
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use crate::home::scale;
+
 const START: u64 = 1_700_000_000_000;
 
 /// A space in memory, and where it stands.
@@ -347,11 +349,6 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Look(_) => {}
     }
-}
-
-fn scale() -> u32 {
-    let scale = std::env::var("ALLOD_TEST_SCALE").ok();
-    scale.and_then(|scale| scale.parse().ok()).unwrap_or(1)
 }
 
 proptest! {

@@ -108,22 +108,10 @@ impl CloudEvent {
             id: id.into(),
             source: source.into(),
             kind: kind.into(),
-            subject: None,
-            time: None,
-            datacontenttype: None,
-            dataschema: None,
-            extensions: BTreeMap::new(),
-            data: None,
+            ..Self::unread()
         };
         event.check()?;
         Ok(event)
-    }
-
-    /// Adds an extension, or another value of it.
-    pub fn extend(&mut self, name: &str, value: Extension) -> Result<(), EventError> {
-        check_name(name)?;
-        self.extensions.insert(name.to_owned(), value);
-        self.check()
     }
 
     pub(crate) fn check(&self) -> Result<(), EventError> {

@@ -1,10 +1,14 @@
 //! The binary mode: attributes as headers, data as it is (EVENT-41).
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::value::RawValue;
 
 use crate::cloud::{CloudEvent, Data, EventError, Extension, SPECVERSION, check_name};
 use crate::json::EVENT_BYTES_MAX;
+
+/// What the HTTP binding spells by `%` beside all that is not ASCII.
+const SPELLED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// Whose headers they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,7 +36,7 @@ impl CloudEvent {
         let mut found = Vec::new();
         let mut put = |name: &str, value: &str| {
             let value = match headers {
-                Headers::Http => percent_encoded(value),
+                Headers::Http => utf8_percent_encode(value, SPELLED).to_string(),
                 Headers::Kafka => value.to_owned(),
             };
             found.push((format!("{}{name}", headers.prefix()), value));
@@ -112,19 +116,6 @@ impl CloudEvent {
         }
         Ok(event)
     }
-}
-
-/// As the HTTP binding has it: all but printable ASCII, and of that the space, `"` and `%`.
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 fn percent_decoded(text: &str) -> Result<String, EventError> {

@@ -1,47 +1,34 @@
 //! How keys and branches are spelled in attributes (EVENT-1).
 
+use multibase::Base;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
 /// The longest key that is spelled out, in bytes: headers are short.
 const SPELLED_BYTES_MAX: usize = 128;
 
+/// What is spelled by `%` in a segment, beside all that is not ASCII.
+const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+/// The same where there are several segments.
+const IN_PATH: &AsciiSet = &IN_SEGMENT.remove(b'/').remove(b':');
+
 /// A branch as one segment of a source.
 pub(crate) fn branch_segment(branch: &str) -> String {
-    let mut out = String::with_capacity(branch.len());
-    spell(branch.as_bytes(), b"", &mut out);
-    out
+    utf8_percent_encode(branch, IN_SEGMENT).to_string()
 }
 
 /// A branch in a subject.
 pub(crate) fn branch(branch: &str) -> String {
-    let mut out = String::with_capacity(branch.len());
-    spell(branch.as_bytes(), b"/:", &mut out);
-    out
+    utf8_percent_encode(branch, IN_PATH).to_string()
 }
 
 /// A key.
 pub(crate) fn key(key: &[u8]) -> String {
-    let mut out = String::with_capacity(key.len());
     if key.len() > SPELLED_BYTES_MAX {
-        out.push_str("~sha256-");
-        for byte in Sha256::digest(key) {
-            out.push_str(&format!("{byte:02x}"));
-        }
-    } else {
-        spell(key, b"/:", &mut out);
+        return format!("~sha256-{}", Base::Base16Lower.encode(Sha256::digest(key)));
     }
-    out
-}
-
-fn spell(bytes: &[u8], also: &[u8], out: &mut String) {
-    for byte in bytes {
-        let is_plain = byte.is_ascii_alphanumeric() || b"-._".contains(byte) || also.contains(byte);
-        if is_plain {
-            out.push(char::from(*byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    percent_encode(key, IN_PATH).to_string()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which CloudEvent stands for which event (EVENT-1 to EVENT-11).
 
-use allod_feed::{ChangedBy, Cursor, Epoch, Event, Order, Told};
+use allod_feed::{ChangedBy, Cursor, Epoch, Event, Order, Spaces, Told};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, Commit, CommitId, Repo, RepoError, SpaceId, Stamp, State};
 use allod_views::format_timestamp;
@@ -139,17 +139,21 @@ impl Renderer {
         Ok(cloud)
     }
 
-    /// The same, with the cursor after the event as the extension [`CURSOR`].
+    /// The same, with the cursor after the event as the extension [`CURSOR`]; `None` of a space that went away
+    /// since, as nobody can read what it held.
     pub fn render_at(
         &self,
-        repo: &Repo,
+        spaces: &dyn Spaces,
         event: &Event,
         cursor: &Cursor,
-    ) -> Result<CloudEvent, RepoError> {
-        let mut cloud = self.render(repo, event)?;
+    ) -> Result<Option<CloudEvent>, RepoError> {
+        let Some(repo) = spaces.repo(event.space)? else {
+            return Ok(None);
+        };
+        let mut cloud = self.render(&repo, event)?;
         let text = Extension::Text(cursor.to_string());
         cloud.extensions.insert(CURSOR.to_owned(), text);
-        Ok(cloud)
+        Ok(Some(cloud))
     }
 
     /// Its attributes, without data.

@@ -1,7 +1,7 @@
 //! What a key holds, as a member of data (EVENT-10, EVENT-11).
 
 use allod_blocks::{Cid, Codec};
-use allod_repo::{Content, Entry, Repo, RepoError, Stamp, State};
+use allod_repo::{Content, Repo, RepoError, State};
 use bytes::Bytes;
 use multibase::Base;
 use serde::Serialize;
@@ -37,11 +37,7 @@ pub(crate) enum Held {
 
 /// What a state holds.
 pub(crate) fn held(repo: &Repo, state: &State) -> Result<Held, RepoError> {
-    let entry = Entry {
-        stamp: Stamp::at_millis(0),
-        state: state.clone(),
-    };
-    let content = match repo.content(&entry) {
+    let content = match repo.content_of(state) {
         // Not all of a file or value is kept, or it was replaced since and is gone.
         Err(RepoError::Missing(cid)) => return Ok(Held::Link(cid, None)),
         content => content?,

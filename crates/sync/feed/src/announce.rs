@@ -53,12 +53,6 @@ impl LogEnd {
         self.get() > position
     }
 
-    /// Wakes all who wait, whatever they wait for.
-    pub fn wake(&self) {
-        drop(self.lock());
-        self.inner.grown.notify_all();
-    }
-
     fn lock(&self) -> MutexGuard<'_, ()> {
         // It guards nothing that could be half changed.
         self.inner
@@ -69,7 +63,8 @@ impl LogEnd {
 
     fn reached(&self, end: u64) {
         if self.inner.end.fetch_max(end, Ordering::AcqRel) < end {
-            self.wake();
+            drop(self.lock());
+            self.inner.grown.notify_all();
         }
     }
 }

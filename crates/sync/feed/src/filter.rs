@@ -111,14 +111,16 @@ impl FromStr for Filter {
 impl Filter {
     /// Refuses a filter that is larger than filters may be (FEED-31).
     pub fn check(&self) -> Result<(), FeedError> {
-        let count = |list: Option<usize>| list.unwrap_or(0) <= VALUES_MAX;
-        let fits = count(self.spaces.as_ref().map(Vec::len))
-            && count(self.branches.as_ref().map(Vec::len))
-            && count(self.kinds.as_ref().map(Vec::len))
-            && count(self.prefixes.as_ref().map(Vec::len))
-            && count(self.types.as_ref().map(Vec::len))
-            && count(self.authors.as_ref().map(Vec::len))
-            && count(self.devices.as_ref().map(Vec::len));
+        let counts = [
+            self.spaces.as_ref().map(Vec::len),
+            self.branches.as_ref().map(Vec::len),
+            self.kinds.as_ref().map(Vec::len),
+            self.prefixes.as_ref().map(Vec::len),
+            self.types.as_ref().map(Vec::len),
+            self.authors.as_ref().map(Vec::len),
+            self.devices.as_ref().map(Vec::len),
+        ];
+        let fits = counts.iter().flatten().all(|count| *count <= VALUES_MAX);
         if fits {
             return Ok(());
         }

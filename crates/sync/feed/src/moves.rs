@@ -90,10 +90,7 @@ fn is_forward(
     if from.is_subset(&met) {
         return Ok(true);
     }
-    match repo.missing(from, to) {
-        Ok(lost) => Ok(lost.is_empty()),
-        Err(error) => Err(error),
-    }
+    Ok(repo.missing(from, to)?.is_empty())
 }
 
 /// The last moves that were asked for.

@@ -103,12 +103,6 @@ impl Reader {
         }
     }
 
-    /// What it lets pass.
-    #[must_use]
-    pub const fn filter(&self) -> &Arc<Filter> {
-        &self.filter
-    }
-
     /// The next events: at most so many, and so many bytes, but one at least if there is one close by.
     ///
     /// # Errors

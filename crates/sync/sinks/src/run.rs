@@ -302,10 +302,7 @@ impl Carrying<'_> {
 
     /// `None` of a space that went away since.
     fn outgoing(&self, event: &Event, cursor: &Cursor) -> Result<Option<Outgoing>, Fault> {
-        let rendered = self.host.repo(event.space).and_then(|repo| match repo {
-            Some(repo) => self.renderer.render_at(&repo, event, cursor).map(Some),
-            None => Ok(None),
-        });
+        let rendered = self.renderer.render_at(self.host, event, cursor);
         let Some(mut cloud) = rendered.map_err(Fault::away)? else {
             return Ok(None);
         };

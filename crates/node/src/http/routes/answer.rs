@@ -10,14 +10,19 @@ use crate::http::blob::{ASK_AGAIN, STATE};
 use crate::http::etag::{Conditions, Wanted, quoted};
 use crate::http::problem::Problem;
 
+/// A body that has no name.
+pub(crate) fn of(body: Body, media: &'static str) -> Response<Body> {
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    fields.insert(CACHE_CONTROL, ASK_AGAIN);
+    response
+}
+
 /// JSON that has no name.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<Response<Body>, Problem> {
     let text = serde_json::to_vec(value).map_err(Problem::fault)?;
-    let mut response = Response::new(Body::from(text));
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    fields.insert(CACHE_CONTROL, ASK_AGAIN);
-    Ok(response)
+    Ok(of(Body::from(text), "application/json"))
 }
 
 /// JSON under a name, unless whoever asked has it.

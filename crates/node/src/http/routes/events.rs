@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allod_events::{BATCH, Renderer};
-use allod_feed::{Cursor, Filter, PAGE_BYTES_MAX, Spaces, Subscription, Text};
+use allod_feed::{Cursor, Filter, PAGE_BYTES_MAX, Subscription};
 use axum::body::Body;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::header::{ACCEPT, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer;
 use crate::http::app::App;
-use crate::http::blob::ASK_AGAIN;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::node::Node;
@@ -94,11 +94,9 @@ impl Telling {
                 .consumer
                 .page(node, PAGE.min(limit - events.len()), PIECE_BYTES)?;
             for (event, cursor) in page.events.iter().zip(page.cursors) {
-                // What is of a space that went away since, nobody can read.
-                let Some(repo) = Spaces::repo(node, event.space)? else {
+                let Some(cloud) = self.renderer.render_at(node, event, &cursor)? else {
                     continue;
                 };
-                let cloud = self.renderer.render_at(&repo, event, &cursor)?;
                 let text = cloud.to_json().map_err(Problem::fault)?;
                 bytes += text.len();
                 events.push(text);
@@ -176,24 +174,12 @@ fn ask(
 }
 
 /// The consumer that is asked for.
-fn begin(node: &Node, mut ask: Ask, space: Option<&str>) -> Result<Telling, Problem> {
-    if let Some(name) = space {
-        if ask.filter.spaces.is_some() {
-            return Err(Problem::request(
-                "the filter names spaces, and space another",
-            ));
-        }
-        ask.filter.spaces = Some(vec![Text(node.space(Some(name))?.id())]);
-    }
-    let feed = node.feed();
-    let from = match &ask.from[..] {
-        "now" => feed.now()?,
-        "beginning" => feed.beginning(),
-        "snapshot" => feed.snapshot()?,
-        cursor => cursor.parse::<Cursor>()?,
-    };
+fn begin(node: &Node, ask: Ask, space: Option<&str>) -> Result<Telling, Problem> {
+    let filter = node.only_of(space, ask.filter)?;
+    let both = || Problem::request("the filter names spaces, and space another");
+    let filter = filter.ok_or_else(both)?;
     Ok(Telling {
-        consumer: node.subscribe(from, ask.filter)?,
+        consumer: node.subscribe(node.cursor_at(&ask.from)?, filter)?,
         renderer: Arc::new(node.renderer()?),
     })
 }
@@ -240,27 +226,19 @@ async fn read(
         .work(move |node| begin(node, ask, space.as_deref()))
         .await?;
     if is_stream {
-        return Ok(answer(Body::from_stream(sse(app, telling)), SSE));
+        return Ok(answer::of(Body::from_stream(sse(app, telling)), SSE));
     }
     let piece = app
         .work(move |node| telling.read(node, limit, PAGE_BYTES_MAX))
         .await?;
     let text = format!("[{}]", piece.events.join(","));
-    let mut response = answer(Body::from(text), BATCH);
+    let mut response = answer::of(Body::from(text), BATCH);
     // A batch that is not full is the end only if it says so: what nobody asked for takes time too.
     let is_end = HeaderValue::from_static(if piece.is_end { "true" } else { "false" });
     response.headers_mut().insert(END, is_end);
     let cursor = HeaderValue::try_from(piece.next.to_string()).map_err(Problem::fault)?;
     response.headers_mut().insert(CURSOR, cursor);
     Ok(response)
-}
-
-fn answer(body: Body, media: &'static str) -> Response<Body> {
-    let mut response = Response::new(body);
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media));
-    fields.insert(CACHE_CONTROL, ASK_AGAIN);
-    response
 }
 
 /// Events as they are sent: what is there, and then what comes, until the node stops.

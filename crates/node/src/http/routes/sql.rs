@@ -7,8 +7,8 @@ use allod_sql::{Cancel, Limits, Scalar, Session};
 use allod_tables::Own;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Response};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::answer;
 use super::commits::base64;
 use super::rows::run;
 use crate::http::app::App;
-use crate::http::blob::ASK_AGAIN;
 use crate::http::body;
 use crate::http::limits::{ANSWER_BYTES_MAX, SQL_TIME_MS_MAX};
 use crate::http::problem::Problem;
@@ -248,7 +248,7 @@ async fn whole(mut running: Running) -> Result<Response<Body>, Problem> {
         text.extend_from_slice(b",\"rows\":[");
     }
     text.extend_from_slice(format!("],\"count\":{count}}}").as_bytes());
-    Ok(answer(Body::from(text), "application/json"))
+    Ok(answer::of(Body::from(text), "application/json"))
 }
 
 /// Rows line by line, as they come. What fails before the first is a problem as usual; behind it is the last line.
@@ -269,13 +269,5 @@ async fn lines(mut running: Running) -> Result<Response<Body>, Problem> {
         Some((Ok(Bytes::from(format!("{last}\n"))), None))
     });
     let all = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
-    Ok(answer(Body::from_stream(all), LINES))
-}
-
-fn answer(body: Body, media: &'static str) -> Response<Body> {
-    let mut response = Response::new(body);
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media));
-    fields.insert(CACHE_CONTROL, ASK_AGAIN);
-    response
+    Ok(answer::of(Body::from_stream(all), LINES))
 }
