@@ -247,6 +247,10 @@ fn sse(app: App, telling: Telling) -> impl stream::Stream<Item = Result<Bytes, s
     let first = stream::iter([Ok(beat(&telling.consumer.cursor()))]);
     let rest = stream::unfold(Some((app, telling)), |state| async {
         let (app, telling) = state?;
+        let mut stop = app.stop();
+        if *stop.borrow() {
+            return None;
+        }
         let read = app
             .go_on(move |node| telling.read(node, usize::MAX, PIECE_BYTES))
             .await;
@@ -265,7 +269,6 @@ fn sse(app: App, telling: Telling) -> impl stream::Stream<Item = Result<Bytes, s
             return Some((Ok(text.into()), Some((app, piece.telling))));
         }
         if piece.is_end {
-            let mut stop = app.stop();
             tokio::select! {
                 _ready = timeout(BEAT, piece.telling.consumer.ready()) => {}
                 _ = stop.wait_for(|stop| *stop) => return None,
@@ -352,6 +355,7 @@ async fn carry(app: App, mut telling: Telling, mut socket: WebSocket) {
         }
         let beat = tokio::select! {
             biased;
+            _ = stop.wait_for(|stop| *stop) => return,
             said = socket.recv() => match said {
                 Some(Ok(Message::Text(text))) => match serde_json::from_str::<Credit>(&text) {
                     Ok(said) => {
@@ -367,7 +371,6 @@ async fn carry(app: App, mut telling: Telling, mut socket: WebSocket) {
             () = std::future::ready(()), if !is_end => false,
             () = telling.consumer.ready(), if credit > 0 => false,
             () = tokio::time::sleep(BEAT) => true,
-            _ = stop.wait_for(|stop| *stop) => return,
         };
         if beat && socket.send(Message::Ping(Bytes::new())).await.is_err() {
             return;
