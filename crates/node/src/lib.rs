@@ -65,7 +65,7 @@ pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, Watc
 pub use crate::reached::{Lag, NotReached, PeerLag, Reached, Unknown, Whereabouts};
 pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
-pub use crate::sinks::SinkStanding;
+pub use crate::sinks::{EventSchema, SinkStanding};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use allod_blocks::{Cid, Codec, sha256_cid};
+use allod_events::JSON_SCHEMAS;
 use allod_feed::{Cursor, Feed, FeedError, Filter, Spaces, Subscription};
+use allod_payloads::Format;
 use allod_repo::{Repo, RepoError, SpaceId};
-use allod_sinks::{Definition, Fault, Host, Register, State, Target};
+use allod_sinks::{Definition, Fault, Host, Numbers, Register, Registry, State, Target};
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::now_ms;
@@ -29,6 +33,16 @@ pub struct SinkStanding {
     pub state: State,
     /// Moves in the log that it has not looked at, or that are not over.
     pub behind: u64,
+}
+
+/// The schema of events' data (EVENT-5).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EventSchema {
+    /// Its language: `json`, `avro` or `protobuf`.
+    pub language: &'static str,
+    /// A JSON Schema, an Avro schema, or a `FileDescriptorSet`.
+    pub bytes: Bytes,
 }
 
 /// A node as sinks see it.
@@ -69,6 +83,10 @@ impl Host for Carrier {
         allod_sinks::open(definition, now_ms)
     }
 
+    fn open_registry(&self, registry: &Registry) -> Result<Box<dyn Numbers>, Fault> {
+        allod_sinks::open_registry(registry)
+    }
+
     fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }
@@ -83,6 +101,25 @@ impl Node {
     #[must_use]
     pub fn sinks(&self) -> Register {
         Register::new(Arc::clone(self.store()))
+    }
+
+    /// The schema of a CID, of events that were told here.
+    pub fn event_schema(&self, cid: &Cid) -> Result<Option<EventSchema>, NodeError> {
+        for text in JSON_SCHEMAS {
+            if sha256_cid(Codec::Raw, text.as_bytes()) == *cid {
+                let bytes = Bytes::from_static(text.as_bytes());
+                let language = "json";
+                return Ok(Some(EventSchema { language, bytes }));
+            }
+        }
+        let found = self.sinks().schema(cid)?;
+        Ok(found.map(|(format, bytes)| EventSchema {
+            language: match format {
+                Format::Protobuf => "protobuf",
+                _ => "avro",
+            },
+            bytes,
+        }))
     }
 
     /// How a sink stands.

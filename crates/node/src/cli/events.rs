@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use allod::{Node, NodeError, utc};
-use allod_events::Renderer;
+use allod_blocks::parse_cid;
+use allod_events::{Renderer, schema_cid};
 use allod_feed::{Cursor, Event, FeedError, Filter, PAGE_BYTES_MAX, Spaces, Told};
 use allod_repo::{CommitId, Content, Repo, State};
 use anyhow::{Context as _, Result, bail};
+use multibase::Base;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Usage;
@@ -35,7 +37,25 @@ pub(crate) fn events(
             let cursor = cursor_at(node, at)?.to_string();
             io.data(&json!({ "cursor": cursor }), || cursor.clone())
         }
+        EventsCommand::Schema { schema } => show_schema(node, schema, io),
     }
+}
+
+fn show_schema(node: &Node, text: &str, io: &mut Io<'_>) -> Result<()> {
+    let cid = schema_cid(text).or_else(|| parse_cid(text).ok());
+    let cid = cid.context("a schema is named as in dataschema: allod://schema/CID")?;
+    let found = node.event_schema(&cid)?;
+    let found = found.with_context(|| format!("no event told here has the schema {cid}"))?;
+    if !io.json {
+        return Ok(io.out.write_all(&found.bytes)?);
+    }
+    let value = match std::str::from_utf8(&found.bytes) {
+        Ok(text) if found.language != "protobuf" => json!({ "text": text }),
+        _ => json!({ "base64": Base::Base64Pad.encode(&found.bytes) }),
+    };
+    let (cid, language) = (cid.to_string(), found.language);
+    let value = json!({ "schema": cid, "language": language, "value": value });
+    io.data(&value, String::new)
 }
 
 /// The cursor that a text means.

@@ -20,6 +20,14 @@ pub(crate) enum EventsCommand {
         #[arg(default_value = "now")]
         at: String,
     },
+    /// Print the schema of events' data: what their attribute dataschema names
+    #[command(after_help = "Examples:\n  \
+        allod events schema allod://schema/bafkreib7m6qs3zvbxu4gtqq2bnkv2ml3wvmhsqjwqyzlxb2d5sbqmmr4fi\n\n\
+        A JSON Schema or an Avro schema is text; of Protobuf it is a FileDescriptorSet, in bytes.")]
+    Schema {
+        /// The value of dataschema, or the CID in it
+        schema: String,
+    },
 }
 
 #[derive(Debug, Args)]

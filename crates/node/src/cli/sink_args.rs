@@ -12,6 +12,7 @@ pub(crate) enum SinkCommand {
     #[command(after_help = "Examples:\n  \
         allod sink add broker --nats nats://127.0.0.1:4222 --stream allod --from beginning\n  \
         allod sink add hook --webhook https://example.org/events --secret ~/hook.key --mode batch\n  \
+        allod sink add typed --nats nats://127.0.0.1:4222 --stream typed --data avro --registry http://127.0.0.1:8081\n  \
         allod sink add audit --file /var/log/allod.ndjson --kind commit --space notes\n\n\
         A running node carries them. Events are CloudEvents, each delivered at least once; a stream of NATS and a\n\
         file have each once, whatever is interrupted when.")]
@@ -80,6 +81,15 @@ pub(crate) struct Add {
     /// `structured`, `binary` (NATS, webhooks), or `batch` (webhooks)
     #[arg(long, default_value = "structured")]
     pub(crate) mode: String,
+    /// What the data of events is: `json`, `avro`, `protobuf` or `protobuf-described`
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(crate) data: String,
+    /// The schema registry that numbers the schemas of `avro` and `protobuf`, as Confluent's does
+    #[arg(long, value_name = "URL")]
+    pub(crate) registry: Option<String>,
+    /// A file with a bearer token for the registry
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    pub(crate) registry_token: Option<PathBuf>,
     /// `now`, `beginning`, `snapshot`, or a cursor
     #[arg(long, value_name = "CURSOR", default_value = "now")]
     pub(crate) from: String,

@@ -2,7 +2,7 @@
 
 use allod::{Node, SinkStanding, utc};
 use allod_feed::Cursor;
-use allod_sinks::{BadSink, Definition, To};
+use allod_sinks::{BadSink, DataAs, Definition, Registry, To};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -94,6 +94,11 @@ fn add(node: &Node, space: Option<&str>, options: &Add, io: &mut Io<'_>) -> Resu
     let definition = Definition {
         to,
         mode: options.mode.parse::<allod_sinks::Mode>()?,
+        data: options.data.parse::<DataAs>()?,
+        registry: options.registry.as_ref().map(|url| Registry {
+            url: url.clone(),
+            token: path(&options.registry_token),
+        }),
         filter: filter_of(node, space, &options.which)?,
         paused: false,
     };

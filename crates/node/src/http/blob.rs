@@ -55,7 +55,8 @@ impl Value {
         })
     }
 
-    fn of_bytes(bytes: Bytes) -> Self {
+    /// Bytes that are at hand.
+    pub(crate) fn of_bytes(bytes: Bytes) -> Self {
         Self {
             tag: sha256_cid(Codec::Raw, &bytes).to_string(),
             media: media_of(&bytes),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::limits::RETRY_AFTER_S;
 
 /// Every code that an answer may have, its status, and what it says in general.
-pub(crate) const CODES: [(&str, StatusCode, &str); 64] = [
+pub(crate) const CODES: [(&str, StatusCode, &str); 65] = [
     (
         "E_HTTP_ANSWER",
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -89,6 +89,11 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 64] = [
         "E_HTTP_REQUEST",
         StatusCode::BAD_REQUEST,
         "The request is malformed",
+    ),
+    (
+        "E_HTTP_SCHEMA",
+        StatusCode::NOT_FOUND,
+        "No such schema of events here",
     ),
     (
         "E_HTTP_SIZE",

@@ -28,6 +28,7 @@ mod merging;
 mod outside;
 mod parts;
 mod patching;
+mod payloads;
 mod positions;
 mod remotes;
 mod running;

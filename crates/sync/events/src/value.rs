@@ -54,13 +54,18 @@ pub(crate) fn held(repo: &Repo, state: &State) -> Result<Held, RepoError> {
     })
 }
 
+/// The kind of what joins.
+pub(crate) const fn kind_of(state: &State) -> Option<&'static str> {
+    match state {
+        State::Joining(kind, _) | State::JoiningLink(kind, _) => Some(kind.name()),
+        State::Value(_) | State::Link(_) | State::Tombstone => None,
+    }
+}
+
 impl Value {
     /// `None` of what holds nothing.
     pub(crate) fn of(repo: &Repo, state: &State) -> Result<Option<Self>, RepoError> {
-        let kind = match state {
-            State::Joining(kind, _) | State::JoiningLink(kind, _) => Some(kind.name()),
-            State::Value(_) | State::Link(_) | State::Tombstone => None,
-        };
+        let kind = kind_of(state);
         let mut value = Self {
             kind,
             ..Self::default()

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use allod_feed::Filter;
+use allod_payloads::{Format, Framing};
 use serde::{Deserialize, Serialize};
 
 /// The largest definition, in bytes: a filter, and some paths.
@@ -29,6 +30,12 @@ pub struct Definition {
     /// In which form.
     #[serde(default)]
     pub mode: Mode,
+    /// What their data is (SINK-8).
+    #[serde(default)]
+    pub data: DataAs,
+    /// The schema registry that numbers schemas (EVENT-32).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
     /// Which of them.
     #[serde(default)]
     pub filter: Filter,
@@ -102,6 +109,62 @@ impl FromStr for Mode {
     }
 }
 
+/// What the data of events is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DataAs {
+    /// JSON.
+    #[default]
+    Json,
+    /// Avro (EVENT-23).
+    Avro,
+    /// Protobuf (EVENT-30).
+    Protobuf,
+    /// Protobuf with its descriptor (EVENT-31).
+    ProtobufDescribed,
+}
+
+impl DataAs {
+    /// The format of its records, and what stands before them without a registry; `None` of JSON.
+    pub(crate) const fn format(self) -> Option<(Format, Framing)> {
+        match self {
+            Self::Json => None,
+            Self::Avro => Some((Format::Avro, Framing::Single)),
+            Self::Protobuf => Some((Format::Protobuf, Framing::Bare)),
+            Self::ProtobufDescribed => Some((Format::Protobuf, Framing::Described)),
+        }
+    }
+}
+
+impl FromStr for DataAs {
+    type Err = BadSink;
+
+    fn from_str(text: &str) -> Result<Self, BadSink> {
+        match text {
+            "json" => Ok(Self::Json),
+            "avro" => Ok(Self::Avro),
+            "protobuf" => Ok(Self::Protobuf),
+            "protobuf-described" => Ok(Self::ProtobufDescribed),
+            _ => Err(BadSink(
+                "data is json, avro, protobuf or protobuf-described".to_owned(),
+            )),
+        }
+    }
+}
+
+/// A schema registry, as Confluent's speaks.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "the page says what it has")]
+pub struct Registry {
+    /// Its address.
+    pub url: String,
+    /// A file with the token that is sent as `authorization: Bearer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<PathBuf>,
+}
+
 impl FromStr for Definition {
     type Err = BadSink;
 
@@ -132,6 +195,13 @@ impl Definition {
             let words = "batches go to webhooks, and headers to webhooks and NATS";
             return Err(BadSink(words.to_owned()));
         }
+        if let Some(registry) = &self.registry {
+            if !matches!(self.data, DataAs::Avro | DataAs::Protobuf) {
+                let words = "a registry numbers schemas of avro and protobuf";
+                return Err(BadSink(words.to_owned()));
+            }
+            check_url(&registry.url)?;
+        }
         match &self.to {
             To::Nats {
                 stream, subject, ..
@@ -153,15 +223,19 @@ impl Definition {
                 }
                 Ok(())
             }
-            To::Webhook { url, .. }
-                if !url.starts_with("http://") && !url.starts_with("https://") =>
-            {
-                Err(BadSink(
-                    "an address begins with http:// or https://".to_owned(),
-                ))
-            }
-            To::Webhook { .. } | To::File { .. } | To::Stdout {} => Ok(()),
+            To::Webhook { url, .. } => check_url(url),
+            To::File { .. } | To::Stdout {} => Ok(()),
         }
+    }
+}
+
+fn check_url(url: &str) -> Result<(), BadSink> {
+    if url.starts_with("http://") || url.starts_with("https://") {
+        Ok(())
+    } else {
+        Err(BadSink(
+            "an address begins with http:// or https://".to_owned(),
+        ))
     }
 }
 

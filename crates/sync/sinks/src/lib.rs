@@ -23,12 +23,14 @@ mod definition;
 mod driver;
 mod file;
 mod open;
+mod payload;
 mod register;
 mod run;
 mod target;
 
-pub use crate::definition::{BadSink, Definition, Mode, To};
-pub use crate::open::open;
+pub use crate::definition::{BadSink, DataAs, Definition, Mode, Registry, To};
+pub use crate::open::{open, open_registry};
+pub use crate::payload::Numbers;
 pub use crate::register::{DEAD_MAX, DeadLetter, Register, SINKS_MAX, SinkError, State};
 pub use crate::run::{Host, run};
 pub use crate::target::{Fault, Has, Outgoing, Target};

@@ -1,7 +1,8 @@
 //! From what a definition says to a target.
 
-use crate::definition::{Definition, To};
+use crate::definition::{Definition, Registry, To};
 use crate::file::{LinesFile, Stdout};
+use crate::payload::Numbers;
 use crate::target::{Fault, Target};
 
 /// Opens the target of a sink; `now_ms` is a clock, in milliseconds since 1970, for signatures.
@@ -41,4 +42,21 @@ pub fn open(definition: &Definition, now_ms: fn() -> u64) -> Result<Box<dyn Targ
         #[cfg(not(all(feature = "nats", feature = "webhook")))]
         _ => Err(Fault::Stopped("this build has no client for it".to_owned())),
     }
+}
+
+/// Opens a schema registry.
+///
+/// # Errors
+/// [`Fault::Stopped`] without the feature `webhook`, and of a file with a secret that cannot be read.
+#[cfg_attr(
+    not(feature = "webhook"),
+    expect(unused_variables, reason = "there is no client")
+)]
+pub fn open_registry(registry: &Registry) -> Result<Box<dyn Numbers>, Fault> {
+    #[cfg(feature = "webhook")]
+    return Ok(Box::new(crate::driver::registry::SchemaRegistry::new(
+        registry,
+    )?));
+    #[cfg(not(feature = "webhook"))]
+    Err(Fault::Stopped("this build has no client for it".to_owned()))
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Expect, Store, StoreError};
+use allod_blocks::{Batch, BatchOutcome, Cid, Expect, Store, StoreError};
 use allod_feed::Cursor;
+use allod_payloads::{Format, Schema};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{BadSink, Definition};
@@ -20,6 +22,7 @@ const TRIES: usize = 16;
 const DEFINITIONS: &[u8] = b"sink/def/";
 const STATES: &[u8] = b"sink/state/";
 const DEAD: &[u8] = b"sink/dead/";
+const SCHEMAS: &[u8] = b"schema/";
 
 /// What a sink could not do with what it keeps.
 #[derive(Debug, thiserror::Error)]
@@ -333,6 +336,27 @@ impl Register {
         Ok(dead.len())
     }
 
+    /// Keeps a schema, which others then find by its CID (EVENT-5).
+    pub fn keep_schema(&self, schema: &Schema) -> Result<(), SinkError> {
+        let name = schema_ref(schema.format(), schema.cid());
+        if self.store.get_ref(&name)?.is_none() {
+            let mut batch = Batch::new();
+            batch.set_ref(name, Expect::Any, Some(schema.bytes().clone()));
+            let _outcome = self.store.commit(batch)?;
+        }
+        Ok(())
+    }
+
+    /// The schema of a CID, as bytes, and what it is of.
+    pub fn schema(&self, cid: &Cid) -> Result<Option<(Format, Bytes)>, SinkError> {
+        for format in [Format::Avro, Format::Protobuf] {
+            if let Some(bytes) = self.store.get_ref(&schema_ref(format, cid))? {
+                return Ok(Some((format, bytes)));
+            }
+        }
+        Ok(None)
+    }
+
     fn done(&self, name: &str, batch: Batch) -> Result<(), SinkError> {
         match self.store.commit(batch)? {
             BatchOutcome::Done { .. } => Ok(()),
@@ -340,6 +364,14 @@ impl Register {
             BatchOutcome::Moved { .. } => Err(SinkError::Changed(name.to_owned())),
         }
     }
+}
+
+fn schema_ref(format: Format, cid: &Cid) -> Vec<u8> {
+    let format = match format {
+        Format::Protobuf => "protobuf",
+        _ => "avro",
+    };
+    [SCHEMAS, format.as_bytes(), b"/", cid.to_string().as_bytes()].concat()
 }
 
 fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, SinkError> {

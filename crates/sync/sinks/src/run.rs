@@ -7,7 +7,8 @@ use allod_events::{Extension, Renderer};
 use allod_feed::{Cursor, Event, Feed, FeedError, Filter, Spaces, Subscription};
 use allod_sync::Backoff;
 
-use crate::definition::Definition;
+use crate::definition::{Definition, Registry};
+use crate::payload::{Numbers, Payloads};
 use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
 use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
@@ -48,6 +49,9 @@ pub trait Host: Spaces {
     /// What a definition means by its target.
     fn open(&self, definition: &Definition) -> Result<Box<dyn Target>, Fault>;
 
+    /// What a definition means by its schema registry.
+    fn open_registry(&self, registry: &Registry) -> Result<Box<dyn Numbers>, Fault>;
+
     /// Whether all has to end.
     fn is_stopping(&self) -> bool;
 
@@ -70,8 +74,8 @@ impl From<Fault> for Ended {
     }
 }
 
-/// A target, and a consumer from what it has on.
-type Begun = (Box<dyn Target>, Subscription);
+/// A target, a consumer from what it has on, and what makes events for it.
+type Begun<'a> = (Box<dyn Target>, Subscription, Payloads<'a>);
 
 /// Events that come next.
 struct Gathered {
@@ -161,9 +165,9 @@ pub fn run(
     }
 }
 
-impl Carrying<'_> {
+impl<'a> Carrying<'a> {
     fn carry(&mut self) -> Result<Ended, SinkError> {
-        let (mut target, mut consumer) = match self.begin()? {
+        let (mut target, mut consumer, mut payloads) = match self.begin()? {
             Ok(begun) => begun,
             Err(fault) => return Ok(fault.into()),
         };
@@ -171,7 +175,7 @@ impl Carrying<'_> {
             if self.host.is_stopping() || self.is_changed()? {
                 return Ok(Ended::Changed);
             }
-            let gathered = self.gather(&mut consumer, target.events_max());
+            let gathered = self.gather(&mut consumer, &mut payloads, target.events_max());
             let Gathered {
                 events,
                 next,
@@ -204,7 +208,7 @@ impl Carrying<'_> {
     }
 
     /// The target, and a consumer from what it has on (SINK-2, SINK-3).
-    fn begin(&mut self) -> Result<Result<Begun, Fault>, SinkError> {
+    fn begin(&mut self) -> Result<Result<Begun<'a>, Fault>, SinkError> {
         let opened = self.host.open(&self.definition);
         let opened = opened.and_then(|mut target| target.has().map(|has| (target, has)));
         let (target, has) = match opened {
@@ -236,7 +240,16 @@ impl Carrying<'_> {
         };
         let filter = self.definition.filter.clone();
         let consumer = self.host.subscribe(from, filter).map_err(fault_of);
-        Ok(consumer.map(|consumer| (target, consumer)))
+        let payloads = self.payloads();
+        Ok(consumer.and_then(|consumer| Ok((target, consumer, payloads?))))
+    }
+
+    fn payloads(&self) -> Result<Payloads<'a>, Fault> {
+        let registry = self.definition.registry.as_ref();
+        let registry = registry.map(|registry| self.host.open_registry(registry));
+        let by = (self.register, self.renderer);
+        let format = self.definition.data.format();
+        Ok(Payloads::new(by, format, registry.transpose()?))
     }
 
     /// Where to go on from what a target says.
@@ -268,7 +281,12 @@ impl Carrying<'_> {
     }
 
     /// What comes next, until there is no more, it is enough, or something cannot be read.
-    fn gather(&self, consumer: &mut Subscription, events_max: usize) -> Gathered {
+    fn gather(
+        &self,
+        consumer: &mut Subscription,
+        payloads: &mut Payloads<'_>,
+        events_max: usize,
+    ) -> Gathered {
         let (mut events, mut bytes) = (Vec::new(), 0);
         let mut next = consumer.cursor();
         loop {
@@ -278,7 +296,7 @@ impl Carrying<'_> {
                 Err(error) => return Gathered::broken(events, next, fault_of(error)),
             };
             for (event, cursor) in page.events.iter().zip(page.cursors) {
-                match self.outgoing(event, &cursor) {
+                match self.outgoing(payloads, event, &cursor) {
                     Ok(outgoing) => {
                         bytes += outgoing.as_ref().map_or(0, Outgoing::bytes);
                         events.extend(outgoing);
@@ -301,9 +319,13 @@ impl Carrying<'_> {
     }
 
     /// `None` of a space that went away since.
-    fn outgoing(&self, event: &Event, cursor: &Cursor) -> Result<Option<Outgoing>, Fault> {
-        let rendered = self.renderer.render_at(self.host, event, cursor);
-        let Some(mut cloud) = rendered.map_err(Fault::away)? else {
+    fn outgoing(
+        &self,
+        payloads: &mut Payloads<'_>,
+        event: &Event,
+        cursor: &Cursor,
+    ) -> Result<Option<Outgoing>, Fault> {
+        let Some(mut cloud) = payloads.render(self.host, event, cursor)? else {
             return Ok(None);
         };
         let text = Extension::Text(self.name.to_owned());

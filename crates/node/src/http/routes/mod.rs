@@ -10,6 +10,7 @@ mod entries;
 mod events;
 mod node;
 mod rows;
+mod schemas;
 mod spaces;
 mod sql;
 mod value;
@@ -31,6 +32,7 @@ pub(crate) fn all() -> OpenApiRouter<App> {
         .merge(value::routes())
         .merge(diff::routes())
         .merge(blobs::routes())
+        .merge(schemas::routes())
         .merge(sql::routes())
         .merge(events::routes())
 }

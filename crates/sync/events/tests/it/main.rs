@@ -8,5 +8,7 @@
 )]
 
 mod formats;
+mod records;
 mod rendering;
 mod vectors;
+mod world;

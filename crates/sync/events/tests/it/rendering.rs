@@ -1,113 +1,15 @@
 //! Which CloudEvent stands for what.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use allod_blocks::{Batch, MemoryStore, Store as _};
-use allod_events::{CloudEvent, Extension, Renderer};
-use allod_feed::{AnnouncingStore, Cursor, Feed, Filter, Spaces};
-use allod_identity::SecretKey;
-use allod_repo::{
-    Author, BranchName, CommitId, Edit, Genesis, Repo, RepoError, SpaceClass, SpaceId,
-};
-use bytes::Bytes;
+use allod_blocks::{Batch, Store as _};
+use allod_events::{CloudEvent, Extension};
+use allod_feed::Feed;
+use allod_repo::BranchName;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const START: u64 = 1_700_000_000_000;
-
-struct Node {
-    store: Arc<AnnouncingStore>,
-    repo: Repo,
-    epoch: [u8; 16],
-}
-
-impl Spaces for Node {
-    fn repo(&self, id: SpaceId) -> Result<Option<Repo>, RepoError> {
-        Ok((id == self.repo.id()).then(|| self.repo.clone()))
-    }
-}
-
-fn key() -> SecretKey {
-    SecretKey::from_seed([1; 32])
-}
-
-fn main_branch() -> BranchName {
-    BranchName::main()
-}
-
-fn store() -> Arc<AnnouncingStore> {
-    Arc::new(AnnouncingStore::new(Arc::new(MemoryStore::new())).unwrap())
-}
-
-impl Node {
-    fn new() -> Self {
-        let (store, key) = (store(), key());
-        let author = Author {
-            agent: key.agent_id(),
-            key: &key,
-        };
-        let genesis = Genesis {
-            at: START,
-            class: SpaceClass::Convergent,
-            name: "test".into(),
-            nonce: [0; 16],
-            owner: author.agent,
-        };
-        let repo = Repo::create(store.clone(), genesis, author).unwrap();
-        Self {
-            store,
-            repo,
-            epoch: [1; 16],
-        }
-    }
-
-    fn replica(&self) -> Self {
-        let store = store();
-        let repo = Repo::adopt(store.clone(), self.repo.genesis().bytes().clone()).unwrap();
-        Self {
-            store,
-            repo,
-            epoch: [2; 16],
-        }
-    }
-
-    fn put(&self, branch: &BranchName, edits: &[(&[u8], &[u8])]) -> CommitId {
-        let key = key();
-        let author = Author {
-            agent: key.agent_id(),
-            key: &key,
-        };
-        let edits = edits.iter().map(|(key, value)| {
-            (
-                Bytes::copy_from_slice(key),
-                Edit::Put(Bytes::copy_from_slice(value)),
-            )
-        });
-        self.repo.stage(branch, edits, START).unwrap();
-        self.repo
-            .commit_staged(branch, author, "what", START)
-            .unwrap()
-    }
-
-    /// What it has of `main` as CloudEvents, from a cursor on.
-    fn tell(&self, from: impl Fn(&Feed) -> Cursor) -> Vec<CloudEvent> {
-        let feed = Feed::open(self.store.clone(), self.epoch).unwrap();
-        let device = SecretKey::from_seed([self.epoch[0]; 32]).device_id();
-        let renderer = Renderer::new(feed.epoch(), None, &device);
-        let mut reader = feed.read(from(&feed), Arc::new(Filter::default())).unwrap();
-        let mut told = Vec::new();
-        loop {
-            let page = reader.page(self, 100, usize::MAX).unwrap();
-            for event in &page.events {
-                told.push(renderer.render(&self.repo, event).unwrap());
-            }
-            if page.is_end {
-                return told;
-            }
-        }
-    }
-}
+use crate::world::{Node, START, main_branch};
 
 fn send(from: &Node, to: &Node) {
     let branch = main_branch();

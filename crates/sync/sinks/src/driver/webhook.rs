@@ -1,25 +1,20 @@
 //! A server that takes POSTs (SINK-20 to SINK-22).
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use allod_events::{BATCH, Headers, STRUCTURED, batch_to_json};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use multibase::Base;
-use rustls::crypto::aws_lc_rs;
 use sha2::Sha256;
 use ureq::Agent;
-use ureq::tls::{TlsConfig, TlsProvider};
 
+use super::http::{agent, read_line};
 use crate::definition::Mode;
 use crate::target::{Fault, Has, Outgoing, Target};
 
 /// Events of a batch at most (SINK-20).
 const BATCH_MAX: usize = 100;
-
-/// How long a POST may take (SINK, "Limits").
-const TIME: Duration = Duration::from_secs(30);
 
 /// What is kept of an answer, in bytes: words for a person.
 const ANSWER_BYTES_MAX: u64 = 1024;
@@ -51,19 +46,10 @@ impl Webhook {
         (secret, token): (Option<&Path>, Option<&Path>),
         now_ms: fn() -> u64,
     ) -> Result<Self, Fault> {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(TIME))
-            .http_status_as_error(false)
-            .max_redirects(0);
         let secret = secret.map(read_secret).transpose()?;
         let token = token.map(read_line).transpose()?;
         Ok(Self {
-            agent: config.build().into(),
+            agent: agent(),
             url: url.to_owned(),
             mode,
             secret,
@@ -211,12 +197,6 @@ fn refused(error: impl ToString) -> Fault {
         at: 0,
         words: error.to_string(),
     }
-}
-
-fn read_line(path: &Path) -> Result<String, Fault> {
-    let read = std::fs::read_to_string(path);
-    let read = read.map_err(|error| Fault::Stopped(format!("{}: {error}", path.display())))?;
-    Ok(read.trim().to_owned())
 }
 
 /// As Standard Webhooks writes secrets: base64, after `whsec_`; any other text is taken as it is.

@@ -10,6 +10,9 @@
 mod definitions;
 mod delivering;
 mod files;
+mod payloads;
+#[cfg(feature = "webhook")]
+mod server;
 #[cfg(feature = "webhook")]
 mod webhooks;
 mod world;

@@ -1,88 +1,26 @@
 //! Servers that take POSTs (SINK-20 to SINK-22).
 
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-
 use allod_events::{CloudEvent, Headers, batch_from_json};
 use allod_sinks::Definition;
 use serde_json::{Value, json};
 
+use crate::server::{Request, Server, answer};
 use crate::world::Node;
 
-#[derive(Debug)]
-struct Request {
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-/// A server that keeps what comes, and answers as it is told to.
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Server {
-    fn new(answer: impl Fn(usize, &Request) -> String + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/events?key=1", listener.local_addr().unwrap());
-        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
-        let kept = Arc::clone(&requests);
-        // It ends with the process of the test.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut reader = BufReader::new(stream.unwrap());
-                while let Some(request) = read(&mut reader) {
-                    let mut kept = kept.lock().unwrap();
-                    let text = answer(kept.len(), &request);
-                    kept.push(request);
-                    drop(kept);
-                    if reader.get_mut().write_all(text.as_bytes()).is_err() {
-                        break;
-                    }
-                }
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn sink(&self, node: &Node, more: Value) {
-        let mut to = json!({ "url": self.url });
-        let mut mode = json!("structured");
-        for (name, value) in more.as_object().unwrap() {
-            if name == "mode" {
-                mode = value.clone();
-            } else {
-                to[name] = value.clone();
-            }
+fn sink(server: &Server, node: &Node, more: Value) {
+    let mut to = json!({ "url": format!("{}/events?key=1", server.url) });
+    let mut mode = json!("structured");
+    for (name, value) in more.as_object().unwrap() {
+        if name == "mode" {
+            mode = value.clone();
+        } else {
+            to[name] = value.clone();
         }
-        let text = json!({ "to": { "webhook": to }, "mode": mode }).to_string();
-        let definition: Definition = text.parse().unwrap();
-        let from = node.tail.feed().beginning();
-        node.register().add("hook", &definition, from).unwrap();
     }
-}
-
-fn read(reader: &mut BufReader<std::net::TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            break;
-        };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
-    let mut body = vec![0; headers["content-length"].parse().unwrap()];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { headers, body })
-}
-
-fn answer(status: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")
+    let text = json!({ "to": { "webhook": to }, "mode": mode }).to_string();
+    let definition: Definition = text.parse().unwrap();
+    let from = node.tail.feed().beginning();
+    node.register().add("hook", &definition, from).unwrap();
 }
 
 fn event(request: &Request) -> CloudEvent {
@@ -108,7 +46,7 @@ fn all_modes_carry_the_same() {
     for mode in ["structured", "binary", "batch"] {
         let server = Server::new(|_, _| answer("204 No Content"));
         let node = Node::new();
-        server.sink(&node, json!({ "mode": mode }));
+        sink(&server, &node, json!({ "mode": mode }));
         node.put(&[("a", "1"), ("b \u{e9}", r#"{"x":1}"#)]);
         node.put(&[("a", "2")]);
         let state = node.carry("hook").unwrap();
@@ -141,7 +79,7 @@ fn posts_are_signed() {
     std::fs::write(&token, "let me in\n").unwrap();
     let server = Server::new(|_, _| answer("200 OK"));
     let node = Node::new();
-    server.sink(&node, json!({ "secret": secret, "token": token }));
+    sink(&server, &node, json!({ "secret": secret, "token": token }));
     node.put(&[("a", "1")]);
     node.carry("hook").unwrap();
     let requests = server.requests.lock().unwrap();
@@ -176,7 +114,7 @@ fn each_answer_does_what_it_says() {
         })
     });
     let node = Node::new();
-    server.sink(&node, json!({}));
+    sink(&server, &node, json!({}));
     node.put(&[("a", "1")]);
     let state = node.carry("hook").unwrap();
     assert_eq!(
@@ -208,7 +146,7 @@ fn each_answer_does_what_it_says() {
     for mode in ["batch", "structured"] {
         let node = Node::new();
         server.requests.lock().unwrap().clear();
-        server.sink(&node, json!({ "mode": mode }));
+        sink(&server, &node, json!({ "mode": mode }));
         // The commits of these are told without their values.
         node.register().pause("hook", true).unwrap();
         let (mut definition, _) = node.register().get("hook").unwrap();
@@ -228,7 +166,7 @@ fn each_answer_does_what_it_says() {
     // One that is gone.
     let server = Server::new(|_, _| answer("410 Gone"));
     let node = Node::new();
-    server.sink(&node, json!({}));
+    sink(&server, &node, json!({}));
     node.put(&[("a", "1")]);
     assert!(node.carry("hook").unwrap().stopped);
     // One that sends elsewhere is not followed.
@@ -237,7 +175,7 @@ fn each_answer_does_what_it_says() {
             .to_owned()
     });
     let node = Node::new();
-    server.sink(&node, json!({}));
+    sink(&server, &node, json!({}));
     node.put(&[("a", "1")]);
     let state = node.carry("hook").unwrap();
     assert_eq!((state.delivered, state.failures), (0, 1));

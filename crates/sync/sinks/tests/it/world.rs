@@ -10,7 +10,8 @@ use allod_feed::{AnnouncingStore, Cursor, Feed, FeedError, Filter, Spaces, Subsc
 use allod_identity::SecretKey;
 use allod_repo::{Author, BranchName, Edit, Genesis, Repo, RepoError, SpaceClass, SpaceId};
 use allod_sinks::{
-    Definition, Fault, Has, Host, Outgoing, Register, SinkError, State, Target, run,
+    Definition, Fault, Has, Host, Numbers, Outgoing, Register, Registry, SinkError, State, Target,
+    run,
 };
 use bytes::Bytes;
 
@@ -137,6 +138,10 @@ impl Host for Node {
             return Ok(Box::new(Open(Arc::clone(&self.outside))));
         }
         allod_sinks::open(definition, || START)
+    }
+
+    fn open_registry(&self, registry: &Registry) -> Result<Box<dyn Numbers>, Fault> {
+        allod_sinks::open_registry(registry)
     }
 
     fn is_stopping(&self) -> bool {

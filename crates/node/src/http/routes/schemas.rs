@@ -1,0 +1,58 @@
+//! Schemas of events' data by their CID (EVENT-5).
+
+use allod_blocks::parse_cid;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, Uri};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::app::App;
+use crate::http::blob::{FOR_EVER, Value};
+use crate::http::percent;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read))
+}
+
+/// The schema of events' data
+#[utoipa::path(
+    get, path = "/v1/schemas/{cid}", tag = "events",
+    params(
+        ("cid" = String, Path, description = "The CID behind `allod://schema/` in an event's `dataschema`"),
+        ("Range" = Option<String>, Header, description = "Which bytes, as `bytes=0-99`"),
+        ("If-None-Match" = Option<String>, Header, description = "ETags that are known"),
+    ),
+    responses(
+        (status = 200, description = "A JSON Schema, an Avro schema, or a `FileDescriptorSet` of Protobuf", content(
+            (serde_json::Value = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+            (String = "text/plain"),
+        ), headers(("ETag" = String, description = "Its CID"))),
+        (status = 206, description = "Some of its bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "It is known"),
+    )
+)]
+async fn read(
+    State(app): State<App>,
+    uri: Uri,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    query.only(&[])?;
+    let cid = uri.path().strip_prefix("/v1/schemas/").unwrap_or_default();
+    let cid = percent::decode(cid, false).and_then(|cid| String::from_utf8(cid).ok());
+    let cid = cid.and_then(|cid| parse_cid(&cid).ok());
+    let cid = cid.ok_or_else(|| Problem::request("a schema is named by its CID"))?;
+    let schema = app.work(move |node| Ok(node.event_schema(&cid)?));
+    let none = || {
+        Problem::new(
+            "E_HTTP_SCHEMA",
+            format!("no event told here has the schema {cid}"),
+        )
+    };
+    let schema = schema.await?.ok_or_else(none)?;
+    Value::of_bytes(schema.bytes).answer(&app, &headers, FOR_EVER)
+}
