@@ -69,7 +69,7 @@ fn schemathesis() -> Option<PathBuf> {
 }
 
 /// A node with a space that has something of each kind.
-fn node(dir: &Path) -> Node {
+pub(crate) fn node(dir: &Path) -> Node {
     let key = dir.join("key");
     let secret = allod::make_key_file(&key).unwrap();
     let keys = Keystore {

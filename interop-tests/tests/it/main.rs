@@ -7,6 +7,7 @@
 )]
 
 mod archives;
+mod browser;
 mod federation;
 mod files;
 mod http;
