@@ -1,5 +1,11 @@
 //! Clients of what is outside, each behind its feature.
 
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_client;
+#[cfg(feature = "kafka")]
+mod murmur;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
 #[cfg(feature = "webhook")]

@@ -8,6 +8,7 @@ use allod_feed::{Cursor, Event, Feed, FeedError, Filter, Spaces, Subscription};
 use allod_sync::Backoff;
 
 use crate::definition::Definition;
+use crate::parts::{self, Passed};
 use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
 use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
@@ -105,6 +106,8 @@ struct Carrying<'a> {
     kept: State,
     /// What it has come to since.
     state: State,
+    /// What parts of the target have already.
+    passed: Passed,
     until_end: bool,
 }
 
@@ -133,6 +136,7 @@ pub fn run(
             definition,
             kept: state.clone(),
             state,
+            passed: Passed::default(),
             until_end,
         };
         let wait = match carrying.carry() {
@@ -171,7 +175,7 @@ impl Carrying<'_> {
             if self.host.is_stopping() || self.is_changed()? {
                 return Ok(Ended::Changed);
             }
-            let gathered = self.gather(&mut consumer, target.events_max());
+            let gathered = self.gather(&mut consumer, target.as_ref());
             let Gathered {
                 events,
                 next,
@@ -216,8 +220,11 @@ impl Carrying<'_> {
             self.state.sought = false;
             self.state.taken = match &has {
                 Has::UpTo { cursor, .. } => Some(cursor.clone()),
-                Has::Nothing | Has::Unknown => None,
+                Has::Nothing | Has::Parts(_) | Has::Unknown => None,
             };
+            if let Has::Parts(parts) = &has {
+                self.state.parts = parts::forgotten(parts);
+            }
             self.keep(None)?;
         }
         let from = match has {
@@ -232,6 +239,16 @@ impl Carrying<'_> {
                 }
             }
             Has::Nothing if self.state.taken.is_some() => self.state.began.clone(),
+            Has::Parts(parts) => {
+                let whose = (self.name, self.host.feed());
+                match Passed::of(parts, &self.state, whose) {
+                    Ok((from, passed)) => {
+                        self.passed = passed;
+                        from
+                    }
+                    Err(fault) => return Ok(Err(fault)),
+                }
+            }
             Has::UpTo { .. } | Has::Nothing | Has::Unknown => self.state.cursor.clone(),
         };
         let filter = self.definition.filter.clone();
@@ -246,8 +263,7 @@ impl Carrying<'_> {
             return Ok(own());
         };
         if cursor.epoch() != self.host.feed().epoch() {
-            let words = "the target has events of another node";
-            return Err(Fault::Stopped(words.to_owned()));
+            return Err(parts::of_another_node());
         }
         let filter = Arc::new(self.definition.filter.clone());
         let read = self.host.feed().read(cursor.clone(), filter);
@@ -268,7 +284,8 @@ impl Carrying<'_> {
     }
 
     /// What comes next, until there is no more, it is enough, or something cannot be read.
-    fn gather(&self, consumer: &mut Subscription, events_max: usize) -> Gathered {
+    fn gather(&self, consumer: &mut Subscription, target: &dyn Target) -> Gathered {
+        let events_max = target.events_max();
         let (mut events, mut bytes) = (Vec::new(), 0);
         let mut next = consumer.cursor();
         loop {
@@ -280,6 +297,10 @@ impl Carrying<'_> {
             for (event, cursor) in page.events.iter().zip(page.cursors) {
                 match self.outgoing(event, &cursor) {
                     Ok(outgoing) => {
+                        let outgoing = outgoing.filter(|event| {
+                            let part = target.part_of(event);
+                            !self.passed.has(part, event)
+                        });
                         bytes += outgoing.as_ref().map_or(0, Outgoing::bytes);
                         events.extend(outgoing);
                         next = cursor;
@@ -311,6 +332,7 @@ impl Carrying<'_> {
         Ok(Some(Outgoing {
             cloud,
             cursor: cursor.clone(),
+            order: event.order,
             kind: event.kind(),
             space: event.space,
             branch: event.branch.clone(),
@@ -325,7 +347,9 @@ impl Carrying<'_> {
     ) -> Result<Result<(), Fault>, SinkError> {
         let mut left = events;
         while !left.is_empty() {
-            match target.deliver(left) {
+            let delivered = target.deliver(left);
+            parts::grown(&mut self.state.parts, &target.ends());
+            match delivered {
                 Ok(()) => {
                     self.took(left);
                     break;

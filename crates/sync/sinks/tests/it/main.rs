@@ -10,6 +10,8 @@
 mod definitions;
 mod delivering;
 mod files;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "webhook")]
 mod webhooks;
 mod world;
