@@ -73,13 +73,13 @@ pub(crate) struct Add {
     #[arg(long, conflicts_with_all = ["kafka", "webhook", "file", "stdout"], value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
     /// The topic of Kafka, which is made if it is not there and has to be this sink's own [default: allod]
-    #[arg(long, requires = "kafka")]
+    #[arg(long, conflicts_with_all = ["nats", "webhook", "file", "stdout"])]
     pub(crate) topic: Option<String>,
     /// How many partitions a topic is made with [default: what the brokers say]
-    #[arg(long, requires = "kafka", value_name = "COUNT")]
+    #[arg(long, conflicts_with_all = ["nats", "webhook", "file", "stdout"], value_name = "COUNT")]
     pub(crate) partitions: Option<u16>,
     /// A file of properties for the client of Kafka, such as those of SASL
-    #[arg(long, requires = "kafka", value_name = "FILE")]
+    #[arg(long, conflicts_with_all = ["nats", "webhook", "file", "stdout"], value_name = "FILE")]
     pub(crate) properties: Option<PathBuf>,
     /// A file with the secret that signs POSTs, as Standard Webhooks has it
     #[arg(long, conflicts_with_all = ["nats", "kafka", "file", "stdout"], value_name = "FILE")]

@@ -5,8 +5,12 @@ pub(crate) mod kafka;
 #[cfg(feature = "kafka")]
 mod kafka_client;
 #[cfg(feature = "kafka")]
+pub(crate) mod kafka_origin;
+#[cfg(feature = "kafka")]
 mod murmur;
 #[cfg(feature = "nats")]
 pub(crate) mod nats;
+#[cfg(feature = "nats")]
+pub(crate) mod nats_origin;
 #[cfg(feature = "webhook")]
 pub(crate) mod webhook;

@@ -26,6 +26,7 @@ mod open;
 mod parts;
 mod register;
 mod run;
+pub mod source;
 mod target;
 
 pub use crate::definition::{BadSink, Definition, Mode, To};

@@ -122,7 +122,7 @@ pub struct Register {
     store: Arc<dyn Store>,
 }
 
-fn check_name(name: &str) -> Result<(), BadSink> {
+pub(crate) fn check_name(name: &str) -> Result<(), BadSink> {
     let fits = (1..=64).contains(&name.len())
         && name
             .bytes()
@@ -134,7 +134,7 @@ fn check_name(name: &str) -> Result<(), BadSink> {
     }
 }
 
-fn of(kind: &[u8], name: &str) -> Vec<u8> {
+pub(crate) fn of(kind: &[u8], name: &str) -> Vec<u8> {
     [kind, name.as_bytes()].concat()
 }
 

@@ -13,7 +13,7 @@ use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
 use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
 /// How failures that may pass are tried again (SINK-4).
-const BACKOFF: Backoff = Backoff {
+pub(crate) const BACKOFF: Backoff = Backoff {
     first_ms: 1000,
     factor_percent: 200,
     most_ms: 60_000,
@@ -27,7 +27,7 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 const PAGE: usize = 32;
 
 /// How often it is looked whether the sink was changed, or has to end.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest that a target may want to be left alone.
 const AFTER_MAX: Duration = Duration::from_hours(1);

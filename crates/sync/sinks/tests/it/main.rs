@@ -10,8 +10,11 @@
 mod definitions;
 mod delivering;
 mod files;
+mod imports;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_imports;
 #[cfg(feature = "webhook")]
 mod webhooks;
 mod world;
