@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 27] = [
+const PAGES: [(&str, &str); 28] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -40,6 +40,7 @@ const PAGES: [(&str, &str); 27] = [
     ("FEED", "32-feed.md"),
     ("EVENT", "33-events.md"),
     ("SINK", "34-sinks.md"),
+    ("SRC", "35-sources.md"),
     ("TRANS", "40-transport.md"),
     ("DELTA", "50-deltas.md"),
     ("FED", "51-federation.md"),

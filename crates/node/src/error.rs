@@ -8,6 +8,7 @@ use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
 use allod_repo::{BranchName, CommitId, Rejected, RepoError};
 use allod_sinks::SinkError;
+use allod_sinks::source::SourceError;
 use allod_sync::TicketError;
 
 use crate::reached::NotReached;
@@ -25,6 +26,9 @@ pub enum NodeError {
     /// A sink could not do with what it keeps.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A source could not do with what it keeps.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// There is a home already.
     #[error("{0} is a home already")]
     HomeExists(PathBuf),

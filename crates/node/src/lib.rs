@@ -43,6 +43,7 @@ mod remotes;
 mod result_rows;
 pub mod shown;
 mod sinks;
+mod sources;
 mod telling;
 mod touch;
 mod views;
@@ -66,6 +67,7 @@ pub use crate::reached::{Lag, NotReached, PeerLag, Reached, Unknown, Whereabouts
 pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
 pub use crate::sinks::{EventSchema, SinkStanding};
+pub use crate::sources::SourceStanding;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -152,41 +152,56 @@ impl Node {
     /// Carries all sinks, those that come later too, until `stop` becomes true.
     pub fn carry_sinks(&self, stop: watch::Receiver<bool>) -> Result<JoinHandle<()>, NodeError> {
         let (node, renderer) = (self.clone(), self.renderer()?);
-        let work = move || {
-            let mut carried: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
-            while !*stop.borrow() {
-                carried.retain(|_, thread| !thread.is_finished());
-                // A store that cannot be read now is asked again.
-                for (name, _) in node.sinks().list().unwrap_or_default() {
-                    if carried.contains_key(&name) {
-                        continue;
-                    }
-                    let carrier = Carrier {
-                        node: node.clone(),
-                        stop: stop.clone(),
-                    };
-                    let (register, renderer, own) = (node.sinks(), renderer.clone(), name.clone());
-                    let thread = thread(&format!("allod-sink-{name}"), move || {
-                        // One that was removed ends, and so does one whose store fails: it is begun again.
-                        drop(allod_sinks::run(
-                            &carrier,
-                            &register,
-                            &renderer,
-                            (&own, false),
-                        ));
-                    });
-                    if let Ok(thread) = thread {
-                        carried.insert(name, thread);
-                    }
-                }
-                std::thread::sleep(LOOK_EVERY);
-            }
-            for (_, thread) in carried {
-                drop(thread.join());
-            }
+        let sinks = self.sinks();
+        let names = move || {
+            let found = sinks.list().unwrap_or_default().into_iter();
+            found.map(|(name, _)| name).collect()
         };
-        thread("allod-sinks", work).map_err(NodeError::file(self.home().path()))
+        let carrier = Carrier {
+            node: node.clone(),
+            stop: stop.clone(),
+        };
+        let carry = move |name: &str| {
+            // One that was removed ends, and so does one whose store fails: it is begun again.
+            drop(allod_sinks::run(
+                &carrier,
+                &node.sinks(),
+                &renderer,
+                (name, false),
+            ));
+        };
+        let kept = keep_running(("allod-sink", stop), names, Arc::new(carry));
+        kept.map_err(NodeError::file(self.home().path()))
     }
+}
+
+/// Runs something for each name in a thread of its own, those that come later too, until `stop` becomes true. A store
+/// that cannot be read now has no names, and is asked again.
+pub(crate) fn keep_running(
+    (what, stop): (&'static str, watch::Receiver<bool>),
+    names: impl Fn() -> Vec<String> + Send + 'static,
+    run: Arc<dyn Fn(&str) + Send + Sync>,
+) -> std::io::Result<JoinHandle<()>> {
+    let work = move || {
+        let mut running: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
+        while !*stop.borrow() {
+            running.retain(|_, thread| !thread.is_finished());
+            for name in names() {
+                if running.contains_key(&name) {
+                    continue;
+                }
+                let (run, own) = (Arc::clone(&run), name.clone());
+                if let Ok(thread) = thread(&format!("{what}-{name}"), move || run(&own)) {
+                    running.insert(name, thread);
+                }
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        for (_, thread) in running {
+            drop(thread.join());
+        }
+    };
+    thread(&format!("{what}s"), work)
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -22,6 +22,7 @@ use crate::cli::part_args::PartArgs;
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{Fetch, RemoteArgs, Transfer};
 use crate::cli::sink_args::SinkCommand;
+use crate::cli::source_args::SourceCommand;
 use crate::cli::sql_args::SqlArgs;
 use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
@@ -205,6 +206,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SinkCommand,
     },
+    /// Import events from brokers and files into the space
+    Source {
+        #[command(subcommand)]
+        command: SourceCommand,
+    },
     /// Say which keys have values that join, and look at them
     #[command(
         after_help = "Examples:\n  allod values define 'likes:*' pn-counter\n  \
@@ -364,6 +370,7 @@ impl Command {
             Self::Type { command } => {
                 matches!(command, TypeCommand::Define(_) | TypeCommand::Drop { .. })
             }
+            Self::Source { command } => matches!(command, SourceCommand::Run { .. }),
             Self::Projection { command } => matches!(
                 command,
                 ProjectionCommand::Create(_)

@@ -39,6 +39,8 @@ mod remotes;
 mod shapes;
 mod sink_args;
 mod sinks;
+mod source_args;
+mod sources;
 mod space;
 mod sql;
 mod sql_args;
@@ -244,6 +246,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Peers => net::peers(node, space, io),
         Command::Events { command } => events::events(node, space, command, io),
         Command::Sink { command } => sinks::sink(node, space, command, io),
+        Command::Source { command } => sources::source(node, space, command, io),
         Command::Values { command } => joining::values(node, space, command, io),
         Command::Counter { command } => joining::counter(node, space, command, io),
         Command::Set { command } => joining::set(node, space, command, io),

@@ -83,6 +83,7 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         io.data(&value, || text)?;
         io.out.flush()?;
         let sinks = node.carry_sinks(stopped.clone())?;
+        let sources = node.import_sources(stopped.clone())?;
         let backoff = backoff(up);
         let serving = tokio::spawn({
             let (node, stopped) = (node.clone(), stopped);
@@ -102,9 +103,9 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         }
         serving.await?;
         control.await?;
-        let carried = tokio::task::spawn_blocking(move || sinks.join());
+        let carried = tokio::task::spawn_blocking(move || sinks.join().and(sources.join()));
         if carried.await?.is_err() {
-            io.warn("a sink failed while it was stopped; it goes on from its cursor")?;
+            io.warn("a sink or source failed while it was stopped; it goes on from where it was")?;
         }
         io.say("stopped")
     })

@@ -11,11 +11,12 @@ pub(crate) enum SinkCommand {
     /// Carry events to a broker, a server or a file, from now on or from a cursor
     #[command(after_help = "Examples:\n  \
         allod sink add broker --nats nats://127.0.0.1:4222 --stream allod --from beginning\n  \
+        allod sink add topic --kafka 127.0.0.1:9092 --topic allod --partitions 12 --from snapshot\n  \
         allod sink add hook --webhook https://example.org/events --secret ~/hook.key --mode batch\n  \
         allod sink add typed --nats nats://127.0.0.1:4222 --stream typed --data avro --registry http://127.0.0.1:8081\n  \
         allod sink add audit --file /var/log/allod.ndjson --kind commit --space notes\n\n\
-        A running node carries them. Events are CloudEvents, each delivered at least once; a stream of NATS and a\n\
-        file have each once, whatever is interrupted when.")]
+        A running node carries them. Events are CloudEvents, each delivered at least once; a stream of NATS, a\n\
+        topic of Kafka and a file have each once, whatever is interrupted when.")]
     Add(Box<Add>),
     /// List the sinks
     List,
@@ -64,21 +65,30 @@ pub(crate) struct Add {
     #[command(flatten)]
     pub(crate) to: ToArgs,
     /// The stream of NATS, which is made if it is not there and has to be this sink's own [default: allod]
-    #[arg(long, conflicts_with_all = ["webhook", "file", "stdout"])]
+    #[arg(long, conflicts_with_all = ["kafka", "webhook", "file", "stdout"])]
     pub(crate) stream: Option<String>,
     /// What the subjects of NATS begin with [default: the stream]
-    #[arg(long, conflicts_with_all = ["webhook", "file", "stdout"])]
+    #[arg(long, conflicts_with_all = ["kafka", "webhook", "file", "stdout"])]
     pub(crate) subject: Option<String>,
     /// A file with credentials for NATS
-    #[arg(long, conflicts_with_all = ["webhook", "file", "stdout"], value_name = "FILE")]
+    #[arg(long, conflicts_with_all = ["kafka", "webhook", "file", "stdout"], value_name = "FILE")]
     pub(crate) credentials: Option<PathBuf>,
+    /// The topic of Kafka, which is made if it is not there and has to be this sink's own [default: allod]
+    #[arg(long, conflicts_with_all = ["nats", "webhook", "file", "stdout"])]
+    pub(crate) topic: Option<String>,
+    /// How many partitions a topic is made with [default: what the brokers say]
+    #[arg(long, conflicts_with_all = ["nats", "webhook", "file", "stdout"], value_name = "COUNT")]
+    pub(crate) partitions: Option<u16>,
+    /// A file of properties for the client of Kafka, such as those of SASL
+    #[arg(long, conflicts_with_all = ["nats", "webhook", "file", "stdout"], value_name = "FILE")]
+    pub(crate) properties: Option<PathBuf>,
     /// A file with the secret that signs POSTs, as Standard Webhooks has it
-    #[arg(long, conflicts_with_all = ["nats", "file", "stdout"], value_name = "FILE")]
+    #[arg(long, conflicts_with_all = ["nats", "kafka", "file", "stdout"], value_name = "FILE")]
     pub(crate) secret: Option<PathBuf>,
     /// A file with a bearer token for POSTs
-    #[arg(long, conflicts_with_all = ["nats", "file", "stdout"], value_name = "FILE")]
+    #[arg(long, conflicts_with_all = ["nats", "kafka", "file", "stdout"], value_name = "FILE")]
     pub(crate) token: Option<PathBuf>,
-    /// `structured`, `binary` (NATS, webhooks), or `batch` (webhooks)
+    /// `structured`, `binary` (NATS, Kafka, webhooks), or `batch` (webhooks)
     #[arg(long, default_value = "structured")]
     pub(crate) mode: String,
     /// What the data of events is: `json`, `avro`, `protobuf` or `protobuf-described`
@@ -103,6 +113,9 @@ pub(crate) struct ToArgs {
     /// To JetStream at this address
     #[arg(long, value_name = "URL")]
     pub(crate) nats: Option<String>,
+    /// To these brokers of Kafka, `HOST:PORT` with commas between them
+    #[arg(long, value_name = "BROKERS")]
+    pub(crate) kafka: Option<String>,
     /// To a server that takes POSTs
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,

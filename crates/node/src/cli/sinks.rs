@@ -74,19 +74,25 @@ pub(crate) fn sink(
 fn add(node: &Node, space: Option<&str>, options: &Add, io: &mut Io<'_>) -> Result<()> {
     let to = &options.to;
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| io.path(path));
-    let to = match (&to.nats, &to.webhook, &to.file) {
-        (Some(url), _, _) => To::Nats {
+    let to = match (&to.nats, &to.kafka, &to.webhook, &to.file) {
+        (Some(url), ..) => To::Nats {
             url: url.clone(),
             stream: options.stream.as_deref().unwrap_or("allod").to_owned(),
             subject: options.subject.clone(),
             credentials: path(&options.credentials),
         },
-        (_, Some(url), _) => To::Webhook {
+        (_, Some(brokers), ..) => To::Kafka {
+            brokers: brokers.clone(),
+            topic: options.topic.as_deref().unwrap_or("allod").to_owned(),
+            partitions: options.partitions,
+            properties: path(&options.properties),
+        },
+        (_, _, Some(url), _) => To::Webhook {
             url: url.clone(),
             secret: path(&options.secret),
             token: path(&options.token),
         },
-        (_, _, Some(file)) => To::File {
+        (_, _, _, Some(file)) => To::File {
             path: io.path(file),
         },
         _ => To::Stdout {},

@@ -20,6 +20,7 @@ mod http_events;
 mod http_hostile;
 mod http_serving;
 mod http_writes;
+mod imports;
 mod joining;
 mod keeping;
 mod kill;

@@ -108,6 +108,31 @@ impl Cursor {
     pub const fn is_in_snapshot(&self) -> bool {
         matches!(self.place, Place::At(_))
     }
+
+    /// Of a cursor within a snapshot, the key that was shown last. A snapshot shows keys in ascending order of these.
+    #[must_use]
+    pub fn shown(&self) -> Option<(SpaceId, &BranchName, &Bytes)> {
+        match &self.place {
+            Place::At(Some(shown)) => {
+                let key = shown.key.as_ref()?;
+                Some((shown.space, &shown.branch, key))
+            }
+            Place::At(None) | Place::Before | Place::In(_) => None,
+        }
+    }
+
+    /// Before all of the move, or of the snapshot, that it is within.
+    #[must_use]
+    pub fn before_its_move(&self) -> Self {
+        let place = match self.place {
+            Place::At(_) => Place::At(None),
+            Place::Before | Place::In(_) => Place::Before,
+        };
+        Self {
+            place,
+            ..self.clone()
+        }
+    }
 }
 
 /// The layout of a cursor.

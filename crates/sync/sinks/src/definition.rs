@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The largest definition, in bytes: a filter, and some paths.
 const DEFINITION_BYTES_MAX: usize = 32 * 1024;
 
+/// Partitions of a topic at most (SINK, "Limits"): what is asked of each takes some memory, and a moment.
+pub(crate) const PARTITIONS_MAX: u16 = 1024;
+
 /// Why a text is no definition of a sink, or no name of one. Blame: whoever wrote it.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("this is no sink: {0}")]
@@ -61,6 +64,19 @@ pub enum To {
         /// A file of credentials.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credentials: Option<PathBuf>,
+    },
+    /// A topic of Kafka (SINK-40).
+    Kafka {
+        /// `HOST:PORT`, or several with commas between them.
+        brokers: String,
+        /// The topic.
+        topic: String,
+        /// How many partitions it is made with, where there is none; what the brokers say if it is absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partitions: Option<u16>,
+        /// A file of properties for the client, such as those of SASL.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        properties: Option<PathBuf>,
     },
     /// A server that takes POSTs (SINK-20).
     Webhook {
@@ -186,13 +202,13 @@ impl Definition {
             .check()
             .map_err(|error| BadSink(error.to_string()))?;
         let fits = match (&self.to, self.mode) {
-            (To::Webhook { .. }, _) | (_, Mode::Structured) | (To::Nats { .. }, Mode::Binary) => {
-                true
-            }
-            (To::Nats { .. } | To::File { .. } | To::Stdout {}, _) => false,
+            (To::Webhook { .. }, _)
+            | (_, Mode::Structured)
+            | (To::Nats { .. } | To::Kafka { .. }, Mode::Binary) => true,
+            (To::Nats { .. } | To::Kafka { .. } | To::File { .. } | To::Stdout {}, _) => false,
         };
         if !fits {
-            let words = "batches go to webhooks, and headers to webhooks and NATS";
+            let words = "batches go to webhooks, and headers to webhooks, NATS and Kafka";
             return Err(BadSink(words.to_owned()));
         }
         if let Some(registry) = &self.registry {
@@ -223,6 +239,12 @@ impl Definition {
                 }
                 Ok(())
             }
+            To::Kafka {
+                brokers,
+                topic,
+                partitions,
+                ..
+            } => check_topic(brokers, topic, *partitions),
             To::Webhook { url, .. } => check_url(url),
             To::File { .. } | To::Stdout {} => Ok(()),
         }
@@ -239,6 +261,25 @@ fn check_url(url: &str) -> Result<(), BadSink> {
     }
 }
 
+/// What Kafka takes as a topic.
+fn check_topic(brokers: &str, topic: &str, partitions: Option<u16>) -> Result<(), BadSink> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let fits = (1..=249).contains(&topic.len())
+        && topic.bytes().all(is_legal)
+        && topic != "."
+        && topic != "..";
+    if !fits {
+        let words = "a topic is 1 to 249 of a-z A-Z 0-9 . _ -";
+        return Err(BadSink(words.to_owned()));
+    }
+    if brokers.is_empty() || partitions.is_some_and(|count| !(1..=PARTITIONS_MAX).contains(&count))
+    {
+        let words = format!("it has brokers, and 1 to {PARTITIONS_MAX} partitions");
+        return Err(BadSink(words));
+    }
+    Ok(())
+}
+
 impl To {
     /// Whether what one delivers would be in the way of what the other does.
     pub(crate) fn is_same_place(&self, other: &Self) -> bool {
@@ -251,6 +292,14 @@ impl To {
                     ..
                 },
             ) => (url, stream) == (other_url, other_stream),
+            (
+                Self::Kafka { brokers, topic, .. },
+                Self::Kafka {
+                    brokers: other_brokers,
+                    topic: other_topic,
+                    ..
+                },
+            ) => (brokers, topic) == (other_brokers, other_topic),
             (Self::File { path }, Self::File { path: other }) => path == other,
             _ => false,
         }
@@ -261,6 +310,7 @@ impl To {
     pub fn place(&self) -> String {
         match self {
             Self::Nats { url, stream, .. } => format!("{stream} at {url}"),
+            Self::Kafka { brokers, topic, .. } => format!("{topic} at {brokers}"),
             // What is behind may be a secret.
             Self::Webhook { url, .. } => {
                 let end = url.find(['?', '#']).unwrap_or(url.len());

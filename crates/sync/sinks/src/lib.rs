@@ -4,7 +4,7 @@
 //!
 //! # What this crate is
 //! A sink has a [`Definition`], which a [`Register`] keeps with its cursor. [`run`] carries the log to its [`Target`]:
-//! a stream of NATS JetStream (feature `nats`), a server that takes POSTs (feature `webhook`), a file, standard output.
+//! a stream of NATS JetStream (feature `nats`), a topic of Kafka (feature `kafka`), a server that takes POSTs (feature `webhook`), a file, standard output.
 //!
 //! # What it is not
 //! It starts no thread: a [`Host`] calls [`run`] in one for each sink. It does not say who may have which events.
@@ -23,17 +23,19 @@ mod definition;
 mod driver;
 mod file;
 mod open;
+mod parts;
 mod payload;
 mod register;
 mod run;
+pub mod source;
 mod target;
 
 pub use crate::definition::{BadSink, DataAs, Definition, Mode, Registry, To};
 pub use crate::open::{open, open_registry};
 pub use crate::payload::Numbers;
-pub use crate::register::{DEAD_MAX, DeadLetter, Register, SINKS_MAX, SinkError, State};
+pub use crate::register::{DEAD_MAX, DeadLetter, PartState, Register, SINKS_MAX, SinkError, State};
 pub use crate::run::{Host, run};
-pub use crate::target::{Fault, Has, Outgoing, Target};
+pub use crate::target::{Fault, Has, Last, Outgoing, Part, Target};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

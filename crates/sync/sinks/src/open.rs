@@ -39,7 +39,22 @@ pub fn open(definition: &Definition, now_ms: fn() -> u64) -> Result<Box<dyn Targ
             )?;
             Ok(Box::new(made))
         }
-        #[cfg(not(all(feature = "nats", feature = "webhook")))]
+        #[cfg(feature = "kafka")]
+        To::Kafka {
+            brokers,
+            topic,
+            partitions,
+            properties,
+        } => {
+            let place = (&brokers[..], &topic[..], *partitions);
+            let made = crate::driver::kafka::Topic::connect(
+                place,
+                definition.mode,
+                properties.as_deref(),
+            )?;
+            Ok(Box::new(made))
+        }
+        #[cfg(not(all(feature = "kafka", feature = "nats", feature = "webhook")))]
         _ => Err(Fault::Stopped("this build has no client for it".to_owned())),
     }
 }

@@ -76,6 +76,19 @@ pub struct State {
     pub words: Option<String>,
     /// Whether it has stopped until somebody does something (SINK-5, SINK-6).
     pub stopped: bool,
+    /// What each part of its target has had, where it has parts (SINK-41).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartState>,
+}
+
+/// What a sink keeps of a part of its target.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartState {
+    /// How many records it has had at least: a part that has had fewer has lost some.
+    pub end: u64,
+    /// How many it had when somebody gave the sink another cursor: what they say does not count.
+    pub since: u64,
 }
 
 /// An event that its target refused for good.
@@ -112,7 +125,7 @@ pub struct Register {
     store: Arc<dyn Store>,
 }
 
-fn check_name(name: &str) -> Result<(), BadSink> {
+pub(crate) fn check_name(name: &str) -> Result<(), BadSink> {
     let fits = (1..=64).contains(&name.len())
         && name
             .bytes()
@@ -124,7 +137,7 @@ fn check_name(name: &str) -> Result<(), BadSink> {
     }
 }
 
-fn of(kind: &[u8], name: &str) -> Vec<u8> {
+pub(crate) fn of(kind: &[u8], name: &str) -> Vec<u8> {
     [kind, name.as_bytes()].concat()
 }
 
@@ -164,6 +177,7 @@ impl Register {
             failures: 0,
             words: None,
             stopped: false,
+            parts: Vec::new(),
         };
         let mut batch = Batch::new();
         let text = encode(name, definition)?;

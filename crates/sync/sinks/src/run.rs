@@ -8,12 +8,13 @@ use allod_feed::{Cursor, Event, Feed, FeedError, Filter, Spaces, Subscription};
 use allod_sync::Backoff;
 
 use crate::definition::{Definition, Registry};
+use crate::parts::{self, Passed};
 use crate::payload::{Numbers, Payloads};
 use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
 use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
 /// How failures that may pass are tried again (SINK-4).
-const BACKOFF: Backoff = Backoff {
+pub(crate) const BACKOFF: Backoff = Backoff {
     first_ms: 1000,
     factor_percent: 200,
     most_ms: 60_000,
@@ -27,7 +28,7 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 const PAGE: usize = 32;
 
 /// How often it is looked whether the sink was changed, or has to end.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest that a target may want to be left alone.
 const AFTER_MAX: Duration = Duration::from_hours(1);
@@ -109,6 +110,8 @@ struct Carrying<'a> {
     kept: State,
     /// What it has come to since.
     state: State,
+    /// What parts of the target have already.
+    passed: Passed,
     until_end: bool,
 }
 
@@ -137,6 +140,7 @@ pub fn run(
             definition,
             kept: state.clone(),
             state,
+            passed: Passed::default(),
             until_end,
         };
         let wait = match carrying.carry() {
@@ -175,7 +179,7 @@ impl<'a> Carrying<'a> {
             if self.host.is_stopping() || self.is_changed()? {
                 return Ok(Ended::Changed);
             }
-            let gathered = self.gather(&mut consumer, &mut payloads, target.events_max());
+            let gathered = self.gather(&mut consumer, &mut payloads, target.as_ref());
             let Gathered {
                 events,
                 next,
@@ -220,8 +224,11 @@ impl<'a> Carrying<'a> {
             self.state.sought = false;
             self.state.taken = match &has {
                 Has::UpTo { cursor, .. } => Some(cursor.clone()),
-                Has::Nothing | Has::Unknown => None,
+                Has::Nothing | Has::Parts(_) | Has::Unknown => None,
             };
+            if let Has::Parts(parts) = &has {
+                self.state.parts = parts::forgotten(parts);
+            }
             self.keep(None)?;
         }
         let from = match has {
@@ -236,6 +243,16 @@ impl<'a> Carrying<'a> {
                 }
             }
             Has::Nothing if self.state.taken.is_some() => self.state.began.clone(),
+            Has::Parts(parts) => {
+                let whose = (self.name, self.host.feed());
+                match Passed::of(parts, &self.state, whose) {
+                    Ok((from, passed)) => {
+                        self.passed = passed;
+                        from
+                    }
+                    Err(fault) => return Ok(Err(fault)),
+                }
+            }
             Has::UpTo { .. } | Has::Nothing | Has::Unknown => self.state.cursor.clone(),
         };
         let filter = self.definition.filter.clone();
@@ -259,8 +276,7 @@ impl<'a> Carrying<'a> {
             return Ok(own());
         };
         if cursor.epoch() != self.host.feed().epoch() {
-            let words = "the target has events of another node";
-            return Err(Fault::Stopped(words.to_owned()));
+            return Err(parts::of_another_node());
         }
         let filter = Arc::new(self.definition.filter.clone());
         let read = self.host.feed().read(cursor.clone(), filter);
@@ -285,8 +301,9 @@ impl<'a> Carrying<'a> {
         &self,
         consumer: &mut Subscription,
         payloads: &mut Payloads<'_>,
-        events_max: usize,
+        target: &dyn Target,
     ) -> Gathered {
+        let events_max = target.events_max();
         let (mut events, mut bytes) = (Vec::new(), 0);
         let mut next = consumer.cursor();
         loop {
@@ -298,6 +315,10 @@ impl<'a> Carrying<'a> {
             for (event, cursor) in page.events.iter().zip(page.cursors) {
                 match self.outgoing(payloads, event, &cursor) {
                     Ok(outgoing) => {
+                        let outgoing = outgoing.filter(|event| {
+                            let part = target.part_of(event);
+                            !self.passed.has(part, event)
+                        });
                         bytes += outgoing.as_ref().map_or(0, Outgoing::bytes);
                         events.extend(outgoing);
                         next = cursor;
@@ -333,6 +354,7 @@ impl<'a> Carrying<'a> {
         Ok(Some(Outgoing {
             cloud,
             cursor: cursor.clone(),
+            order: event.order,
             kind: event.kind(),
             space: event.space,
             branch: event.branch.clone(),
@@ -347,7 +369,9 @@ impl<'a> Carrying<'a> {
     ) -> Result<Result<(), Fault>, SinkError> {
         let mut left = events;
         while !left.is_empty() {
-            match target.deliver(left) {
+            let delivered = target.deliver(left);
+            parts::grown(&mut self.state.parts, &target.ends());
+            match delivered {
                 Ok(()) => {
                     self.took(left);
                     break;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use allod_events::{CloudEvent, Data};
-use allod_feed::{Cursor, Kind};
+use allod_feed::{Cursor, Kind, Order};
 use allod_repo::{BranchName, SpaceId};
 
 /// The extension that says whose sink has delivered an event (SINK-3).
@@ -17,6 +17,8 @@ pub struct Outgoing {
     pub cloud: CloudEvent,
     /// The cursor after it.
     pub cursor: Cursor,
+    /// Where it stands among all events of the log.
+    pub order: Order,
     /// Of which kind it is.
     pub kind: Kind,
     /// Its space.
@@ -87,8 +89,32 @@ pub enum Has {
     },
     /// Nothing, and it never had anything.
     Nothing,
+    /// It has several parts, each with events in order, and each may have come further than others (SINK-41).
+    Parts(Vec<Part>),
     /// It cannot say: it keeps nothing, or what it had was taken away on purpose.
     Unknown,
+}
+
+/// What a part of a target has.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "targets of others make them")]
+pub struct Part {
+    /// How many records it has had, those included that expired.
+    pub end: u64,
+    /// The last one, if it is still there.
+    pub last: Option<Last>,
+}
+
+/// The last event of a part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "targets of others make them")]
+pub struct Last {
+    /// Its cursor, as text.
+    pub cursor: String,
+    /// Its sequence (EVENT-4), if it has one.
+    pub sequence: Option<String>,
+    /// Whose sink has delivered it.
+    pub sink: String,
 }
 
 /// What events go to.
@@ -101,4 +127,14 @@ pub trait Target: Send {
 
     /// Delivers events, in order. When it returns, the target keeps them all.
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault>;
+
+    /// Which of its parts an event goes to.
+    fn part_of(&self, _event: &Outgoing) -> usize {
+        0
+    }
+
+    /// How many records each of its parts has had, as far as it has said so when it took events.
+    fn ends(&self) -> Vec<u64> {
+        Vec::new()
+    }
 }

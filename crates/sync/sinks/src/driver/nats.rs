@@ -9,7 +9,7 @@ use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorK
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{ConnectOptions, HeaderMap};
+use async_nats::{Client, ConnectOptions, HeaderMap};
 use multibase::Base;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Runtime};
@@ -21,7 +21,7 @@ use crate::target::{Fault, Has, Outgoing, SINK, Target};
 const MESSAGES_MAX: usize = 4096;
 
 /// How long an answer of the server may take: what is under way then is asked for anew.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// For how long the server knows messages again by their ids (SINK-10).
 const DUPLICATES_FOR: Duration = Duration::from_mins(2);
@@ -57,25 +57,13 @@ impl JetStream {
         mode: Mode,
         credentials: Option<&Path>,
     ) -> Result<Self, Fault> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("allod-nats")
-            .enable_all()
-            .build()
-            .map_err(Fault::away)?;
+        let runtime = runtime()?;
         let (context, made) = runtime.block_on(async {
-            let options = match credentials {
-                None => ConnectOptions::new(),
-                Some(path) => {
-                    let read = ConnectOptions::with_credentials_file(path).await;
-                    read.map_err(|error| Fault::Stopped(format!("{}: {error}", path.display())))?
-                }
-            };
-            let client = options.name("allod").connect(url).await;
+            let client = client(url, credentials).await?;
             let context = ContextBuilder::new()
                 .timeout(ANSWER_TIME)
                 .max_ack_inflight(MESSAGES_MAX)
-                .build(client.map_err(Fault::away)?);
+                .build(client);
             let config = Config {
                 name: stream.to_owned(),
                 subjects: vec![format!("{subject}.>")],
@@ -173,6 +161,29 @@ impl JetStream {
         }
         (sequence, fault.map_or(Ok(()), Err))
     }
+}
+
+/// What a client of NATS lives in.
+pub(crate) fn runtime() -> Result<Runtime, Fault> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("allod-nats")
+        .enable_all()
+        .build()
+        .map_err(Fault::away)
+}
+
+/// A connected client.
+pub(crate) async fn client(url: &str, credentials: Option<&Path>) -> Result<Client, Fault> {
+    let options = match credentials {
+        None => ConnectOptions::new(),
+        Some(path) => {
+            let read = ConnectOptions::with_credentials_file(path).await;
+            read.map_err(|error| Fault::Stopped(format!("{}: {error}", path.display())))?
+        }
+    };
+    let client = options.name("allod").connect(url).await;
+    client.map_err(Fault::away)
 }
 
 /// The code of JetStream that is behind an error, if there is one.

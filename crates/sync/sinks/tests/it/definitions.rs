@@ -24,6 +24,11 @@ fn what_is_no_sink_is_refused() {
         r#"{"to":{"nats":{"url":"nats://x","stream":"a","subject":"a..b"}}}"#,
         r#"{"to":{"nats":{"url":"nats://x","stream":"a","subject":"a.>"}}}"#,
         r#"{"to":{"webhook":{"url":"ftp://x"}}}"#,
+        r#"{"to":{"kafka":{"brokers":"x:9092","topic":"a"}},"mode":"batch"}"#,
+        r#"{"to":{"kafka":{"brokers":"","topic":"a"}}}"#,
+        r#"{"to":{"kafka":{"brokers":"x:9092","topic":".."}}}"#,
+        r#"{"to":{"kafka":{"brokers":"x:9092","topic":"a b"}}}"#,
+        r#"{"to":{"kafka":{"brokers":"x:9092","topic":"a","partitions":0}}}"#,
         r#"{"to":{"stdout":{}},"filter":{"kind":["commit"]}}"#,
     ] {
         let read = bad.parse::<Definition>();
@@ -34,6 +39,7 @@ fn what_is_no_sink_is_refused() {
         r#"{"to":{"stdout":{}}}"#,
         r#"{"to":{"file":{"path":"/x"}},"filter":{"kinds":["commit"]},"paused":true}"#,
         r#"{"to":{"nats":{"url":"nats://x","stream":"a-1","subject":"a.b"}},"mode":"binary"}"#,
+        r#"{"to":{"kafka":{"brokers":"x:9092,y:9092","topic":"a.b_c-d","partitions":12}},"mode":"binary"}"#,
         r#"{"to":{"webhook":{"url":"https://x/?key=1","secret":"/s"}},"mode":"batch"}"#,
     ] {
         let read: Definition = good.parse().unwrap();

@@ -10,6 +10,11 @@
 mod definitions;
 mod delivering;
 mod files;
+mod imports;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_imports;
 mod payloads;
 #[cfg(feature = "webhook")]
 mod server;

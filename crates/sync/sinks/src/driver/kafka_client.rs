@@ -1,0 +1,113 @@
+//! What clients of Kafka have in common.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::target::Fault;
+
+/// How long an answer of the brokers may take.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// The longest file of properties, in bytes.
+const PROPERTIES_BYTES_MAX: usize = 64 * 1024;
+
+/// What a client heard from its library, beside answers.
+#[derive(Debug, Default)]
+pub(crate) struct Words(Mutex<Option<String>>);
+
+impl Words {
+    fn note(&self, words: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
+    /// Why something failed, in the words that came last if there are any: the library itself says no more than that
+    /// an answer did not come.
+    pub(crate) fn of(&self, error: &KafkaError) -> String {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(words) => format!("{error} ({words})"),
+            None => error.to_string(),
+        }
+    }
+}
+
+impl ClientContext for Words {
+    /// A library does not write to the log of a process.
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        self.note(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Words {}
+
+/// How any client is set up: what a file of properties says, and who it connects to.
+pub(crate) fn config(brokers: &str, properties: Option<&Path>) -> Result<ClientConfig, Fault> {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Emerg);
+    if let Some(path) = properties {
+        let about = |words: String| Fault::Stopped(format!("{}: {words}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+        if text.len() > PROPERTIES_BYTES_MAX {
+            return Err(about("it is too long".to_owned()));
+        }
+        for line in text.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // The line may be a secret: it is not in the words.
+            let pair = line.split_once('=');
+            let (name, value) = pair.ok_or_else(|| about("a line has no `=`".to_owned()))?;
+            config.set(name.trim(), value.trim());
+        }
+    }
+    config.set("bootstrap.servers", brokers);
+    config.set("client.id", "allod");
+    Ok(config)
+}
+
+/// A reader that is told where to read, and belongs to no group.
+pub(crate) fn reader(mut config: ClientConfig) -> Result<BaseConsumer<Words>, Fault> {
+    config
+        .set("group.id", "allod")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("allow.auto.create.topics", "false")
+        .set("fetch.wait.max.ms", "50");
+    config.create_with_context(Words::default()).map_err(set_up)
+}
+
+/// A client that cannot be made: its properties make no sense.
+pub(crate) fn set_up(error: KafkaError) -> Fault {
+    Fault::Stopped(error.to_string())
+}
+
+/// How many partitions a topic has; `None` if there is no such topic.
+pub(crate) fn partitions(
+    reader: &BaseConsumer<Words>,
+    topic: &str,
+) -> Result<Option<usize>, Fault> {
+    let told = reader.fetch_metadata(Some(topic), ANSWER_TIME);
+    let told = told.map_err(|error| Fault::away(reader.context().of(&error)))?;
+    let found = told.topics().iter().find(|found| found.name() == topic);
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => Ok(Some(found.partitions().len())),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Ok(None)
+        }
+        Some(error) => Err(Fault::away(format!("the topic {topic}: {error}"))),
+    }
+}

@@ -1,0 +1,90 @@
+//! Events from a topic of Kafka, on brokers that librdkafka plays (SRC-31).
+
+use std::time::Duration;
+
+use allod_sinks::source::From;
+use rdkafka::config::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+
+use crate::imports::Importer;
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn from(cluster: &Cluster) -> From {
+    From::Kafka {
+        brokers: cluster.bootstrap_servers(),
+        topic: "t".to_owned(),
+        properties: None,
+    }
+}
+
+fn cluster() -> Cluster {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 2, 1).unwrap();
+    cluster
+}
+
+fn write(cluster: &Cluster, partition: i32, messages: &[&str]) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .unwrap();
+    for message in messages {
+        let header = Header {
+            key: "ce_trace",
+            value: Some("1"),
+        };
+        let record = BaseRecord::to("t")
+            .partition(partition)
+            .key("key")
+            .payload(*message)
+            .headers(OwnedHeaders::new().insert(header));
+        producer.send(record).unwrap();
+    }
+    producer.flush(Duration::from_secs(20)).unwrap();
+}
+
+/// SRC-10, SRC-31: each record counts once, whatever is forgotten beside the space; and a topic that is not the one that
+/// was read stops its source.
+#[test]
+fn a_topic_is_imported_once() {
+    let one = cluster();
+    let importer = Importer::new();
+    importer.add(from(&one));
+    let (_, first) = importer.register().get("in").unwrap();
+    write(&one, 0, &["a", "b"]);
+    write(&one, 1, &["c"]);
+    let state = importer.import();
+    assert_eq!((state.imported, state.words), (3, None));
+    let forget = || {
+        let (_, now) = importer.register().get("in").unwrap();
+        importer.register().keep("in", (&now, &first), &[]).unwrap();
+    };
+    forget();
+    write(&one, 1, &["d"]);
+    assert_eq!(importer.import().imported, 1);
+    forget();
+    let state = importer.import();
+    assert_eq!((state.imported, state.passed, state.words), (0, 0, None));
+    let entries: Vec<(String, String)> = importer.entries().into_iter().collect();
+    let expected = [("0-0", "a"), ("0-1", "b"), ("1-0", "c"), ("1-1", "d")];
+    let expected = expected.map(|(place, value)| (format!("events/in/{place}"), value.to_owned()));
+    assert_eq!(entries, expected);
+    importer.register().remove("in").unwrap();
+    // Elsewhere there is as much, and something else; then there is less.
+    for (messages, words) in [(&["x", "y"][..], "another record"), (&["x"][..], "fewer")] {
+        let other = cluster();
+        write(&other, 0, messages);
+        write(&other, 1, &["c", "d"]);
+        importer.add(from(&other));
+        let state = importer.import();
+        let why = state.words.unwrap_or_default();
+        assert!(
+            state.stopped && why.contains("E_SOURCE_GAP") && why.contains(words),
+            "{why}"
+        );
+        importer.register().remove("in").unwrap();
+    }
+}
