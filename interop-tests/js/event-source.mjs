@@ -51,6 +51,10 @@ const tools = new WebSocket(address);
 await new Promise((open) => tools.on('open', open));
 const asked = new Map();
 let number = 0;
+let loaded;
+const isLoaded = new Promise((done) => {
+  loaded = done;
+});
 const ask = (method, params = {}, sessionId) =>
   new Promise((done, failed) => {
     number += 1;
@@ -63,23 +67,23 @@ tools.on('message', (text) => {
     console.log(message.params.payload);
     return;
   }
+  if (message.method === 'Page.loadEventFired') loaded();
   const { done, failed } = asked.get(message.id) ?? {};
   if (message.error) failed?.(new Error(message.error.message));
   else done?.(message.result);
 });
 
-const { targetId } = await ask('Target.createTarget', { url: `${origin}/` });
+const { targetId } = await ask('Target.createTarget', { url: 'about:blank' });
 const { sessionId } = await ask('Target.attachToTarget', { targetId, flatten: true });
+await ask('Page.enable', {}, sessionId);
 await ask('Runtime.enable', {}, sessionId);
 await ask('Runtime.addBinding', { name: 'heard' }, sessionId);
+await ask('Page.navigate', { url: `${origin}/` }, sessionId);
+await isLoaded;
 const script = `
-  const follow = () => {
-    const source = new EventSource(${JSON.stringify(stream)});
-    source.onmessage = ({ data, lastEventId }) =>
-      heard(JSON.stringify({ id: lastEventId, event: JSON.parse(data) }));
-  };
-  // The page may be on its way.
-  document.readyState === 'complete' ? follow() : addEventListener('load', follow);`;
+  const source = new EventSource(${JSON.stringify(stream)});
+  source.onmessage = ({ data, lastEventId }) =>
+    heard(JSON.stringify({ id: lastEventId, event: JSON.parse(data) }));`;
 await ask('Runtime.evaluate', { expression: script }, sessionId);
 
 await input.next();

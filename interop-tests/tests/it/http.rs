@@ -1,8 +1,7 @@
 //! The node over HTTP, asked by schemathesis whatever its document allows, and what it does not (HTTP-2).
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +11,8 @@ use allod_identity::{Keystore, SecretKey};
 use allod_repo::{BranchName, Edit};
 use tokio::sync::watch;
 
+use crate::python::{here, program};
+
 /// What an answer must be, whatever was asked. That every text which fits the document is a name of something is not
 /// among it: keys, CIDs and conditions have rules that a schema does not say.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
@@ -19,54 +20,6 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
     missing_required_header,unsupported_method,ignored_auth";
 
 const TOKEN: &str = "a-token-for-tests-alone";
-
-fn here() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The program, installed the first time; `None` if it cannot be had.
-fn schemathesis() -> Option<PathBuf> {
-    let python = Command::new("python3").arg("--version").output();
-    if !python.is_ok_and(|output| output.status.success()) {
-        println!("skipped: python3 is not installed");
-        return None;
-    }
-    let target = here().join("../target");
-    std::fs::create_dir_all(&target).unwrap();
-    let venv = target.join("schemathesis");
-    let lock = File::create(target.join("schemathesis.lock")).unwrap();
-    lock.lock().unwrap();
-    let wanted = std::fs::read(here().join("python/requirements.txt")).unwrap();
-    let stamp = venv.join("installed.txt");
-    if std::fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Some(venv.join("bin/schemathesis"));
-    }
-    let made = Command::new("python3")
-        .args(["-m", "venv"])
-        .arg(&venv)
-        .output();
-    let made = made.unwrap();
-    if !made.status.success() {
-        println!(
-            "skipped: python3 -m venv failed: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
-        return None;
-    }
-    let mut pip = Command::new(venv.join("bin/pip"));
-    pip.args(["install", "-q", "-r"])
-        .arg(here().join("python/requirements.txt"));
-    let output = pip.output().unwrap();
-    if !output.status.success() {
-        println!(
-            "skipped: pip failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        return None;
-    }
-    std::fs::write(stamp, wanted).unwrap();
-    Some(venv.join("bin/schemathesis"))
-}
 
 /// A node with a space that has something of each kind.
 pub(crate) fn node(dir: &Path) -> Node {
@@ -112,7 +65,7 @@ pub(crate) fn node(dir: &Path) -> Node {
 
 #[test]
 fn no_request_is_answered_otherwise_than_the_document_says() {
-    let Some(program) = schemathesis() else {
+    let Some(program) = program("schemathesis") else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();

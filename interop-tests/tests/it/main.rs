@@ -7,8 +7,10 @@
 )]
 
 mod archives;
+mod broker;
 mod browser;
 mod federation;
 mod files;
 mod http;
 mod node;
+mod python;
