@@ -155,6 +155,42 @@ fn a_stream_brings_what_another_node_has() {
     );
 }
 
+/// SRC-12, SRC-22: a stream that lost what was not read stops its source; what was read may go.
+#[test]
+fn a_stream_that_was_purged_stops_its_source() {
+    let Some(python) = python() else {
+        return skipped("no Python with packages");
+    };
+    let home = Home::with_space();
+    let nats = Nats::new(&python, &home.file("nats"));
+    let url = nats.url();
+    lines_of(&python, "make_stream.py", &[&url, "jobs", "jobs", "4000"]);
+    let publish = |text: &str| lines_of(&python, "publish.py", &[&url, "jobs.new", text]);
+    let purge = || lines_of(&python, "purge.py", &[&url, "jobs"]);
+    let args = ["source", "add", "jobs", "--nats", &url, "--stream", "jobs"];
+    home.run(&[&args[..], &["--key", "{subject}/{id}"]].concat())
+        .ok();
+    publish("one");
+    publish("two");
+    assert_eq!(home.json(&["source", "run", "jobs"])["imported"], 2);
+    purge();
+    publish("three");
+    assert_eq!(home.json(&["source", "run", "jobs"])["imported"], 3);
+    publish("four");
+    purge();
+    publish("five");
+    home.run(&["source", "run", "jobs"])
+        .fails(1, &["E_SOURCE_GAP", "were not read"]);
+    // It stays so until somebody says from where it goes on.
+    home.run(&["source", "run", "jobs"])
+        .fails(1, &["E_SOURCE_GAP"]);
+    home.run(&["source", "resume", "jobs", "--from", "beginning"])
+        .ok();
+    assert_eq!(home.json(&["source", "run", "jobs"])["imported"], 4);
+    let has: Vec<String> = entries(&home, "jobs.new/").into_values().collect();
+    assert_eq!(has, ["one", "two", "three", "five"]);
+}
+
 /// SRC-26, and what makes no sense is refused.
 #[test]
 fn what_cannot_be_imported_is_listed() {

@@ -1,10 +1,13 @@
-//! The log of a node to brokers, servers and files.
+//! The log of a node to brokers, servers and files; and from brokers and files into its spaces.
 //!
-//! Spec: `specs/34-sinks.md` (SINK).
+//! Spec: `specs/34-sinks.md` (SINK), `specs/35-sources.md` (SRC).
 //!
 //! # What this crate is
 //! A sink has a [`Definition`], which a [`Register`] keeps with its cursor. [`run`] carries the log to its [`Target`]:
-//! a stream of NATS JetStream (feature `nats`), a topic of Kafka (feature `kafka`), a server that takes POSTs (feature `webhook`), a file, standard output.
+//! a stream of NATS JetStream (feature `nats`), a topic of Kafka (feature `kafka`), a server that takes POSTs
+//! (feature `webhook`), a file, standard output.
+//! The module [`source`] is the other way: [`source::run_source`] carries the records of a [`source::Origin`] into a
+//! space.
 //!
 //! # What it is not
 //! It starts no thread: a [`Host`] calls [`run`] in one for each sink. It does not say who may have which events.
@@ -16,6 +19,7 @@
 //! ```
 //!
 //! # Invariants
+//! - How far a source has come is in the commit that has what it brought (SRC-10).
 //! - A cursor goes past an event when its target keeps it, or the event is a dead letter (SINK-1, SINK-5).
 //! - What a target says that it has is believed: after a crash of either side its content is the log (SINK-2).
 

@@ -58,6 +58,7 @@ pub(crate) fn check(digest: Sha256) -> String {
 }
 
 /// The check of some bytes.
+#[cfg(any(feature = "kafka", feature = "nats"))]
 pub(crate) fn check_of(bytes: &[u8]) -> String {
     check(Sha256::new_with_prefix(bytes))
 }
