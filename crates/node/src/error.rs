@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use allod_blocks::{FileError, StoreError};
+use allod_deltas::{StoreFault, ViewError};
 use allod_feed::FeedError;
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
@@ -10,6 +11,7 @@ use allod_repo::{BranchName, CommitId, Rejected, RepoError};
 use allod_sinks::SinkError;
 use allod_sync::TicketError;
 
+use crate::federating::FederatingError;
 use crate::reached::NotReached;
 
 /// Why a node could not do something.
@@ -25,6 +27,15 @@ pub enum NodeError {
     /// A sink could not do with what it keeps.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Federation could not do with what it keeps.
+    #[error(transparent)]
+    Federating(#[from] FederatingError),
+    /// Deltas could not be read or written.
+    #[error(transparent)]
+    Deltas(#[from] StoreFault),
+    /// Deltas could not be looked at.
+    #[error(transparent)]
+    DeltaView(#[from] ViewError),
     /// There is a home already.
     #[error("{0} is a home already")]
     HomeExists(PathBuf),

@@ -1,6 +1,6 @@
 //! Bringing what deltas say into a branch as entries, from where it was brought before (DELTA-55 to DELTA-58).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use allod_repo::{
@@ -13,7 +13,7 @@ use crate::hyperview::{HyperView, Looking, ViewError};
 use crate::keys;
 use crate::negation::MayNegate;
 use crate::pointer::CONTEXT_NEGATED_BY;
-use crate::resolve::{Resolving, ViewSchema, ViewValue};
+use crate::resolve::{ViewSchema, ViewValue};
 use crate::schema::{HyperSchema, Schemas};
 use crate::space::{SpaceDeltas, read};
 use crate::store::{DeltaStore as _, PAGE_MAX, StoreFault, only_visible};
@@ -26,6 +26,9 @@ const TRIES: u32 = 8;
 /// Deltas that brought nothing after which it is kept all the same that they were looked at.
 const LOOKED_MAX: u64 = 1000;
 
+/// What stands behind a prefix that deltas are brought to (DELTA-57).
+pub(crate) const BROUGHT: &[u8] = b".brought";
+
 /// The most deltas that are gone through from a negation to what it makes visible or not (DELTA-56).
 const CHAIN_MAX: usize = 64 * 1024;
 
@@ -35,7 +38,7 @@ const CHAIN_MAX: usize = 64 * 1024;
 pub struct Bringing {
     /// The branch that gets entries.
     pub branch: BranchName,
-    /// What their keys begin with.
+    /// What their keys begin with, up to the last `/`.
     pub prefix: String,
     /// The schema of views, without nested ones; by target context if `None`.
     pub schema: Option<HyperSchema>,
@@ -69,6 +72,7 @@ pub fn bring(deltas: &SpaceDeltas, bringing: &Bringing, now_ms: u64) -> Result<B
         schemas: Schemas::new([schema.clone()]).map_err(no_schema)?,
         schema: schema.id.clone(),
         own: author(deltas.repo.id()) + "/",
+        prefix: bringing.prefix.trim_end_matches('/').to_owned() + "/",
         deltas,
         bringing,
     };
@@ -86,6 +90,7 @@ pub fn bring(deltas: &SpaceDeltas, bringing: &Bringing, now_ms: u64) -> Result<B
 struct Making<'a> {
     deltas: &'a SpaceDeltas,
     bringing: &'a Bringing,
+    prefix: String,
     schemas: Schemas,
     schema: String,
     /// How the objects of this space's own entries begin.
@@ -103,7 +108,7 @@ impl Making<'_> {
     fn once(&self, now_ms: u64) -> Result<Brought, ViewError> {
         let repo = &self.deltas.repo;
         let mut transaction = repo.begin(&self.bringing.branch).map_err(fault)?;
-        let position = [self.bringing.prefix.as_bytes(), b".brought"].concat();
+        let position = [self.prefix.as_bytes(), BROUGHT].concat();
         let kept = transaction.get(&position).map_err(fault)?;
         let now = self.deltas.view()?;
         let (before, is_known) = self.before(kept)?;
@@ -233,7 +238,7 @@ impl Making<'_> {
         } else {
             object.as_bytes().to_vec()
         };
-        Some([self.bringing.prefix.as_bytes(), &name].concat())
+        Some([self.prefix.as_bytes(), &name].concat())
     }
 
     fn make(&self, object: &str) -> Result<Made, ViewError> {
@@ -255,7 +260,7 @@ impl Making<'_> {
         };
         let record = match &self.bringing.view {
             Some(schema) => schema.resolve(&view),
-            None => last_values(&view),
+            None => ViewSchema::last_of_each(&view).resolve(&view),
         };
         if record.is_empty() {
             return Ok(Made::Nothing);
@@ -296,16 +301,6 @@ impl Making<'_> {
             Some((_, ToldValue::Elsewhere)) => Made::LeftOut,
         })
     }
-}
-
-/// The last value of each property.
-fn last_values(view: &HyperView) -> BTreeMap<String, ViewValue> {
-    let names = view.properties.keys();
-    let all = names.map(|name| (name.clone(), Resolving::most_recent(name.clone())));
-    let schema = ViewSchema {
-        properties: all.collect(),
-    };
-    schema.resolve(view)
 }
 
 fn digest(view: &ViewSchema) -> [u8; 32] {

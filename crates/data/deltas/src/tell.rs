@@ -1,10 +1,11 @@
 //! Telling the entries of a branch as deltas, from where it was told before (DELTA-50 to DELTA-54).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use allod_repo::{BranchName, CommitId, Entry, Heads, Repo, RepoError, SpaceId, View, left_wins};
 
+use crate::bring::BROUGHT;
 use crate::delta::{Delta, DeltaError};
 use crate::space::SpaceDeltas;
 use crate::store::{Appended, StoreFault};
@@ -12,6 +13,9 @@ use crate::told::{delta_of_commit, delta_of_entry, negation_of};
 
 /// Deltas that are appended in one commit.
 const BATCH: usize = 1000;
+
+/// Beginnings of keys that are remembered: a few hundred bytes each.
+const FOLDERS_MAX: usize = 10_000;
 
 /// What was told.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -26,20 +30,16 @@ pub struct Told {
 }
 
 /// Tells the commits of a branch that were not told yet, and keeps that they were in the same commits as the deltas
-/// (DELTA-53). Keys that begin with `skip` are passed over.
+/// (DELTA-53). Keys under a prefix that deltas are brought to are passed over (DELTA-58).
 ///
 /// Telling again, also elsewhere, makes the same deltas.
-pub fn tell(
-    deltas: &SpaceDeltas,
-    branch: &BranchName,
-    skip: Option<&str>,
-    now_ms: u64,
-) -> Result<Told, StoreFault> {
+pub fn tell(deltas: &SpaceDeltas, branch: &BranchName, now_ms: u64) -> Result<Told, StoreFault> {
     let repo = &deltas.repo;
     let heads = repo.heads(branch)?;
     let mut telling = Telling {
         place: (repo.id(), branch),
-        skip: skip.filter(|skip| !skip.is_empty()),
+        now: repo.state(branch)?,
+        folders: BTreeMap::new(),
         deltas,
         position: [b"deltas/told/", branch.as_str().as_bytes()].concat(),
         frontier: Heads::new(),
@@ -65,7 +65,10 @@ pub fn tell(
 
 struct Telling<'a> {
     place: (SpaceId, &'a BranchName),
-    skip: Option<&'a str>,
+    /// What the branch has.
+    now: View,
+    /// Beginnings of keys, and whether deltas are brought there.
+    folders: BTreeMap<Vec<u8>, bool>,
     deltas: &'a SpaceDeltas,
     /// The key that has what was told.
     position: Vec<u8>,
@@ -98,13 +101,13 @@ impl Telling<'_> {
             // A tombstone that was pruned changes nothing that is said.
             let Some(entry) = entry else { continue };
             let Some(greater) = self.entry(&now, &key, &entry)? else {
-                self.told.left_out += u64::from(!self.is_skipped(&key));
+                self.told.left_out += u64::from(!self.is_brought(&key)?);
                 continue;
             };
             if changes.len() < BATCH {
                 changes.push(Arc::clone(&greater));
             }
-            if self.is_skipped(&key) {
+            if self.is_brought(&key)? {
                 continue;
             }
             has_told = true;
@@ -141,9 +144,10 @@ impl Telling<'_> {
             let alone = self.repo().at(*commit)?;
             for item in alone.changes_to(&together) {
                 let (key, entry) = item?;
-                let Some(entry) = entry.filter(|_| !self.is_skipped(&key)) else {
+                let Some(entry) = entry else { continue };
+                if self.is_brought(&key)? {
                     continue;
-                };
+                }
                 if let Some(greater) = self.entry(&together, &key, &entry)? {
                     self.negate(&alone, &key, (&entry, &greater))?;
                 }
@@ -153,9 +157,29 @@ impl Telling<'_> {
         Ok(())
     }
 
-    fn is_skipped(&self, key: &[u8]) -> bool {
-        self.skip
-            .is_some_and(|skip| key.starts_with(skip.as_bytes()))
+    /// Whether a key lies where deltas are brought to: then what it has is said already (DELTA-58).
+    fn is_brought(&mut self, key: &[u8]) -> Result<bool, StoreFault> {
+        let ends = key.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for (at, _) in ends {
+            let folder = key.get(..=at).unwrap_or_default();
+            let known = self.folders.get(folder).copied();
+            let is_brought = match known {
+                Some(known) => known,
+                None => {
+                    let position = [folder, BROUGHT].concat();
+                    let found = self.now.entry(&position)?.is_some();
+                    if self.folders.len() >= FOLDERS_MAX {
+                        self.folders.clear();
+                    }
+                    self.folders.insert(folder.to_vec(), found);
+                    found
+                }
+            };
+            if is_brought {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn entry(

@@ -83,6 +83,10 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         io.data(&value, || text)?;
         io.out.flush()?;
         let sinks = node.carry_sinks(stopped.clone())?;
+        let federating = tokio::spawn({
+            let (node, stopped) = (node.clone(), stopped.clone());
+            async move { node.federate(stopped).await }
+        });
         let backoff = backoff(up);
         let serving = tokio::spawn({
             let (node, stopped) = (node.clone(), stopped);
@@ -101,6 +105,7 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
             answering.await??;
         }
         serving.await?;
+        federating.await?;
         control.await?;
         let carried = tokio::task::spawn_blocking(move || sinks.join());
         if carried.await?.is_err() {

@@ -1,0 +1,20 @@
+//! Federation of the spaces of a node: deltas of a branch to and from instances of RhizomeDB and other nodes.
+//!
+//! Spec: `specs/51-federation.md` (FED-50 to FED-56).
+//!
+//! ```text
+//! Shared, LinkDefinition --Register--> store --Node::federate--> Federation of each space --> links
+//! ```
+//!
+//! `federating/settings.rs` is what is set up, `federating/register.rs` where that is kept, `federating/running.rs` what
+//! a running node has of it, `federating/following.rs` what it does when a space changes.
+
+mod following;
+mod register;
+mod running;
+mod settings;
+
+pub use self::register::{FederatingError, LinkState, Register};
+pub use self::running::LinkStanding;
+pub(crate) use self::running::{Door, Federating};
+pub use self::settings::{BadSetting, Bring, LinkDefinition, Shared, Signing, Trust};
