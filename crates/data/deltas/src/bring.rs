@@ -18,7 +18,7 @@ use crate::schema::{HyperSchema, Schemas};
 use crate::space::{SpaceDeltas, read};
 use crate::store::{DeltaStore as _, PAGE_MAX, StoreFault, only_visible};
 use crate::tell::{read_heads, write_heads};
-use crate::told::{CONTEXT_ENTRY, SCHEME, ToldEntry, ToldValue, author, unescape};
+use crate::told::{CONTEXT_ENTRY, SCHEME, ToldEntry, ToldValue, author, plain_name};
 
 /// How often bringing is tried on a branch that others write to.
 const TRIES: u32 = 8;
@@ -234,7 +234,7 @@ impl Making<'_> {
             return None;
         }
         let name = if object.starts_with(SCHEME) {
-            unescape(object)?
+            plain_name(object)?
         } else {
             object.as_bytes().to_vec()
         };

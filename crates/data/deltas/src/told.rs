@@ -49,20 +49,41 @@ fn escape(out: &mut String, bytes: &[u8], also: &[u8]) {
     }
 }
 
-/// What an object's name is without its escapes; `None` if they are none.
-pub(crate) fn unescape(text: &str) -> Option<Vec<u8>> {
+/// The name of an object of a key with the key as it is; `None` if it is no such name in its one form.
+pub(crate) fn plain_name(object: &str) -> Option<Vec<u8>> {
+    let mut parts = object.strip_prefix(SCHEME)?.splitn(3, '/');
+    let (space, branch, key) = (parts.next()?, parts.next()?, parts.next()?);
+    space.parse::<SpaceId>().ok()?;
+    unescape(branch, b"")?;
+    let key = unescape(key, b"/")?;
+    Some(
+        [
+            SCHEME.as_bytes(),
+            space.as_bytes(),
+            b"/",
+            branch.as_bytes(),
+            b"/",
+            &key,
+        ]
+        .concat(),
+    )
+}
+
+/// What [`escape`] wrote.
+fn unescape(text: &str, also: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let digits = [bytes.next()?, bytes.next()?];
-        let digits = std::str::from_utf8(&digits).ok()?;
-        out.push(u8::from_str_radix(digits, 16).ok()?);
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        out.push(match byte {
+            b'%' => u8::try_from(digit(bytes.next()?)? << 4 | digit(bytes.next()?)?).ok()?,
+            plain => plain,
+        });
     }
-    Some(out)
+    // One key has one name, or two objects would be one entry.
+    let mut again = String::with_capacity(text.len());
+    escape(&mut again, &out, also);
+    (again == text).then_some(out)
 }
 
 /// The delta that tells an entry: the same wherever it is made (DELTA-50). `None` if it is not told: its key is too
@@ -210,4 +231,74 @@ fn read_stamp(text: &str) -> Option<Stamp> {
     }
     let stamp = Stamp::from_bits(Stamp::at_millis(millis).bits() | u64::from(counter));
     (stamp.to_string() == text).then_some(stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SPACE: &str = "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+
+    fn state() -> impl Strategy<Value = Option<Vec<u8>>> {
+        proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20))
+    }
+
+    proptest! {
+        /// What is told is read, and under the one name of its key.
+        #[test]
+        fn told_entries_are_read(key: Vec<u8>, bits: u64, state in state(), branch in "[a-z/]{1,9}") {
+            let (space, branch) = (SPACE.parse().unwrap(), branch.parse::<BranchName>());
+            let Ok(branch) = branch else { return Ok(()) };
+            let stamp = Stamp::from_bits(bits);
+            let (entry, content) = match &state {
+                None => (State::Tombstone, None),
+                Some(bytes) => (
+                    State::Value(bytes.clone().into()),
+                    Some(Content::Bytes(bytes.clone().into())),
+                ),
+            };
+            let entry = Entry { stamp, state: entry };
+            let told = delta_of_entry((space, &branch, &key), &entry, content.as_ref());
+            let Some(delta) = told.unwrap() else {
+                prop_assert_eq!(object_of(space, &branch, &key), None);
+                return Ok(());
+            };
+            let object = object_of(space, &branch, &key).unwrap();
+            let value = state.map_or(ToldValue::Deleted, ToldValue::Bytes);
+            let read = ToldEntry::of(&delta, &object);
+            prop_assert_eq!(read, Some(ToldEntry { stamp, value }));
+            prop_assert!(plain_name(&object).unwrap().ends_with(&key));
+            prop_assert_eq!(ToldEntry::of(&delta, "allod://another"), None);
+        }
+
+        /// Whatever somebody calls an object, it is the name of at most one key, and nothing panics.
+        #[test]
+        fn names_have_one_form(branch in "[a-zA-Z%/0-9+]{0,8}", key in "[a-z%/A-F0-9+~ \u{e9}]{0,12}") {
+            let name = format!("{SCHEME}{SPACE}/{branch}/{key}");
+            if let Some(plain) = plain_name(&name) {
+                let (_, rest) = name.strip_prefix(SCHEME).unwrap().split_once('/').unwrap();
+                let (branch, _) = rest.split_once('/').unwrap();
+                let head = format!("{SCHEME}{SPACE}/{branch}/");
+                let mut again = head.clone();
+                escape(&mut again, &plain[head.len()..], b"/");
+                prop_assert_eq!(again, name);
+            }
+            prop_assert_eq!(plain_name(&key), None);
+        }
+
+        /// Whatever a pointer says, reading it ends without a panic, and what is read has one text.
+        #[test]
+        fn texts_of_strangers_do_no_harm(text in ".{0,24}", digits in "[0-9]{0,22}\\.[0-9]{0,7}") {
+            for text in [&text, &digits] {
+                if let Some(stamp) = read_stamp(text) {
+                    prop_assert_eq!(&stamp.to_string(), text);
+                }
+                if let Some(bytes) = unhex(text) {
+                    prop_assert_eq!(&hex(&bytes), text);
+                }
+            }
+        }
+    }
 }
