@@ -7,14 +7,17 @@
 //! ```
 //!
 //! `federating/settings.rs` is what is set up, `federating/register.rs` where that is kept, `federating/running.rs` what
-//! a running node has of it, `federating/following.rs` what it does when a space changes.
+//! a running node has of it, `federating/standing.rs` how links stand, `federating/dialing.rs` how servers are reached,
+//! `federating/following.rs` what it does when a space changes.
 
+mod dialing;
 mod following;
 mod register;
 mod running;
 mod settings;
+mod standing;
 
 pub use self::register::{FederatingError, LinkState, Register};
-pub use self::running::LinkStanding;
 pub(crate) use self::running::{Door, Federating};
 pub use self::settings::{BadSetting, Bring, LinkDefinition, Shared, Signing, Trust};
+pub use self::standing::LinkStanding;

@@ -6,28 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use allod_deltas::{DeltaStore as _, PAGE_MAX, SpaceDeltas};
-use allod_federation::{
-    Clock, Dial, Event, Federation, FederationOptions, LinkStats, Me, PositionStore as _,
-    RemoteLink, Status, Unsubscribe,
-};
+use allod_deltas::SpaceDeltas;
+use allod_federation::{Clock, Dial, Federation, FederationOptions, Me, RemoteLink, Unsubscribe};
 use allod_repo::{BranchName, Repo, SpaceId};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::dialing::dial;
 use super::following::follow;
 use super::register::{FederatingError, LinkState, Register};
-use super::settings::{BadSetting, LinkDefinition, Shared};
+use super::settings::{LinkDefinition, Shared};
+use super::standing::{Heard, hear, state};
 use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::home::random;
 use crate::hooks::lock;
-use crate::http::HttpToken;
 use crate::node::Node;
 
 /// How often it is looked what changed without a word, and what is known of links is kept.
@@ -42,35 +36,29 @@ type Failed = BTreeMap<String, String>;
 /// The federations of a running node.
 #[derive(Default)]
 pub(crate) struct Federating {
-    running: Mutex<BTreeMap<SpaceId, Running>>,
+    pub(super) running: Mutex<BTreeMap<SpaceId, Running>>,
     /// Links that are not open, and why.
-    failed: Mutex<Failed>,
+    pub(super) failed: Mutex<Failed>,
     changed: Notify,
 }
 
-struct Running {
+/// A federation, and its links.
+pub(super) struct Running {
     shared: Shared,
-    federation: Federation,
-    links: BTreeMap<String, Live>,
-    heard: Arc<Mutex<BTreeMap<String, Heard>>>,
+    pub(super) federation: Federation,
+    pub(super) links: BTreeMap<String, Live>,
+    pub(super) heard: Arc<Mutex<BTreeMap<String, Heard>>>,
     following: JoinHandle<()>,
     _hearing: Unsubscribe,
 }
 
-struct Live {
+/// A link that is open, or being opened.
+pub(super) struct Live {
     definition: LinkDefinition,
-    link: RemoteLink,
+    pub(super) link: RemoteLink,
     /// What was known of it when it was opened.
-    before: LinkState,
+    pub(super) before: LinkState,
     kept: LinkState,
-}
-
-/// What was heard of a link.
-#[derive(Clone, Debug, Default)]
-struct Heard {
-    quarantined: u64,
-    active_ms: Option<u64>,
-    words: Option<String>,
 }
 
 /// Through what others come to a space.
@@ -81,26 +69,6 @@ pub(crate) struct Door {
     pub(crate) is_open: bool,
     /// A file with a token of the space alone.
     pub(crate) token: Option<PathBuf>,
-}
-
-/// How a link stands.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LinkStanding {
-    /// Its name; none for one that a peer has open.
-    pub name: Option<String>,
-    /// The space.
-    pub space: SpaceId,
-    /// What it is; none for one that a peer has open.
-    pub definition: Option<LinkDefinition>,
-    /// `connected`, `connecting`, `syncing`, `paused`, `error`, `disconnected`, or `waiting` for a node that runs.
-    pub status: &'static str,
-    /// What is known of it.
-    pub state: LinkState,
-    /// Deltas of this side that the peer has not acknowledged yet.
-    pub pending: u64,
-    /// Whether there are more than were counted.
-    pub pending_more: bool,
 }
 
 /// The clock of the system, and chance: each number from a secret and how many there were.
@@ -188,7 +156,7 @@ impl Node {
         let (wanted, failed) = wanted?;
         *lock(&self.federating().failed) = failed;
         let mut commands = Vec::new();
-        let mut states = Vec::new();
+        let (mut states, mut ended) = (Vec::new(), BTreeMap::new());
         {
             let mut all = lock(&self.federating().running);
             all.retain(|space, running| {
@@ -196,12 +164,19 @@ impl Node {
                     .get(space)
                     .is_some_and(|it| it.shared == running.shared);
                 if !stays {
-                    states.extend(running.states());
+                    ended.extend(running.states());
                     running.federation.close();
                 }
                 stays
             });
-            for (space, wanted) in wanted {
+            states.extend(ended.clone());
+            for (space, mut wanted) in wanted {
+                // Links that are opened again go on counting from where they ended just now.
+                for (name, _, _, before) in &mut wanted.links {
+                    if let Some(state) = ended.remove(name) {
+                        *before = state;
+                    }
+                }
                 let running = match all.entry(space) {
                     std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
                     std::collections::btree_map::Entry::Vacant(vacant) => {
@@ -318,93 +293,6 @@ impl Node {
             token: running.shared.token.clone(),
         }))
     }
-
-    /// How links stand: those of this node by name, and then those that peers have open.
-    pub fn link_standings(&self) -> Result<Vec<LinkStanding>, NodeError> {
-        let register = self.federations();
-        let mut standings = Vec::new();
-        for (name, definition) in register.links()? {
-            standings.push(self.link_standing(&name, definition)?);
-        }
-        for (space, running) in &*lock(&self.federating().running) {
-            let heard = lock(&running.heard);
-            let links = running.federation.links().into_iter();
-            for link in links.filter(|link| link.remote_url().is_none()) {
-                let before = LinkState::default();
-                standings.push(LinkStanding {
-                    name: None,
-                    space: *space,
-                    definition: None,
-                    status: word(link.status()),
-                    state: state(&before, &link, heard.get(link.id())),
-                    pending: 0,
-                    pending_more: false,
-                });
-            }
-        }
-        Ok(standings)
-    }
-
-    fn link_standing(
-        &self,
-        name: &str,
-        definition: LinkDefinition,
-    ) -> Result<LinkStanding, NodeError> {
-        let register = self.federations();
-        let damaged = || FederatingError::Damaged(name.to_owned());
-        let space: SpaceId = definition.space.parse().map_err(|_error| damaged())?;
-        let (mut status, mut known) = ("waiting", register.state(name)?);
-        if let Some(running) = lock(&self.federating().running).get(&space)
-            && let Some(live) = running.links.get(name)
-        {
-            status = word(live.link.status());
-            known = state(
-                &live.before,
-                &live.link,
-                lock(&running.heard).get(live.link.id()),
-            );
-        } else if let Some(words) = lock(&self.federating().failed).get(name) {
-            status = "error";
-            known.words = Some(words.clone());
-        }
-        if definition.paused {
-            status = "paused";
-        }
-        let (pending, pending_more) = self.pending(space, &definition)?;
-        Ok(LinkStanding {
-            name: Some(name.to_owned()),
-            space,
-            definition: Some(definition),
-            status,
-            state: known,
-            pending,
-            pending_more,
-        })
-    }
-
-    /// How many deltas came to be here since the place that the server has all before.
-    fn pending(
-        &self,
-        space: SpaceId,
-        definition: &LinkDefinition,
-    ) -> Result<(u64, bool), NodeError> {
-        let register = self.federations();
-        let shared = register.shared(space)?;
-        let ours = register.positions(space).load(&definition.url).ours;
-        let (Some(shared), Some(ours)) = (shared, ours) else {
-            return Ok((0, false));
-        };
-        if definition.mode == "pull" {
-            return Ok((0, false));
-        }
-        let deltas = self.deltas(&self.repo(space)?, &shared.branch)?;
-        match deltas.arrivals(ours, PAGE_MAX) {
-            Ok(arrivals) => Ok((arrivals.deltas.len() as u64, arrivals.more)),
-            // Then everything is gone through again.
-            Err(allod_deltas::StoreFault::Expired) => Ok((0, true)),
-            Err(fault) => Err(fault.into()),
-        }
-    }
 }
 
 struct Wanted {
@@ -474,99 +362,4 @@ impl Running {
         });
         states
     }
-}
-
-fn hear(all: &mut BTreeMap<String, Heard>, link: &str, event: &Event) {
-    match event {
-        Event::Connecting { .. } => {
-            all.entry(link.to_owned()).or_default();
-        }
-        Event::Connected { .. } => all.entry(link.to_owned()).or_default().words = None,
-        Event::DeltaSent { .. } | Event::DeltaReceived { .. } => {
-            all.entry(link.to_owned()).or_default().active_ms = Some(now_ms());
-        }
-        Event::DeltaQuarantined { .. } => all.entry(link.to_owned()).or_default().quarantined += 1,
-        Event::Error { reason } | Event::Disconnected { reason } => {
-            all.entry(link.to_owned()).or_default().words = Some(reason.clone());
-        }
-        _ => {}
-    }
-    // Links of peers come and go; a thousand may be open, and what was heard of others is let go of.
-    while all.len() > 2 * allod_federation::CONNECTIONS_MAX {
-        all.pop_first();
-    }
-}
-
-/// What is known of a link: what was before it was opened, and what it did since.
-fn state(before: &LinkState, link: &RemoteLink, heard: Option<&Heard>) -> LinkState {
-    let LinkStats {
-        deltas_sent,
-        deltas_received,
-        deltas_rejected,
-        deltas_refused,
-        ..
-    } = link.stats();
-    let heard = heard.cloned().unwrap_or_default();
-    let is_up = matches!(
-        link.status(),
-        Status::Connected | Status::Syncing | Status::Paused
-    );
-    LinkState {
-        sent: before.sent + deltas_sent,
-        received: before.received + deltas_received,
-        rejected: before.rejected + deltas_rejected,
-        refused: before.refused + deltas_refused,
-        quarantined: before.quarantined + heard.quarantined,
-        remote: link.remote_system_id().or_else(|| before.remote.clone()),
-        active_ms: heard.active_ms.or(before.active_ms),
-        words: heard.words.filter(|_| !is_up),
-    }
-}
-
-const fn word(status: Status) -> &'static str {
-    match status {
-        Status::Connecting => "connecting",
-        Status::Connected => "connected",
-        Status::Syncing => "syncing",
-        Status::Paused => "paused",
-        Status::Error => "error",
-        _ => "disconnected",
-    }
-}
-
-/// How the server of a link is reached.
-fn dial(definition: &LinkDefinition, shared: &Shared) -> Result<Dial, BadSetting> {
-    let token = definition.token.as_ref().map(|path| HttpToken::read(path));
-    let token = token.transpose();
-    let token = token.map_err(|error| BadSetting(error.to_string()))?;
-    let is_tls = definition.url.starts_with("wss:");
-    Ok(Dial {
-        tls: is_tls.then(|| tls(definition)).transpose()?,
-        token: token.map(|token| token.text().to_owned()),
-        rules: Some(definition.rules(shared)?),
-    })
-}
-
-/// Certificates of the authority that is named, or else of those that browsers believe.
-fn tls(definition: &LinkDefinition) -> Result<Arc<ClientConfig>, BadSetting> {
-    let mut roots = RootCertStore::empty();
-    match &definition.authority {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(path) => {
-            let words =
-                |error: &dyn std::fmt::Display| BadSetting(format!("{}: {error}", path.display()));
-            let read = CertificateDer::pem_file_iter(path).map_err(|error| words(&error))?;
-            for certificate in read {
-                let certificate = certificate.map_err(|error| words(&error))?;
-                roots.add(certificate).map_err(|error| words(&error))?;
-            }
-        }
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BadSetting(error.to_string()))?;
-    Ok(Arc::new(
-        config.with_root_certificates(roots).with_no_client_auth(),
-    ))
 }

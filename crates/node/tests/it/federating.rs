@@ -376,6 +376,15 @@ fn entries_are_told_and_brought_while_nodes_run() {
     server.commit("last", "word");
     until("it is there", || get("last").out == "word");
     assert!(!client.run(&["ls"]).ok().contains("main/delta/"));
+    // Settings that change close links, which go on counting.
+    let filter = format!(r#"{{"authors":["allod://{space}"],"includeNegated":true}}"#);
+    let came = client.run(&["delta", "list", &filter, "--json"]).rows();
+    let received = status(&client, "hub")["received"].as_u64();
+    assert!(
+        received >= Some(came.len() as u64),
+        "{received:?} {}",
+        came.len()
+    );
     let told = client.json(&["federate", "export"]);
     assert_eq!((&told["commits"], &told["deltas"]), (&0.into(), &0.into()));
     assert_eq!(up.stop(), Some(0));
