@@ -251,6 +251,42 @@ fn private(home: &Home, name: &str) {
     std::fs::set_permissions(home.file(name), mode).unwrap();
 }
 
+/// A server that asks for keys lets in whose key is named, and over TLS who the certificate is believed.
+#[test]
+fn keys_are_proved_over_tls() {
+    let (server, client, other) = (Home::with_space(), Home::with_space(), Home::with_space());
+    let key = client.json(&["id"])["device"].as_str().unwrap().to_owned();
+    server
+        .run(&["federate", "serve", "--require-key", "--key", &key])
+        .ok();
+    let said = say(&server, "for one peer");
+    let up = server.up_http(&["--http-tls", "self-signed"]);
+    let to = format!(
+        "wss://{}/federation/notes",
+        up.http.strip_prefix("https://").unwrap()
+    );
+    let certificate = server.path().join("http-cert.pem");
+    let link = |home: &Home, more: &[&str]| {
+        let args = ["federate", "connect", &to, "--name", "hub"];
+        home.run(&[&args[..], more].concat()).ok();
+    };
+    let authority = ["--authority", certificate.to_str().unwrap()];
+    link(&client, &authority);
+    link(&other, &authority);
+    let ups = [client.up(), other.up()];
+    until("it proves its key", || ids(&client).contains(&said));
+    let why = |home: &Home| status(home, "hub")["why"].to_string();
+    until("its key is another", || why(&other).contains("AUTH_FAILED"));
+    assert_eq!(ids(&other).len(), 0);
+    // Without the certificate nobody knows who that is.
+    other.run(&["federate", "disconnect", "hub"]).ok();
+    link(&other, &[]);
+    until("the certificate is refused", || {
+        why(&other).to_lowercase().contains("certificate")
+    });
+    drop(ups);
+}
+
 /// The door is that of all routes: names, origins, upgrades.
 #[test]
 fn the_door_is_that_of_every_route() {
