@@ -186,8 +186,10 @@ fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {
     for (space, shared) in register.spaces()? {
         let name = name_of(node, space)?;
         let is_default = default == Some(space);
+        let trouble = node.federation_trouble(space);
         let value = json!({
             "space": space.to_string(), "name": name, "default": is_default, "federation": shared,
+            "trouble": trouble,
         });
         io.data(&value, || {
             let served = if shared.served {
@@ -196,7 +198,12 @@ fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {
                 "not served".to_owned()
             };
             let also = if is_default { " and /federation" } else { "" };
-            format!("{name}  {served}{also}  deltas on {}", shared.branch)
+            let trouble = trouble.as_ref().map(|words| format!("\n  {words}"));
+            let trouble = trouble.unwrap_or_default();
+            format!(
+                "{name}  {served}{also}  deltas on {}{trouble}",
+                shared.branch
+            )
         })?;
     }
     for (name, link) in register.links()? {

@@ -14,6 +14,7 @@ use super::register::FederatingError;
 use super::settings::Shared;
 use crate::clock::now_ms;
 use crate::error::NodeError;
+use crate::hooks::lock;
 use crate::node::Node;
 
 /// Events that are passed over at a time.
@@ -50,12 +51,20 @@ async fn moves(node: &Node, repo: &Repo, shared: &Shared, federation: &Federatio
         });
         match done.await {
             Ok(Ok(mut following)) => {
+                lock(&node.federating().troubles).remove(&repo.id());
                 federation.arrived();
                 following.ready().await;
                 consumer = Some(following);
             }
             // What could not be read or written now is tried again, from what is there.
-            Ok(Err(_)) | Err(_) => tokio::time::sleep(AFTER_FAULT).await,
+            Ok(Err(error)) => {
+                let words = error.to_string();
+                lock(&node.federating().troubles).insert(repo.id(), words);
+                // Links hear of what came all the same.
+                federation.arrived();
+                tokio::time::sleep(AFTER_FAULT).await;
+            }
+            Err(_) => tokio::time::sleep(AFTER_FAULT).await,
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Federating {
     pub(super) running: Mutex<BTreeMap<SpaceId, Running>>,
     /// Links that are not open, and why.
     pub(super) failed: Mutex<Failed>,
+    /// Spaces that could not be told or brought into, and why.
+    pub(super) troubles: Mutex<BTreeMap<SpaceId, String>>,
     changed: Notify,
 }
 

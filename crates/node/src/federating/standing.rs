@@ -42,6 +42,12 @@ pub(super) struct Heard {
 }
 
 impl Node {
+    /// Why a running node cannot tell the entries of a space or bring deltas into it, if it cannot; it tries again.
+    #[must_use]
+    pub fn federation_trouble(&self, space: SpaceId) -> Option<String> {
+        lock(&self.federating().troubles).get(&space).cloned()
+    }
+
     /// How links stand: those of this node by name, and then those that peers have open.
     pub fn link_standings(&self) -> Result<Vec<LinkStanding>, NodeError> {
         let register = self.federations();

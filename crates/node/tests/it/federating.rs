@@ -426,6 +426,26 @@ fn entries_are_told_and_brought_while_nodes_run() {
     assert_eq!(up.stop(), Some(0));
 }
 
+/// What cannot be brought in is told of, and links go on.
+#[test]
+fn what_cannot_be_brought_is_told_of() {
+    let (server, _up, client, _client_up) = pair(&[], &[]);
+    client
+        .run(&["values", "define", "delta/*", "pn-counter"])
+        .ok();
+    client.run(&["federate", "import", "--follow"]).ok();
+    let said = say(&server, "it has no place");
+    until("it came", || ids(&client).contains(&said));
+    let trouble = || {
+        let rows = client.run(&["federate", "list", "--json"]).rows();
+        rows[0]["trouble"].as_str().unwrap_or_default().to_owned()
+    };
+    until("it is told of", || trouble().contains("delta/"));
+    assert!(client.run(&["federate", "list"]).ok().contains(&trouble()));
+    let more = say(&server, "links go on");
+    until("it came", || ids(&client).contains(&more));
+}
+
 /// What other devices of a space say reaches its links, by sync.
 #[test]
 fn what_comes_by_sync_goes_to_links() {
