@@ -443,8 +443,8 @@ const asClient = {
       })
     assert.equal(await status({}), 401)
     assert.equal(await status({ headers: { authorization: 'Bearer wrong' } }), 401)
-    assert.equal(await status({ headers: { authorization: 'Bearer secret' } }), 'open')
-    assert.equal(await status({}, ['bearer.secret']), 'open')
+    assert.equal(await status({ headers: { authorization: 'Bearer a-secret-of-peers' } }), 'open')
+    assert.equal(await status({}, ['bearer.a-secret-of-peers']), 'open')
     assert.equal(await status({}, ['bearer.wrong']), 401)
   },
 }

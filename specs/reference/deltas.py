@@ -767,6 +767,72 @@ def run_view(given):
     return {"hyperview": write_view(view), "view": value_json(resolve_view(view_schema, view))}
 
 
+# --- entries as deltas (DELTA-50 to DELTA-52) --------------------------------------------------------
+
+PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
+def escaped(raw, also=b""):
+    return "".join(chr(byte) if byte in PLAIN + also else f"%{byte:02X}" for byte in raw)
+
+
+def told_object(given):
+    name = f"allod://{given['space']}/{escaped(given['branch'].encode())}/{escaped(bytes.fromhex(given['key']), b'/')}"
+    require(len(name) <= NAME_MAX, "E_DELTA_SIZE")
+    return name
+
+
+def by_content(at, author, system, pointers):
+    delta = {"id": "", "timestamp": at, "author": author, "system": system, "pointers": pointers}
+    delta["id"] = content_id(read(json.dumps({**delta, "id": "x"})))
+    return read(json.dumps(delta))
+
+
+def ref_to(role, target, context=None):
+    return {"role": role, "target": {"id": target, **({"context": context} if context else {})}}
+
+
+def told_entry(given, entry):
+    stamp, author = int(entry["stamp"]), f"allod://{given['space']}"
+    millis, counter = stamp >> 16, stamp & 0xFFFF
+
+    def build(role, target):
+        about = ref_to("entry", told_object(given), "entry")
+        pointers = [about, {"role": role, "target": target}, {"role": "stamp", "target": f"{millis}.{counter}"}]
+        return by_content(max(millis, 1), author, "allod", pointers)
+
+    if entry.get("deleted"):
+        return build("deleted", True)
+    if "file" in entry:
+        return build("link", entry["file"])
+    raw = bytes.fromhex(entry["bytes"])
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return build("hex", raw.hex())
+    return build("value", text)
+
+
+def run_told(given):
+    delta = told_entry(given, given["entry"])
+    out = {"object": told_object(given), "json": write_delta(delta)}
+    if "lesser" in given:
+        lesser = told_entry(given, given["lesser"])
+        pointers = [ref_to("negates", lesser["id"], "negated_by"), ref_to("by", delta["id"])]
+        negation = by_content(delta["timestamp"], delta["author"], "allod", pointers)
+        out["negation"] = write_delta(negation)
+    return out
+
+
+def run_commit(given):
+    pointers = [ref_to("commit", given["commit"], "commit")]
+    pointers += [{"role": "agent", "target": given["agent"]}, {"role": "message", "target": given["message"]}]
+    pointers += [ref_to("parent", parent, "child") for parent in given["parents"]]
+    pointers += [ref_to("changes", change, "changed_by") for change in given["changes"][:1000]]
+    millis = int(given["stamp"]) >> 16
+    return {"json": write_delta(by_content(max(millis, 1), f"allod://{given['space']}", given["device"], pointers))}
+
+
 RUNNERS = {
     "deltas/number.json": run_number,
     "deltas/delta.json": run_delta,
@@ -775,6 +841,8 @@ RUNNERS = {
     "deltas/filter.json": run_filter,
     "deltas/visible.json": run_visible,
     "deltas/view.json": run_view,
+    "deltas/told.json": run_told,
+    "deltas/commit.json": run_commit,
 }
 
 

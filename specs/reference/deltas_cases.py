@@ -399,6 +399,55 @@ def views():
         yield one("DELTA-47", "invalid", case, f"no {case} that there is", given(both, "post", "p", view), "E_DELTA_SCHEMA")
 
 
+# --- entries as deltas ----------------------------------------------------------------------------
+
+SPACE = "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+COMMIT = "bafyreidykglsfhoixmivffc5uwhcgshx4j465xwqntbmu43nb2dzqwfvae"
+FILE = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+DEVICE = "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
+
+
+def entry(millis, counter=0, **said):
+    return {"stamp": str(millis << 16 | counter), **said}
+
+
+def told():
+    def of(entry_, key=b"k", branch="main", **more):
+        return {"space": SPACE, "branch": branch, "key": key.hex(), "entry": entry_, **more}
+
+    def ok(name, comment, given):
+        return one("DELTA-50", "valid", name, comment, given)
+
+    yield ok("text", "a text", of(entry(1730000000000, bytes=b"on \xe2\x82\xac".hex())))
+    yield ok("counter", "a counter, which the timestamp does not say", of(entry(1730000000000, 65535, bytes=b"1".hex())))
+    yield ok("empty", "no bytes are a text", of(entry(5, bytes="")))
+    yield ok("zero", "a text may have U+0000", of(entry(5, bytes=b"a\0b".hex())))
+    yield ok("hex", "bytes that are no text", of(entry(5, bytes="ff00")))
+    yield ok("deleted", "a tombstone", of(entry(5, deleted=True)))
+    yield ok("file", "a file is named", of(entry(5, file=FILE)))
+    yield ok("time", "a stamp of 0 is at 1", of(entry(0, 3, bytes="31")))
+    yield ok("escapes", "what is escaped in a key", of(entry(5, bytes="31"), key="a/b c:\u00e9%~".encode() + b"\xff\0"))
+    yield ok("branch", "a branch has no / of its own", of(entry(5, bytes="31"), branch="notes/draft"))
+    yield ok("longest", "the longest key", of(entry(5, bytes="31"), key=b"k" * (512 - 8 - len(SPACE) - 6)))
+    newer = of(entry(6, bytes="32"), lesser=entry(5, 9, bytes="31"))
+    yield one("DELTA-51", "valid", "negation", "of the lesser by the greater", newer)
+    gone = of(entry(6, deleted=True), lesser=entry(6, bytes="31"))
+    yield one("DELTA-51", "valid", "deletion", "of a value by a tombstone", gone)
+    for name, key in [("long", b"k" * (512 - 8 - len(SPACE) - 5)), ("escaped", b"\xff" * 200), ("blanks", b" " * 160)]:
+        yield one("DELTA-50", "invalid", name, "a key that no name has room for", of(entry(5, bytes="31"), key=key), "E_DELTA_SIZE")
+
+
+def commits():
+    def of(**more):
+        given = {"space": SPACE, "commit": COMMIT, "agent": DEVICE, "device": DEVICE, "message": "a change"}
+        return {**given, "stamp": str(7 << 16), "parents": [], "changes": [], **more}
+
+    yield one("DELTA-52", "valid", "first", "without parents", of(changes=["d1"]))
+    yield one("DELTA-52", "valid", "merge", "with two parents", of(parents=[SPACE, FILE], changes=["d2", "d1"], message=""))
+    many = [f"d{number}" for number in range(1001)]
+    yield one("DELTA-52", "valid", "many", "of more than 1,000 changes the first", of(changes=many))
+
+
 def files():
     yield "deltas/number.json", list(numbers())
     yield "deltas/delta.json", list(bodies())
@@ -407,3 +456,5 @@ def files():
     yield "deltas/filter.json", list(filters())
     yield "deltas/visible.json", list(visibles())
     yield "deltas/view.json", list(views())
+    yield "deltas/told.json", list(told())
+    yield "deltas/commit.json", list(commits())

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{command, root, step};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 13] = [
+const AREAS: [(&str, &str); 14] = [
     ("tree", "bench-tree"),
     ("store", "bench-store"),
     ("repo", "bench-repo"),
@@ -19,6 +19,7 @@ const AREAS: [(&str, &str); 13] = [
     ("sync", "bench-sync"),
     ("live", "bench-live"),
     ("feed", "bench-feed"),
+    ("federation", "bench-federation"),
     ("compare", "bench-compare"),
     ("crdt", "bench-crdt"),
     ("quic", "bench-net"),
@@ -159,7 +160,7 @@ fn machine() -> Result<String> {
 fn document(runs: &[&Value]) -> Result<String> {
     let mut text = "# Results\n\nWritten by `cargo xtask bench`, an area at a time. Ours and the peers ran in turn in one run; the figures are \
          medians.\nRead the ratios, not the absolute figures: machines differ, and so do their moods.\n\
-         The areas repo, gc, views, blobs, live, feed and sync run with the allocator of the node, theirs and ours; the others with the system's.\n"
+         The areas repo, gc, views, blobs, live, feed, federation and sync run with the allocator of the node, theirs and ours; the others with the system's.\n"
         .to_owned();
     for run in runs {
         let rows = run["rows"].as_array().context("an area without rows")?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use allod_blocks::{FileError, StoreError};
+use allod_deltas::{StoreFault, ViewError};
 use allod_feed::FeedError;
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
@@ -11,6 +12,7 @@ use allod_sinks::SinkError;
 use allod_sinks::source::SourceError;
 use allod_sync::TicketError;
 
+use crate::federating::FederatingError;
 use crate::reached::NotReached;
 
 /// Why a node could not do something.
@@ -29,6 +31,15 @@ pub enum NodeError {
     /// A source could not do with what it keeps.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Federation could not do with what it keeps.
+    #[error(transparent)]
+    Federating(#[from] FederatingError),
+    /// Deltas could not be read or written.
+    #[error(transparent)]
+    Deltas(#[from] StoreFault),
+    /// Deltas could not be looked at.
+    #[error(transparent)]
+    DeltaView(#[from] ViewError),
     /// There is a home already.
     #[error("{0} is a home already")]
     HomeExists(PathBuf),

@@ -20,6 +20,7 @@
 mod clock;
 mod course;
 mod error;
+mod federating;
 mod fetch;
 mod follow;
 mod heal;
@@ -51,6 +52,10 @@ mod views;
 pub use crate::clock::{now_ms, utc};
 pub use crate::course::Course;
 pub use crate::error::NodeError;
+pub use crate::federating::{
+    BadSetting, Bring, FederatingError, LinkDefinition, LinkStanding, LinkState,
+    Register as Federations, Shared, Signing, Trust,
+};
 pub use crate::follow::HookProgress;
 pub use crate::heal::{FetchProgress, FetchStep, Fetched};
 pub use crate::home::{

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::clock::{self, now_ms};
 use crate::error::NodeError;
+use crate::federating::Federating;
 use crate::home::{Home, HomeConfig, HomeLock, random};
 use crate::hooks::Hooks;
 use crate::known::KnownPeers;
@@ -48,6 +49,7 @@ struct Inner {
     known_peers: KnownPeers,
     claims: Claims,
     telling: Telling,
+    federating: Federating,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -129,6 +131,7 @@ impl Node {
             known_peers: KnownPeers::default(),
             claims: Claims::default(),
             telling,
+            federating: Federating::default(),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -149,6 +152,11 @@ impl Node {
     /// Who is told of the log.
     pub(crate) fn telling(&self) -> &Telling {
         &self.inner.telling
+    }
+
+    /// The federations that run.
+    pub(crate) fn federating(&self) -> &Federating {
+        &self.inner.federating
     }
 
     /// A handle that does not keep the home open.

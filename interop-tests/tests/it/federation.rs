@@ -1,18 +1,32 @@
-//! Federation with a peer in plain JavaScript on `ws`, in both roles (FED), and content ids by `@ipld/dag-cbor`
+//! Federation with a peer in plain JavaScript on `ws`, in both roles and at the route of a node (FED), and content ids by `@ipld/dag-cbor`
 //! (DELTA-6).
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use allod::http::{HttpListener, HttpOptions};
+use allod::{Home, HomeConfig, KeySource, Node, Shared, Signing, StoreKind, now_ms};
 use allod_deltas::{Delta, DeltaStore, MemoryDeltas, Number, Pointer};
 use allod_federation::{
     Clock, Dial, Federation, FederationConfig, FederationOptions, Me, Reconnect, Rules, TrustPolicy,
 };
+use allod_identity::{Keystore, SecretKey};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::node::{is_there, run, script};
+
+/// The servers that the scripted peer asks for.
+const NAMES: [&str; 6] = ["full", "open", "trusting", "signed", "small", "token"];
+
+/// What the scripted peer shows.
+const TOKEN: &str = "a-secret-of-peers";
 
 struct Here;
 
@@ -71,14 +85,14 @@ fn our_server_and_clients_of_the_original() {
     let runtime = runtime();
     let urls: Value = runtime.block_on(async {
         let mut urls = serde_json::Map::new();
-        for name in ["full", "open", "trusting", "signed", "small", "token"] {
+        for name in NAMES {
             let (server, _) = federation(|options| match name {
                 "trusting" => {
                     options.rules.trust.trusted_authors = Some(["alice".to_owned()].into());
                 }
                 "signed" => options.rules = Rules::default(),
                 "small" => options.connections_max = 2,
-                "token" => options.token = Some("secret".to_owned()),
+                "token" => options.token = Some(TOKEN.to_owned()),
                 _ => {}
             });
             if name == "full" {
@@ -95,6 +109,106 @@ fn our_server_and_clients_of_the_original() {
     });
     let said = run("federation-peer.mjs", &["client", &urls.to_string()], "");
     assert!(said.lines().count() >= 20, "{said}");
+}
+
+/// A node that serves a space for each way to be one.
+fn node(dir: &Path) -> Node {
+    let keys = Keystore {
+        agent: Some(SecretKey::from_seed([1; 32])),
+        next_agent: Some(SecretKey::from_seed([2; 32])),
+        device: SecretKey::from_seed([3; 32]),
+    };
+    let key_file = dir.join("key");
+    let secret = allod::make_key_file(&key_file).unwrap();
+    let home = Home::at(dir.join("home"));
+    let (device, agent) = (keys.device.device_id(), keys.agent.as_ref());
+    let config = HomeConfig::new(
+        StoreKind::default(),
+        KeySource::File(key_file),
+        device,
+        "test".into(),
+        agent.map(SecretKey::agent_id),
+    );
+    home.create(&config, &keys, &secret).unwrap();
+    let node = Node::open(home, Some(keys)).unwrap();
+    node.begin_log("test").unwrap();
+    let token = dir.join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    std::fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    for name in NAMES {
+        let repo = node.create_space(name).unwrap();
+        let mut shared = Shared::new("deltas".parse().unwrap());
+        shared.served = true;
+        if name != "signed" {
+            shared.trust.signatures = Signing::Optional;
+        }
+        match name {
+            "trusting" => shared.trust.trusted_authors = Some(["alice".to_owned()].into()),
+            "small" => shared.links = 2,
+            "token" => shared.token = Some(token.clone()),
+            "full" => {
+                let deltas: Vec<_> = (1..=250)
+                    .map(|at| delta(&format!("d{at:03}"), at))
+                    .collect();
+                let store = node.deltas(&repo, &shared.branch).unwrap();
+                store.append(&deltas, now_ms()).unwrap();
+            }
+            _ => {}
+        }
+        node.federations().share(repo.id(), &shared).unwrap();
+    }
+    node
+}
+
+/// The same peer against the route of a node: deltas of its spaces, durable in its store.
+#[test]
+fn the_route_of_a_node_and_clients_of_the_original() {
+    if !is_there() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path());
+    let options = HttpOptions::new("127.0.0.1:0".parse().unwrap());
+    let listener = HttpListener::bind(&node, options).unwrap();
+    let address = listener.local_addr();
+    let runtime = runtime();
+    let (stop, stopped) = watch::channel(false);
+    let serving = runtime.spawn(listener.serve(stopped.clone()));
+    let federating = runtime.spawn({
+        let node = node.clone();
+        async move { node.federate(stopped).await }
+    });
+    let urls = NAMES.map(|name| {
+        let url = format!("ws://{address}/federation/{name}");
+        (name.to_owned(), json!(url))
+    });
+    let urls = Value::Object(urls.into_iter().collect());
+    // All are opened together, a moment after the node began.
+    let mut waits = 0;
+    while !is_served(address) {
+        std::thread::sleep(Duration::from_millis(10));
+        waits += 1;
+        assert!(waits < 3000, "the node serves its spaces");
+    }
+    let said = run("federation-peer.mjs", &["client", &urls.to_string()], "");
+    assert!(said.lines().count() >= 20, "{said}");
+    stop.send_replace(true);
+    runtime.block_on(serving).unwrap().unwrap();
+    runtime.block_on(federating).unwrap();
+    let repo = node.space(Some("open")).unwrap();
+    let store = node.deltas(&repo, &"deltas".parse().unwrap()).unwrap();
+    assert!(store.get("fine").unwrap().is_some());
+    assert!(store.get("smuggled").unwrap().is_none());
+}
+
+/// Whether a space is there: then what is no upgrade is refused for that.
+fn is_served(address: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "GET /federation/full HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.starts_with("HTTP/1.1 400")
 }
 
 struct Scripted(Child);

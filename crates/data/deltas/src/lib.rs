@@ -6,7 +6,8 @@
 //! A [`Delta`] says something about objects, once and for ever. A [`DeltaStore`] keeps deltas: in memory
 //! ([`MemoryDeltas`]) or on a branch of a space ([`SpaceDeltas`]). [`visible`] tells which of them nobody
 //! took back. A [`HyperView`] has those around an object by property, as a [`HyperSchema`] asks for;
-//! [`ViewSchema`] makes one value of each property, and [`Materialized`] keeps views up to date.
+//! [`ViewSchema`] makes one value of each property, and [`Materialized`] keeps views up to date. [`tell`] says what a
+//! branch has as deltas, and [`bring`] makes entries of what deltas say.
 //!
 //! # What it is not
 //! No network: deltas travel by `allod-federation`, or with their space. It has no clock, and believes no
@@ -23,6 +24,7 @@
 //! - What a set of deltas says does not depend on the order in which they came, nor on how often.
 //! - A stranger's deltas take bounded memory and time per call, and no recursion.
 
+mod bring;
 mod contract;
 mod delta;
 mod filter;
@@ -42,7 +44,10 @@ mod signature;
 mod space;
 mod store;
 mod subscription;
+mod tell;
+mod told;
 
+pub use crate::bring::{Bringing, Brought, bring};
 pub use crate::contract::{ContractBroken, check_store};
 pub use crate::delta::{DELTA_BYTES_MAX, Delta, DeltaError, POINTERS_MAX};
 pub use crate::filter::{DeltaFilter, FILTER_LIST_MAX, FilterError, TimestampRange};
@@ -63,6 +68,8 @@ pub use crate::store::{
     scan_visible,
 };
 pub use crate::subscription::{BEHIND_WARNING, Subscription};
+pub use crate::tell::{Told, tell};
+pub use crate::told::{delta_of_commit, delta_of_entry, negation_of, object_of};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -77,6 +77,16 @@ pub enum ViewValue {
 }
 
 impl ViewSchema {
+    /// The last value of each property that a hyperview has.
+    #[must_use]
+    pub fn last_of_each(view: &HyperView) -> Self {
+        let names = view.properties.keys();
+        let all = names.map(|name| (name.clone(), Resolving::most_recent(name.clone())));
+        Self {
+            properties: all.collect(),
+        }
+    }
+
     /// Reads a view schema from JSON (DELTA-47).
     pub fn decode(json: &str) -> Result<Self, SchemaError> {
         if !is_within(json, 3 * VIEW_SCHEMA_DEPTH_MAX) {

@@ -26,8 +26,8 @@ const LOG_PAGE: usize = 64;
 
 /// A store over a branch of a space: what is appended is one commit, and travels with the space.
 pub struct SpaceDeltas {
-    repo: Repo,
-    branch: BranchName,
+    pub(crate) repo: Repo,
+    pub(crate) branch: BranchName,
     agent: AgentId,
     key: SecretKey,
     /// Where reading a large change stopped, so that its next page goes on there.
@@ -56,15 +56,48 @@ impl SpaceDeltas {
         }
     }
 
-    fn view(&self) -> Result<View, StoreFault> {
+    pub(crate) fn view(&self) -> Result<View, StoreFault> {
         Ok(self.repo.state(&self.branch)?)
     }
 
-    const fn author(&self) -> Author<'_> {
+    pub(crate) const fn author(&self) -> Author<'_> {
         Author {
             agent: self.agent,
             key: &self.key,
         }
+    }
+
+    /// Appends deltas, and sets a key that is none of theirs in the same commit.
+    pub(crate) fn append_with(
+        &self,
+        deltas: &[Arc<Delta>],
+        beside: Option<(Vec<u8>, Vec<u8>)>,
+        now_ms: u64,
+    ) -> Result<Vec<Appended>, StoreFault> {
+        self.write("Append deltas", now_ms, &mut |view, writes| {
+            let mut fresh: BTreeMap<&str, Arc<Delta>> = BTreeMap::new();
+            let mut said = Vec::with_capacity(deltas.len());
+            for delta in deltas {
+                let kept = match fresh.get(delta.id()) {
+                    Some(kept) => Some(Arc::clone(kept)),
+                    None => record(view, delta.id())?,
+                };
+                let outcome = match kept {
+                    Some(kept) => meet(&kept, delta),
+                    None if is_redacted(view, delta)? => Appended::Redacted,
+                    None => Appended::New,
+                };
+                if matches!(outcome, Appended::New | Appended::Signed) {
+                    writes.put(delta);
+                    fresh.insert(delta.id(), Arc::clone(delta));
+                }
+                said.push(outcome);
+            }
+            if let Some((key, value)) = beside.clone() {
+                writes.0.insert(key, Some(value));
+            }
+            Ok(said)
+        })
     }
 
     /// What `put` finds to write, in one commit; tried again while others write too.
@@ -274,7 +307,7 @@ fn is_redacted(view: &View, delta: &Delta) -> Result<bool, StoreFault> {
 }
 
 /// The delta that a record has, if it is one and stands under its own key (DELTA-32).
-fn read(content: Option<Content>, key: &[u8]) -> Option<Arc<Delta>> {
+pub(crate) fn read(content: Option<Content>, key: &[u8]) -> Option<Arc<Delta>> {
     let Some(Content::Bytes(bytes)) = content else {
         return None;
     };
@@ -284,27 +317,7 @@ fn read(content: Option<Content>, key: &[u8]) -> Option<Arc<Delta>> {
 
 impl DeltaStore for SpaceDeltas {
     fn append(&self, deltas: &[Arc<Delta>], now_ms: u64) -> Result<Vec<Appended>, StoreFault> {
-        self.write("Append deltas", now_ms, &mut |view, writes| {
-            let mut fresh: BTreeMap<&str, Arc<Delta>> = BTreeMap::new();
-            let mut said = Vec::with_capacity(deltas.len());
-            for delta in deltas {
-                let kept = match fresh.get(delta.id()) {
-                    Some(kept) => Some(Arc::clone(kept)),
-                    None => record(view, delta.id())?,
-                };
-                let outcome = match kept {
-                    Some(kept) => meet(&kept, delta),
-                    None if is_redacted(view, delta)? => Appended::Redacted,
-                    None => Appended::New,
-                };
-                if matches!(outcome, Appended::New | Appended::Signed) {
-                    writes.put(delta);
-                    fresh.insert(delta.id(), Arc::clone(delta));
-                }
-                said.push(outcome);
-            }
-            Ok(said)
-        })
+        self.append_with(deltas, None, now_ms)
     }
 
     fn redact(&self, id: &str, now_ms: u64) -> Result<bool, StoreFault> {

@@ -10,7 +10,9 @@ use clap_complete::Shell;
 
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::branch_args::BranchArgs;
+use crate::cli::delta_args::DeltaCommand;
 use crate::cli::events_args::EventsCommand;
+use crate::cli::federate_args::FederateCommand;
 use crate::cli::hooks::Hooks;
 use crate::cli::http_args::{HttpArgs, HttpCommand};
 use crate::cli::join_args::{
@@ -201,6 +203,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: EventsCommand,
     },
+    /// Exchange deltas of a space with instances of RhizomeDB and other nodes
+    Federate {
+        #[command(subcommand)]
+        command: FederateCommand,
+    },
+    /// Say something of objects as deltas, and look at what was said
+    Delta {
+        #[command(subcommand)]
+        command: DeltaCommand,
+    },
     /// Carry events to brokers, servers and files
     Sink {
         #[command(subcommand)]
@@ -351,6 +363,7 @@ impl Command {
         match self {
             Self::Get(options) => options.ask,
             Self::Commit(_)
+            | Self::Delta { .. }
             | Self::Sync(_)
             | Self::Await(_)
             | Self::Push(_)
@@ -365,6 +378,12 @@ impl Command {
             Self::Check {
                 heal: Some(from), ..
             } => !Path::new(from).exists(),
+            Self::Federate { command } => matches!(
+                command,
+                FederateCommand::Status { .. }
+                    | FederateCommand::Export(_)
+                    | FederateCommand::Import(_)
+            ),
             Self::Tag(options) => options.name.is_some(),
             Self::Branch(options) => options.protect.is_some() || options.unprotect.is_some(),
             Self::Type { command } => {

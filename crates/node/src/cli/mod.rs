@@ -7,9 +7,13 @@ mod branch_args;
 mod branches;
 mod conflicts;
 mod control;
+mod delta_args;
+mod deltas;
 mod demo;
 mod events;
 mod events_args;
+mod federate;
+mod federate_args;
 mod graph;
 mod history;
 mod home;
@@ -245,6 +249,8 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Remote(options) => remotes::remote(node, space, options, io),
         Command::Peers => net::peers(node, space, io),
         Command::Events { command } => events::events(node, space, command, io),
+        Command::Federate { command } => federate::federate(node, space, command, io),
+        Command::Delta { command } => deltas::deltas(node, space, command, io),
         Command::Sink { command } => sinks::sink(node, space, command, io),
         Command::Source { command } => sources::source(node, space, command, io),
         Command::Values { command } => joining::values(node, space, command, io),

@@ -84,6 +84,10 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
         io.out.flush()?;
         let sinks = node.carry_sinks(stopped.clone())?;
         let sources = node.import_sources(stopped.clone())?;
+        let federating = tokio::spawn({
+            let (node, stopped) = (node.clone(), stopped.clone());
+            async move { node.federate(stopped).await }
+        });
         let backoff = backoff(up);
         let serving = tokio::spawn({
             let (node, stopped) = (node.clone(), stopped);
@@ -102,6 +106,7 @@ pub(crate) fn up(home: &Home, up: &Up, io: &mut Io<'_>) -> Result<()> {
             answering.await??;
         }
         serving.await?;
+        federating.await?;
         control.await?;
         let carried = tokio::task::spawn_blocking(move || sinks.join().and(sources.join()));
         if carried.await?.is_err() {

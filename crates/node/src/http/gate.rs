@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use axum::middleware::Next;
@@ -19,6 +19,9 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What is served without a token: it says nothing about the data here.
 const OPEN: [&str; 4] = ["/", "/style.css", "/openapi.json", "/healthz"];
+
+/// Where peers of a federation come in, who have tokens of their own (FED-51).
+pub(crate) const FEDERATION: &str = "/federation";
 
 /// By what is decided who is let in.
 #[derive(Debug)]
@@ -113,32 +116,74 @@ impl Rules {
 
     /// A token where there is one; without one only this machine (HTTP-40, HTTP-41).
     fn check_token(&self, headers: &HeaderMap, peer: IpAddr, path: &str) -> Result<(), Problem> {
-        if OPEN.contains(&path) {
+        let rest = path.strip_prefix(FEDERATION);
+        let is_federation = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        // Its handler asks itself.
+        if OPEN.contains(&path) || is_federation {
             return Ok(());
         }
         let Some(token) = &self.token else {
-            // The listener refuses to be bound elsewhere; this is the second lock.
-            return if self.bound.is_loopback() && peer.to_canonical().is_loopback() {
-                Ok(())
-            } else {
-                Err(unknown(
-                    "this node has no token yet; `allod http token new` makes one",
-                ))
-            };
+            return self.check_here(peer);
         };
-        let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let shown = shown.and_then(|shown| {
-            let (scheme, token) = shown.split_at_checked("Bearer ".len())?;
-            scheme
-                .eq_ignore_ascii_case(b"Bearer ")
-                .then(|| token.trim_ascii())
-        });
-        match shown {
+        match bearer(headers) {
             Some(shown) if token.is(shown) => Ok(()),
             Some(_) => Err(unknown("the token is another one")),
             None => Err(unknown("Authorization: Bearer TOKEN is missing")),
         }
     }
+
+    /// Without a token only this machine.
+    fn check_here(&self, peer: IpAddr) -> Result<(), Problem> {
+        // The listener refuses to be bound elsewhere; this is the second lock.
+        if self.bound.is_loopback() && peer.to_canonical().is_loopback() {
+            Ok(())
+        } else {
+            Err(unknown(
+                "this node has no token yet; `allod http token new` makes one",
+            ))
+        }
+    }
+
+    /// Lets a peer of a federation in who shows the token of the node or that of the space, or who is on this machine
+    /// where there is neither (FED-51). What it showed as a subprotocol is to be answered.
+    pub(crate) fn check_peer(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        own: Option<&HttpToken>,
+    ) -> Result<Option<HeaderValue>, Problem> {
+        let tokens = [self.token.as_ref(), own];
+        let fits = |shown: &[u8]| tokens.into_iter().flatten().any(|token| token.is(shown));
+        if tokens.iter().all(Option::is_none) {
+            return self.check_here(peer).map(|()| None);
+        }
+        if bearer(headers).is_some_and(fits) {
+            return Ok(None);
+        }
+        let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let protocols = protocols
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim);
+        for protocol in protocols {
+            let shown = protocol.strip_prefix("bearer.");
+            if shown.is_some_and(|shown| fits(shown.as_bytes())) {
+                return HeaderValue::try_from(protocol)
+                    .map(Some)
+                    .map_err(Problem::fault);
+            }
+        }
+        Err(unknown("a token of this space is missing"))
+    }
+}
+
+/// The token that a request shows.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let shown = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = shown.split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
 }
 
 fn unknown(words: &str) -> Problem {

@@ -20,6 +20,7 @@ mod blob;
 mod body;
 mod door;
 mod etag;
+mod federation;
 mod gate;
 mod limits;
 mod listen;

@@ -11,6 +11,7 @@ use axum::http::header::{
 use axum::http::{Method, Response};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
+use axum::routing::get;
 use tokio::sync::watch;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -18,12 +19,12 @@ use tower_http::cors::CorsLayer;
 
 use super::app::{App, Texts};
 use super::blob::STATE;
-use super::gate::{Rules, gate};
+use super::gate::{FEDERATION, Rules, gate};
 use super::listen::FaultSink;
 use super::metrics::observe;
 use super::problem::Problem;
 use super::routes::CURSOR;
-use super::{openapi, page, routes};
+use super::{federation, openapi, page, routes};
 use crate::node::Node;
 
 /// The whole of what is served.
@@ -41,6 +42,8 @@ pub(crate) fn router(
     let cors = cors(&rules.origins);
     let app = App::new(node, (rules, texts), ending);
     router
+        .route(FEDERATION, get(federation::default_space))
+        .route("/federation/{space}", get(federation::space))
         .fallback(|| async { Problem::new("E_HTTP_PATH", "no route has this path") })
         .method_not_allowed_fallback(|| async {
             Problem::new("E_HTTP_METHOD", "the header Allow says which it has")

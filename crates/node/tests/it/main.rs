@@ -11,6 +11,7 @@ mod asking;
 mod brokers;
 mod events;
 mod faults;
+mod federating;
 mod healing;
 mod home;
 mod hooks;

@@ -1,6 +1,6 @@
 //! The tests of deltas, in one binary.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod laws;
 mod materialized;
@@ -8,5 +8,6 @@ mod schemas;
 mod signing;
 mod spaces;
 mod stores;
+mod telling;
 mod vectors;
 mod world;

@@ -14,12 +14,12 @@ use proptest::prelude::*;
 use crate::world::{any_delta, delta, over, owner, repo};
 
 /// A second replica of a space, and what exchanging everything does.
-struct Pair {
-    repos: [Repo; 2],
+pub(crate) struct Pair {
+    pub(crate) repos: [Repo; 2],
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let first = repo();
         let second = Repo::adopt(
             Arc::new(MemoryStore::new()),
@@ -36,7 +36,7 @@ impl Pair {
     }
 
     /// Each gets the commits of the other.
-    fn exchange(&self) {
+    pub(crate) fn exchange(&self) {
         let branch = BranchName::main();
         for (from, to) in [(0, 1), (1, 0)] {
             let (from, to) = (&self.repos[from], &self.repos[to]);

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use allod_deltas::{
     Delta, DeltaError, DeltaFilter, DeltaStore as _, FilterError, HyperSchema, HyperView, Looking,
-    MayNegate, MemoryDeltas, NotVerified, Number, Schemas, ViewSchema, ViewValue, visible,
+    MayNegate, MemoryDeltas, NotVerified, Number, Schemas, ViewSchema, ViewValue, delta_of_commit,
+    delta_of_entry, negation_of, object_of, visible,
 };
+use allod_repo::{BranchName, Commit, CommitId, Content, Entry, SpaceId, Stamp, State};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// What comes out of a case, or the code of what it is refused for.
@@ -135,5 +138,78 @@ fn views() {
             .map_err(|error| error.code())?;
         let values = ViewValue::View(resolving.resolve(&view));
         Ok(json!({ "hyperview": view.to_json(), "view": values.to_json() }))
+    });
+}
+
+/// An entry as a vector has it, with what it holds.
+fn entry(value: &Value) -> (Entry, Option<Content>) {
+    let stamp = Stamp::from_bits(text(&value["stamp"]).parse().unwrap());
+    let (state, content) = if value["deleted"] == true {
+        (State::Tombstone, None)
+    } else if let Some(cid) = value["file"].as_str() {
+        let cid = cid.parse().unwrap();
+        (State::Link(cid), Some(Content::File(cid)))
+    } else {
+        let digits = text(&value["bytes"]).as_bytes().chunks(2);
+        let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let bytes = Bytes::from(digits.map(byte).collect::<Vec<u8>>());
+        (State::Value(bytes.clone()), Some(Content::Bytes(bytes)))
+    };
+    (Entry { stamp, state }, content)
+}
+
+#[test]
+fn told_entries() {
+    run("told.json", |input| {
+        let space: SpaceId = text(&input["space"]).parse().unwrap();
+        let branch: BranchName = text(&input["branch"]).parse().unwrap();
+        let digits = text(&input["key"]).as_bytes().chunks(2);
+        let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let key: Vec<u8> = digits.map(byte).collect();
+        let told = |value: &Value| {
+            let (entry, content) = entry(value);
+            let told = delta_of_entry((space, &branch, &key), &entry, content.as_ref());
+            told.unwrap().ok_or("E_DELTA_SIZE")
+        };
+        let delta = told(&input["entry"])?;
+        let object = object_of(space, &branch, &key).unwrap();
+        let mut out = json!({ "object": object, "json": delta.encode() });
+        if !input["lesser"].is_null() {
+            let negation = negation_of(space, &told(&input["lesser"])?, &delta).unwrap();
+            out["negation"] = negation.encode().into();
+        }
+        Ok(out)
+    });
+}
+
+#[test]
+fn told_commits() {
+    run("commit.json", |input| {
+        let id = |value: &Value| text(value).parse::<CommitId>().unwrap();
+        let parents = input["parents"].as_array().unwrap();
+        let commit = Commit {
+            author: text(&input["agent"]).parse().unwrap(),
+            branch: BranchName::main(),
+            generation: 1,
+            message: text(&input["message"]).to_owned(),
+            parents: parents.iter().map(id).collect(),
+            policy: None,
+            space: text(&input["space"]).parse().unwrap(),
+            stamp: Stamp::from_bits(text(&input["stamp"]).parse().unwrap()),
+            tree: *id(&input["commit"]).cid(),
+        };
+        let change = |value: &Value| {
+            let delta = Delta::new(text(value), Number::of(1), "a", "b", Vec::new());
+            Arc::new(delta.unwrap())
+        };
+        let changes: Vec<_> = input["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(change)
+            .collect();
+        let device = text(&input["device"]);
+        let delta = delta_of_commit(id(&input["commit"]), &commit, device, &changes);
+        Ok(json!({ "json": delta.unwrap().encode() }))
     });
 }

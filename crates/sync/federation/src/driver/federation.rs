@@ -238,6 +238,11 @@ impl Federation {
         self.inner.notify();
     }
 
+    /// Returns once it is closed.
+    pub async fn closed(&self) {
+        self.inner.closing().closed().await;
+    }
+
     /// Ends all links and all listening.
     pub fn close(&self) {
         self.inner.closed.send_replace(true);

@@ -19,3 +19,4 @@ mod scripts;
 mod sockets;
 mod spaces;
 mod tls;
+mod topologies;

@@ -1,0 +1,547 @@
+//! Spaces that are federated: two real nodes, their commands, and what they tell each other (FED-50 to FED-56).
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::home::{Home, Up};
+use crate::http_client::{Served, answer};
+
+/// Longer than anything takes here.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The address of a space of a running node.
+fn url(up: &Up, path: &str) -> String {
+    format!("ws://{}{path}", up.http.split_once("://").unwrap().1)
+}
+
+/// Where a node that is started again is to listen.
+fn place(up: &Up) -> String {
+    up.http.split_once("://").unwrap().1.to_owned()
+}
+
+/// Says something about an object; the id of the delta.
+#[track_caller]
+fn say(home: &Home, text: &str) -> String {
+    let value = format!("text={text}");
+    let args = [
+        "delta",
+        "add",
+        "--to",
+        "post=post-1#title",
+        "--value",
+        &value,
+    ];
+    home.json(&args)["delta"].as_str().unwrap().to_owned()
+}
+
+fn ids(home: &Home) -> BTreeSet<String> {
+    let rows = home.run(&["delta", "list", "--json"]).rows();
+    rows.iter()
+        .map(|row| row["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn status(home: &Home, link: &str) -> Value {
+    home.json(&["federate", "status", link])
+}
+
+fn until_status(home: &Home, link: &str, word: &str) {
+    until(word, || status(home, link)["status"] == word);
+}
+
+#[track_caller]
+fn until_same(a: &Home, b: &Home, count: usize) {
+    until("both have the same", || {
+        let (a, b) = (ids(a), ids(b));
+        a == b && a.len() == count
+    });
+}
+
+/// A node that serves its space `notes`, also at `/federation`, and one with a link to it.
+fn pair(serve: &[&str], connect: &[&str]) -> (Home, Up, Home, Up) {
+    let server = Home::with_space();
+    let args = [&["federate", "serve", "--default"], serve].concat();
+    let said = server.json(&args);
+    assert_eq!(said["path"], "/federation/notes");
+    let up = server.up_http(&[]);
+    let client = Home::with_space();
+    let to = url(&up, "/federation");
+    let args = [&["federate", "connect", &to, "--name", "hub"], connect].concat();
+    client.run(&args).ok();
+    let client_up = client.up();
+    (server, up, client, client_up)
+}
+
+/// What either says reaches the other: of before, while it is paused, and while one of them is dead.
+#[test]
+fn two_nodes_come_to_have_the_same_whatever_stops_when() {
+    let server = Home::with_space();
+    say(&server, "of before, there");
+    server.run(&["federate", "serve", "--default"]).ok();
+    let up = server.up_http(&[]);
+    let client = Home::with_space();
+    say(&client, "of before, here");
+    // It is kept, and opened once a node runs.
+    let to = url(&up, "/federation");
+    client
+        .run(&["federate", "connect", &to, "--name", "hub"])
+        .ok();
+    assert_eq!(status(&client, "hub")["status"], "waiting");
+    let client_up = client.up();
+    until_same(&server, &client, 2);
+    until_status(&client, "hub", "connected");
+    let device = server.json(&["id"])["device"].clone();
+    assert_eq!(status(&client, "hub")["remote"], device);
+    let peers = server.run(&["federate", "status", "--json"]).rows();
+    assert_eq!(peers.len(), 1);
+    assert_eq!(peers[0]["remote"], client.json(&["id"])["device"]);
+    // What commands of either say goes over as it comes.
+    say(&server, "live, there");
+    say(&client, "live, here");
+    until_same(&server, &client, 4);
+
+    client.run(&["federate", "pause", "hub"]).ok();
+    until("it rests there", || {
+        let peers = server.run(&["federate", "status", "--json"]).rows();
+        peers[0]["status"] == "paused"
+    });
+    say(&server, "paused, there");
+    let paused = say(&client, "paused, here");
+    assert!(!ids(&server).contains(&paused));
+    until("it waits", || status(&client, "hub")["pending"] == 1);
+    client.run(&["federate", "resume", "hub"]).ok();
+    until_same(&server, &client, 6);
+
+    // The server dies, both go on, and it comes back.
+    let place = place(&up);
+    up.kill();
+    say(&client, "the server is dead");
+    say(&server, "nothing runs here");
+    until("it is noticed", || {
+        status(&client, "hub")["why"].is_string()
+    });
+    let up = server.up_http(&["--http", &place]);
+    until_same(&server, &client, 8);
+    // The client dies, and goes on from where it was.
+    until_status(&client, "hub", "connected");
+    client_up.kill();
+    say(&server, "the client is dead");
+    say(&client, "nothing runs there");
+    let client_up = client.up();
+    until_same(&server, &client, 10);
+    until("all is answered", || status(&client, "hub")["pending"] == 0);
+    // What is known of a link outlives a node that is stopped.
+    let before = status(&client, "hub");
+    assert_eq!(client_up.stop(), Some(0));
+    let after = status(&client, "hub");
+    assert_eq!(after["status"], "waiting");
+    for name in ["sent", "received", "remote", "active_ms"] {
+        assert_eq!(before[name], after[name], "{name}");
+    }
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// A link that rests does so when the node is started again, and one that was ended is forgotten.
+#[test]
+fn links_are_kept_as_they_were() {
+    let (server, up, client, client_up) = pair(&[], &[]);
+    until_status(&client, "hub", "connected");
+    client.run(&["federate", "pause", "hub"]).ok();
+    assert_eq!(client_up.stop(), Some(0));
+    say(&server, "while it rests");
+    let client_up = client.up();
+    assert_eq!(status(&client, "hub")["status"], "paused");
+    assert_eq!(ids(&client).len(), 0);
+    client.run(&["federate", "resume", "hub"]).ok();
+    until_same(&server, &client, 1);
+    client.run(&["federate", "disconnect", "hub"]).ok();
+    client
+        .run(&["federate", "status", "hub"])
+        .fails(1, &["no link hub"]);
+    until("the peer is gone", || {
+        server.run(&["federate", "status"]).ok().is_empty()
+    });
+    // A space that is served no more is not there.
+    server.run(&["federate", "serve", "--off"]).ok();
+    let to = url(&up, "/federation/notes");
+    client
+        .run(&["federate", "connect", &to, "--name", "again"])
+        .ok();
+    until("it is refused", || {
+        let why = status(&client, "again")["why"].to_string();
+        why.contains("404")
+    });
+    drop(client_up);
+}
+
+/// Who does not show the token of the space is not let in, and it opens nothing else.
+#[test]
+fn a_token_opens_a_space_and_nothing_else() {
+    let token = "a-token-of-this-space-alone";
+    let server = Home::with_space();
+    server.run(&["http", "token", "new"]).ok();
+    let file = server.write("peers.token", token);
+    private(&server, "peers.token");
+    server
+        .run(&["federate", "serve", "--token-file", &file])
+        .ok();
+    let served = Served::of(server, &[]);
+    let said = say(&served.home, "for members");
+    let client = Home::with_space();
+    let to = url(&served.up, "/federation/notes");
+    let wrong = client.write("wrong", "another-token-than-that");
+    private(&client, "wrong");
+    let connect = |name: &str, file: &str| {
+        let args = [
+            "federate",
+            "connect",
+            &to,
+            "--name",
+            name,
+            "--token-file",
+            file,
+        ];
+        client.run(&args)
+    };
+    connect("hub", &wrong).ok();
+    let client_up = client.up();
+    until("it is refused", || {
+        status(&client, "hub")["why"].to_string().contains("401")
+    });
+    connect("second", &wrong).fails(1, &["the link hub leads there"]);
+    client.run(&["federate", "disconnect", "hub"]).ok();
+    let right = client.write("right", token);
+    private(&client, "right");
+    connect("hub", &right).ok();
+    until("it is let in", || ids(&client).contains(&said));
+    // Of HTTP it opens nothing.
+    let bearer = format!("Bearer {token}");
+    let with = [("authorization", bearer.as_str())];
+    served
+        .send("GET", "/v1/spaces", &with, b"")
+        .fails(401, "E_HTTP_TOKEN");
+    served
+        .ask("GET", "/federation/notes")
+        .fails(401, "E_HTTP_TOKEN");
+    served
+        .ask("GET", "/federation/other")
+        .fails(401, "E_HTTP_TOKEN");
+    served
+        .send("GET", "/federation/notes", &with, b"")
+        .fails(400, "E_HTTP_REQUEST");
+    drop(client_up);
+}
+
+#[track_caller]
+fn private(home: &Home, name: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(home.file(name), mode).unwrap();
+}
+
+/// A server that asks for keys lets in whose key is named, and over TLS who the certificate is believed.
+#[test]
+fn keys_are_proved_over_tls() {
+    let (server, client, other) = (Home::with_space(), Home::with_space(), Home::with_space());
+    let key = client.json(&["id"])["device"].as_str().unwrap().to_owned();
+    server
+        .run(&["federate", "serve", "--require-key", "--key", &key])
+        .ok();
+    let said = say(&server, "for one peer");
+    let up = server.up_http(&["--http-tls", "self-signed"]);
+    let to = format!(
+        "wss://{}/federation/notes",
+        up.http.strip_prefix("https://").unwrap()
+    );
+    let certificate = server.path().join("http-cert.pem");
+    let link = |home: &Home, more: &[&str]| {
+        let args = ["federate", "connect", &to, "--name", "hub"];
+        home.run(&[&args[..], more].concat()).ok();
+    };
+    let authority = ["--authority", certificate.to_str().unwrap()];
+    link(&client, &authority);
+    link(&other, &authority);
+    let ups = [client.up(), other.up()];
+    until("it proves its key", || ids(&client).contains(&said));
+    let why = |home: &Home| status(home, "hub")["why"].to_string();
+    until("its key is another", || why(&other).contains("AUTH_FAILED"));
+    assert_eq!(ids(&other).len(), 0);
+    // Without the certificate nobody knows who that is.
+    other.run(&["federate", "disconnect", "hub"]).ok();
+    link(&other, &[]);
+    until("the certificate is refused", || {
+        why(&other).to_lowercase().contains("certificate")
+    });
+    drop(ups);
+}
+
+/// The door is that of all routes: names, origins, upgrades.
+#[test]
+fn the_door_is_that_of_every_route() {
+    let home = Home::with_space();
+    home.run(&["federate", "serve"]).ok();
+    let served = Served::of(home, &[]);
+    let ask = |path: &str, more: &str| {
+        let mut stream = served.connect();
+        let text = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n",
+            served.addr()
+        );
+        stream.write_all(text.as_bytes()).unwrap();
+        // What was upgraded has no end of its own.
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        if head.starts_with(b"HTTP/1.1 101") {
+            answer(&mut &head[..], false).unwrap()
+        } else {
+            answer(&mut (&head[..]).chain(stream), false).unwrap()
+        }
+    };
+    until("it is served", || {
+        ask("/federation/notes", "").status == 101
+    });
+    let answered = ask("/federation/notes", "").is(101);
+    // RFC 6455, 1.3.
+    assert_eq!(
+        answered.header("sec-websocket-accept"),
+        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    );
+    ask("/federation", "").fails(404, "E_HTTP_SPACE");
+    ask("/federation/other", "").fails(404, "E_HTTP_SPACE");
+    ask("/federation/notes", "origin: http://evil.example\r\n").fails(403, "E_HTTP_ORIGIN");
+    served
+        .ask("GET", "/federation/notes")
+        .fails(400, "E_HTTP_REQUEST");
+    served
+        .ask("POST", "/federation/notes")
+        .fails(405, "E_HTTP_METHOD");
+}
+
+/// What is taken, the space and the link allow, both; and what is refused is counted on either side.
+#[test]
+fn policies_narrow_and_never_widen() {
+    let (server, _up, client, _client_up) = pair(&["--policy", r#"{"trustedAuthors":[]}"#], &[]);
+    say(&client, "nobody is trusted there");
+    until("it is refused", || status(&client, "hub")["refused"] == 1);
+    assert_eq!(ids(&server).len(), 0);
+    let peers = server.run(&["federate", "status", "--json"]).rows();
+    assert_eq!(peers[0]["rejected"], 1);
+    // The server trusts one of two authors now; whoever is connected meets that at once.
+    let author = client.json(&["id"])["device"].as_str().unwrap().to_owned();
+    let policy = format!(r#"{{"trustedAuthors":["{author}"],"deniedSystems":["spam"]}}"#);
+    server
+        .run(&["federate", "serve", "--default", "--policy", &policy])
+        .ok();
+    let said = say(&client, "now somebody is");
+    until("it is taken", || ids(&server).contains(&said));
+    // Without a signature nothing is, whoever is named.
+    let bare = r#"{"id":"u1","timestamp":1,"author":"alice","system":"laptop","pointers":[]}"#;
+    client
+        .feed(
+            &["delta", "add", "--file", "-"],
+            format!("{bare}\n").as_bytes(),
+        )
+        .ok();
+    until("it is refused", || status(&client, "hub")["refused"] == 2);
+    assert!(!ids(&server).contains("u1"));
+    // A link takes no more than its space.
+    let narrow = Home::with_space();
+    let open = r#"{"signatures":"optional"}"#;
+    narrow
+        .run(&[
+            "federate",
+            "serve",
+            "--policy",
+            r#"{"deniedAuthors":["x"]}"#,
+        ])
+        .ok();
+    let to = format!("ws://{}/federation", "127.0.0.1:1");
+    narrow
+        .run(&["federate", "connect", &to, "--policy", open])
+        .ok();
+    let rows = narrow.run(&["federate", "list", "--json"]).rows();
+    assert_eq!(rows[0]["federation"]["trust"]["signatures"], "required");
+    assert_eq!(rows[1]["definition"]["trust"]["signatures"], "optional");
+}
+
+/// Entries of one space become deltas, and entries again in another, as they change; nothing goes in circles.
+#[test]
+fn entries_are_told_and_brought_while_nodes_run() {
+    let open = ["--policy", r#"{"signatures":"optional"}"#];
+    let (server, up, client, _client_up) = pair(&open, &open);
+    server.run(&["federate", "export", "--follow"]).ok();
+    client.run(&["federate", "import", "--follow"]).ok();
+    let space = server.run(&["space", "list", "--json"]).rows()[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let key = |name: &str| format!("delta/allod://{space}/main/{name}");
+    let get = |name: &str| client.run(&["get", &key(name), "--raw"]);
+    server.commit("greeting", "hello");
+    until("it is there", || get("greeting").out == "hello");
+    server.commit("greeting", "hello again");
+    until("it follows", || get("greeting").out == "hello again");
+    server.run(&["del", "greeting"]).ok();
+    server.run(&["commit", "-m", "no more"]).ok();
+    until("it is deleted", || get("greeting").code == Some(1));
+    // The other way too; what was brought is not told again.
+    client.run(&["federate", "export", "--follow"]).ok();
+    server.run(&["federate", "import", "--follow"]).ok();
+    client.commit("answer", "yes");
+    until("it is there", || {
+        let keys = server.run(&["ls", "--from", "delta/"]).ok();
+        keys.contains("/main/answer")
+    });
+    server.commit("last", "word");
+    until("it is there", || get("last").out == "word");
+    assert!(!client.run(&["ls"]).ok().contains("main/delta/"));
+    // Settings that change close links, which go on counting.
+    let filter = format!(r#"{{"authors":["allod://{space}"],"includeNegated":true}}"#);
+    let came = client.run(&["delta", "list", &filter, "--json"]).rows();
+    let received = status(&client, "hub")["received"].as_u64();
+    assert!(
+        received >= Some(came.len() as u64),
+        "{received:?} {}",
+        came.len()
+    );
+    let told = client.json(&["federate", "export"]);
+    assert_eq!((&told["commits"], &told["deltas"]), (&0.into(), &0.into()));
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// What cannot be brought in is told of, and links go on.
+#[test]
+fn what_cannot_be_brought_is_told_of() {
+    let (server, _up, client, _client_up) = pair(&[], &[]);
+    client
+        .run(&["values", "define", "delta/*", "pn-counter"])
+        .ok();
+    client.run(&["federate", "import", "--follow"]).ok();
+    let said = say(&server, "it has no place");
+    until("it came", || ids(&client).contains(&said));
+    let trouble = || {
+        let rows = client.run(&["federate", "list", "--json"]).rows();
+        rows[0]["trouble"].as_str().unwrap_or_default().to_owned()
+    };
+    until("it is told of", || trouble().contains("delta/"));
+    assert!(client.run(&["federate", "list"]).ok().contains(&trouble()));
+    let more = say(&server, "links go on");
+    until("it came", || ids(&client).contains(&more));
+}
+
+/// What other devices of a space say reaches its links, by sync.
+#[test]
+fn what_comes_by_sync_goes_to_links() {
+    let (server, up, client, client_up) = pair(&[], &[]);
+    until_status(&client, "hub", "connected");
+    let ticket = client.run(&["space", "ticket"]).ok();
+    let other = Home::new();
+    other.run(&["space", "join", ticket.trim()]).ok();
+    let said = say(&other, "of another device");
+    other.run(&["sync"]).ok();
+    until("it came over two ways", || ids(&server).contains(&said));
+    drop((up, client_up));
+}
+
+/// Deltas by hand: said, listed, looked at now and then, taken back.
+#[test]
+fn deltas_are_said_and_looked_at_by_hand() {
+    let home = Home::with_space();
+    let draft = say(&home, "Draft");
+    let file = home.write(
+        "deltas.ndjson",
+        "{\"id\":\"u1\",\"timestamp\":5,\"author\":\"alice\",\"system\":\"laptop\",\"pointers\":[{\"role\":\"post\",\"target\":{\"id\":\"post-1\",\"context\":\"stars\"}},{\"role\":\"stars\",\"target\":4}]}\n\
+         \n{\"pointers\":[{\"role\":\"post\",\"target\":{\"id\":\"post-2\",\"context\":\"title\"}},{\"role\":\"text\",\"target\":\"Two\"}],\"timestamp\":7}\n",
+    );
+    let added = home.json(&["delta", "add", "--file", &file]);
+    assert_eq!(added["new"], 2);
+    assert_eq!(home.json(&["delta", "add", "--file", &file])["new"], 0);
+    assert_eq!(ids(&home).len(), 3);
+    let view = |args: &[&str]| {
+        let args = [&["delta", "view", "post-1"], args].concat();
+        home.run(&args).json()
+    };
+    assert_eq!(view(&[]), serde_json::json!({"stars": 4, "title": "Draft"}));
+    assert_eq!(view(&["--at", "6"]), serde_json::json!({"stars": 4}));
+    let schema = r#"{"n":{"source":"stars","resolve":"max"}}"#;
+    assert_eq!(view(&["--view", schema]), serde_json::json!({"n": 4}));
+    assert_eq!(view(&["--hyper"])["title"][0]["id"], draft.as_str());
+    let filter = r#"{"targetIds":["post-1"],"targetContexts":["title"]}"#;
+    let found = home.run(&["delta", "list", filter, "--json"]).rows();
+    assert_eq!(found.len(), 1);
+    let shown = home.json(&["delta", "show", &draft]);
+    assert_eq!(
+        (&shown["about"]["verified"], &shown["about"]["visible"]),
+        (&true.into(), &true.into())
+    );
+    let shown = home.json(&["delta", "show", "u1"]);
+    assert_eq!(shown["about"]["why"], "E_DELTA_UNSIGNED");
+    home.run(&["delta", "negate", &draft, "--reason", "a mistake"])
+        .ok();
+    assert_eq!(view(&[]), serde_json::json!({"stars": 4}));
+    let shown = home.json(&["delta", "show", &draft]);
+    assert_eq!(shown["about"]["visible"], false);
+    assert_eq!(shown["about"]["negations"].as_array().unwrap().len(), 1);
+    let all = r#"{"includeNegated":true}"#;
+    assert_eq!(home.run(&["delta", "list", all, "--json"]).rows().len(), 4);
+    // What makes no sense says so.
+    home.run(&["delta", "show", "nobody"])
+        .fails(1, &["no delta nobody"]);
+    home.run(&["delta", "negate", "nobody"])
+        .fails(1, &["no delta nobody"]);
+    home.run(&["delta", "add"]).fails(2, &["--to"]);
+    home.run(&["delta", "add", "--to", "post"])
+        .fails(2, &["ROLE="]);
+    home.run(&["delta", "list", "[]"]).fails(1, &["filter"]);
+    let bad = home.write("bad.ndjson", "{\"id\":\"\",\"timestamp\":1}\n");
+    home.run(&["delta", "add", "--file", &bad])
+        .fails(1, &["line 1"]);
+    let other = home.write(
+        "other.ndjson",
+        "{\"id\":\"u1\",\"timestamp\":6,\"author\":\"bob\",\"system\":\"x\",\"pointers\":[]}\n",
+    );
+    home.run(&["delta", "add", "--file", &other])
+        .fails(1, &["another content"]);
+    for (args, word) in [
+        (&["federate", "connect", "http://x"][..], "ws://"),
+        (
+            &["federate", "connect", "ws://x", "--mode", "both"],
+            "bidirectional",
+        ),
+        (
+            &["federate", "connect", "ws://x", "--from", "5"],
+            "from_timestamp",
+        ),
+        (&["federate", "connect", "ws://x", "--name", "a b"], "a-z"),
+        (
+            &["federate", "connect", "ws://x", "--push-filter", "1"],
+            "filter",
+        ),
+        (&["federate", "serve", "--links", "0"], "links"),
+        (&["federate", "export", "--branch", "deltas"], "not told"),
+        (&["federate", "import", "--branch", "deltas"], "not told"),
+        (&["federate", "import", "--view", "1"], "view"),
+        (&["federate", "pause", "nobody"], "no link nobody"),
+    ] {
+        home.run(args).fails(1, &[word]);
+    }
+    home.run(&["federate", "serve", "--policy", r#"{"trusted":[]}"#])
+        .fails(2, &["policy"]);
+}
