@@ -26,6 +26,7 @@
 mod definition;
 mod driver;
 mod file;
+mod gather;
 mod open;
 mod parts;
 mod payload;

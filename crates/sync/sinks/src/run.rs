@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use allod_events::{Extension, Renderer};
-use allod_feed::{Cursor, Event, Feed, FeedError, Filter, Spaces, Subscription};
+use allod_events::Renderer;
+use allod_feed::{Cursor, Feed, FeedError, Filter, Spaces, Subscription};
 use allod_sync::Backoff;
 
 use crate::definition::{Definition, Registry};
+use crate::gather::{Gathered, Gathering, PAGE, fault_of};
 use crate::parts::{self, Passed};
 use crate::payload::{Numbers, Payloads};
 use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
-use crate::target::{Fault, Has, Outgoing, SINK, Target};
+use crate::target::{Fault, Has, Outgoing, Target};
 
 /// How failures that may pass are tried again (SINK-4).
 pub(crate) const BACKOFF: Backoff = Backoff {
@@ -21,12 +22,6 @@ pub(crate) const BACKOFF: Backoff = Backoff {
     attempts: 0,
 };
 
-/// Bytes of events that are held for a target, about.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Events that are read at a time: what is held more than that is at most what these have.
-const PAGE: usize = 32;
-
 /// How often it is looked whether the sink was changed, or has to end.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -34,7 +29,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 const AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// The node that a sink belongs to.
-pub trait Host: Spaces {
+pub trait Host: Spaces + Sync {
     /// Its feed.
     fn feed(&self) -> &Feed;
 
@@ -75,29 +70,11 @@ impl From<Fault> for Ended {
     }
 }
 
-/// A target, a consumer from what it has on, and what makes events for it.
-type Begun<'a> = (Box<dyn Target>, Subscription, Payloads<'a>);
+/// Whether a target has events, and else why not.
+type Delivered = Result<Result<(), Fault>, SinkError>;
 
-/// Events that come next.
-struct Gathered {
-    events: Vec<Outgoing>,
-    /// The cursor after them.
-    next: Cursor,
-    is_end: bool,
-    /// Why there are no more.
-    fault: Option<Fault>,
-}
-
-impl Gathered {
-    const fn broken(events: Vec<Outgoing>, next: Cursor, fault: Fault) -> Self {
-        Self {
-            events,
-            next,
-            is_end: false,
-            fault: Some(fault),
-        }
-    }
-}
+/// A target, and what gathers events for it from what it has on.
+type Begun<'a> = (Box<dyn Target>, Gathering<'a>);
 
 /// A sink that is being carried.
 struct Carrying<'a> {
@@ -171,22 +148,34 @@ pub fn run(
 
 impl<'a> Carrying<'a> {
     fn carry(&mut self) -> Result<Ended, SinkError> {
-        let (mut target, mut consumer, mut payloads) = match self.begin()? {
+        let (mut target, mut gathering) = match self.begin()? {
             Ok(begun) => begun,
             Err(fault) => return Ok(fault.into()),
         };
+        let mut ahead = None;
         loop {
             if self.host.is_stopping() || self.is_changed()? {
                 return Ok(Ended::Changed);
             }
-            let gathered = self.gather(&mut consumer, &mut payloads, target.as_ref());
             let Gathered {
-                events,
+                mut events,
                 next,
                 is_end,
                 fault: broken,
-            } = gathered;
-            if let Err(fault) = self.deliver(target.as_mut(), &events)? {
+            } = ahead
+                .take()
+                .unwrap_or_else(|| gathering.next(target.events_max()));
+            events.retain(|event| !self.passed.has(target.part_of(event), event));
+            let goes_on = !is_end && broken.is_none() && events.len() > PAGE;
+            let delivered = if goes_on {
+                let (delivered, read) =
+                    self.deliver_and_read(&mut *target, &events, &mut gathering);
+                ahead = read;
+                delivered
+            } else {
+                self.deliver(&mut *target, &events)
+            };
+            if let Err(fault) = delivered? {
                 return Ok(fault.into());
             }
             // A target that could be opened, and has all, is away no more.
@@ -206,7 +195,7 @@ impl<'a> Carrying<'a> {
                 if self.until_end {
                     return Ok(Ended::AtEnd);
                 }
-                consumer.wait(LOOK_EVERY);
+                gathering.consumer.wait(LOOK_EVERY);
             }
         }
     }
@@ -258,7 +247,16 @@ impl<'a> Carrying<'a> {
         let filter = self.definition.filter.clone();
         let consumer = self.host.subscribe(from, filter).map_err(fault_of);
         let payloads = self.payloads();
-        Ok(consumer.and_then(|consumer| Ok((target, consumer, payloads?))))
+        let (host, name) = (self.host, self.name);
+        Ok(consumer.and_then(|consumer| {
+            let gathering = Gathering {
+                host,
+                name,
+                consumer,
+                payloads: payloads?,
+            };
+            Ok((target, gathering))
+        }))
     }
 
     fn payloads(&self) -> Result<Payloads<'a>, Fault> {
@@ -296,77 +294,29 @@ impl<'a> Carrying<'a> {
         Ok(())
     }
 
-    /// What comes next, until there is no more, it is enough, or something cannot be read.
-    fn gather(
-        &self,
-        consumer: &mut Subscription,
-        payloads: &mut Payloads<'_>,
-        target: &dyn Target,
-    ) -> Gathered {
-        let events_max = target.events_max();
-        let (mut events, mut bytes) = (Vec::new(), 0);
-        let mut next = consumer.cursor();
-        loop {
-            let limit = PAGE.min(events_max - events.len());
-            let page = match consumer.page(self.host, limit, BYTES_MAX) {
-                Ok(page) => page,
-                Err(error) => return Gathered::broken(events, next, fault_of(error)),
-            };
-            for (event, cursor) in page.events.iter().zip(page.cursors) {
-                match self.outgoing(payloads, event, &cursor) {
-                    Ok(outgoing) => {
-                        let outgoing = outgoing.filter(|event| {
-                            let part = target.part_of(event);
-                            !self.passed.has(part, event)
-                        });
-                        bytes += outgoing.as_ref().map_or(0, Outgoing::bytes);
-                        events.extend(outgoing);
-                        next = cursor;
-                    }
-                    Err(fault) => return Gathered::broken(events, next, fault),
-                }
-            }
-            next = page.next;
-            let is_enough = events.len() >= events_max || bytes >= BYTES_MAX;
-            if page.is_end || is_enough || self.host.is_stopping() {
-                return Gathered {
-                    events,
-                    next,
-                    is_end: page.is_end,
-                    fault: None,
-                };
-            }
-        }
-    }
-
-    /// `None` of a space that went away since.
-    fn outgoing(
-        &self,
-        payloads: &mut Payloads<'_>,
-        event: &Event,
-        cursor: &Cursor,
-    ) -> Result<Option<Outgoing>, Fault> {
-        let Some(mut cloud) = payloads.render(self.host, event, cursor)? else {
-            return Ok(None);
-        };
-        let text = Extension::Text(self.name.to_owned());
-        cloud.extensions.insert(SINK.to_owned(), text);
-        Ok(Some(Outgoing {
-            cloud,
-            cursor: cursor.clone(),
-            order: event.order,
-            kind: event.kind(),
-            space: event.space,
-            branch: event.branch.clone(),
-        }))
-    }
-
-    /// Delivers events, but for those that the target refuses for what they are.
-    fn deliver(
+    /// Delivers events, and reads those that come next meanwhile: a target is waited for, and reading takes as long.
+    fn deliver_and_read(
         &mut self,
         target: &mut dyn Target,
         events: &[Outgoing],
-    ) -> Result<Result<(), Fault>, SinkError> {
+        gathering: &mut Gathering<'_>,
+    ) -> (Delivered, Option<Gathered>) {
+        let events_max = target.events_max();
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().name("allod-sink-ahead".to_owned());
+            let reading = reader.spawn_scoped(scope, move || gathering.next(events_max));
+            let delivered = self.deliver(target, events);
+            // Without a thread they are read afterwards.
+            let read = reading.ok().map(|reading| match reading.join() {
+                Ok(read) => read,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            (delivered, read)
+        })
+    }
+
+    /// Delivers events, but for those that the target refuses for what they are.
+    fn deliver(&mut self, target: &mut dyn Target, events: &[Outgoing]) -> Delivered {
         let mut left = events;
         while !left.is_empty() {
             let delivered = target.deliver(left);
@@ -450,13 +400,5 @@ impl<'a> Carrying<'a> {
         let wait = BACKOFF.wait_ms(self.state.failures, self.host.chance());
         let wait = Duration::from_millis(wait.unwrap_or_default());
         Ok(after.map_or(wait, |after| after.clamp(wait, AFTER_MAX.max(wait))))
-    }
-}
-
-fn fault_of(error: FeedError) -> Fault {
-    match error {
-        FeedError::Expired { .. } => Fault::Stopped(format!("{error}; give it another cursor")),
-        FeedError::Cursor | FeedError::Filter(_) => Fault::Stopped(error.to_string()),
-        error => Fault::away(error),
     }
 }
