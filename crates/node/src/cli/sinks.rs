@@ -22,6 +22,14 @@ pub(crate) fn sink(
         SinkCommand::Add(options) => add(node, space, options, io),
         SinkCommand::List => {
             for (name, definition) in sinks.list()? {
+                let definition = match definition {
+                    Ok(definition) => definition,
+                    Err(error) => {
+                        let value = json!({ "sink": name, "why": error.to_string() });
+                        io.data(&value, || format!("{name}  {error}"))?;
+                        continue;
+                    }
+                };
                 let value = json!({ "sink": name, "definition": definition });
                 let place = definition.to.place();
                 let rests = if definition.paused { "  (paused)" } else { "" };
@@ -31,7 +39,11 @@ pub(crate) fn sink(
         }
         SinkCommand::Status { name: Some(name) } => status(&node.sink_standing(name)?, io),
         SinkCommand::Status { name: None } => {
-            for (name, _) in sinks.list()? {
+            for (name, definition) in sinks.list()? {
+                if let Err(error) = definition {
+                    io.warn(format!("{error}"))?;
+                    continue;
+                }
                 status(&node.sink_standing(&name)?, io)?;
             }
             Ok(())

@@ -84,6 +84,12 @@ pub(crate) struct Add {
     /// `events/{name}/{source}/{id}`, of a message that is no event `events/{name}/{id}`]
     #[arg(long, value_name = "TEMPLATE")]
     pub(crate) key: Option<String>,
+    /// Take entries of this branch of another space
+    #[arg(long, value_name = "BRANCH", default_value = "main")]
+    pub(crate) their_branch: String,
+    /// Take entries of this space alone, named by its id [default: of any other]
+    #[arg(long, value_name = "SPACE")]
+    pub(crate) their_space: Option<String>,
     /// What keys of another space's entries begin with here
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
@@ -92,7 +98,7 @@ pub(crate) struct Add {
     pub(crate) whole: bool,
     /// From the `beginning`, or from the `end`, of what is there now [default: where the space says that it came, or
     /// the beginning]
-    #[arg(long = "at", value_name = "PLACE", value_parser = ["beginning", "end"])]
+    #[arg(long = "from", value_name = "PLACE", value_parser = ["beginning", "end"])]
     pub(crate) at: Option<String>,
 }
 

@@ -22,6 +22,14 @@ pub(crate) fn source(
         SourceCommand::Add(options) => add(node, space, options, io),
         SourceCommand::List => {
             for (name, definition) in sources.list()? {
+                let definition = match definition {
+                    Ok(definition) => definition,
+                    Err(error) => {
+                        let value = json!({ "source": name, "why": error.to_string() });
+                        io.data(&value, || format!("{name}  {error}"))?;
+                        continue;
+                    }
+                };
                 let value = json!({ "source": name, "definition": definition });
                 let place = definition.from.place();
                 let rests = if definition.paused { "  (paused)" } else { "" };
@@ -31,7 +39,11 @@ pub(crate) fn source(
         }
         SourceCommand::Status { name: Some(name) } => status(&node.source_standing(name)?, io),
         SourceCommand::Status { name: None } => {
-            for (name, _) in sources.list()? {
+            for (name, definition) in sources.list()? {
+                if let Err(error) = definition {
+                    io.warn(format!("{error}"))?;
+                    continue;
+                }
                 status(&node.source_standing(&name)?, io)?;
             }
             Ok(())
@@ -100,6 +112,8 @@ fn add(node: &Node, space: Option<&str>, options: &Add, io: &mut Io<'_>) -> Resu
         space: repo.id().to_string(),
         branch: to.to_string(),
         key: options.key.clone(),
+        their_branch: Some(options.their_branch.clone()),
+        their_space: options.their_space.clone(),
         prefix: options.prefix.clone(),
         whole: options.whole,
         paused: false,

@@ -309,7 +309,7 @@ impl To {
     #[must_use]
     pub fn place(&self) -> String {
         match self {
-            Self::Nats { url, stream, .. } => format!("{stream} at {url}"),
+            Self::Nats { url, stream, .. } => format!("{stream} at {}", without_user(url)),
             Self::Kafka { brokers, topic, .. } => format!("{topic} at {brokers}"),
             // What is behind may be a secret.
             Self::Webhook { url, .. } => {
@@ -318,6 +318,39 @@ impl To {
             }
             Self::File { path } => path.display().to_string(),
             Self::Stdout {} => "standard output".to_owned(),
+        }
+    }
+}
+
+/// Addresses with commas between them, without the users and passwords in them: those are secrets.
+pub(crate) fn without_user(urls: &str) -> String {
+    let shown = urls.split(',').map(|url| {
+        let (scheme, rest) = url
+            .split_once("://")
+            .map_or(("", url), |(scheme, rest)| (scheme, rest));
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        if scheme.is_empty() {
+            host.to_owned()
+        } else {
+            format!("{scheme}://{host}")
+        }
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_user;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("nats://a:b@h:1", "nats://h:1"),
+            ("nats://h:1,nats://t@i", "nats://h:1,nats://i"),
+            ("u:p@h", "h"),
+            ("h:4222", "h:4222"),
+        ] {
+            assert_eq!(without_user(url), shown);
         }
     }
 }

@@ -38,7 +38,9 @@ mod target;
 pub use crate::definition::{BadSink, DataAs, Definition, Mode, Registry, To};
 pub use crate::open::{open, open_registry};
 pub use crate::payload::Numbers;
-pub use crate::register::{DEAD_MAX, DeadLetter, PartState, Register, SINKS_MAX, SinkError, State};
+pub use crate::register::{
+    DEAD_MAX, DeadLetter, Listed, PartState, Register, SINKS_MAX, SinkError, State,
+};
 pub use crate::run::{Host, run};
 pub use crate::target::{Fault, Has, Last, Outgoing, Part, Target};
 

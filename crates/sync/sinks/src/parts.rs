@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use allod_feed::{Cursor, Feed};
+use allod_feed::{Cursor, Feed, FeedError};
 
+use crate::gather::fault_of;
 use crate::register::{PartState, State};
 use crate::target::{Fault, Last, Outgoing, Part};
 
@@ -116,8 +117,10 @@ fn read(
     if cursor.epoch() != feed.epoch() {
         return Err(of_another_node());
     }
-    if feed.read(cursor.clone(), Arc::default()).is_err() {
-        return Ok((None, None));
+    match feed.read(cursor.clone(), Arc::default()) {
+        Ok(_) => {}
+        Err(FeedError::Expired { .. } | FeedError::Cursor) => return Ok((None, None)),
+        Err(error) => return Err(fault_of(error)),
     }
     let place = Place::of_last(&cursor, last.sequence.as_deref());
     Ok((Some(cursor), place))

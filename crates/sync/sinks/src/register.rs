@@ -24,6 +24,15 @@ const STATES: &[u8] = b"sink/state/";
 const DEAD: &[u8] = b"sink/dead/";
 const SCHEMAS: &[u8] = b"schema/";
 
+/// Bytes of words that are kept.
+const WORDS_BYTES_MAX: usize = 1024;
+
+/// Bytes of a schema in one reference, which may have 64 KiB.
+const SCHEMA_PART_BYTES: usize = 48 * 1024;
+
+/// Parts of a schema at most: far more than a type has words for.
+const SCHEMA_PARTS_MAX: usize = 64;
+
 /// What a sink could not do with what it keeps.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -119,6 +128,9 @@ mod text {
     }
 }
 
+/// The name of a sink, and what it is.
+pub type Listed = (String, Result<Definition, SinkError>);
+
 /// The sinks of a store. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
 pub struct Register {
@@ -135,6 +147,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), BadSink> {
     } else {
         Err(BadSink("a name is 1 to 64 of a-z A-Z 0-9 _ -".to_owned()))
     }
+}
+
+/// Words as they are kept for a person: what others say has no end (SINK, "Limits").
+pub(crate) fn short(words: &str) -> String {
+    let end = words.floor_char_boundary(WORDS_BYTES_MAX);
+    words.get(..end).unwrap_or_default().to_owned()
 }
 
 pub(crate) fn of(kind: &[u8], name: &str) -> Vec<u8> {
@@ -161,7 +179,8 @@ impl Register {
             return Err(BadSink(format!("a node has at most {SINKS_MAX}")).into());
         }
         for (other, its) in others {
-            if other != name && its.to.is_same_place(&definition.to) {
+            let is_same = its.is_ok_and(|its| its.to.is_same_place(&definition.to));
+            if other != name && is_same {
                 return Err(BadSink(format!("the sink {other} has this target")).into());
             }
         }
@@ -189,16 +208,16 @@ impl Register {
         }
     }
 
-    /// The sinks, by name.
-    pub fn list(&self) -> Result<Vec<(String, Definition)>, SinkError> {
+    /// The sinks, by name. One that cannot be read hides no other.
+    pub fn list(&self) -> Result<Vec<Listed>, SinkError> {
         let found = self.store.scan_refs(DEFINITIONS, None, SINKS_MAX)?;
         let read = found.into_iter().map(|(name, value)| {
             let name = name.get(DEFINITIONS.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name).into_owned();
-            let definition = decode(&name, &value)?;
-            Ok((name, definition))
+            let definition = decode(&name, &value);
+            (name, definition)
         });
-        read.collect()
+        Ok(read.collect())
     }
 
     /// A sink and what it keeps.
@@ -267,11 +286,15 @@ impl Register {
     /// Removes a sink and all that it keeps. What its target has stays there.
     pub fn remove(&self, name: &str) -> Result<(), SinkError> {
         for _ in 0..TRIES {
-            let (_, state) = self.get(name)?;
+            let before = match self.get(name) {
+                Ok((_, state)) => Expect::Value(encode(name, &state)?.into()),
+                // What nobody can read nobody writes.
+                Err(SinkError::Damaged(_)) => Expect::Any,
+                Err(error) => return Err(error),
+            };
             let mut batch = Batch::new();
             self.without_dead(name, &mut batch)?;
             batch.set_ref(of(DEFINITIONS, name), Expect::Any, None::<Vec<u8>>);
-            let before = Expect::Value(encode(name, &state)?.into());
             batch.set_ref(of(STATES, name), before, None::<Vec<u8>>);
             match self.done(name, batch) {
                 Err(SinkError::Changed(_)) => {}
@@ -352,10 +375,14 @@ impl Register {
 
     /// Keeps a schema, which others then find by its CID (EVENT-5).
     pub fn keep_schema(&self, schema: &Schema) -> Result<(), SinkError> {
-        let name = schema_ref(schema.format(), schema.cid());
-        if self.store.get_ref(&name)?.is_none() {
+        if self.schema(schema.cid())?.is_none() {
             let mut batch = Batch::new();
-            batch.set_ref(name, Expect::Any, Some(schema.bytes().clone()));
+            let parts = schema.bytes().chunks(SCHEMA_PART_BYTES);
+            for (number, part) in (0_u8..).zip(parts) {
+                let mut name = schema_ref(schema.format(), schema.cid());
+                name.push(number);
+                batch.set_ref(name, Expect::Any, Some(part.to_vec()));
+            }
             let _outcome = self.store.commit(batch)?;
         }
         Ok(())
@@ -364,8 +391,11 @@ impl Register {
     /// The schema of a CID, as bytes, and what it is of.
     pub fn schema(&self, cid: &Cid) -> Result<Option<(Format, Bytes)>, SinkError> {
         for format in [Format::Avro, Format::Protobuf] {
-            if let Some(bytes) = self.store.get_ref(&schema_ref(format, cid))? {
-                return Ok(Some((format, bytes)));
+            let name = schema_ref(format, cid);
+            let parts = self.store.scan_refs(&name, None, SCHEMA_PARTS_MAX)?;
+            if !parts.is_empty() {
+                let bytes = parts.into_iter().flat_map(|(_, part)| part);
+                return Ok(Some((format, bytes.collect())));
             }
         }
         Ok(None)
@@ -385,7 +415,8 @@ fn schema_ref(format: Format, cid: &Cid) -> Vec<u8> {
         Format::Protobuf => "protobuf",
         _ => "avro",
     };
-    [SCHEMAS, format.as_bytes(), b"/", cid.to_string().as_bytes()].concat()
+    let cid = cid.to_string();
+    [SCHEMAS, format.as_bytes(), b"/", cid.as_bytes(), b"/"].concat()
 }
 
 fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, SinkError> {

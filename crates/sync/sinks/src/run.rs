@@ -11,7 +11,7 @@ use crate::definition::{Definition, Registry};
 use crate::gather::{Gathered, Gathering, PAGE, fault_of};
 use crate::parts::{self, Passed};
 use crate::payload::{Numbers, Payloads};
-use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State};
+use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State, short};
 use crate::target::{Fault, Has, Outgoing, Target};
 
 /// How failures that may pass are tried again (SINK-4).
@@ -237,6 +237,8 @@ impl<'a> Carrying<'a> {
                 match Passed::of(parts, &self.state, whose) {
                     Ok((from, passed)) => {
                         self.passed = passed;
+                        // Kept with the ends of the parts: what they lost is lost to them until it is delivered again.
+                        self.state.cursor = from.clone();
                         from
                     }
                     Err(fault) => return Ok(Err(fault)),
@@ -277,8 +279,11 @@ impl<'a> Carrying<'a> {
             return Err(parts::of_another_node());
         }
         let filter = Arc::new(self.definition.filter.clone());
-        let read = self.host.feed().read(cursor.clone(), filter);
-        Ok(if read.is_ok() { cursor } else { own() })
+        match self.host.feed().read(cursor.clone(), filter) {
+            Ok(_) => Ok(cursor),
+            Err(FeedError::Expired { .. } | FeedError::Cursor) => Ok(own()),
+            Err(error) => Err(fault_of(error)),
+        }
     }
 
     fn is_changed(&self) -> Result<bool, SinkError> {
@@ -371,10 +376,10 @@ impl<'a> Carrying<'a> {
         self.state.next_dead += 1;
         self.state.cursor = refused.cursor.clone();
         let letter = DeadLetter {
-            id: refused.cloud.id.clone(),
-            source: refused.cloud.source.clone(),
+            id: short(&refused.cloud.id),
+            source: short(&refused.cloud.source),
             cursor: refused.cursor.to_string(),
-            words,
+            words: short(&words),
         };
         self.keep(Some(&letter))?;
         Ok(Ok(()))
@@ -383,7 +388,7 @@ impl<'a> Carrying<'a> {
     /// Notes a fault, and says how long to wait.
     fn note(&mut self, fault: Fault) -> Result<Duration, SinkError> {
         self.state.failures = self.state.failures.saturating_add(1);
-        self.state.words = Some(fault.to_string());
+        self.state.words = Some(short(&fault.to_string()));
         let after = match fault {
             Fault::Stopped(_) => {
                 self.state.stopped = true;

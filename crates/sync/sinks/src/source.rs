@@ -17,6 +17,8 @@ pub use self::open::open_source;
 pub(crate) use self::origin::{BYTES_MAX, RECORD_BYTES_MAX, RECORDS_MAX, check_of, gone};
 pub use self::origin::{Batch, Origin, Record, Seek};
 pub use self::position::{Mark, NoPosition, POSITION_BYTES_MAX, Position};
-pub use self::register::{SOURCES_MAX, SourceDead, SourceError, SourceRegister, SourceState};
+pub use self::register::{
+    ListedSource, SOURCES_MAX, SourceDead, SourceError, SourceRegister, SourceState,
+};
 pub use self::run::{SourceHost, position_key, run_source};
 pub use self::template::Template;

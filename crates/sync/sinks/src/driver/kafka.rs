@@ -201,7 +201,7 @@ impl Topic {
     /// Waits until it is known what became of the first so many records.
     fn settled(&mut self, count: usize, until: Instant) -> (usize, Result<(), Fault>) {
         let mut kept: BTreeMap<usize, Result<(), KafkaError>> = BTreeMap::new();
-        let mut is_surprised = false;
+        let (mut is_surprised, mut has_lost) = (false, false);
         let mut has_failed = false;
         // After a failure nothing is written any more, and what is under way may never be reported.
         while kept.len() < count && !has_failed && Instant::now() < until {
@@ -211,7 +211,9 @@ impl Topic {
                 let report = report.map(|(partition, offset)| {
                     if let Some(end) = self.ends.get_mut(partition) {
                         is_surprised |= *end != offset;
-                        *end = offset + 1;
+                        has_lost |= offset < *end;
+                        // What a partition had is not forgotten where it lost some.
+                        *end = (*end).max(offset + 1);
                     }
                 });
                 has_failed |= report.is_err();
@@ -226,6 +228,10 @@ impl Topic {
         let failed = kept.into_values().find_map(Result::err);
         let failed = failed.or_else(|| (taken < count).then(timed_out));
         let result = match failed {
+            // Where it goes on from, only a person can say: what was lost is before what is there now.
+            _ if has_lost => Err(Fault::Stopped(
+                "the topic has lost records; say from which cursor to go on".to_owned(),
+            )),
             Some(error) => Err(self.away(taken, &error)),
             None if is_surprised => Err(Fault::Away {
                 taken,

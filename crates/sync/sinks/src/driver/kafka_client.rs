@@ -1,5 +1,7 @@
 //! What clients of Kafka have in common.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -49,13 +51,27 @@ impl ClientContext for Words {
 
 impl ConsumerContext for Words {}
 
+/// Other names of properties that the node sets: which of two names counts would be chance.
+const ALIASES: [&str; 5] = [
+    "metadata.broker.list",
+    "request.required.acks",
+    "delivery.timeout.ms",
+    "max.partition.fetch.bytes",
+    "max.in.flight",
+];
+
 /// How any client is set up: what a file of properties says, and who it connects to.
 pub(crate) fn config(brokers: &str, properties: Option<&Path>) -> Result<ClientConfig, Fault> {
     let mut config = ClientConfig::new();
     config.set_log_level(RDKafkaLogLevel::Emerg);
     if let Some(path) = properties {
         let about = |words: String| Fault::Stopped(format!("{}: {words}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+        let mut text = String::new();
+        let opened = File::open(path).map_err(|error| about(error.to_string()))?;
+        let read = opened
+            .take(PROPERTIES_BYTES_MAX as u64 + 1)
+            .read_to_string(&mut text);
+        read.map_err(|error| about(error.to_string()))?;
         if text.len() > PROPERTIES_BYTES_MAX {
             return Err(about("it is too long".to_owned()));
         }
@@ -66,7 +82,11 @@ pub(crate) fn config(brokers: &str, properties: Option<&Path>) -> Result<ClientC
             // The line may be a secret: it is not in the words.
             let pair = line.split_once('=');
             let (name, value) = pair.ok_or_else(|| about("a line has no `=`".to_owned()))?;
-            config.set(name.trim(), value.trim());
+            let name = name.trim();
+            if ALIASES.contains(&name) {
+                return Err(about(format!("{name} is set by the node")));
+            }
+            config.set(name, value.trim());
         }
     }
     config.set("bootstrap.servers", brokers);
@@ -81,6 +101,7 @@ pub(crate) fn reader(mut config: ClientConfig) -> Result<BaseConsumer<Words>, Fa
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")
         .set("fetch.wait.max.ms", "50");

@@ -20,6 +20,9 @@ const WAIT: Duration = Duration::from_millis(500);
 /// How long the next record is waited for where one has come: what is at hand comes at once.
 const STEP: Duration = Duration::from_millis(20);
 
+/// How often it is looked whether partitions were added.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
 /// A topic that is read.
 pub(crate) struct Records {
     reader: BaseConsumer<Words>,
@@ -29,6 +32,8 @@ pub(crate) struct Records {
     /// The partitions that are read to their ends.
     ended: BTreeSet<i32>,
     count: usize,
+    /// When it is looked again how many partitions there are.
+    look_at: Instant,
 }
 
 impl Records {
@@ -46,6 +51,7 @@ impl Records {
             before: BTreeMap::new(),
             ended: BTreeSet::new(),
             count: 0,
+            look_at: Instant::now(),
         })
     }
 
@@ -106,7 +112,12 @@ impl Records {
                 Err(gone("the topic has another record where it was read"))
             };
         }
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        // What has more beside its payload than a payload may have is kept no more than a payload that is too long.
+        let is_kept = payload.len() + beside(message) <= RECORD_BYTES_MAX;
+        let text = |bytes: &[u8]| {
+            let kept = is_kept.then(|| bytes.to_vec());
+            String::from_utf8(kept?).ok()
+        };
         let headers = message.headers().into_iter().flat_map(|found| found.iter());
         let headers = headers.filter_map(|header| {
             let value = text(header.value?)?;
@@ -118,10 +129,17 @@ impl Records {
             next: at + 1,
             subject: message.key().and_then(text),
             headers: headers.collect(),
-            payload: (payload.len() <= RECORD_BYTES_MAX).then(|| payload.to_vec().into()),
+            payload: is_kept.then(|| payload.to_vec().into()),
             check,
         }))
     }
+}
+
+/// Bytes of a record beside its payload.
+fn beside(message: &BorrowedMessage<'_>) -> usize {
+    let headers = message.headers().into_iter().flat_map(|found| found.iter());
+    let headers = headers.map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len));
+    message.key_len() + headers.sum::<usize>()
 }
 
 impl Origin for Records {
@@ -150,10 +168,17 @@ impl Origin for Records {
         self.before.clone_from(&parts);
         self.ended.clear();
         self.count = count;
+        self.look_at = Instant::now() + LOOK_EVERY;
         Ok(Position { of, parts })
     }
 
     fn next(&mut self) -> Result<Batch, Fault> {
+        if Instant::now() >= self.look_at {
+            self.look_at = Instant::now() + LOOK_EVERY;
+            if partitions(&self.reader, &self.topic)? != Some(self.count) {
+                return Err(Fault::away("the topic has other partitions than it had"));
+            }
+        }
         let mut batch = Batch::default();
         let (mut bytes, until) = (0, Instant::now() + WAIT);
         while batch.records.len() < RECORDS_MAX && bytes < BYTES_MAX {
@@ -161,7 +186,7 @@ impl Origin for Records {
                 Some(Ok(message)) => {
                     let record = self.record(&message)?;
                     self.ended.remove(&message.partition());
-                    bytes += message.payload_len();
+                    bytes += message.payload_len() + beside(&message);
                     batch.records.extend(record);
                 }
                 Some(Err(KafkaError::PartitionEOF(part))) => {

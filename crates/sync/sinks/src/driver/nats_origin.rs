@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use async_nats::jetstream;
+use async_nats::connection::State;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::{Client, jetstream};
 use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
 
@@ -26,6 +27,7 @@ const IDLE: Duration = Duration::from_mins(5);
 pub(crate) struct Messages {
     /// The client's connection lives in it.
     runtime: Runtime,
+    client: Client,
     stream: Stream,
     subject: Option<String>,
     reader: Option<Reader>,
@@ -44,14 +46,17 @@ impl Messages {
         credentials: Option<&Path>,
     ) -> Result<Self, Fault> {
         let runtime = runtime()?;
-        let stream = runtime.block_on(async {
+        let (client, stream) = runtime.block_on(async {
+            let client = client(url, credentials).await?;
             let context = ContextBuilder::new()
                 .timeout(ANSWER_TIME)
-                .build(client(url, credentials).await?);
-            context.get_stream(stream).await.map_err(Fault::away)
+                .build(client.clone());
+            let found = context.get_stream(stream).await;
+            Ok::<_, Fault>((client, found.map_err(Fault::away)?))
         })?;
         Ok(Self {
             runtime,
+            client,
             stream,
             subject: subject.map(str::to_owned),
             reader: None,
@@ -127,14 +132,19 @@ impl Messages {
 }
 
 impl Reader {
-    async fn batch(&mut self) -> Result<Batch, Fault> {
+    async fn batch(&mut self, client: &Client) -> Result<Batch, Fault> {
+        // Where there is no server nobody says so: a batch would be empty, as where there is no more.
+        if client.connection_state() != State::Connected {
+            return Err(Fault::away("the connection to the server is gone"));
+        }
         let asked = self
             .consumer
             .batch()
             .max_messages(RECORDS_MAX)
             .max_bytes(BYTES_MAX)
             .expires(WAIT);
-        let mut messages = asked.messages().await.map_err(Fault::away)?;
+        let asked = tokio::time::timeout(ANSWER_TIME, asked.messages()).await;
+        let mut messages = asked.map_err(Fault::away)?.map_err(Fault::away)?;
         let mut batch = Batch {
             is_end: true,
             ..Batch::default()
@@ -155,6 +165,9 @@ impl Reader {
             if batch.is_end || batch.records.len() >= RECORDS_MAX || bytes >= BYTES_MAX {
                 break;
             }
+        }
+        if batch.records.is_empty() && client.connection_state() != State::Connected {
+            return Err(Fault::away("the connection to the server is gone"));
         }
         Ok(batch)
     }
@@ -186,6 +199,6 @@ impl Origin for Messages {
     fn next(&mut self) -> Result<Batch, Fault> {
         let reader = self.reader.as_mut();
         let reader = reader.ok_or_else(|| Fault::away("it was not said where to read"))?;
-        self.runtime.block_on(reader.batch())
+        self.runtime.block_on(reader.batch(&self.client))
     }
 }

@@ -54,12 +54,15 @@ impl Numbers for SchemaRegistry {
         let mut answer = request.send(body).map_err(Fault::away)?;
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let said = body.read_to_string().map_err(Fault::away)?;
+        let said = body.read_to_string();
         if (200..300).contains(&status) {
+            let said = said.map_err(Fault::away)?;
             let read: Registered = serde_json::from_str(&said)
                 .map_err(|_error| Fault::away("the schema registry gave no number"))?;
             return Ok(read.id);
         }
+        // What is no text has no words.
+        let said = said.unwrap_or_default();
         let line = said.lines().next().unwrap_or_default();
         let words = format!("the schema registry answered {status} {line}");
         Err(match status {

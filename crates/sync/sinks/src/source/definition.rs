@@ -6,6 +6,7 @@ use std::str::FromStr;
 use allod_repo::{BranchName, SpaceId};
 use serde::{Deserialize, Serialize};
 
+use crate::definition::without_user;
 use crate::source::template::Template;
 
 /// The largest definition, in bytes: some paths and names.
@@ -43,6 +44,12 @@ pub struct SourceDefinition {
     /// How keys are made of events that are not Allod's own; what SRC-21 says if it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Of which branch of another space entries are taken; `main` if it is absent (SRC-20).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub their_branch: Option<String>,
+    /// Of which other space, as text; of any if it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub their_space: Option<String>,
     /// What keys of entries of another space begin with here.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,
@@ -156,7 +163,7 @@ impl From {
     #[must_use]
     pub fn place(&self) -> String {
         match self {
-            Self::Nats { url, stream, .. } => format!("{stream} at {url}"),
+            Self::Nats { url, stream, .. } => format!("{stream} at {}", without_user(url)),
             Self::Kafka { brokers, topic, .. } => format!("{topic} at {brokers}"),
             Self::File { path } => path.display().to_string(),
         }

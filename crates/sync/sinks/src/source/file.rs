@@ -30,8 +30,13 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
-        let opened = File::open(path);
-        let opened = opened.map_err(|error| Fault::away(format!("{}: {error}", path.display())))?;
+        let about = |error: io::Error| Fault::away(format!("{}: {error}", path.display()));
+        // A pipe would be waited for, and a device has no end.
+        if !std::fs::metadata(path).map_err(about)?.is_file() {
+            let words = format!("{} is no regular file", path.display());
+            return Err(Fault::Stopped(words));
+        }
+        let opened = File::open(path).map_err(about)?;
         Ok(Self {
             path: path.to_owned(),
             file: BufReader::new(opened),

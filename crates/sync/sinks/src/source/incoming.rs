@@ -49,16 +49,21 @@ pub enum Incoming {
 pub(crate) struct Rules {
     name: String,
     space: SpaceId,
+    their_space: Option<String>,
+    their_branch: String,
     prefix: String,
     is_whole: bool,
     of_event: Template,
     of_message: Template,
+    /// Whether keys are as they are made where nobody says how.
+    is_usual: bool,
 }
 
 /// What an event of an entry says (EVENT, "Data as JSON").
 #[derive(Deserialize)]
 struct EntryData {
     space: String,
+    branch: String,
     key: Option<String>,
     key_base64: Option<String>,
     value: Option<Value>,
@@ -94,10 +99,16 @@ impl Rules {
         Ok(Self {
             name: name.to_owned(),
             space: definition.space_id()?,
+            their_space: definition.their_space.clone(),
+            their_branch: definition
+                .their_branch
+                .clone()
+                .unwrap_or_else(|| "main".to_owned()),
             prefix: definition.prefix.clone(),
             is_whole: definition.whole,
             of_event: or(KEY_OF_EVENT)?,
             of_message: or(KEY_OF_MESSAGE)?,
+            is_usual: template.is_none(),
         })
     }
 
@@ -130,13 +141,23 @@ impl Rules {
         if !is_entry {
             return Ok(Incoming::Passed);
         }
+        // SRC-24: what is told of the space itself it has already.
+        if event
+            .source
+            .starts_with(&format!("allod://{}/", self.space))
+        {
+            return Ok(Incoming::Passed);
+        }
         let Some(Data::Json(json)) = &event.data else {
             return Err("an event of an entry has data of JSON".to_owned());
         };
         let read = serde_json::from_str::<EntryData>(json.get());
         let data = read.map_err(|error| format!("its data is none of an entry: {error}"))?;
-        // SRC-24: what is told of the space itself it has already.
-        if data.space == self.space.to_string() {
+        let is_theirs = self
+            .their_space
+            .as_ref()
+            .is_none_or(|space| *space == data.space);
+        if data.space == self.space.to_string() || !is_theirs || data.branch != self.their_branch {
             return Ok(Incoming::Passed);
         }
         let key = match (data.key, data.key_base64) {
@@ -164,8 +185,8 @@ impl Rules {
         let text = |text: &str| Some(text.to_owned());
         let key = self.of_event.key(|name| match name {
             "name" => text(&self.name),
-            "id" => text(&event.id),
-            "source" => text(&event.source),
+            "id" => Some(self.segment(&event.id)),
+            "source" => Some(self.segment(&event.source)),
             "type" => text(&event.kind),
             "subject" => event.subject.clone().or_else(|| record.subject.clone()),
             "time" => event.time.clone(),
@@ -182,6 +203,15 @@ impl Rules {
         entry(key.into_bytes(), Edit::Put(value))
     }
 
+    /// A value as one segment of a usual key: else two events could have one (SRC-21).
+    fn segment(&self, value: &str) -> String {
+        if self.is_usual {
+            value.replace('%', "%25").replace('/', "%2F")
+        } else {
+            value.to_owned()
+        }
+    }
+
     /// SRC-22: a message that is no event is an entry too.
     fn of_message(&self, record: &Record, payload: &Bytes) -> Result<Incoming, String> {
         let header = |name: &str| {
@@ -191,7 +221,10 @@ impl Rules {
         };
         let key = self.of_message.key(|name| match name {
             "name" => Some(self.name.clone()),
-            "id" => Some(header("nats-msg-id").unwrap_or_else(|| record.place())),
+            "id" => {
+                let id = header("nats-msg-id").unwrap_or_else(|| record.place());
+                Some(self.segment(&id))
+            }
             "subject" => record.subject.clone(),
             _ => None,
         });

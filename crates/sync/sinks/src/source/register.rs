@@ -47,7 +47,7 @@ pub enum SourceError {
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SourceState {
-    /// The position in the space, as text, beyond which nothing but what was passed over was read.
+    /// The SHA-256 of the position in the space, beyond which nothing but what was passed over was read.
     pub base: Option<String>,
     /// How far that was: it counts as long as the space has the base (SRC-13).
     pub seen: Option<Position>,
@@ -79,6 +79,9 @@ pub struct SourceDead {
     pub part: u32,
     /// Where it is there.
     pub at: u64,
+    /// The check of the record: another one may come to its place.
+    #[serde(default)]
+    pub check: String,
     /// The event's id, or the place of the record.
     pub id: String,
     /// The event's source.
@@ -86,6 +89,9 @@ pub struct SourceDead {
     /// Why.
     pub words: String,
 }
+
+/// The name of a source, and what it is.
+pub type ListedSource = (String, Result<SourceDefinition, SourceError>);
 
 /// The sources of a store. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
@@ -126,16 +132,16 @@ impl SourceRegister {
         }
     }
 
-    /// The sources, by name.
-    pub fn list(&self) -> Result<Vec<(String, SourceDefinition)>, SourceError> {
+    /// The sources, by name. One that cannot be read hides no other.
+    pub fn list(&self) -> Result<Vec<ListedSource>, SourceError> {
         let found = self.store.scan_refs(DEFINITIONS, None, SOURCES_MAX)?;
         let read = found.into_iter().map(|(name, value)| {
             let name = name.get(DEFINITIONS.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name).into_owned();
-            let definition = decode(&name, &value)?;
-            Ok((name, definition))
+            let definition = decode(&name, &value);
+            (name, definition)
         });
-        read.collect()
+        Ok(read.collect())
     }
 
     /// A source and what it keeps.
@@ -215,34 +221,49 @@ impl SourceRegister {
         found.iter().map(|(_, value)| decode(name, value)).collect()
     }
 
-    /// Whether there is a dead letter of a place.
-    pub fn has_dead(&self, name: &str, place: (u32, u64)) -> Result<bool, SourceError> {
-        Ok(self.store.get_ref(&dead_ref(name, place))?.is_some())
+    /// The dead letter of a place, if there is one.
+    pub fn dead_at(
+        &self,
+        name: &str,
+        place: (u32, u64),
+    ) -> Result<Option<SourceDead>, SourceError> {
+        let found = self.store.get_ref(&dead_ref(name, place))?;
+        found.map(|text| decode(name, &text)).transpose()
     }
 
     /// Drops the dead letters of a source; how many there were. One that had stopped for them goes on.
     pub fn drop_dead(&self, name: &str) -> Result<usize, SourceError> {
-        let (_, before) = self.get(name)?;
-        let mut batch = Batch::new();
-        let count = self.without_dead(name, &mut batch)?;
-        let mut state = before.clone();
-        if before.dead >= DEAD_MAX {
-            go_on(&mut state);
+        for _ in 0..TRIES {
+            let (_, before) = self.get(name)?;
+            let mut batch = Batch::new();
+            let count = self.without_dead(name, &mut batch)?;
+            let mut state = before.clone();
+            if before.dead >= DEAD_MAX {
+                go_on(&mut state);
+            }
+            state.dead = 0;
+            let before = Expect::Value(encode(name, &before)?.into());
+            batch.set_ref(of(STATES, name), before, Some(encode(name, &state)?));
+            match self.done(name, batch) {
+                Err(SourceError::Changed(_)) => {}
+                dropped => return dropped.map(|()| count),
+            }
         }
-        state.dead = 0;
-        let before = Expect::Value(encode(name, &before)?.into());
-        batch.set_ref(of(STATES, name), before, Some(encode(name, &state)?));
-        self.done(name, batch).map(|()| count)
+        Err(SourceError::Changed(name.to_owned()))
     }
 
     /// Removes a source and what it keeps here. What it has written, and its position in the space, stay.
     pub fn remove(&self, name: &str) -> Result<(), SourceError> {
         for _ in 0..TRIES {
-            let (_, state) = self.get(name)?;
+            let before = match self.get(name) {
+                Ok((_, state)) => Expect::Value(encode(name, &state)?.into()),
+                // What nobody can read nobody writes.
+                Err(SourceError::Damaged(_)) => Expect::Any,
+                Err(error) => return Err(error),
+            };
             let mut batch = Batch::new();
             self.without_dead(name, &mut batch)?;
             batch.set_ref(of(DEFINITIONS, name), Expect::Any, None::<Vec<u8>>);
-            let before = Expect::Value(encode(name, &state)?.into());
             batch.set_ref(of(STATES, name), before, None::<Vec<u8>>);
             match self.done(name, batch) {
                 Err(SourceError::Changed(_)) => {}

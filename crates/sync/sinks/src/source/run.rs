@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use allod_repo::{Author, BranchName, Content, Edit, Repo, RepoError, SpaceId};
 use bytes::Bytes;
+use multibase::Base;
+use sha2::{Digest as _, Sha256};
 
-use crate::register::DEAD_MAX;
+use crate::register::{DEAD_MAX, short};
 use crate::run::{BACKOFF, LOOK_EVERY};
 use crate::source::definition::{From, SourceDefinition};
 use crate::source::incoming::{Incoming, POSITIONS, Rules, dead_record};
@@ -213,21 +215,16 @@ impl Importing<'_> {
 
     /// Goes to where it is read from (SRC-11, SRC-13).
     fn begin(&mut self, origin: &mut dyn Origin, place: &Place) -> Result<(), Ended> {
-        let base = match place
-            .repo
-            .state(&place.branch)?
-            .get(&position_key(self.name))?
-        {
-            Some(Content::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            _ => None,
-        };
+        let there = place.repo.state(&place.branch)?;
+        let there = position_of(there.get(&position_key(self.name))?);
+        let base = there.as_deref().map(digest);
         let sought = self.state.sought.take();
         let seen = self.state.seen.clone();
         let seen = seen.filter(|_| self.state.base == base);
-        let kept = match (&seen, &base) {
+        let kept = match (&seen, &there) {
             (Some(seen), _) => Some(seen.clone()),
-            (None, Some(base)) if sought.is_none() => {
-                let read = base.parse::<Position>();
+            (None, Some(there)) if sought.is_none() => {
+                let read = String::from_utf8_lossy(there).parse::<Position>();
                 Some(read.map_err(|error| Fault::Stopped(error.to_string()))?)
             }
             _ => None,
@@ -262,6 +259,10 @@ impl Importing<'_> {
 
     /// Takes records into the space, and of those that it refuses together each by itself.
     fn take(&mut self, place: &Place, read: &[(Record, Incoming)]) -> Result<(), Ended> {
+        // Of what is refused one by one there may be much, and a hook takes its time.
+        if self.host.is_stopping() || self.is_changed()? {
+            return Err(Ended::Changed);
+        }
         let mut edits = BTreeMap::new();
         let mut after = self.position.clone();
         for (record, incoming) in read {
@@ -288,7 +289,7 @@ impl Importing<'_> {
         };
         self.position = after;
         if written > 0 {
-            self.state.base = Some(self.position.to_string());
+            self.state.base = Some(digest(self.position.to_string().as_bytes()));
             self.state.seen = None;
             self.state.imported += written;
             self.state.imported_ms = Some(self.host.now_ms());
@@ -318,30 +319,35 @@ impl Importing<'_> {
     /// Keeps the dead letters among records, before the position goes past them (SRC-26); or
     /// says why there is one for which there is no room, and keeps none.
     fn bury(&mut self, read: &[(Record, Incoming)]) -> Result<Option<String>, Ended> {
-        let mut letters = Vec::new();
+        let (mut letters, mut more) = (Vec::new(), 0);
         for (record, incoming) in read {
             let Incoming::Dead { id, source, words } = incoming else {
                 continue;
             };
-            if self
-                .register
-                .has_dead(self.name, (record.part, record.at))?
+            let there = self.register.dead_at(self.name, (record.part, record.at))?;
+            if there
+                .as_ref()
+                .is_some_and(|there| there.check == record.check)
             {
                 continue;
             }
-            if self.state.dead + letters.len() as u64 >= DEAD_MAX {
+            if there.is_none() {
+                more += 1;
+            }
+            if self.state.dead + more > DEAD_MAX {
                 return Ok(Some(words.clone()));
             }
             letters.push(SourceDead {
                 part: record.part,
                 at: record.at,
-                id: id.clone(),
-                source: source.clone(),
-                words: words.clone(),
+                check: record.check.clone(),
+                id: short(id),
+                source: short(source),
+                words: short(words),
             });
         }
         if !letters.is_empty() {
-            self.state.dead += letters.len() as u64;
+            self.state.dead += more;
             self.keep(&letters)?;
         }
         Ok(None)
@@ -358,11 +364,8 @@ impl Importing<'_> {
         let at = position_key(self.name);
         for _ in 0..TRIES {
             let mut transaction = repo.begin(branch)?;
-            let base = match transaction.get(&at)? {
-                Some(Content::Bytes(bytes)) => Some(bytes),
-                _ => None,
-            };
-            if base.as_deref() != self.state.base.as_deref().map(str::as_bytes) {
+            let base = position_of(transaction.get(&at)?);
+            if base.as_deref().map(digest) != self.state.base {
                 return Err(Ended::Changed);
             }
             let mut written = 0;
@@ -398,7 +401,7 @@ impl Importing<'_> {
         // Whatever it was about to do is done anew.
         self.state = self.kept.clone();
         self.state.failures = self.state.failures.saturating_add(1);
-        self.state.words = Some(fault.to_string());
+        self.state.words = Some(short(&fault.to_string()));
         self.state.stopped = matches!(fault, Fault::Stopped(_));
         match self.keep(&[]) {
             // What somebody else said of it is not written over, and looked at at once.
@@ -408,6 +411,19 @@ impl Importing<'_> {
         let wait = BACKOFF.wait_ms(self.state.failures, self.host.chance());
         Ok(Duration::from_millis(wait.unwrap_or_default()))
     }
+}
+
+/// What a space says of how far a source has come.
+fn position_of(there: Option<Content>) -> Option<Bytes> {
+    match there {
+        Some(Content::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// What a position is told from others by: of many parts it is long, and it may be anything.
+fn digest(position: &[u8]) -> String {
+    Base::Base16Lower.encode(Sha256::digest(position))
 }
 
 /// Whether a key is as an edit would leave it (SRC-14). What cannot be read is not.

@@ -1,5 +1,6 @@
 //! What is a sink, and what is none.
 
+use allod_blocks::{Batch, Expect, Store as _};
 use allod_sinks::{BadSink, Definition, SINKS_MAX, SinkError};
 
 use crate::world::{Node, stdout};
@@ -69,6 +70,30 @@ fn a_node_has_so_many_sinks_of_different_names() {
     assert!(matches!(again, Err(SinkError::Exists(_))));
     register.add("one-more", &stdout(), from).unwrap();
     assert_eq!(register.list().unwrap().len(), SINKS_MAX);
+}
+
+/// What cannot be read hides no other, is carried by nobody, and can be removed.
+#[test]
+fn a_definition_that_cannot_be_read_hides_no_other() {
+    let node = Node::new();
+    let (register, from) = (node.register(), node.tail.feed().beginning());
+    for name in ["a", "b"] {
+        register.add(name, &stdout(), from.clone()).unwrap();
+    }
+    let mut batch = Batch::new();
+    let newer = r#"{"to":{"stdout":{}},"of a later version":1}"#;
+    batch.set_ref("sink/def/a", Expect::Any, Some(newer));
+    let _outcome = node.store.commit(batch).unwrap();
+    let listed = register.list().unwrap();
+    let is_read: Vec<_> = listed
+        .iter()
+        .map(|(name, definition)| (&name[..], definition.is_ok()))
+        .collect();
+    assert_eq!(is_read, [("a", false), ("b", true)]);
+    assert!(matches!(node.carry("a"), Err(SinkError::Damaged(_))));
+    node.carry("b").unwrap();
+    register.remove("a").unwrap();
+    assert_eq!(register.list().unwrap().len(), 1);
 }
 
 /// Two sinks of one target would each take what the other has delivered for its own.

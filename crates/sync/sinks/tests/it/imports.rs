@@ -291,12 +291,28 @@ fn events_of_entries_become_entries() {
     assert_eq!(entry(&definition.space, text), Incoming::Passed);
     let position = entry("b", r#""key":"allod/source/x","value":{"text":"v"}"#);
     assert_eq!(position, Incoming::Passed);
-    let gone = r#"{"space":"b","key":"k","value":null}"#;
+    let gone = r#"{"space":"b","branch":"main","key":"k","value":null}"#;
     assert_eq!(
         made(&event("org.allod.entry.deleted.v1", gone)),
         Incoming::Entry("far/k".into(), Edit::Delete)
     );
     assert_eq!(made(&event("org.allod.commit.v1", "{}")), Incoming::Passed);
+    // Of another branch, or of a space that is not named.
+    let draft = r#"{"space":"b","branch":"draft","key":"k","value":{"text":"v"}}"#;
+    assert_eq!(
+        made(&event("org.allod.entry.put.v1", draft)),
+        Incoming::Passed
+    );
+    let of_draft = changed(|definition| definition.their_branch = Some("draft".to_owned()));
+    let of_draft = |record: &Record| incoming("in", &of_draft, record).unwrap();
+    assert_eq!(
+        of_draft(&event("org.allod.entry.put.v1", draft)),
+        put("k", "v")
+    );
+    let of_c = changed(|definition| definition.their_space = Some("c".to_owned()));
+    let main = r#"{"space":"b","branch":"main","key":"k","value":{"text":"v"}}"#;
+    let passed = incoming("in", &of_c, &event("org.allod.entry.put.v1", main)).unwrap();
+    assert_eq!(passed, Incoming::Passed);
     let bad = |kind: &str, data: &str| dead(made(&event(kind, data)));
     assert!(bad("org.allod.entry.put.v1", "[]").contains("none of an entry"));
     assert!(bad("org.allod.entry.put.v2", gone).contains("type"));
@@ -312,7 +328,7 @@ fn other_records_become_entries() {
     let made = |record: &Record| incoming("in", &definition, record).unwrap();
     assert_eq!(
         made(&event("order", r#"{"n":1}"#)),
-        put("events/in//s/1", r#"{"n":1}"#)
+        put("events/in/%2Fs/1", r#"{"n":1}"#)
     );
     assert_eq!(made(&record("hello")), put("events/in/0-7", "hello"));
     assert_eq!(
@@ -332,7 +348,7 @@ fn other_records_become_entries() {
                 .headers
                 .push((format!("{prefix}{name}"), value.to_owned()));
         }
-        assert_eq!(made(&binary), put("events/in//s/1", "body"));
+        assert_eq!(made(&binary), put("events/in/%2Fs/1", "body"));
     }
     let mut named = record("hello");
     named
@@ -408,7 +424,7 @@ fn what_is_passed_over_is_no_commit() {
     let importer = Importer::new();
     let own = importer.node.repo.id();
     let echo = format!(
-        r#"{{"specversion":"1.0","id":"1","source":"/s","type":"org.allod.entry.put.v1","data":{{"space":"{own}","key":"k","value":{{"text":"v"}}}}}}"#
+        r#"{{"specversion":"1.0","id":"1","source":"/s","type":"org.allod.entry.put.v1","data":{{"space":"{own}","branch":"main","key":"k","value":{{"text":"v"}}}}}}"#
     );
     append(&path, &format!("{echo}\n{echo}\n"));
     importer.add(file(&path));
@@ -518,4 +534,64 @@ fn what_is_no_source_is_refused() {
     for bad in bad {
         assert!(bad.parse::<Position>().is_err(), "{bad}");
     }
+}
+
+/// SRC-26: what a stranger calls itself does not stop a source, however long it is; and of another record at the place
+/// of a dead letter there is another.
+#[test]
+fn dead_letters_are_short_and_of_their_records() {
+    let (_dir, path) = temp();
+    let importer = Importer::new();
+    let long = "x".repeat(70_000);
+    let of = |id: &str| format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t"}}"#);
+    append(&path, &format!("{}\n", of(&long)));
+    importer.add(file(&path));
+    let state = importer.import();
+    assert_eq!((state.dead, state.words), (1, None));
+    let dead = importer.register().dead("in").unwrap();
+    assert_eq!(dead[0].id.len(), 1024);
+    // The file is another one, with another record there.
+    std::fs::write(&path, format!("{}\n", of(&"y".repeat(70_000)))).unwrap();
+    assert!(importer.import().stopped);
+    importer.register().seek("in", true).unwrap();
+    assert_eq!(importer.import().dead, 1);
+    let dead = importer.register().dead("in").unwrap();
+    assert!(dead[0].id.starts_with('y'), "{dead:?}");
+}
+
+/// A position that somebody has made nonsense of stops a source, and it goes on from where it is told to.
+#[test]
+fn a_position_that_is_none_stops_a_source() {
+    let (_dir, path) = temp();
+    let importer = Importer::new();
+    append(&path, "one\n");
+    importer.add(file(&path));
+    assert_eq!(importer.import().imported, 1);
+    let main = BranchName::main();
+    let nonsense = (position_key("in"), Edit::Put(Bytes::from_static(b"\xff")));
+    let key = key();
+    let author = Author {
+        agent: key.agent_id(),
+        key: &key,
+    };
+    importer.node.repo.stage(&main, [nonsense], START).unwrap();
+    importer
+        .node
+        .repo
+        .commit_staged(&main, author, "", START)
+        .unwrap();
+    append(&path, "two\n");
+    assert!(importer.import().stopped);
+    importer.register().seek("in", true).unwrap();
+    let state = importer.import();
+    assert_eq!((state.imported, state.words), (2, None));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let importer = Importer::new();
+    importer.add(file(Path::new("/dev/zero")));
+    let state = importer.import();
+    assert!(state.stopped && state.words.unwrap().contains("no regular file"));
 }

@@ -289,6 +289,7 @@ proptest! {
     fn parts_that_lost_their_tails_get_them_again(
         kept in prop::collection::vec(0..=12usize, 3),
         is_early in any::<bool>(),
+        fails_first in any::<bool>(),
     ) {
         let first = cluster();
         let node = node(&first, "binary");
@@ -316,6 +317,12 @@ proptest! {
         }
         register.define("sink", &definition(&second, "binary", None)).unwrap();
         commits(&node, 12, 1);
+        if fails_first {
+            // What was lost is not forgotten where the first delivery after it fails.
+            second.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 8]);
+            node.carry("sink").unwrap();
+            second.clear_request_errors(RDKafkaApiKey::Produce);
+        }
         carry_all(&node);
         is_log(&node, &second);
     }
