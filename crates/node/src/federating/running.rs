@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::dialing::dial;
-use super::following::follow;
+use super::following::{Following, LeftOut, follow};
 use super::register::{FederatingError, LinkState, Register};
 use super::settings::{LinkDefinition, Shared};
 use super::standing::{Heard, hear, state};
@@ -41,6 +41,8 @@ pub(crate) struct Federating {
     pub(super) failed: Mutex<Failed>,
     /// Spaces that could not be told or brought into, and why.
     pub(super) troubles: Mutex<BTreeMap<SpaceId, String>>,
+    /// What was neither told nor brought since the node runs.
+    pub(super) left_out: Mutex<BTreeMap<SpaceId, LeftOut>>,
     changed: Notify,
 }
 
@@ -265,9 +267,15 @@ impl Node {
             let heard = Arc::clone(&heard);
             move |link, event| hear(&mut lock(&heard), link, event)
         });
-        let following = (self.clone(), repo, shared.clone(), federation.clone());
+        let following = Following {
+            node: self.clone(),
+            repo,
+            shared: shared.clone(),
+            federation: federation.clone(),
+            stop: stop.clone(),
+        };
         Ok(Running {
-            following: tokio::spawn(follow(following, stop.clone())),
+            following: tokio::spawn(follow(following)),
             shared,
             federation,
             links: BTreeMap::new(),

@@ -238,6 +238,12 @@ impl Federation {
         self.inner.notify();
     }
 
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        *self.inner.closed.borrow()
+    }
+
     /// Returns once it is closed.
     pub async fn closed(&self) {
         self.inner.closing().closed().await;
