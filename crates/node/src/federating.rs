@@ -6,12 +6,14 @@
 //! Shared, LinkDefinition --Register--> store --Node::federate--> Federation of each space --> links
 //! ```
 //!
-//! `federating/settings.rs` is what is set up, `federating/register.rs` where that is kept, `federating/running.rs` what
+//! `federating/settings.rs` is what is set up, `federating/register.rs` where that is kept,
+//! `federating/positions.rs` how far links have come, `federating/running.rs` what
 //! a running node has of it, `federating/standing.rs` how links stand, `federating/dialing.rs` how servers are reached,
 //! `federating/following.rs` what it does when a space changes.
 
 mod dialing;
 mod following;
+mod positions;
 mod register;
 mod running;
 mod settings;

@@ -249,7 +249,7 @@ fn our_client_and_servers_of_the_original() {
         ..FederationConfig::default()
     };
     let guard = runtime.enter();
-    let link = client.keep_connected(&url, config, Dial::default());
+    let link = client.keep_connected(&url, config, Arc::new(|| Ok(Dial::default())));
     drop(guard);
     let mut is_done = false;
     while let Some(line) = next() {

@@ -1,7 +1,6 @@
 //! Bringing what deltas say into a branch as entries, from where it was brought before (DELTA-55 to DELTA-58).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use allod_repo::{
     BranchName, Content, Entry, Heads, RepoError, Stamp, State, Transaction, VALUE_BLOCK_BYTES_MAX,
@@ -25,6 +24,10 @@ const TRIES: u32 = 8;
 
 /// Deltas that brought nothing after which it is kept all the same that they were looked at.
 const LOOKED_MAX: u64 = 1000;
+
+/// Keys that are written in one commit, and their bytes: as much is held at a time.
+const BATCH: u64 = 1000;
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// What stands behind a prefix that deltas are brought to (DELTA-57).
 pub(crate) const BROUGHT: &[u8] = b".brought";
@@ -56,35 +59,28 @@ pub struct Brought {
     pub set: u64,
     /// Keys that were deleted.
     pub deleted: u64,
-    /// Objects that are not brought: a told value that is elsewhere, or a view that is too large.
+    /// Objects that are not brought: a told value that is elsewhere, a view that is too large, or what lies behind
+    /// more negations than are gone through.
     pub left_out: u64,
 }
 
 /// Brings the deltas of a store into entries of its space, those that came since the last time, and keeps how far
-/// that went in the same commit (DELTA-57).
+/// that went in the last of the commits (DELTA-57).
 pub fn bring(deltas: &SpaceDeltas, bringing: &Bringing, now_ms: u64) -> Result<Brought, ViewError> {
-    let schema = match &bringing.schema {
-        Some(schema) => schema.clone(),
-        None => HyperSchema::new("brought", "Brought"),
-    };
-    let no_schema = |_error| ViewError::NoSchema(schema.id.clone());
-    let bringing = Making {
-        schemas: Schemas::new([schema.clone()]).map_err(no_schema)?,
-        schema: schema.id.clone(),
-        own: author(deltas.repo.id()) + "/",
-        prefix: bringing.prefix.trim_end_matches('/').to_owned() + "/",
-        deltas,
-        bringing,
-    };
-    let mut left = TRIES;
-    loop {
-        match bringing.once(now_ms) {
-            Err(ViewError::Store(StoreFault::Repo(
-                RepoError::Conflict { .. } | RepoError::Contended(_),
-            ))) if left > 0 => left -= 1,
-            other => return other,
-        }
-    }
+    Making::new(deltas, bringing, &|| true)?.all(now_ms)
+}
+
+/// [`bring`] for a program that does so by itself, again and again: what was brought with other schemas is refused,
+/// as it is somebody else who does so (DELTA-57); and once `go_on` says so it ends before the next object.
+pub fn bring_while(
+    deltas: &SpaceDeltas,
+    bringing: &Bringing,
+    now_ms: u64,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Brought, ViewError> {
+    let mut making = Making::new(deltas, bringing, go_on)?;
+    making.is_alone = false;
+    making.all(now_ms)
 }
 
 struct Making<'a> {
@@ -95,6 +91,9 @@ struct Making<'a> {
     schema: String,
     /// How the objects of this space's own entries begin.
     own: String,
+    /// Whether what was brought with other schemas is made again.
+    is_alone: bool,
+    go_on: &'a dyn Fn() -> bool,
 }
 
 /// What an object comes to.
@@ -104,50 +103,131 @@ enum Made {
     LeftOut,
 }
 
-impl Making<'_> {
-    fn once(&self, now_ms: u64) -> Result<Brought, ViewError> {
-        let repo = &self.deltas.repo;
-        let mut transaction = repo.begin(&self.bringing.branch).map_err(fault)?;
-        let position = [self.prefix.as_bytes(), BROUGHT].concat();
-        let kept = transaction.get(&position).map_err(fault)?;
+/// What goes into one commit.
+struct Batch {
+    transaction: Transaction,
+    set: u64,
+    deleted: u64,
+    bytes: usize,
+}
+
+impl<'a> Making<'a> {
+    fn new(
+        deltas: &'a SpaceDeltas,
+        bringing: &'a Bringing,
+        go_on: &'a dyn Fn() -> bool,
+    ) -> Result<Self, ViewError> {
+        let schema = match &bringing.schema {
+            Some(schema) => schema.clone(),
+            None => HyperSchema::new("brought", "Brought"),
+        };
+        let no_schema = |_error| ViewError::NoSchema(schema.id.clone());
+        Ok(Self {
+            schemas: Schemas::new([schema.clone()]).map_err(no_schema)?,
+            schema: schema.id.clone(),
+            own: author(deltas.repo.id()) + "/",
+            prefix: bringing.prefix.trim_end_matches('/').to_owned() + "/",
+            deltas,
+            bringing,
+            is_alone: true,
+            go_on,
+        })
+    }
+
+    fn all(&self, now_ms: u64) -> Result<Brought, ViewError> {
+        let (mut left, mut brought) = (TRIES, Brought::default());
+        loop {
+            // What was set until others wrote too stays so.
+            (brought.deltas, brought.left_out) = (0, 0);
+            match self.once(now_ms, &mut brought) {
+                Err(ViewError::Store(StoreFault::Repo(
+                    RepoError::Conflict { .. } | RepoError::Contended(_),
+                ))) if left > 0 => left -= 1,
+                other => return other.map(|()| brought),
+            }
+        }
+    }
+
+    fn once(&self, now_ms: u64, brought: &mut Brought) -> Result<(), ViewError> {
+        let mut batch = self.begin()?;
+        let kept = batch.transaction.get(&self.position()).map_err(fault)?;
         let now = self.deltas.view()?;
         let (before, is_known) = self.before(kept)?;
-        let mut brought = Brought::default();
         if is_known && before.heads() == now.heads() {
-            return Ok(brought);
+            return Ok(());
         }
-        let objects = self.objects(&before, &now, &mut brought)?;
-        for object in objects {
+        for object in self.objects(&before, &now, brought)? {
             let Some(key) = self.key(&object) else {
                 continue;
             };
+            if !(self.go_on)() {
+                return self.commit(batch, before.heads(), now_ms, brought);
+            }
             match self.make(&object)? {
-                Made::Value(value) => set(&mut transaction, key, value, &mut brought)?,
-                Made::Nothing => delete(&mut transaction, key, &mut brought)?,
+                Made::Value(value) => batch.set(key, value)?,
+                Made::Nothing => batch.delete(key)?,
                 Made::LeftOut => brought.left_out += 1,
             }
+            if batch.is_full() {
+                // Where it was before is where it goes on from, if this is the last that is written.
+                self.commit(batch, before.heads(), now_ms, brought)?;
+                batch = self.begin()?;
+            }
         }
-        // Where nothing is to be written it is not written that it was looked: that would be a change as well.
-        if brought.set + brought.deleted > 0 || brought.deltas >= LOOKED_MAX {
-            let told = [self.settings().as_bytes(), b"\n", &write_heads(now.heads())].concat();
-            transaction.put(position, told).map_err(fault)?;
-            let author = self.deltas.author();
-            transaction
-                .commit(author, "Bring deltas in", now_ms)
-                .map_err(fault)?;
+        // Where nothing was written it is not written that it was looked: that would be a change as well.
+        let has_written = brought.set + brought.deleted + batch.set + batch.deleted > 0;
+        if has_written || brought.deltas >= LOOKED_MAX {
+            self.commit(batch, now.heads(), now_ms, brought)?;
         }
-        Ok(brought)
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<Batch, ViewError> {
+        let begun = self.deltas.repo.begin(&self.bringing.branch);
+        Ok(Batch {
+            transaction: begun.map_err(fault)?,
+            set: 0,
+            deleted: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Commits a batch, and with it how far deltas were brought: whoever tells the branch sees by that what was.
+    fn commit(
+        &self,
+        mut batch: Batch,
+        heads: &Heads,
+        now_ms: u64,
+        brought: &mut Brought,
+    ) -> Result<(), ViewError> {
+        let told = [self.settings().as_bytes(), b"\n", &write_heads(heads)].concat();
+        let position = self.position();
+        let kept = batch.transaction.get(&position).map_err(fault)?;
+        let is_same = matches!(kept, Some(Content::Bytes(bytes)) if bytes == told);
+        if is_same && batch.set + batch.deleted == 0 {
+            return Ok(());
+        }
+        batch.transaction.put(position, told).map_err(fault)?;
+        let done = batch
+            .transaction
+            .commit(self.deltas.author(), "Bring deltas in", now_ms);
+        done.map_err(fault)?;
+        brought.set += batch.set;
+        brought.deleted += batch.deleted;
+        Ok(())
+    }
+
+    fn position(&self) -> Vec<u8> {
+        [self.prefix.as_bytes(), BROUGHT].concat()
     }
 
     /// What decides what is made: with another one all of it is made again.
     fn settings(&self) -> String {
         let schema = self.schemas.get(&self.schema).map(HyperSchema::hash);
-        let view = self.bringing.view.as_ref();
-        format!(
-            "{} {:?}",
-            schema.map(|hash| hash.to_string()).unwrap_or_default(),
-            view.map(|view| format!("{:x?}", digest(view)))
-        )
+        let schema = schema.map(|hash| hash.to_string()).unwrap_or_default();
+        let view = self.bringing.view.as_ref().map(ViewSchema::hash);
+        let view = view.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
+        format!("{schema} {view}")
     }
 
     /// The state that was brought before, and whether one was.
@@ -156,9 +236,12 @@ impl Making<'_> {
         let mut heads = None;
         if let Some(Content::Bytes(bytes)) = &kept
             && let Some(at) = bytes.iter().position(|byte| *byte == b'\n')
-            && bytes[..at] == *self.settings().as_bytes()
         {
-            heads = Some(read_heads(Some(Content::Bytes(bytes.slice(at + 1..)))));
+            if bytes[..at] == *self.settings().as_bytes() {
+                heads = Some(read_heads(Some(Content::Bytes(bytes.slice(at + 1..)))));
+            } else if !self.is_alone {
+                return Err(ViewError::Brought(self.prefix.clone()));
+            }
         }
         if let Some(heads) = &heads
             && !heads.is_empty()
@@ -180,7 +263,7 @@ impl Making<'_> {
         now: &View,
         brought: &mut Brought,
     ) -> Result<BTreeSet<String>, ViewError> {
-        let mut objects = BTreeSet::new();
+        let (mut objects, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for difference in before.diff(now, &keys::records()) {
             let difference = difference.map_err(fault)?;
             brought.deltas += 1;
@@ -191,41 +274,42 @@ impl Making<'_> {
                 let stamp = Stamp::default();
                 let content = view.content(&Entry { stamp, state }).map_err(fault)?;
                 if let Some(delta) = read(content, &difference.key) {
-                    self.reach(delta, &mut objects)?;
+                    let is_whole = self.reach(&delta, &mut seen, &mut objects)?;
+                    brought.left_out += u64::from(!is_whole);
                 }
             }
         }
         Ok(objects)
     }
 
-    /// The objects of a delta, of what it negates, and so on. What it is itself may have been taken for an object.
-    fn reach(&self, delta: Arc<Delta>, objects: &mut BTreeSet<String>) -> Result<(), ViewError> {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![delta];
-        while let Some(delta) = open.pop() {
-            if !seen.insert(delta.id().to_owned()) {
+    /// The objects of a delta, of what it negates, and so on; whether these were all. What it is itself may have been
+    /// taken for an object. Deltas that were `seen` are not gone through again, nor are all of them held at a time.
+    fn reach(
+        &self,
+        delta: &Delta,
+        seen: &mut BTreeSet<String>,
+        objects: &mut BTreeSet<String>,
+    ) -> Result<bool, ViewError> {
+        // Of an id that was seen this may be another content.
+        parts(delta, objects);
+        seen.insert(delta.id().to_owned());
+        let mut open: Vec<String> = delta.negates().map(str::to_owned).collect();
+        let mut steps = 0;
+        while let Some(id) = open.pop() {
+            if seen.contains(&id) {
                 continue;
             }
-            if seen.len() > CHAIN_MAX {
-                return Err(StoreFault::Negations.into());
+            steps += 1;
+            if steps > CHAIN_MAX {
+                return Ok(false);
             }
-            objects.insert(delta.id().to_owned());
-            // Of what a space tells, its entries are brought and its commits are not.
-            let is_told = delta.author().starts_with(SCHEME);
-            for (_, to) in delta.references() {
-                let is_part = |context| {
-                    let is_entry = context == CONTEXT_ENTRY;
-                    context != CONTEXT_NEGATED_BY && (is_entry || !is_told)
-                };
-                if to.context().is_some_and(is_part) {
-                    objects.insert(to.id().to_owned());
-                }
+            if let Some(delta) = self.deltas.get(&id)? {
+                parts(&delta, objects);
+                open.extend(delta.negates().map(str::to_owned));
             }
-            for id in delta.negates() {
-                open.extend(self.deltas.get(id)?);
-            }
+            seen.insert(id);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The key of an object (DELTA-55); none for what this space says itself.
@@ -281,7 +365,11 @@ impl Making<'_> {
                 self.deltas
                     .targeting(object, Some(CONTEXT_ENTRY), after.as_ref(), PAGE_MAX)?;
             let anyone = (None, &MayNegate::Anyone);
-            let visible = only_visible(self.deltas, page.deltas, anyone, &mut |_id| {})?;
+            let visible = only_visible(self.deltas, page.deltas, anyone, &mut |_id| {});
+            let visible = match visible {
+                Err(StoreFault::Negations) => return Ok(Made::LeftOut),
+                visible => visible?,
+            };
             for delta in visible {
                 if let Some(told) = ToldEntry::of(&delta, object) {
                     let place = (told.stamp, delta.id().to_owned());
@@ -303,38 +391,48 @@ impl Making<'_> {
     }
 }
 
-fn digest(view: &ViewSchema) -> [u8; 32] {
-    use sha2::{Digest as _, Sha256};
-    Sha256::digest(format!("{view:?}")).into()
+/// A delta, and the objects that it refers to under a context.
+fn parts(delta: &Delta, objects: &mut BTreeSet<String>) {
+    objects.insert(delta.id().to_owned());
+    // Of what a space tells, its entries are brought and its commits are not.
+    let is_told = delta.author().starts_with(SCHEME);
+    for (_, to) in delta.references() {
+        let is_part = |context| {
+            let is_entry = context == CONTEXT_ENTRY;
+            context != CONTEXT_NEGATED_BY && (is_entry || !is_told)
+        };
+        if to.context().is_some_and(is_part) {
+            objects.insert(to.id().to_owned());
+        }
+    }
 }
 
-fn set(
-    transaction: &mut Transaction,
-    key: Vec<u8>,
-    value: Vec<u8>,
-    brought: &mut Brought,
-) -> Result<(), ViewError> {
-    let is_there = match transaction.get(&key).map_err(fault)? {
-        Some(Content::Bytes(bytes)) => bytes == value,
-        _ => false,
-    };
-    if !is_there {
-        transaction.put(key, value).map_err(fault)?;
-        brought.set += 1;
+impl Batch {
+    const fn is_full(&self) -> bool {
+        self.set + self.deleted >= BATCH || self.bytes >= BATCH_BYTES
     }
-    Ok(())
-}
 
-fn delete(
-    transaction: &mut Transaction,
-    key: Vec<u8>,
-    brought: &mut Brought,
-) -> Result<(), ViewError> {
-    if transaction.get(&key).map_err(fault)?.is_some() {
-        transaction.delete(key).map_err(fault)?;
-        brought.deleted += 1;
+    fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), ViewError> {
+        let is_there = match self.transaction.get(&key).map_err(fault)? {
+            Some(Content::Bytes(bytes)) => bytes == value,
+            _ => false,
+        };
+        if !is_there {
+            self.bytes += key.len() + value.len();
+            self.transaction.put(key, value).map_err(fault)?;
+            self.set += 1;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn delete(&mut self, key: Vec<u8>) -> Result<(), ViewError> {
+        if self.transaction.get(&key).map_err(fault)?.is_some() {
+            self.bytes += key.len();
+            self.transaction.delete(key).map_err(fault)?;
+            self.deleted += 1;
+        }
+        Ok(())
+    }
 }
 
 fn fault(error: RepoError) -> ViewError {

@@ -282,8 +282,13 @@ impl Delta {
         (self.timestamp, &self.id).cmp(&(other.timestamp, &other.id))
     }
 
+    /// Bytes of its JSON.
+    pub(crate) fn size(&self) -> usize {
+        self.encode().len()
+    }
+
     fn check_size(&self) -> Result<(), DeltaError> {
-        if self.encode().len() > DELTA_BYTES_MAX {
+        if self.size() > DELTA_BYTES_MAX {
             return Err(DeltaError::Size);
         }
         Ok(())

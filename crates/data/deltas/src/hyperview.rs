@@ -9,11 +9,17 @@ use crate::negation::MayNegate;
 use crate::number::Number;
 use crate::pointer::Target;
 use crate::schema::{HyperSchema, Schemas};
-use crate::store::{DeltaStore, PAGE_MAX, StoreFault, only_visible};
+use crate::store::{DeltaStore, StoreFault, only_visible};
 
 /// The most parts of a view as it is written: deltas and nested views, each as often as it is there
 /// (DELTA-44).
 pub(crate) const VIEW_PARTS_MAX: usize = 100_000;
+
+/// The most bytes of the deltas of a view, each as often as it is written (DELTA-44): a view is held as a whole.
+const VIEW_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Deltas that are read at a time: 256 of the largest are as much as a view may have.
+const PAGE: usize = 256;
 
 /// How somebody looks: when, and whose negations count.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +41,8 @@ pub struct HyperView {
     pub metadata: Metadata,
     /// Deltas and nested views, as often as they are written.
     parts: usize,
+    /// Bytes of its deltas, as often.
+    bytes: usize,
 }
 
 /// A delta in a view.
@@ -68,9 +76,14 @@ pub enum ViewError {
     /// No such schema. Blame: the caller.
     #[error("no schema {0}")]
     NoSchema(String),
-    /// More than [`VIEW_PARTS_MAX`] parts. Blame: whoever made them.
-    #[error("a view of more than {VIEW_PARTS_MAX} parts")]
+    /// More than [`VIEW_PARTS_MAX`] parts, or 64 MiB of deltas. Blame: whoever made them.
+    #[error("a view of more than {VIEW_PARTS_MAX} parts or {VIEW_BYTES_MAX} bytes")]
     Budget,
+    /// Deltas were brought to a prefix with other schemas than these. Blame: whoever sets them up.
+    #[error(
+        "{0} has what was brought with other schemas; who brings by command makes all of it again with these"
+    )]
+    Brought(String),
     /// The store failed, or there are too many negations.
     #[error(transparent)]
     Store(#[from] StoreFault),
@@ -83,6 +96,7 @@ impl ViewError {
         match self {
             Self::NoSchema(_) => "E_DELTA_SCHEMA",
             Self::Budget => "E_DELTA_BUDGET",
+            Self::Brought(_) => "E_DELTA_BROUGHT",
             Self::Store(fault) => fault.code(),
         }
     }
@@ -229,6 +243,7 @@ impl<'a> Viewing<'a> {
                 schema_version: by.version,
             },
             parts: 1,
+            bytes: 0,
         };
         for delta in self.around(object)? {
             let properties = by.properties(object, &delta);
@@ -239,13 +254,13 @@ impl<'a> Viewing<'a> {
             view.metadata.last_updated = view.metadata.last_updated.max(Some(delta.timestamp()));
             for property in properties {
                 let viewed = self.viewed(by, object, &property, &delta)?;
-                let nested = viewed
-                    .nested
-                    .values()
-                    .map(|nested| nested.parts)
-                    .sum::<usize>();
-                view.parts = view.parts.saturating_add(nested).saturating_add(1);
-                if view.parts > VIEW_PARTS_MAX {
+                view.parts = view.parts.saturating_add(1);
+                view.bytes = view.bytes.saturating_add(delta.size());
+                for nested in viewed.nested.values() {
+                    view.parts = view.parts.saturating_add(nested.parts);
+                    view.bytes = view.bytes.saturating_add(nested.bytes);
+                }
+                if view.parts > VIEW_PARTS_MAX || view.bytes > VIEW_BYTES_MAX {
                     return Err(ViewError::Budget);
                 }
                 view.properties.entry(property).or_default().push(viewed);
@@ -259,15 +274,17 @@ impl<'a> Viewing<'a> {
     /// The visible deltas that refer to an object, in order.
     fn around(&mut self, object: &str) -> Result<Vec<Arc<Delta>>, ViewError> {
         self.looked.insert(object.to_owned());
-        let (mut deltas, mut after) = (Vec::new(), None);
+        let (mut deltas, mut bytes, mut after) = (Vec::new(), 0, None);
         loop {
-            let page = self
-                .store
-                .targeting(object, None, after.as_ref(), PAGE_MAX)?;
+            let page = self.store.targeting(object, None, after.as_ref(), PAGE)?;
             let at = self.looking.at;
-            let there = page.deltas.into_iter();
-            deltas.extend(there.filter(|delta| at.is_none_or(|at| delta.timestamp() <= at)));
-            if deltas.len() > VIEW_PARTS_MAX {
+            for delta in page.deltas {
+                if at.is_none_or(|at| delta.timestamp() <= at) {
+                    bytes += delta.size();
+                    deltas.push(delta);
+                }
+            }
+            if deltas.len() > VIEW_PARTS_MAX || bytes > VIEW_BYTES_MAX {
                 return Err(ViewError::Budget);
             }
             after = page.next;

@@ -47,7 +47,7 @@ mod subscription;
 mod tell;
 mod told;
 
-pub use crate::bring::{Bringing, Brought, bring};
+pub use crate::bring::{Bringing, Brought, bring, bring_while};
 pub use crate::contract::{ContractBroken, check_store};
 pub use crate::delta::{DELTA_BYTES_MAX, Delta, DeltaError, POINTERS_MAX};
 pub use crate::filter::{DeltaFilter, FILTER_LIST_MAX, FilterError, TimestampRange};
@@ -68,7 +68,7 @@ pub use crate::store::{
     scan_visible,
 };
 pub use crate::subscription::{BEHIND_WARNING, Subscription};
-pub use crate::tell::{Told, tell};
+pub use crate::tell::{Told, tell, tell_while};
 pub use crate::told::{delta_of_commit, delta_of_entry, negation_of, object_of};
 
 #[doc = include_str!("../README.md")]

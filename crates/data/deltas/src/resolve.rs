@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use cid::Cid;
+
 use crate::delta::Delta;
 use crate::hyperview::{HyperView, ViewedDelta};
 use crate::json::{Members, is_within, put_text};
 use crate::number::Number;
 use crate::pointer::{Pointer, Target};
 use crate::primitive::Primitive;
-use crate::schema::{SchemaError, object};
+use crate::schema::{SchemaError, hash_of, object};
 
 /// The deepest nesting of view schemas. Each takes three levels of JSON.
 pub(crate) const VIEW_SCHEMA_DEPTH_MAX: usize = 8;
@@ -95,6 +97,24 @@ impl ViewSchema {
         Self::read(json)
     }
 
+    /// Its JSON: names by their bytes, no blanks, members as in DELTA-47.
+    // As deep as view schemas nest.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let properties = self.properties.iter().map(|(name, resolving)| {
+            let mut part = String::new();
+            put_text(&mut part, name);
+            part + ":" + &resolving.encode()
+        });
+        format!("{{{}}}", properties.collect::<Vec<_>>().join(","))
+    }
+
+    /// The name of [`encode`](Self::encode): the CIDv1 of `{schema: text}`, as of a schema (DELTA-40).
+    #[must_use]
+    pub fn hash(&self) -> Cid {
+        hash_of(&self.encode())
+    }
+
     // As deep as JSON nests, which was checked.
     fn read(json: &str) -> Result<Self, SchemaError> {
         let mut properties = BTreeMap::new();
@@ -145,6 +165,26 @@ impl Resolving {
         })
     }
 
+    fn encode(&self) -> String {
+        let mut out = "{\"source\":".to_owned();
+        put_text(&mut out, &self.source);
+        out += ",\"resolve\":";
+        self.strategy.put(&mut out);
+        if let Some(role) = &self.role {
+            out += ",\"extract\":";
+            put_text(&mut out, role);
+        }
+        if let Some(primitive) = self.primitive {
+            out += ",\"type\":";
+            put_text(&mut out, primitive.name());
+        }
+        if let Some(nested) = &self.nested {
+            out += ",\"view\":";
+            out += &nested.encode();
+        }
+        out + "}"
+    }
+
     fn resolve(&self, object: &str, deltas: &[ViewedDelta]) -> Option<ViewValue> {
         let mut values = Vec::new();
         for viewed in deltas {
@@ -181,6 +221,19 @@ impl Resolving {
     }
 }
 
+fn put_list(out: &mut String, name: &str, list: &[String]) {
+    out.push('{');
+    put_text(out, name);
+    out.push_str(":[");
+    for (at, text) in list.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        put_text(out, text);
+    }
+    out.push_str("]}");
+}
+
 impl Strategy {
     fn read(json: &str) -> Result<Self, SchemaError> {
         const FORM: SchemaError = SchemaError::Form("resolve");
@@ -203,6 +256,21 @@ impl Strategy {
             (None, Some(systems)) => Ok(Self::TrustedSystem(systems)),
             _ => Err(FORM),
         }
+    }
+
+    fn put(&self, out: &mut String) {
+        let name = match self {
+            Self::MostRecent => "mostRecent",
+            Self::FirstWrite => "firstWrite",
+            Self::Consensus => "consensus",
+            Self::AllValues => "allValues",
+            Self::Average => "average",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::TrustedAuthor(list) => return put_list(out, "trustedAuthor", list),
+            Self::TrustedSystem(list) => return put_list(out, "trustedSystem", list),
+        };
+        put_text(out, name);
     }
 
     fn resolve(&self, values: Vec<(&Delta, ViewValue)>) -> Option<ViewValue> {

@@ -208,15 +208,7 @@ impl HyperSchema {
     /// The name of what the schema says: the same wherever it is computed (DELTA-40).
     #[must_use]
     pub fn hash(&self) -> Cid {
-        #[derive(Serialize)]
-        struct Said<'a> {
-            schema: &'a str,
-        }
-        let text = self.encode();
-        // A map with a text always has an encoding, and a digest always fits.
-        let bytes = canonical::encode(&Said { schema: &text }).unwrap_or_default();
-        let hash = Multihash::wrap(0x12, &Sha256::digest(bytes)).unwrap_or_default();
-        Cid::new_v1(0x71, hash)
+        hash_of(&self.encode())
     }
 
     /// The properties under which a delta appears at an object, each once.
@@ -448,4 +440,16 @@ fn required(members: &mut Members<'_>, name: &'static str) -> Result<String, Sch
         .map_err(|_error| SchemaError::Form(name))?;
     text.filter(|text| !text.is_empty())
         .ok_or(SchemaError::Form(name))
+}
+
+/// The CIDv1 (dag-cbor, sha2-256) of the text of a schema (DELTA-40).
+pub(crate) fn hash_of(text: &str) -> Cid {
+    #[derive(Serialize)]
+    struct Said<'a> {
+        schema: &'a str,
+    }
+    // A map with a text always has an encoding, and a digest always fits.
+    let bytes = canonical::encode(&Said { schema: text }).unwrap_or_default();
+    let hash = Multihash::wrap(0x12, &Sha256::digest(bytes)).unwrap_or_default();
+    Cid::new_v1(0x71, hash)
 }

@@ -23,6 +23,9 @@ pub(crate) const EXAMINED_MAX: usize = 16 * 1024;
 /// The most negations that are looked at to say what is visible of a page, or of an object (DELTA-23).
 pub(crate) const NEGATIONS_MAX: usize = 64 * 1024;
 
+/// The most bytes of negations that are held to say that: a negation is as large as any delta.
+const NEGATIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Keeps deltas.
 ///
 /// - [`append`](Self::append) returns when what it says is durable, and keeps one content for an id.
@@ -109,7 +112,7 @@ pub enum StoreFault {
     /// What came after the cursor is not known any more: read everything (DELTA-35). Blame: nobody.
     #[error("the cursor is older than what is kept of the past")]
     Expired,
-    /// More negations than [`NEGATIONS_MAX`] (DELTA-23). Blame: whoever made them.
+    /// More than [`NEGATIONS_MAX`] negations, or 64 MiB of them (DELTA-23). Blame: whoever made them.
     #[error("more negations than are looked at")]
     Negations,
 }
@@ -229,7 +232,7 @@ pub(crate) fn only_visible(
 ) -> Result<Vec<Arc<Delta>>, StoreFault> {
     let mut all: BTreeMap<String, Arc<Delta>> = BTreeMap::new();
     let mut open = deltas.clone();
-    let mut negations = 0;
+    let (mut negations, mut bytes) = (0, 0);
     while let Some(delta) = open.pop() {
         if all.contains_key(delta.id()) {
             continue;
@@ -249,10 +252,11 @@ pub(crate) fn only_visible(
                     && who.allows(&negation, &delta);
                 if is_one {
                     negations += 1;
+                    bytes += negation.size();
                     open.push(negation);
                 }
             }
-            if negations > NEGATIONS_MAX {
+            if negations > NEGATIONS_MAX || bytes > NEGATIONS_BYTES_MAX {
                 return Err(StoreFault::Negations);
             }
             after = page.next;

@@ -9,10 +9,14 @@ use crate::bring::BROUGHT;
 use crate::delta::{Delta, DeltaError};
 use crate::space::SpaceDeltas;
 use crate::store::{Appended, StoreFault};
-use crate::told::{delta_of_commit, delta_of_entry, negation_of};
+use crate::told::{CHANGES_MAX, delta_of_commit, delta_of_entry, negation_of};
 
 /// Deltas that are appended in one commit.
 const BATCH: usize = 1000;
+
+/// Bytes of deltas after which they are appended though there are fewer: as much is held twice, as it is and as it is
+/// written.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Beginnings of keys that are remembered: a few hundred bytes each.
 const FOLDERS_MAX: usize = 10_000;
@@ -34,6 +38,16 @@ pub struct Told {
 ///
 /// Telling again, also elsewhere, makes the same deltas.
 pub fn tell(deltas: &SpaceDeltas, branch: &BranchName, now_ms: u64) -> Result<Told, StoreFault> {
+    tell_while(deltas, branch, now_ms, &|| true)
+}
+
+/// [`tell`], which ends before the next commit once `go_on` says so, having kept what it told until then.
+pub fn tell_while(
+    deltas: &SpaceDeltas,
+    branch: &BranchName,
+    now_ms: u64,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Told, StoreFault> {
     let repo = &deltas.repo;
     let heads = repo.heads(branch)?;
     let mut telling = Telling {
@@ -44,6 +58,7 @@ pub fn tell(deltas: &SpaceDeltas, branch: &BranchName, now_ms: u64) -> Result<To
         position: [b"deltas/told/", branch.as_str().as_bytes()].concat(),
         frontier: Heads::new(),
         waiting: Vec::new(),
+        bytes: 0,
         told: Told::default(),
         now_ms,
     };
@@ -52,6 +67,10 @@ pub fn tell(deltas: &SpaceDeltas, branch: &BranchName, now_ms: u64) -> Result<To
         return Ok(telling.told);
     }
     for id in repo.missing(&heads, &telling.frontier)? {
+        if !go_on() {
+            telling.flush(true)?;
+            return Ok(telling.told);
+        }
         telling.commit(id)?;
     }
     if heads.len() > 1 {
@@ -75,6 +94,8 @@ struct Telling<'a> {
     /// Heads of what was told.
     frontier: Heads,
     waiting: Vec<Arc<Delta>>,
+    /// About how many bytes those have.
+    bytes: usize,
     told: Told,
     now_ms: u64,
 }
@@ -104,14 +125,15 @@ impl Telling<'_> {
                 self.told.left_out += u64::from(!self.is_brought(&key)?);
                 continue;
             };
-            if changes.len() < BATCH {
-                changes.push(Arc::clone(&greater));
+            // Of deltas that are appended in between the ids are left.
+            if changes.len() < CHANGES_MAX {
+                changes.push(greater.id().to_owned());
             }
             if self.is_brought(&key)? {
                 continue;
             }
             has_told = true;
-            self.waiting.push(Arc::clone(&greater));
+            self.wait(Arc::clone(&greater));
             for view in &views {
                 self.negate(view, &key, (&entry, &greater))?;
             }
@@ -124,14 +146,16 @@ impl Telling<'_> {
             let device = commit.signer().to_string();
             let told = delta_of_commit(id, commit.payload(), &device, &changes);
             // One whose message and parents fill a delta goes without.
-            self.waiting.extend(told.ok().map(Arc::new));
+            if let Ok(told) = told {
+                self.wait(Arc::new(told));
+            }
         }
         self.told.commits += 1;
         for parent in &parents {
             self.frontier.remove(parent);
         }
         self.frontier.insert(id);
-        if self.waiting.len() >= BATCH / 2 {
+        if self.waiting.len() >= BATCH / 2 || self.bytes >= BATCH_BYTES / 2 {
             self.flush(true)?;
         }
         Ok(())
@@ -211,13 +235,18 @@ impl Telling<'_> {
         if let Some(lesser) = self.entry(view, key, &before)? {
             let negation = negation_of(self.place.0, &lesser, greater);
             let negation = negation.map_err(|_: DeltaError| RepoError::Damaged("a name"))?;
-            self.waiting.push(Arc::new(negation));
+            self.wait(Arc::new(negation));
         }
         Ok(())
     }
 
+    fn wait(&mut self, delta: Arc<Delta>) {
+        self.bytes += delta.size();
+        self.waiting.push(delta);
+    }
+
     fn flush_some(&mut self) -> Result<(), StoreFault> {
-        if self.waiting.len() >= BATCH {
+        if self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES {
             self.flush(false)?;
         }
         Ok(())
@@ -226,6 +255,7 @@ impl Telling<'_> {
     /// Appends what waits; with how far it was told once all of a commit is there.
     fn flush(&mut self, is_whole: bool) -> Result<(), StoreFault> {
         let waiting = std::mem::take(&mut self.waiting);
+        self.bytes = 0;
         let beside = is_whole.then(|| (self.position.clone(), write_heads(&self.frontier)));
         let said = self.deltas.append_with(&waiting, beside, self.now_ms)?;
         let is_new = |said: &&Appended| matches!(said, Appended::New);

@@ -1,7 +1,5 @@
 //! Entries of a space as deltas: what each says, and how it is read (DELTA-50 to DELTA-52).
 
-use std::sync::Arc;
-
 use allod_repo::{BranchName, Commit, CommitId, Content, Entry, SpaceId, Stamp, State};
 
 use crate::delta::{Delta, DeltaError};
@@ -18,7 +16,7 @@ pub(crate) const CONTEXT_ENTRY: &str = "entry";
 const SYSTEM: &str = "allod";
 
 /// The most entries that the delta of a commit names (DELTA-52).
-const CHANGES_MAX: usize = 1000;
+pub(crate) const CHANGES_MAX: usize = 1000;
 
 /// The role of the pointer with the stamp of an entry.
 const ROLE_STAMP: &str = "stamp";
@@ -138,7 +136,7 @@ pub fn delta_of_commit(
     id: CommitId,
     commit: &Commit,
     device: &str,
-    changes: &[Arc<Delta>],
+    changes: &[String],
 ) -> Result<Delta, DeltaError> {
     let mut pointers = vec![
         Pointer::under("commit", id.to_string(), "commit")?,
@@ -149,7 +147,7 @@ pub fn delta_of_commit(
         pointers.push(Pointer::under("parent", parent.to_string(), "child")?);
     }
     for change in changes.iter().take(CHANGES_MAX) {
-        pointers.push(Pointer::under("changes", change.id(), "changed_by")?);
+        pointers.push(Pointer::under("changes", change, "changed_by")?);
     }
     Delta::content_addressed(time(commit.stamp), author(commit.space), device, pointers)
 }

@@ -1,5 +1,6 @@
 //! `delta`: saying something of objects, and looking at what was said.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
@@ -7,17 +8,18 @@ use std::sync::Arc;
 use allod::{Node, now_ms};
 use allod_deltas::{
     Appended, DELTA_BYTES_MAX, Delta, DeltaFilter, DeltaStore as _, HyperSchema, HyperView,
-    Looking, MayNegate, Number, PAGE_MAX, Pointer, Schemas, SpaceDeltas, Target, ViewSchema,
-    ViewValue, scan_visible,
+    Looking, MayNegate, Number, NumberError, PAGE_MAX, Pointer, Schemas, SpaceDeltas, Target,
+    ViewSchema, ViewValue, scan_visible,
 };
 use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::delta_args::{AddDelta, DeltaCommand, ListDeltas, Look, OnBranch, ViewDeltas};
 use crate::cli::federate::branch_of;
-use crate::cli::io::{Io, count};
+use crate::cli::io::{Io, count, plain};
 
 /// Deltas of a file that are appended in one commit.
 const BATCH: usize = 1000;
@@ -71,7 +73,9 @@ fn add(node: &Node, store: &SpaceDeltas, options: &AddDelta, io: &mut Io<'_>) ->
             "false" => Target::Bool(false),
             text => match Number::parse(text) {
                 Ok(number) => Target::Number(number),
-                Err(_) => Target::Text(text.to_owned()),
+                Err(NumberError::Syntax) => Target::Text(text.to_owned()),
+                // Nobody who writes a number means another one, or a text.
+                Err(error) => return Err(error).with_context(|| text.to_owned()),
             },
         };
         pointers.push(Pointer::new(role, target)?);
@@ -155,27 +159,38 @@ fn add_file(node: &Node, store: &SpaceDeltas, file: &Path, io: &mut Io<'_>) -> R
     })
 }
 
+/// What is said of a delta that is to be signed.
+#[derive(Deserialize)]
+struct Said<'a> {
+    #[serde(borrow)]
+    pointers: &'a RawValue,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
 /// A delta as it is, or one to be signed.
 fn read_line(node: &Node, text: &str) -> Result<Arc<Delta>> {
-    let object: Value = serde_json::from_str(text)?;
-    if object.get("id").is_some() {
+    let fields: BTreeMap<String, &RawValue> =
+        serde_json::from_str(text).context("a delta is an object")?;
+    if fields.contains_key("id") {
         return Ok(Arc::new(Delta::decode(text)?));
     }
     let known = ["pointers", "timestamp"];
-    let fields = object.as_object().context("a delta is an object")?;
     if let Some(other) = fields.keys().find(|key| !known.contains(&key.as_str())) {
         bail!("{other} is not said of what is signed here: pointers and timestamp are");
     }
-    let at = match object.get("timestamp") {
-        Some(at) => Number::parse(&at.to_string())?,
+    // Each at most once, and as it is written: numbers are not read and written again on the way.
+    let said: Said<'_> = serde_json::from_str(text)?;
+    let at = match said.timestamp {
+        Some(at) => Number::parse(at.get())?,
         None => Number::of(now_ms()),
     };
-    let pointers = object.get("pointers").context("it has no pointers")?;
     // Read as part of a delta, as pointers stand in no other place.
-    let whole = json!({
-        "id": "x", "timestamp": 1, "author": "x", "system": "x", "pointers": pointers,
-    });
-    let pointers = Delta::decode(&whole.to_string())?.pointers().to_vec();
+    let whole = format!(
+        r#"{{"id":"x","timestamp":1,"author":"x","system":"x","pointers":{}}}"#,
+        said.pointers.get()
+    );
+    let pointers = Delta::decode(&whole)?.pointers().to_vec();
     signed(node, at, pointers)
 }
 
@@ -220,15 +235,15 @@ fn line(delta: &Delta) -> String {
             Target::Number(number) => number.to_string(),
             Target::Bool(truth) => truth.to_string(),
             Target::Reference(to) => match to.context() {
-                Some(context) => format!("{}#{context}", to.id()),
-                None => to.id().to_owned(),
+                Some(context) => format!("{}#{}", plain(to.id()), plain(context)),
+                None => plain(to.id()),
             },
             _ => String::new(),
         };
-        format!("{}={target}", pointer.role())
+        format!("{}={target}", plain(pointer.role()))
     });
     let parts: Vec<String> = parts.collect();
-    let (author, id) = (delta.author(), delta.id());
+    let (author, id) = (plain(delta.author()), plain(delta.id()));
     format!(
         "{id}  {}  {author}\n  {}",
         delta.timestamp(),

@@ -1,16 +1,18 @@
 //! `federate`: deltas of a space to and from others.
 
+use allod::http::HttpToken;
 use allod::{
     BadSetting, Bring, FederatingError, LinkDefinition, LinkStanding, Node, NodeError, Shared,
     Trust, now_ms, random, utc,
 };
-use allod_repo::{BranchName, Repo, SpaceId};
-use anyhow::{Context as _, Result};
+use allod_deltas::StoreFault;
+use allod_repo::{BranchName, Repo, RepoError, SpaceId};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use crate::cli::Usage;
 use crate::cli::federate_args::{Connect, Export, FederateCommand, Import, Serve};
-use crate::cli::io::{Io, count};
+use crate::cli::io::{Io, count, plain};
 
 /// The branch that has the deltas of a space unless it is said otherwise: apart from what people keep in it.
 const BRANCH: &str = "deltas";
@@ -100,6 +102,10 @@ fn serve(node: &Node, repo: &Repo, options: &Serve, io: &mut Io<'_>) -> Result<(
     } else {
         shared.anyone = options.anyone;
         shared.token = options.token_file.as_ref().map(|path| io.path(path));
+        // One that cannot be read now would let nobody in.
+        if let Some(path) = &shared.token {
+            HttpToken::read(path)?;
+        }
         shared.links = options.links;
         shared.trust = trust(options.policy.as_deref())?;
         shared.give.clone_from(&options.give);
@@ -142,7 +148,14 @@ fn name_of(node: &Node, space: SpaceId) -> Result<String> {
 fn connect(node: &Node, repo: &Repo, options: &Connect, io: &mut Io<'_>) -> Result<()> {
     let register = node.federations();
     let known = register.shared(repo.id())?;
-    let shared = shared(node, repo, options.branch.as_ref())?;
+    let mut shared = shared(node, repo, options.branch.as_ref())?;
+    if let Some(known) = known.as_ref().filter(|it| it.branch != shared.branch) {
+        let words = format!(
+            "the deltas of this space are on the branch {}; `allod federate serve --branch` has others",
+            known.branch
+        );
+        return Err(NodeError::from(FederatingError::from(BadSetting(words))).into());
+    }
     let name = match &options.name {
         Some(name) => name.clone(),
         None => {
@@ -163,13 +176,12 @@ fn connect(node: &Node, repo: &Repo, options: &Connect, io: &mut Io<'_>) -> Resu
     };
     link.token = options.token_file.as_ref().map(|path| io.path(path));
     link.authority = options.authority.as_ref().map(|path| io.path(path));
-    register.add(&name, &link)?;
+    link.token_in_clear = options.token_in_clear;
     // A space that nobody set up takes what its first link takes.
-    let mut shared = shared;
     if known.is_none() {
         shared.trust = link.trust.clone();
     }
-    register.share(repo.id(), &shared)?;
+    register.add(&name, &link, (repo.id(), &shared))?;
     node.federation_changed();
     let value = json!({ "link": name, "url": link.url, "space": link.space });
     let when = if io.net.is_some() {
@@ -187,6 +199,14 @@ fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {
         let name = name_of(node, space)?;
         let is_default = default == Some(space);
         let trouble = node.federation_trouble(space);
+        let shared = match shared {
+            Ok(shared) => shared,
+            Err(error) => {
+                let value = json!({ "space": space.to_string(), "name": name, "trouble": error.to_string() });
+                io.data(&value, || format!("{name}  {error}"))?;
+                continue;
+            }
+        };
         let value = json!({
             "space": space.to_string(), "name": name, "default": is_default, "federation": shared,
             "trouble": trouble,
@@ -198,7 +218,9 @@ fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {
                 "not served".to_owned()
             };
             let also = if is_default { " and /federation" } else { "" };
-            let trouble = trouble.as_ref().map(|words| format!("\n  {words}"));
+            let trouble = trouble
+                .as_ref()
+                .map(|words| format!("\n  {}", plain(words)));
             let trouble = trouble.unwrap_or_default();
             format!(
                 "{name}  {served}{also}  deltas on {}{trouble}",
@@ -207,6 +229,14 @@ fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {
         })?;
     }
     for (name, link) in register.links()? {
+        let link = match link {
+            Ok(link) => link,
+            Err(error) => {
+                let value = json!({ "link": name, "trouble": error.to_string() });
+                io.data(&value, || format!("{name}  {error}"))?;
+                continue;
+            }
+        };
         let value = json!({ "link": name, "definition": link });
         let rests = if link.paused { "  (paused)" } else { "" };
         io.data(&value, || {
@@ -265,6 +295,7 @@ fn text(standing: &LinkStanding, space: &str) -> String {
         (Some(name), Some(link)) => (name.as_str(), link.url.as_str()),
         _ => ("(a peer's)", state.remote.as_deref().unwrap_or("unknown")),
     };
+    let url = plain(url);
     let mut text = format!(
         "{name}  {}  {space}  {url}\n  {} deltas sent, {} received",
         standing.status,
@@ -292,7 +323,7 @@ fn text(standing: &LinkStanding, space: &str) -> String {
         text += &format!("; the last at {}", utc(at));
     }
     if let Some(words) = &state.words {
-        text += &format!("\n  {words}");
+        text += &format!("\n  {}", plain(words));
     }
     text
 }
@@ -309,17 +340,27 @@ fn export(node: &Node, repo: &Repo, options: &Export, io: &mut Io<'_>) -> Result
         let words = "the branch of the deltas is not told as deltas";
         return Err(NodeError::from(FederatingError::from(BadSetting(words.to_owned()))).into());
     }
+    // First: what cannot be told is not gone on with.
+    let told = if options.off {
+        None
+    } else {
+        let deltas = node.deltas(repo, &shared.branch)?;
+        let told = allod_deltas::tell(&deltas, &options.branch, now_ms());
+        node.touch();
+        if let Err(StoreFault::Repo(RepoError::Bare(_))) = told {
+            let words = "commits of before are not kept here; a device of the space that has all of them can tell it";
+            bail!("entries cannot be told: {words}");
+        }
+        Some(told.context("entries cannot be told")?)
+    };
     if wanted != shared.tell {
         shared.tell = wanted;
         node.federations().share(repo.id(), &shared)?;
         node.federation_changed();
     }
-    if options.off {
+    let Some(told) = told else {
         return io.say("entries are told no more; what was told stays");
-    }
-    let deltas = node.deltas(repo, &shared.branch)?;
-    let told = allod_deltas::tell(&deltas, &options.branch, now_ms());
-    let told = told.context("entries cannot be told")?;
+    };
     let value = json!({
         "branch": options.branch.as_str(),
         "commits": told.commits,

@@ -128,6 +128,9 @@ pub(crate) struct Connect {
     /// A file with the token that the server asks for
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Show the token though whoever is on the way can read it: over ws:// to another machine
+    #[arg(long, requires = "token_file")]
+    pub(crate) token_in_clear: bool,
     /// A file with certificates that are believed, in PEM [default: those of the web]
     #[arg(long, value_name = "FILE")]
     pub(crate) authority: Option<PathBuf>,

@@ -153,6 +153,20 @@ impl Drop for Progress<'_> {
     }
 }
 
+/// What strangers wrote, for a line of a terminal: what would move the cursor, or turn the line around, is spelled.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            plain.extend(c.escape_unicode());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
 /// A number with a comma before every three digits.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -11,8 +11,9 @@ use rustls::{ClientConfig, RootCertStore};
 use super::settings::{BadSetting, LinkDefinition, Shared};
 use crate::http::HttpToken;
 
-/// How the server of a link is reached.
+/// How the server of a link is reached, as its files say at the time.
 pub(super) fn dial(definition: &LinkDefinition, shared: &Shared) -> Result<Dial, BadSetting> {
+    definition.check()?;
     let token = definition.token.as_ref().map(|path| HttpToken::read(path));
     let token = token.transpose();
     let token = token.map_err(|error| BadSetting(error.to_string()))?;

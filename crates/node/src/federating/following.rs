@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use allod_deltas::{bring, tell};
+use allod_deltas::{bring_while, tell_while};
 use allod_federation::Federation;
 use allod_feed::{Filter, Subscription};
 use allod_repo::Repo;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::register::FederatingError;
 use super::settings::Shared;
@@ -23,83 +23,133 @@ const PAGE: usize = 256;
 /// How long is waited after something failed.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
 
-/// Follows the moves of a space until `stop` becomes true or the federation ends.
-pub(super) async fn follow(
-    (node, repo, shared, federation): (Node, Repo, Shared, Federation),
-    mut stop: watch::Receiver<bool>,
-) {
+/// What follows a space: who does, the space and how it is federated.
+#[derive(Clone)]
+pub(super) struct Following {
+    pub(super) node: Node,
+    pub(super) repo: Repo,
+    pub(super) shared: Shared,
+    pub(super) federation: Federation,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Objects and entries that were left out since a space was opened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct LeftOut {
+    /// Entries that were not told.
+    pub(crate) told: u64,
+    /// Objects that were not brought, each time that they were looked at.
+    pub(crate) brought: u64,
+}
+
+/// Follows the moves of a space until it is to stop or the federation ends.
+pub(super) async fn follow(following: Following) {
+    let mut stop = following.stop.clone();
     let stops = Box::pin(async move {
         drop(stop.wait_for(|stop| *stop).await);
     });
     tokio::select! {
         () = stops => {}
-        () = federation.closed() => {}
-        () = moves(&node, &repo, &shared, &federation) => {}
+        () = following.federation.closed() => {}
+        () = following.moves() => {}
     }
 }
 
-async fn moves(node: &Node, repo: &Repo, shared: &Shared, federation: &Federation) {
-    let mut consumer = None;
-    loop {
-        let work = (node.clone(), repo.clone(), shared.clone(), consumer.take());
-        let done = spawn_blocking(move || {
-            let (node, repo, shared, consumer) = work;
-            let consumer = pass(&node, &repo, consumer)?;
-            // After the place in the log was taken: what comes meanwhile is seen to again.
-            exchange(&node, &repo, &shared)?;
-            Ok::<_, NodeError>(consumer)
-        });
-        match done.await {
-            Ok(Ok(mut following)) => {
-                lock(&node.federating().troubles).remove(&repo.id());
-                federation.arrived();
-                following.ready().await;
-                consumer = Some(following);
-            }
+impl Following {
+    async fn moves(&self) {
+        let mut consumer = None;
+        loop {
+            let here = self.clone();
+            let passing = spawn_blocking(move || here.pass(consumer.take()));
+            let done = match words(passing.await) {
+                Ok((at_end, has_moved)) => {
+                    consumer = Some(at_end);
+                    // First: what is told and brought may take long, and nobody waits for it.
+                    self.federation.arrived();
+                    if has_moved {
+                        self.node.touch();
+                    }
+                    let here = self.clone();
+                    // After the place in the log was taken: what comes meanwhile is seen to again, and what this
+                    // writes too.
+                    words(spawn_blocking(move || here.exchange()).await)
+                }
+                Err(words) => {
+                    consumer = None;
+                    Err(words)
+                }
+            };
+            self.federation.arrived();
             // What could not be read or written now is tried again, from what is there.
-            Ok(Err(error)) => {
-                let words = error.to_string();
-                lock(&node.federating().troubles).insert(repo.id(), words);
-                // Links hear of what came all the same.
-                federation.arrived();
-                tokio::time::sleep(AFTER_FAULT).await;
+            let federating = self.node.federating();
+            match (done, &mut consumer) {
+                (Ok(()), Some(consumer)) => {
+                    lock(&federating.troubles).remove(&self.repo.id());
+                    consumer.ready().await;
+                }
+                (Ok(()), None) => {}
+                (Err(words), _) => {
+                    lock(&federating.troubles).insert(self.repo.id(), words);
+                    tokio::time::sleep(AFTER_FAULT).await;
+                }
             }
-            Err(_) => tokio::time::sleep(AFTER_FAULT).await,
         }
+    }
+
+    /// Goes to the end of the log, and says whether the space moved. Of what was before nothing is known to one that
+    /// begins.
+    fn pass(&self, consumer: Option<Subscription>) -> Result<(Subscription, bool), NodeError> {
+        let node = &self.node;
+        let (mut consumer, mut has_moved) = match consumer {
+            Some(consumer) => (consumer, false),
+            None => {
+                let filter = format!(
+                    r#"{{"spaces":["{}"],"kinds":["commit","move"]}}"#,
+                    self.repo.id()
+                );
+                let filter: Filter = filter.parse()?;
+                (node.subscribe(node.cursor_at("now")?, filter)?, true)
+            }
+        };
+        loop {
+            let page = consumer.page(node, PAGE, usize::MAX)?;
+            has_moved |= !page.events.is_empty();
+            if page.is_end {
+                return Ok((consumer, has_moved));
+            }
+        }
+    }
+
+    /// Tells and brings what is to be.
+    fn exchange(&self) -> Result<(), NodeError> {
+        let (repo, shared) = (&self.repo, &self.shared);
+        let go_on = || !*self.stop.borrow() && !self.federation.is_closed();
+        let left_out = |told: u64, brought: u64| {
+            let mut all = lock(&self.node.federating().left_out);
+            let left_out = all.entry(repo.id()).or_default();
+            left_out.told += told;
+            left_out.brought += brought;
+        };
+        if let Some(branch) = &shared.tell {
+            let deltas = self.node.deltas(repo, &shared.branch)?;
+            let told = tell_while(&deltas, branch, now_ms(), &go_on)?;
+            left_out(told.left_out, 0);
+        }
+        if let Some(setting) = &shared.bring {
+            let deltas = self.node.deltas(repo, &shared.branch)?;
+            let bringing = setting.bringing().map_err(FederatingError::from)?;
+            let brought = bring_while(&deltas, &bringing, now_ms(), &go_on)?;
+            left_out(0, brought.left_out);
+        }
+        Ok(())
     }
 }
 
-/// Goes to the end of the log.
-fn pass(
-    node: &Node,
-    repo: &Repo,
-    consumer: Option<Subscription>,
-) -> Result<Subscription, NodeError> {
-    let mut consumer = match consumer {
-        Some(consumer) => consumer,
-        None => {
-            let filter = format!(
-                r#"{{"spaces":["{}"],"kinds":["commit","move"]}}"#,
-                repo.id()
-            );
-            let filter: Filter = filter.parse()?;
-            node.subscribe(node.cursor_at("now")?, filter)?
-        }
-    };
-    while !consumer.page(node, PAGE, usize::MAX)?.is_end {}
-    Ok(consumer)
-}
-
-/// Tells and brings what is to be.
-fn exchange(node: &Node, repo: &Repo, shared: &Shared) -> Result<(), NodeError> {
-    if let Some(branch) = &shared.tell {
-        let deltas = node.deltas(repo, &shared.branch)?;
-        tell(&deltas, branch, now_ms())?;
+/// What work came to, or why it came to nothing.
+fn words<T>(done: Result<Result<T, NodeError>, JoinError>) -> Result<T, String> {
+    match done {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        // It panicked: the words of that are on standard error, and whoever looks at the space hears of it.
+        Err(_ended) => Err("telling or bringing broke off; it is tried again".to_owned()),
     }
-    if let Some(setting) = &shared.bring {
-        let deltas = node.deltas(repo, &shared.branch)?;
-        let bringing = setting.bringing().map_err(FederatingError::from)?;
-        bring(&deltas, &bringing, now_ms())?;
-    }
-    Ok(())
 }

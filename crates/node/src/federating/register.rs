@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Expect, Store, StoreError};
-use allod_deltas::Cursor;
-use allod_federation::{PositionStore, Positions};
 use allod_repo::SpaceId;
 use serde::{Deserialize, Serialize};
 
+use super::positions::SpacePositions;
 use super::settings::{BadSetting, LinkDefinition, Shared};
 
 /// Spaces of a node that are federated, and links that it opens, at most: each link is a connection.
@@ -66,6 +65,9 @@ pub struct LinkState {
     pub words: Option<String>,
 }
 
+/// What is kept of one, if it can be read.
+type Read<T> = Result<T, FederatingError>;
+
 /// Federation as a store keeps it. Clones are handles to the same.
 #[derive(Clone, Debug)]
 pub struct Register {
@@ -101,23 +103,19 @@ impl Register {
         found.map(|value| decode(&name, &value)).transpose()
     }
 
-    /// The spaces that are federated, by their ids.
-    pub fn spaces(&self) -> Result<Vec<(SpaceId, Shared)>, FederatingError> {
-        let found = self.all::<Shared>(SPACES)?;
-        let read = found.into_iter().map(|(name, shared)| {
-            let id = name.parse();
-            Ok((id.map_err(|_error| FederatingError::Damaged(name))?, shared))
-        });
-        read.collect()
+    /// The spaces that are federated, by their ids. What cannot be read of one says nothing of the others.
+    pub fn spaces(&self) -> Result<Vec<(SpaceId, Read<Shared>)>, FederatingError> {
+        let found = self.all::<Shared>(SPACES)?.into_iter();
+        // Nothing here makes a name that is no id, and nobody is served by one.
+        let read = found.filter_map(|(name, shared)| Some((name.parse().ok()?, shared)));
+        Ok(read.collect())
     }
 
     /// Federates a space, or changes how it is.
     pub fn share(&self, space: SpaceId, shared: &Shared) -> Result<(), FederatingError> {
-        shared.check()?;
-        let name = space.to_string();
         let mut batch = Batch::new();
-        batch.set_ref(of(SPACES, &name), Expect::Any, Some(encode(&name, shared)?));
-        self.done(&name, batch)
+        put_shared(&mut batch, space, shared)?;
+        self.done(&space.to_string(), batch)
     }
 
     /// The space at the address without a name, if one is.
@@ -139,8 +137,13 @@ impl Register {
         self.done("the default", batch)
     }
 
-    /// Adds a link.
-    pub fn add(&self, name: &str, link: &LinkDefinition) -> Result<(), FederatingError> {
+    /// Adds a link, and federates its space as is said: both or neither.
+    pub fn add(
+        &self,
+        name: &str,
+        link: &LinkDefinition,
+        (space, shared): (SpaceId, &Shared),
+    ) -> Result<(), FederatingError> {
         check_name(name)?;
         link.check()?;
         let others = self.links()?;
@@ -148,21 +151,23 @@ impl Register {
             return Err(BadSetting(format!("a node opens at most {LINKS_MAX} links")).into());
         }
         for (other, its) in others {
-            if other != name && its.url == link.url && its.space == link.space {
+            let is_there = its.is_ok_and(|its| its.url == link.url && its.space == link.space);
+            if other != name && is_there {
                 return Err(BadSetting(format!("the link {other} leads there")).into());
             }
         }
         let mut batch = Batch::new();
         let text = encode(name, link)?;
         batch.set_ref(of(LINKS, name), Expect::Absent, Some(text));
+        put_shared(&mut batch, space, shared)?;
         match self.store.commit(batch)? {
             BatchOutcome::Done { .. } => Ok(()),
             BatchOutcome::Moved { .. } => Err(FederatingError::Exists(name.to_owned())),
         }
     }
 
-    /// The links, by name.
-    pub fn links(&self) -> Result<Vec<(String, LinkDefinition)>, FederatingError> {
+    /// The links, by name. What cannot be read of one says nothing of the others.
+    pub fn links(&self) -> Result<Vec<(String, Read<LinkDefinition>)>, FederatingError> {
         self.all(LINKS)
     }
 
@@ -185,16 +190,21 @@ impl Register {
         self.done(name, batch)
     }
 
-    /// Removes a link, and how far it had come. The deltas that it brought stay.
-    pub fn remove(&self, name: &str) -> Result<LinkDefinition, FederatingError> {
-        let link = self.link(name)?;
+    /// Removes a link, also one that cannot be read, and how far it had come. The deltas that it brought stay.
+    pub fn remove(&self, name: &str) -> Result<(), FederatingError> {
+        let link = self.link(name);
         let mut batch = Batch::new();
+        match link {
+            Ok(link) => {
+                let position = position_of(&link.space, &link.url);
+                batch.set_ref(position, Expect::Any, None::<Vec<u8>>);
+            }
+            Err(FederatingError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
         batch.set_ref(of(LINKS, name), Expect::Any, None::<Vec<u8>>);
         batch.set_ref(of(STATES, name), Expect::Any, None::<Vec<u8>>);
-        let position = position_of(&link.space, &link.url);
-        batch.set_ref(position, Expect::Any, None::<Vec<u8>>);
-        self.done(name, batch)?;
-        Ok(link)
+        self.done(name, batch)
     }
 
     /// What is known of a link.
@@ -215,26 +225,38 @@ impl Register {
         Ok(())
     }
 
-    /// How far the links of a space have come.
-    pub(crate) fn positions(&self, space: SpaceId) -> SpacePositions {
-        SpacePositions {
-            store: Arc::clone(&self.store),
-            space: space.to_string(),
-        }
+    /// How far the links of a space have come that is federated as is said.
+    pub(crate) fn positions(&self, space: SpaceId, shared: &Shared) -> SpacePositions {
+        SpacePositions::new(self.clone(), space, shared.clone())
+    }
+
+    pub(super) const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The link of a space to an address, with what the store has of it.
+    pub(super) fn link_to(
+        &self,
+        space: &str,
+        url: &str,
+    ) -> Result<Option<(String, LinkDefinition)>, FederatingError> {
+        let links = self.links()?.into_iter();
+        let mut links = links.filter_map(|(name, link)| Some((name, link.ok()?)));
+        Ok(links.find(|(_, link)| link.space == space && link.url == url))
     }
 
     fn all<T: for<'de> Deserialize<'de>>(
         &self,
         kind: &[u8],
-    ) -> Result<Vec<(String, T)>, FederatingError> {
+    ) -> Result<Vec<(String, Read<T>)>, FederatingError> {
         let found = self.store.scan_refs(kind, None, 100_000)?;
         let read = found.into_iter().map(|(name, value)| {
             let name = name.get(kind.len()..).unwrap_or_default();
             let name = String::from_utf8_lossy(name).into_owned();
-            let value = decode(&name, &value)?;
-            Ok((name, value))
+            let value = decode(&name, &value);
+            (name, value)
         });
-        read.collect()
+        Ok(read.collect())
     }
 
     fn done(&self, name: &str, batch: Batch) -> Result<(), FederatingError> {
@@ -248,56 +270,22 @@ impl Register {
     }
 }
 
-/// How far the links of a space have come with their servers (FED-32).
-#[derive(Debug)]
-pub(crate) struct SpacePositions {
-    store: Arc<dyn Store>,
-    space: String,
+fn put_shared(batch: &mut Batch, space: SpaceId, shared: &Shared) -> Result<(), FederatingError> {
+    shared.check()?;
+    let name = space.to_string();
+    batch.set_ref(of(SPACES, &name), Expect::Any, Some(encode(&name, shared)?));
+    Ok(())
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    remote: Option<String>,
-    ours: Option<String>,
-    theirs: Option<String>,
+pub(super) fn link_name(name: &str) -> Vec<u8> {
+    of(LINKS, name)
 }
 
-fn position_of(space: &str, url: &str) -> Vec<u8> {
+pub(super) fn position_of(space: &str, url: &str) -> Vec<u8> {
     [POSITIONS, space.as_bytes(), b"\0", url.as_bytes()].concat()
 }
 
-impl PositionStore for SpacePositions {
-    fn load(&self, remote_url: &str) -> Positions {
-        // One that cannot be read is as good as none: then the server is asked for what differs.
-        let found = self.store.get_ref(&position_of(&self.space, remote_url));
-        let kept = found.ok().flatten();
-        let kept = kept.and_then(|value| serde_json::from_slice::<Kept>(&value).ok());
-        kept.map_or_else(Positions::default, |kept| Positions {
-            remote: kept.remote,
-            ours: kept.ours.and_then(|text| text.parse::<Cursor>().ok()),
-            theirs: kept.theirs,
-        })
-    }
-
-    /// It is durable with the next batch of the store, and no sooner than the deltas that it speaks of.
-    fn save(&self, remote_url: &str, positions: &Positions) {
-        let kept = Kept {
-            remote: positions.remote.clone(),
-            ours: positions.ours.map(|cursor| cursor.to_string()),
-            theirs: positions.theirs.clone(),
-        };
-        let Ok(value) = serde_json::to_vec(&kept) else {
-            return;
-        };
-        let mut batch = Batch::new();
-        let name = position_of(&self.space, remote_url);
-        batch.set_ref(name, Expect::Any, Some(value));
-        // What is lost here costs some deltas that are sent again.
-        drop(self.store.commit_later(batch));
-    }
-}
-
-fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, FederatingError> {
+pub(super) fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, FederatingError> {
     serde_json::to_vec(value).map_err(|_error| FederatingError::Damaged(name.to_owned()))
 }
 

@@ -1,20 +1,21 @@
 //! The federations of a running node, and their links (FED-50 to FED-53).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use allod_deltas::SpaceDeltas;
-use allod_federation::{Clock, Dial, Federation, FederationOptions, Me, RemoteLink, Unsubscribe};
+use allod_federation::{Clock, Federation, FederationOptions, Me, RemoteLink, Unsubscribe};
 use allod_repo::{BranchName, Repo, SpaceId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::dialing::dial;
-use super::following::follow;
+use super::following::{Following, LeftOut, follow};
 use super::register::{FederatingError, LinkState, Register};
 use super::settings::{LinkDefinition, Shared};
 use super::standing::{Heard, hear, state};
@@ -39,8 +40,12 @@ pub(crate) struct Federating {
     pub(super) running: Mutex<BTreeMap<SpaceId, Running>>,
     /// Links that are not open, and why.
     pub(super) failed: Mutex<Failed>,
+    /// Spaces whose federation is not open, and why.
+    pub(super) broken: Mutex<BTreeMap<SpaceId, String>>,
     /// Spaces that could not be told or brought into, and why.
     pub(super) troubles: Mutex<BTreeMap<SpaceId, String>>,
+    /// What was neither told nor brought since the node runs.
+    pub(super) left_out: Mutex<BTreeMap<SpaceId, LeftOut>>,
     changed: Notify,
 }
 
@@ -120,8 +125,7 @@ impl Node {
     pub async fn federate(&self, mut stop: watch::Receiver<bool>) {
         let federating = self.federating();
         loop {
-            // A store that cannot be read now is read again.
-            drop(self.reconcile(&stop).await);
+            self.reconcile(&stop).await;
             tokio::select! {
                 () = federating.changed.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -132,39 +136,34 @@ impl Node {
             let mut running = lock(&federating.running);
             std::mem::take(&mut *running).into_values().collect()
         };
+        for running in &ended {
+            running.federation.close();
+        }
         let parting = tokio::time::Instant::now() + PARTING;
         for running in ended {
-            running.federation.close();
             while !running.federation.links().is_empty() && tokio::time::Instant::now() < parting {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let states = running.states();
-            let register = self.federations();
-            let keeping = spawn_blocking(move || {
-                for (name, state) in states {
-                    drop(register.keep(&name, &state));
-                }
-            });
-            drop(keeping.await);
+            self.keep_states(running.states()).await;
             drop(running.following.await);
         }
     }
 
-    /// Makes what runs what is kept.
-    async fn reconcile(&self, stop: &watch::Receiver<bool>) -> Result<(), NodeError> {
+    /// Makes what runs what is kept: each space and each link by itself.
+    async fn reconcile(&self, stop: &watch::Receiver<bool>) {
         let node = self.clone();
         let read = spawn_blocking(move || node.wanted()).await;
-        let Ok(wanted) = read else { return Ok(()) };
-        let (wanted, failed) = wanted?;
-        *lock(&self.federating().failed) = failed;
+        // A store that cannot be read now is read again.
+        let Ok(Ok(wanted)) = read else { return };
+        let mut broken = wanted.broken;
+        let mut failed = wanted.failed;
         let mut commands = Vec::new();
         let (mut states, mut ended) = (Vec::new(), BTreeMap::new());
         {
             let mut all = lock(&self.federating().running);
             all.retain(|space, running| {
-                let stays = wanted
-                    .get(space)
-                    .is_some_and(|it| it.shared == running.shared);
+                let of_space = wanted.spaces.get(space);
+                let stays = of_space.is_some_and(|it| it.shared == running.shared);
                 if !stays {
                     ended.extend(running.states());
                     running.federation.close();
@@ -172,22 +171,36 @@ impl Node {
                 stays
             });
             states.extend(ended.clone());
-            for (space, mut wanted) in wanted {
+            for (space, mut wanted) in wanted.spaces {
                 // Links that are opened again go on counting from where they ended just now.
-                for (name, _, _, before) in &mut wanted.links {
+                for (name, _, before) in &mut wanted.links {
                     if let Some(state) = ended.remove(name) {
                         *before = state;
                     }
                 }
                 let running = match all.entry(space) {
-                    std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(vacant) => {
-                        vacant.insert(self.open_federation(space, wanted.shared.clone(), stop)?)
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(vacant) => {
+                        match self.open_federation(space, wanted.shared.clone(), stop) {
+                            Ok(running) => vacant.insert(running),
+                            Err(error) => {
+                                let names = wanted.links.into_iter().map(|(name, ..)| name);
+                                failed.extend(names.map(|name| (name, error.to_string())));
+                                broken.insert(space, error.to_string());
+                                continue;
+                            }
+                        }
                     }
                 };
                 running.set_links(wanted.links, &mut commands);
                 states.extend(running.unkept());
             }
+            // What was wrong with a space that is followed no more is wrong no more.
+            let federating = self.federating();
+            lock(&federating.troubles).retain(|space, _| all.contains_key(space));
+            lock(&federating.left_out).retain(|space, _| all.contains_key(space));
+            *lock(&federating.failed) = failed;
+            *lock(&federating.broken) = broken;
         }
         for (link, paused) in commands {
             match paused {
@@ -196,6 +209,11 @@ impl Node {
                 None => link.disconnect().await,
             }
         }
+        self.keep_states(states).await;
+    }
+
+    /// Keeps what is known of links.
+    async fn keep_states(&self, states: Vec<(String, LinkState)>) {
         let register = self.federations();
         let keeping = spawn_blocking(move || {
             for (name, state) in states {
@@ -204,37 +222,40 @@ impl Node {
             }
         });
         drop(keeping.await);
-        Ok(())
     }
 
-    /// What is to run, and which links cannot.
-    fn wanted(&self) -> Result<(BTreeMap<SpaceId, Wanted>, Failed), NodeError> {
+    /// What is to run, and what cannot.
+    fn wanted(&self) -> Result<Wanted, NodeError> {
         let register = self.federations();
-        let mut wanted = BTreeMap::new();
+        let mut wanted = Wanted::default();
         for (space, shared) in register.spaces()? {
-            let links = Vec::new();
-            wanted.insert(space, Wanted { shared, links });
-        }
-        let mut failed = Failed::new();
-        for (name, definition) in register.links()? {
-            let space = definition.space.parse().ok();
-            let Some(wanted) = space.and_then(|space| wanted.get_mut(&space)) else {
-                failed.insert(name, "its space is not federated".to_owned());
-                continue;
-            };
-            let before = register.state(&name)?;
-            match dial(&definition, &wanted.shared) {
-                Ok(dial) => wanted.links.push((name, definition, dial, before)),
+            match shared {
+                Ok(shared) => {
+                    let links = Vec::new();
+                    wanted.spaces.insert(space, OfSpace { shared, links });
+                }
                 Err(error) => {
-                    failed.insert(name, error.to_string());
+                    wanted.broken.insert(space, error.to_string());
                 }
             }
         }
-        wanted.retain(|_, it| {
+        for (name, definition) in register.links()? {
+            match wanted.place(definition) {
+                Ok((definition, links)) => {
+                    // What was counted before is no reason to open none.
+                    let before = register.state(&name).unwrap_or_default();
+                    links.push((name, definition, before));
+                }
+                Err(words) => {
+                    wanted.failed.insert(name, words);
+                }
+            }
+        }
+        wanted.spaces.retain(|_, it| {
             let works = it.shared.tell.is_some() || it.shared.bring.is_some();
             it.shared.served || works || !it.links.is_empty()
         });
-        Ok((wanted, failed))
+        Ok(wanted)
     }
 
     fn open_federation(
@@ -257,7 +278,7 @@ impl Node {
         let rules = shared.rules().map_err(FederatingError::from)?;
         let mut options = FederationOptions::new(me, rules, Arc::new(clock));
         options.connections_max = shared.links;
-        options.positions = Arc::new(self.federations().positions(space));
+        options.positions = Arc::new(self.federations().positions(space, &shared));
         let store = Arc::new(self.deltas(&repo, &branch)?);
         let federation = Federation::new(store, options);
         let heard: Arc<Mutex<BTreeMap<String, Heard>>> = Arc::default();
@@ -265,9 +286,15 @@ impl Node {
             let heard = Arc::clone(&heard);
             move |link, event| hear(&mut lock(&heard), link, event)
         });
-        let following = (self.clone(), repo, shared.clone(), federation.clone());
+        let following = Following {
+            node: self.clone(),
+            repo,
+            shared: shared.clone(),
+            federation: federation.clone(),
+            stop: stop.clone(),
+        };
         Ok(Running {
-            following: tokio::spawn(follow(following, stop.clone())),
+            following: tokio::spawn(follow(following)),
             shared,
             federation,
             links: BTreeMap::new(),
@@ -297,26 +324,61 @@ impl Node {
     }
 }
 
-struct Wanted {
+/// A link that is to be open, and what is known of it.
+type Link = (String, LinkDefinition, LinkState);
+
+/// What is to run of a space.
+struct OfSpace {
     shared: Shared,
-    links: Vec<(String, LinkDefinition, Dial, LinkState)>,
+    links: Vec<Link>,
+}
+
+/// What is to run, and what cannot and why.
+#[derive(Default)]
+struct Wanted {
+    spaces: BTreeMap<SpaceId, OfSpace>,
+    broken: BTreeMap<SpaceId, String>,
+    failed: Failed,
+}
+
+impl Wanted {
+    /// The links that a link belongs to, or why it cannot be open.
+    fn place(
+        &mut self,
+        definition: Result<LinkDefinition, FederatingError>,
+    ) -> Result<(LinkDefinition, &mut Vec<Link>), String> {
+        let definition = definition.map_err(|error| error.to_string())?;
+        let checked = definition.check();
+        checked.map_err(|error| error.to_string())?;
+        let space = definition.space.parse().ok();
+        let of_space = space.and_then(|space| self.spaces.get_mut(&space));
+        let of_space = of_space.ok_or("its space is not federated")?;
+        Ok((definition, &mut of_space.links))
+    }
 }
 
 impl Running {
-    /// Opens links that are not there, and says what is to be done with those that are: pause, resume, end.
-    fn set_links(
-        &mut self,
-        wanted: Vec<(String, LinkDefinition, Dial, LinkState)>,
-        commands: &mut Vec<(RemoteLink, Option<bool>)>,
-    ) {
+    /// Opens links that are not there, and says what is to be done with those that are: pause, resume, end. One that
+    /// leads elsewhere now, or otherwise, is another.
+    fn set_links(&mut self, wanted: Vec<Link>, commands: &mut Vec<(RemoteLink, Option<bool>)>) {
+        let heard = lock(&self.heard);
+        let mut ended = BTreeMap::new();
         self.links.retain(|name, live| {
-            let stays = wanted.iter().any(|(wanted, ..)| wanted == name);
+            let found = wanted.iter().find(|(wanted, ..)| wanted == name);
+            let stays = found.is_some_and(|(_, definition, _)| {
+                let mut known = live.definition.clone();
+                known.paused = definition.paused;
+                known == *definition
+            });
             if !stays {
                 commands.push((live.link.clone(), None));
+                let state = state(&live.before, &live.link, heard.get(live.link.id()));
+                ended.insert(name.clone(), state);
             }
             stays
         });
-        for (name, definition, dial, before) in wanted {
+        drop(heard);
+        for (name, definition, before) in wanted {
             if let Some(live) = self.links.get_mut(&name) {
                 if live.definition.paused != definition.paused {
                     commands.push((live.link.clone(), Some(definition.paused)));
@@ -328,9 +390,12 @@ impl Running {
             let (false, Ok(config)) = (definition.paused, definition.config()) else {
                 continue;
             };
-            let link = self
-                .federation
-                .keep_connected(&definition.url, config, dial);
+            let (url, shared) = (definition.url.clone(), self.shared.clone());
+            let to = definition.clone();
+            let dialing = move || dial(&to, &shared).map_err(|error| error.to_string());
+            let federation = &self.federation;
+            let link = federation.keep_connected(&url, config, Arc::new(dialing));
+            let before = ended.remove(&name).unwrap_or(before);
             let live = Live {
                 definition,
                 link,

@@ -1,6 +1,7 @@
 //! How a space is federated, and links to others: as they are kept (FED-50, FED-52).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use allod_deltas::{DeltaFilter, HyperSchema, Number, ViewSchema};
@@ -9,6 +10,7 @@ use allod_federation::{
 };
 use allod_identity::PublicKey;
 use allod_repo::BranchName;
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 /// The longest address of a server, in bytes: what servers take for one.
@@ -271,6 +273,9 @@ pub struct LinkDefinition {
     /// A file with certificates, in PEM, that are believed instead of those of the web.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<PathBuf>,
+    /// Whether the token may be shown on a connection that others can read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub token_in_clear: bool,
     /// Whether it rests.
     pub paused: bool,
 }
@@ -290,6 +295,7 @@ impl LinkDefinition {
             trust: Trust::default(),
             token: None,
             authority: None,
+            token_in_clear: false,
             paused: false,
         }
     }
@@ -306,7 +312,21 @@ impl LinkDefinition {
             let words = "a server is at an address as ws://host:port/federation or wss://";
             return Err(bad(format!("{:?}: {words}", self.url)));
         }
+        if self.token.is_some() && !self.token_in_clear && !self.is_private() {
+            let words =
+                "a token is shown over wss://, or to this machine; who reads along would have it";
+            return Err(bad(words));
+        }
         self.config().map(drop)
+    }
+
+    /// Whether nobody on the way reads what goes over it.
+    fn is_private(&self) -> bool {
+        let uri = self.url.parse::<Uri>();
+        let host = uri.as_ref().ok().and_then(Uri::host).unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let is_here = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        self.url.starts_with("wss://") || is_here || host.eq_ignore_ascii_case("localhost")
     }
 
     /// What is asked of the server.
@@ -402,6 +422,26 @@ mod tests {
         assert!(of(&|link| link.url = "wss://example.org/federation".into()));
         for url in ["", "ws://", "http://x", "ws://a b", "x"] {
             assert!(!of(&|link| link.url = url.into()), "{url}");
+        }
+        // A token goes where nobody reads along, or where somebody says that it may.
+        let with_token = |url: &str, in_clear| {
+            of(&|link| {
+                link.url = url.into();
+                link.token = Some("file".into());
+                link.token_in_clear = in_clear;
+            })
+        };
+        for (url, is_private) in [
+            ("ws://127.0.0.1:1/federation", true),
+            ("ws://[::1]:1/federation", true),
+            ("ws://localhost/federation", true),
+            ("wss://example.org/federation", true),
+            ("ws://example.org/federation", false),
+            ("ws://127.0.0.1@example.org/federation", false),
+            ("ws://localhost.example.org/federation", false),
+        ] {
+            assert_eq!(with_token(url, false), is_private, "{url}");
+            assert!(with_token(url, true), "{url}");
         }
         assert!(!of(&|link| link.mode = "both".into()));
         assert!(!of(&|link| link.initial_sync = "from_timestamp".into()));

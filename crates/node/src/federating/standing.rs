@@ -11,6 +11,7 @@ use super::settings::LinkDefinition;
 use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::hooks::lock;
+use crate::http::HttpToken;
 use crate::node::Node;
 
 /// How a link stands.
@@ -36,16 +37,38 @@ pub struct LinkStanding {
 /// What was heard of a link.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
+    /// Whether it goes on.
+    is_open: bool,
     quarantined: u64,
     active_ms: Option<u64>,
     words: Option<String>,
 }
 
 impl Node {
-    /// Why a running node cannot tell the entries of a space or bring deltas into it, if it cannot; it tries again.
+    /// Why a running node does not federate a space, cannot tell its entries or bring deltas into it, or what it leaves
+    /// out, if it is so; and why its token lets nobody in. It tries again.
     #[must_use]
     pub fn federation_trouble(&self, space: SpaceId) -> Option<String> {
-        lock(&self.federating().troubles).get(&space).cloned()
+        let federating = self.federating();
+        let mut words = Vec::new();
+        words.extend(lock(&federating.broken).get(&space).cloned());
+        words.extend(lock(&federating.troubles).get(&space).cloned());
+        let left_out = lock(&federating.left_out).get(&space).copied();
+        let left_out = left_out.unwrap_or_default();
+        for (count, what) in [
+            (left_out.told, "entries are not told"),
+            (left_out.brought, "objects are left out"),
+        ] {
+            if count > 0 {
+                words.push(format!("{count} {what}"));
+            }
+        }
+        let shared = self.federations().shared(space).ok().flatten();
+        let token = shared.and_then(|shared| shared.token);
+        if let Some(Err(error)) = token.map(|path| HttpToken::read(&path)) {
+            words.push(format!("no token opens it: {error}"));
+        }
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// How links stand: those of this node by name, and then those that peers have open.
@@ -53,7 +76,10 @@ impl Node {
         let register = self.federations();
         let mut standings = Vec::new();
         for (name, definition) in register.links()? {
-            standings.push(self.link_standing(&name, definition)?);
+            // One that cannot be read is in no state: `federate list` has it.
+            if let Ok(definition) = definition {
+                standings.push(self.link_standing(&name, definition)?);
+            }
         }
         for (space, running) in &*lock(&self.federating().running) {
             let heard = lock(&running.heard);
@@ -119,8 +145,11 @@ impl Node {
     ) -> Result<(u64, bool), NodeError> {
         let register = self.federations();
         let shared = register.shared(space)?;
-        let ours = register.positions(space).load(&definition.url).ours;
-        let (Some(shared), Some(ours)) = (shared, ours) else {
+        let Some(shared) = shared else {
+            return Ok((0, false));
+        };
+        let positions = register.positions(space, &shared);
+        let Some(ours) = positions.load(&definition.url).ours else {
             return Ok((0, false));
         };
         if definition.mode == "pull" {
@@ -138,22 +167,27 @@ impl Node {
 
 pub(super) fn hear(all: &mut BTreeMap<String, Heard>, link: &str, event: &Event) {
     match event {
-        Event::Connecting { .. } => {
-            all.entry(link.to_owned()).or_default();
+        Event::Connecting { .. } => all.entry(link.to_owned()).or_default().is_open = true,
+        Event::Connected { .. } => {
+            let heard = all.entry(link.to_owned()).or_default();
+            (heard.is_open, heard.words) = (true, None);
         }
-        Event::Connected { .. } => all.entry(link.to_owned()).or_default().words = None,
         Event::DeltaSent { .. } | Event::DeltaReceived { .. } => {
             all.entry(link.to_owned()).or_default().active_ms = Some(now_ms());
         }
         Event::DeltaQuarantined { .. } => all.entry(link.to_owned()).or_default().quarantined += 1,
-        Event::Error { reason } | Event::Disconnected { reason } => {
+        Event::Error { reason } => {
             all.entry(link.to_owned()).or_default().words = Some(reason.clone());
+        }
+        Event::Disconnected { reason } => {
+            let heard = all.entry(link.to_owned()).or_default();
+            (heard.is_open, heard.words) = (false, Some(reason.clone()));
         }
         _ => {}
     }
     // Links of peers come and go; a thousand may be open, and what was heard of others is let go of.
-    while all.len() > 2 * allod_federation::CONNECTIONS_MAX {
-        all.pop_first();
+    if all.len() > 2 * allod_federation::CONNECTIONS_MAX {
+        all.retain(|_, heard| heard.is_open);
     }
 }
 

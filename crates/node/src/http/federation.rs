@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 
 use super::app::App;
+use super::gate::SpaceToken;
 use super::problem::Problem;
 use super::token::HttpToken;
 use crate::federating::Door;
@@ -37,20 +38,28 @@ async fn enter(
     (peer, space): (SocketAddr, Option<String>),
     request: Request,
 ) -> Result<Response<Body>, Problem> {
+    // Whoever shows the token of the node needs no other.
+    let shown = app.rules().shown(request.headers(), None);
     let (door, token) = app
         .work(move |node| {
             let door = node.federation_door(space.as_deref())?;
             // It is read anew for each peer, so that another one counts from then on.
             let file = door.as_ref().and_then(|door| door.token.as_deref());
-            let token = file.map(HttpToken::read).transpose()?;
+            let token = match file.map(HttpToken::read) {
+                None => SpaceToken::None,
+                Some(Ok(token)) => SpaceToken::Is(token),
+                // `federate list` says why; to a stranger it is as if the token were another one.
+                Some(Err(_)) => SpaceToken::Unreadable,
+            };
             Ok((door, token))
         })
         .await?;
-    let protocol = match &door {
-        Some(door) if door.is_open => None,
+    let protocol = match (&door, shown) {
+        (_, Some(shown)) => shown.answer,
+        (Some(door), None) if door.is_open => None,
         _ => app
             .rules()
-            .check_peer(request.headers(), peer.ip(), token.as_ref())?,
+            .check_peer(request.headers(), peer.ip(), &token)?,
     };
     // Who may not come in does not hear which spaces there are.
     let door = door.ok_or_else(|| Problem::new("E_HTTP_SPACE", "no such space is federated"))?;

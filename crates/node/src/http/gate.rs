@@ -150,31 +150,57 @@ impl Rules {
         &self,
         headers: &HeaderMap,
         peer: IpAddr,
-        own: Option<&HttpToken>,
+        own: &SpaceToken,
     ) -> Result<Option<HeaderValue>, Problem> {
+        let own = match own {
+            SpaceToken::None if self.token.is_none() => {
+                return self.check_here(peer).map(|()| None);
+            }
+            SpaceToken::Is(token) => Some(token),
+            SpaceToken::None | SpaceToken::Unreadable => None,
+        };
+        let shown = self.shown(headers, own);
+        let shown = shown.ok_or_else(|| unknown("a token of this space is missing"))?;
+        Ok(shown.answer)
+    }
+
+    /// The token of the node, or another one, as a header or a subprotocol, if the request shows it.
+    pub(crate) fn shown(&self, headers: &HeaderMap, own: Option<&HttpToken>) -> Option<Shown> {
         let tokens = [self.token.as_ref(), own];
         let fits = |shown: &[u8]| tokens.into_iter().flatten().any(|token| token.is(shown));
-        if tokens.iter().all(Option::is_none) {
-            return self.check_here(peer).map(|()| None);
-        }
         if bearer(headers).is_some_and(fits) {
-            return Ok(None);
+            return Some(Shown { answer: None });
         }
         let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        let protocols = protocols
+        let mut protocols = protocols
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .map(str::trim);
-        for protocol in protocols {
+        let protocol = protocols.find(|protocol| {
             let shown = protocol.strip_prefix("bearer.");
-            if shown.is_some_and(|shown| fits(shown.as_bytes())) {
-                return HeaderValue::try_from(protocol)
-                    .map(Some)
-                    .map_err(Problem::fault);
-            }
-        }
-        Err(unknown("a token of this space is missing"))
+            shown.is_some_and(|shown| fits(shown.as_bytes()))
+        })?;
+        // A part of a value is one.
+        let answer = HeaderValue::try_from(protocol).ok();
+        Some(Shown { answer })
     }
+}
+
+/// A token that fits was shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The subprotocol that is to be answered.
+    pub(crate) answer: Option<HeaderValue>,
+}
+
+/// The token of a space.
+#[derive(Debug)]
+pub(crate) enum SpaceToken {
+    /// It has none of its own.
+    None,
+    Is(HttpToken),
+    /// It has one, and nobody knows which: no token fits.
+    Unreadable,
 }
 
 /// The token that a request shows.

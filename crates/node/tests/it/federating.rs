@@ -545,3 +545,123 @@ fn deltas_are_said_and_looked_at_by_hand() {
     home.run(&["federate", "serve", "--policy", r#"{"trusted":[]}"#])
         .fails(2, &["policy"]);
 }
+
+/// Deltas that come over a link go to the other devices of the space, which wait for no turn of theirs.
+#[test]
+fn what_comes_over_a_link_goes_to_other_devices() {
+    let (server, _up, client, _client_up) = pair(&[], &[]);
+    until_status(&client, "hub", "connected");
+    let ticket = client.run(&["space", "ticket"]).ok();
+    let other = Home::new();
+    other.run(&["space", "join", ticket.trim()]).ok();
+    let _other_up = other.up();
+    let first = say(&client, "it is in touch");
+    until("it came by sync", || ids(&other).contains(&first));
+    // Devices look by themselves twice a minute; these are told.
+    for text in ["one", "two", "three"] {
+        let said = say(&server, text);
+        let began = Instant::now();
+        until("it came over two ways", || ids(&other).contains(&said));
+        assert!(began.elapsed() < Duration::from_secs(20), "it was not told");
+    }
+}
+
+/// What a policy refused comes once it does not any more.
+#[test]
+fn what_was_refused_comes_when_it_is_taken() {
+    let server = Home::with_space();
+    server.run(&["federate", "serve", "--default"]).ok();
+    let said = say(&server, "of somebody");
+    let up = server.up_http(&[]);
+    let client = Home::with_space();
+    let policy = |json: &str| client.run(&["federate", "serve", "--policy", json]).ok();
+    policy(r#"{"trustedAuthors":[]}"#);
+    let to = url(&up, "/federation");
+    let args = [
+        "federate", "connect", &to, "--name", "hub", "--policy", "{}",
+    ];
+    client.run(&args).ok();
+    let client_up = client.up();
+    until("it is refused", || status(&client, "hub")["rejected"] == 1);
+    assert_eq!(ids(&client).len(), 0);
+    policy("{}");
+    until("it came", || ids(&client).contains(&said));
+    drop((up, client_up));
+}
+
+/// A link that makes no sense changes nothing of its space, and a token goes where nobody reads along.
+#[test]
+fn what_is_refused_is_not_half_done() {
+    let home = Home::with_space();
+    let connect = |args: &[&str]| home.run(&[&["federate", "connect"], args].concat());
+    let policy = r#"{"signatures":"optional"}"#;
+    connect(&["http://x", "--policy", policy]).fails(1, &["ws://"]);
+    let many: Vec<String> = (0..1025).map(|of| format!("\"a{of}\"")).collect();
+    let policy = format!(r#"{{"trustedAuthors":[{}]}}"#, many.join(","));
+    connect(&["ws://127.0.0.1:1/x", "--policy", &policy]).fails(1, &["1024"]);
+    assert!(home.run(&["federate", "list"]).ok().is_empty());
+    // Its deltas stay where they are.
+    connect(&["ws://127.0.0.1:1/x", "--name", "a"]).ok();
+    connect(&["ws://127.0.0.1:2/x", "--branch", "other"]).fails(1, &["on the branch deltas"]);
+    assert_eq!(home.run(&["federate", "list", "--json"]).rows().len(), 2);
+    let file = home.write("token", "a-token-of-that-hub-alone");
+    private(&home, "token");
+    let to = "ws://hub.example/federation";
+    connect(&[to, "--token-file", &file]).fails(1, &["wss://"]);
+    connect(&[to, "--token-file", &file, "--token-in-clear"]).ok();
+    // What cannot be read would let nobody in.
+    home.run(&["federate", "serve", "--token-file", "nothing-there"])
+        .fails(1, &["nothing-there"]);
+    assert!(!home.run(&["federate", "list"]).ok().contains("served at"));
+}
+
+/// A file that cannot be read any more opens nothing, and says nothing to strangers.
+#[test]
+fn a_token_that_is_gone_fits_nobody() {
+    let server = Home::with_space();
+    let file = server.write("peers.token", "a-token-of-this-space-alone");
+    private(&server, "peers.token");
+    server
+        .run(&["federate", "serve", "--token-file", &file])
+        .ok();
+    let served = Served::of(server, &[]);
+    let with = [("authorization", "Bearer a-token-of-this-space-alone")];
+    served
+        .send("GET", "/federation/notes", &with, b"")
+        .fails(400, "E_HTTP_REQUEST");
+    std::fs::remove_file(&file).unwrap();
+    served
+        .send("GET", "/federation/notes", &with, b"")
+        .fails(401, "E_HTTP_TOKEN");
+    served
+        .ask("GET", "/federation/notes")
+        .fails(401, "E_HTTP_TOKEN");
+    let listed = served.home.run(&["federate", "list"]).ok();
+    assert!(listed.contains("no token opens it"), "{listed}");
+}
+
+/// What strangers wrote is shown as what it is, and numbers are kept or refused.
+#[test]
+fn deltas_of_strangers_are_plain_and_numbers_are_kept() {
+    let home = Home::with_space();
+    let add = |line: &str| {
+        let line = format!("{line}\n");
+        home.feed(&["delta", "add", "--file", "-"], line.as_bytes())
+    };
+    add(r#"{"id":"u\u001b[2J","timestamp":1,"author":"a\u0007","system":"s","pointers":[{"role":"r\u009b","target":{"id":"o\u202e","context":"c\r"}}]}"#).ok();
+    let shown = home.run(&["delta", "list"]).ok();
+    assert!(
+        shown.chars().all(|c| !c.is_control() || c == '\n') && !shown.contains('\u{202e}'),
+        "{shown:?}"
+    );
+    assert!(shown.contains(r"u\u{1b}[2J"), "{shown:?}");
+    let pointers = |target: &str| format!(r#"{{"pointers":[{{"role":"n","target":{target}}}]}}"#);
+    add(&pointers("12345678901234567891234")).fails(1, &["double"]);
+    add(&pointers("1,\"target\":2")).fails(1, &["line 1"]);
+    add(r#"{"pointers":[],"pointers":[]}"#).fails(1, &["duplicate"]);
+    add(&pointers("0.1")).ok();
+    let value = |text: &str| home.run(&["delta", "add", "--value", text]);
+    value("n=9007199254740993").fails(1, &["double"]);
+    value("n=1e400").fails(1, &["finite"]);
+    value("n=1.2.3").ok();
+}

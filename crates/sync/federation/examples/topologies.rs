@@ -18,6 +18,9 @@ use allod_federation::{
 };
 use allod_identity::SecretKey;
 
+/// How long deltas may take: a busy machine is no fault of theirs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The names of all.
 pub const TOPOLOGIES: [&str; 5] = ["client-server", "hub", "peers", "hierarchy", "bridge"];
 
@@ -116,22 +119,46 @@ impl Network {
         Ok(())
     }
 
-    /// Waits until each has so many deltas, and fails as soon as somebody has more.
+    /// Waits until each has so many deltas, and fails as soon as somebody has more, or if somebody never has as many.
     async fn has(&self, counts: &[(&str, usize)]) -> Result<(), Fault> {
-        loop {
-            let mut is_so = true;
-            for (name, count) in counts {
-                let has = self.of(name)?.store.len();
-                if has > *count {
-                    return Err(format!("{name} has {has} deltas, and should have {count}").into());
-                }
-                is_so &= has == *count;
+        let all_is_there = async {
+            while self
+                .other(counts)?
+                .is_some_and(|(_, has, count)| has < count)
+            {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            if is_so {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            Ok::<_, Fault>(())
+        };
+        if let Ok(done) = tokio::time::timeout(PATIENCE, all_is_there).await {
+            done?;
+            // What should not come may be on its way.
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        match self.other(counts)? {
+            None => Ok(()),
+            Some((name, has, count)) => {
+                Err(format!("{name} has {has} deltas, and should have {count}").into())
+            }
+        }
+    }
+
+    /// Somebody who has another count: who has too many, or else who has too few.
+    fn other<'a>(
+        &self,
+        counts: &[(&'a str, usize)],
+    ) -> Result<Option<(&'a str, usize, usize)>, Fault> {
+        let mut other = None;
+        for (name, count) in counts {
+            let has = self.of(name)?.store.len();
+            if has > *count {
+                return Ok(Some((name, has, *count)));
+            }
+            if has < *count {
+                other = Some((*name, has, *count));
+            }
+        }
+        Ok(other)
     }
 
     fn close(&self) {

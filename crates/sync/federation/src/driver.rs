@@ -9,7 +9,7 @@ mod handle;
 mod run;
 mod server;
 
-pub use client::{ConnectError, Dial};
+pub use client::{ConnectError, Dial, Dialing};
 pub use federation::{
     Clock, Federation, FederationError, FederationOptions, MemoryPositions, PositionStore,
 };

@@ -34,7 +34,7 @@ mod policy;
 
 pub use crate::config::{FederationConfig, InitialSync, Mode, Reconnect, TrustLists};
 pub use crate::driver::{
-    Clock, ConnectError, Dial, Federation, FederationError, FederationOptions, Listening,
+    Clock, ConnectError, Dial, Dialing, Federation, FederationError, FederationOptions, Listening,
     MemoryPositions, PositionStore, RemoteLink, Unsubscribe,
 };
 pub use crate::event::{Event, LinkStats, Status};

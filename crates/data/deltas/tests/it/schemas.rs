@@ -206,3 +206,26 @@ fn objects_in_a_circle_are_viewed() {
     );
     assert_eq!(view.properties["friend"].len(), 2);
 }
+
+/// A view is bounded by bytes too: few deltas may be large.
+#[test]
+fn a_view_of_many_bytes_is_refused() {
+    let store = MemoryDeltas::new();
+    let text = "x".repeat(255 * 1024);
+    let say = |from: u32, to: u32| {
+        for of in from..to {
+            let pointers = vec![
+                Pointer::under("of", "o1", "c").unwrap(),
+                Pointer::text("is", text.as_str()).unwrap(),
+            ];
+            let said = Delta::new(format!("d{of}"), Number::of(1), "a", "s", pointers).unwrap();
+            store.append(&[Arc::new(said)], 1).unwrap();
+        }
+    };
+    let schemas = Schemas::new([HyperSchema::new("s", "S")]).unwrap();
+    let view = || HyperView::of(&store, &schemas, "s", "o1", &Looking::default());
+    say(0, 256);
+    assert_eq!(view().unwrap().metadata.delta_count, 256);
+    say(256, 258);
+    assert!(matches!(view(), Err(ViewError::Budget)));
+}

@@ -7,7 +7,7 @@ use allod_blocks::MemoryStore;
 use allod_deltas::{
     Bringing, Delta, DeltaFilter, DeltaStore, HyperSchema, HyperView, Looking, MayNegate,
     MemoryDeltas, Number, Pointer, Resolving, Schemas, SpaceDeltas, Target, ViewSchema, bring,
-    object_of, scan_visible, tell,
+    bring_while, object_of, scan_visible, tell, tell_while,
 };
 use allod_repo::{Author, BranchName, Content, Edit, Genesis, Repo, Span, State};
 use bytes::Bytes;
@@ -414,4 +414,81 @@ fn what_does_not_fit_is_not_told() {
         properties: [("value".to_owned(), value)].into(),
     };
     assert_eq!(schema.resolve(&view)["value"].to_json(), "\"v\"");
+}
+
+/// What is brought goes into several commits; one that ends early keeps what it wrote, and the next goes on.
+#[test]
+fn much_is_brought_in_pieces_and_goes_on() {
+    let repo = other_space();
+    let (store, main) = (deltas_of(&repo), BranchName::main());
+    let said: Vec<_> = (0..2500)
+        .map(|of| {
+            let about = Pointer::under("post", format!("post-{of}"), "title").unwrap();
+            let text = Pointer::text("text", "x").unwrap();
+            delta(&format!("t{of}"), 1, vec![about, text])
+        })
+        .collect();
+    store.append(&said, 2000).unwrap();
+    let bringing = bringing("net/");
+    let left = std::cell::Cell::new(1700);
+    let go_on = || {
+        left.set(left.get() - 1);
+        left.get() > 0
+    };
+    let first = bring_while(&store, &bringing, 2000, &go_on).unwrap();
+    assert!((1000..1700).contains(&first.set), "{first:?}");
+    // Whoever tells the branch sees that it was brought, and what is known is that not all was.
+    let position = state(&repo, &main)[&b"net/.brought"[..]].clone();
+    assert_eq!(position.last(), Some(&b'\n'));
+    assert_eq!(tell(&store, &main, 2000).unwrap().deltas, 0);
+    let second = bring(&store, &bringing, 2000).unwrap();
+    assert_eq!(first.set + second.set, 2500);
+    assert_eq!(state(&repo, &main).len(), 2501);
+    let heads = repo.heads(&main).unwrap();
+    assert!(repo.missing(&heads, &BTreeSet::new()).unwrap().len() >= 3);
+    assert_eq!(bring(&store, &bringing, 2001).unwrap().deltas, 0);
+}
+
+/// Telling that ends early keeps how far it came, and the next goes on there.
+#[test]
+fn telling_stops_between_commits_and_goes_on() {
+    let repo = other_space();
+    let (store, main) = (deltas_of(&repo), BranchName::main());
+    for of in 0..5 {
+        edit(&repo, of, Edit::Put(value(1)), 1000 + u64::from(of));
+    }
+    let left = std::cell::Cell::new(3);
+    let go_on = || {
+        left.set(left.get() - 1);
+        left.get() >= 0
+    };
+    assert_eq!(tell_while(&store, &main, 2000, &go_on).unwrap().commits, 3);
+    assert_eq!(tell(&store, &main, 2000).unwrap().commits, 2);
+}
+
+/// Two programs that bring to one prefix by other schemas do not undo each other's work for ever: what goes on by
+/// itself is refused, and who says so brings all again.
+#[test]
+fn other_schemas_are_not_fought() {
+    let repo = other_space();
+    let store = deltas_of(&repo);
+    store.append(&[title("t1", 1, "a")], 2000).unwrap();
+    let (mine, mut other) = (bringing("net/"), bringing("net/"));
+    let view = r#"{"t":{"source":"title","resolve":{"trustedAuthor":["a","b"]}}}"#;
+    other.view = Some(ViewSchema::decode(view).unwrap());
+    let on = |bringing: &Bringing| bring_while(&store, bringing, 2000, &|| true);
+    assert_eq!(on(&mine).unwrap().set, 1);
+    let refused = on(&other).unwrap_err();
+    assert_eq!(refused.code(), "E_DELTA_BROUGHT");
+    assert!(refused.to_string().contains("net/"));
+    bring(&store, &other, 2000).unwrap();
+    assert!(on(&mine).is_err());
+    // What a view is called does not depend on how it was written.
+    let again = r#"{ "t": {"resolve": {"trustedAuthor": ["a", "b"]}, "source": "title"} }"#;
+    other.view = Some(ViewSchema::decode(again).unwrap());
+    assert_eq!(on(&other).unwrap().set, 0);
+    assert_eq!(
+        ViewSchema::decode(&other.view.as_ref().unwrap().encode()).as_ref(),
+        Ok(other.view.as_ref().unwrap())
+    );
 }

@@ -30,6 +30,10 @@ pub struct Dial {
     pub rules: Option<Rules>,
 }
 
+/// How a server is reached, asked before each attempt, on a thread that may wait: a token or a certificate that
+/// changed counts from then on, and one that cannot be read now ends nothing.
+pub type Dialing = Arc<dyn Fn() -> Result<Dial, String> + Send + Sync>;
+
 /// Why no link came to be.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -37,6 +41,9 @@ pub enum ConnectError {
     /// The address, or the token, is none. Blame: the caller.
     #[error("not an address of WebSocket: {0}")]
     Address(String),
+    /// How to reach the server cannot be told now. Blame: the environment.
+    #[error("{0}")]
+    Dialing(String),
     /// The server cannot be reached, or is none. Blame: the environment.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
@@ -50,7 +57,9 @@ impl ConnectError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Address(_) | Self::Unreachable(_) | Self::Refused(_) => "E_FED_CONNECT",
+            Self::Address(_) | Self::Dialing(_) | Self::Unreachable(_) | Self::Refused(_) => {
+                "E_FED_CONNECT"
+            }
         }
     }
 }
@@ -62,7 +71,7 @@ struct Opening {
     commands: mpsc::Receiver<Command>,
     paused: bool,
     config: FederationConfig,
-    dial: Dial,
+    dialing: Dialing,
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
 }
 
@@ -73,7 +82,8 @@ pub(super) async fn connect(
     dial: Dial,
 ) -> Result<RemoteLink, ConnectError> {
     let (sender, first) = oneshot::channel();
-    let handle = open(federation, url, config, dial, Some(sender));
+    let dialing = Arc::new(move || Ok(dial.clone()));
+    let handle = open(federation, url, config, dialing, Some(sender));
     let gone = || ConnectError::Refused("it was closed".to_owned());
     first.await.unwrap_or_else(|_| Err(gone()))?;
     Ok(handle)
@@ -83,16 +93,16 @@ pub(super) fn keep(
     federation: &Federation,
     url: &str,
     config: FederationConfig,
-    dial: Dial,
+    dialing: Dialing,
 ) -> RemoteLink {
-    open(federation, url, config, dial, None)
+    open(federation, url, config, dialing, None)
 }
 
 fn open(
     federation: &Federation,
     url: &str,
     config: FederationConfig,
-    dial: Dial,
+    dialing: Dialing,
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
 ) -> RemoteLink {
     let (handle, commands) = federation.inner.add(Some(url.to_owned()));
@@ -102,7 +112,7 @@ fn open(
         commands,
         paused: false,
         config,
-        dial,
+        dialing,
         first,
     };
     tokio::spawn(opening.run());
@@ -160,6 +170,18 @@ impl Opening {
         }
     }
 
+    /// A connection, and the rules of the link if it has its own.
+    async fn reach(&self, url: &str) -> Result<(Socket, Option<Rules>), ConnectError> {
+        let dialing = Arc::clone(&self.dialing);
+        let asked = tokio::task::spawn_blocking(move || dialing()).await;
+        let broken = |_error| ConnectError::Dialing("it broke off".to_owned());
+        let to = asked.map_err(broken)?.map_err(ConnectError::Dialing)?;
+        let within = Duration::from_millis(HANDSHAKE_MS);
+        let dialled = tokio::time::timeout(within, dial(url, &to)).await;
+        let late = |_elapsed| ConnectError::Unreachable("no answer in time".to_owned());
+        Ok((dialled.map_err(late)??, to.rules))
+    }
+
     /// Opens the link once: whether both sides agreed, whether it was to end, and why it did.
     async fn once(&mut self) -> (bool, bool, String) {
         let inner = Arc::clone(&self.federation.inner);
@@ -167,16 +189,8 @@ impl Opening {
         self.handle.set_status(Status::Connecting);
         let remote_url = url.clone();
         inner.tell(&self.handle, &Event::Connecting { remote_url });
-        let dialled = {
-            let dialling = dial(&url, &self.dial);
-            tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), dialling).await
-        };
-        let late = || ConnectError::Unreachable("no answer in time".to_owned());
-        let socket = match dialled
-            .map_err(|_elapsed| late())
-            .and_then(|dialled| dialled)
-        {
-            Ok(socket) => socket,
+        let (socket, rules) = match self.reach(&url).await {
+            Ok(reached) => reached,
             Err(error) => {
                 self.handle.set_status(Status::Error);
                 let reason = error.to_string();
@@ -194,11 +208,7 @@ impl Opening {
             }
         };
         let start = inner.start(&self.handle, inner.options.positions.load(&url));
-        let rules = self
-            .dial
-            .rules
-            .clone()
-            .unwrap_or_else(|| inner.options.rules.clone());
+        let rules = rules.unwrap_or_else(|| inner.options.rules.clone());
         let me = inner.options.me.clone();
         let (agreed, mut has_agreed) = oneshot::channel();
         let connection = Connection {

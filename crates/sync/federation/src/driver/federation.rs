@@ -9,7 +9,7 @@ use allod_deltas::{Appended, Delta, DeltaStore, StoreFault};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 
-use super::client::{self, ConnectError, Dial};
+use super::client::{self, ConnectError, Dial, Dialing};
 use super::handle::{Listeners, RemoteLink, Unsubscribe, lock, subscribe, tell};
 use super::server::{self, Listening};
 use crate::config::FederationConfig;
@@ -191,8 +191,13 @@ impl Federation {
 
     /// Opens a link when that is possible: as `config` says of coming back, from the first attempt on.
     #[must_use]
-    pub fn keep_connected(&self, url: &str, config: FederationConfig, dial: Dial) -> RemoteLink {
-        client::keep(self, url, config, dial)
+    pub fn keep_connected(
+        &self,
+        url: &str,
+        config: FederationConfig,
+        dialing: Dialing,
+    ) -> RemoteLink {
+        client::keep(self, url, config, dialing)
     }
 
     /// The links that there are, opened here or elsewhere.
@@ -236,6 +241,12 @@ impl Federation {
     /// Says that something was appended to the store by others.
     pub fn arrived(&self) {
         self.inner.notify();
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        *self.inner.closed.borrow()
     }
 
     /// Returns once it is closed.

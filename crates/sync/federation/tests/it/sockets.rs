@@ -141,7 +141,7 @@ async fn a_client_comes_back_by_itself() {
         client.links().is_empty(),
         "who waited for it decides what follows"
     );
-    let link = client.keep_connected(&url, fast(), Dial::default());
+    let link = client.keep_connected(&url, fast(), Arc::new(|| Ok(Dial::default())));
     until(|| link.status() == Status::Error).await;
     let store: Arc<MemoryDeltas> = Arc::default();
     for round in 0..3u64 {
@@ -174,7 +174,7 @@ async fn a_client_comes_back_by_itself() {
     // With attempts that are counted it gives up.
     let mut config = fast();
     config.reconnect.max_attempts = 2;
-    let link = client.keep_connected(&url, config, Dial::default());
+    let link = client.keep_connected(&url, config, Arc::new(|| Ok(Dial::default())));
     until(|| client.links().is_empty()).await;
     assert_eq!(link.status(), Status::Error);
 }
