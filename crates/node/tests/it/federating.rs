@@ -574,7 +574,11 @@ fn what_was_refused_comes_when_it_is_taken() {
     let said = say(&server, "of somebody");
     let up = server.up_http(&[]);
     let client = Home::with_space();
-    let policy = |json: &str| client.run(&["federate", "serve", "--policy", json]).ok();
+    // Without a door of its own.
+    let policy = |json: &str| {
+        let args = ["federate", "serve", "--off", "--policy", json];
+        client.run(&args).ok()
+    };
     policy(r#"{"trustedAuthors":[]}"#);
     let to = url(&up, "/federation");
     let args = [
