@@ -99,6 +99,12 @@ fn serve(node: &Node, repo: &Repo, options: &Serve, io: &mut Io<'_>) -> Result<(
         if is_default {
             register.set_default(None)?;
         }
+        // What is said counts for the links of this node too; what is not said stays.
+        if options.policy.is_some() {
+            shared.trust = trust(options.policy.as_deref())?;
+        }
+        shared.give = options.give.clone().or(shared.give);
+        shared.take = options.take.clone().or(shared.take);
     } else {
         shared.anyone = options.anyone;
         shared.token = options.token_file.as_ref().map(|path| io.path(path));

@@ -65,7 +65,7 @@ pub(crate) struct Serve {
     /// The branch that has the deltas [default: the one it has, or deltas]
     #[arg(long)]
     pub(crate) branch: Option<BranchName>,
-    /// Let nobody connect any more
+    /// Let nobody connect any more; a policy and filters that are said with it count for the links of this node
     #[arg(long)]
     pub(crate) off: bool,
     /// Serve it at /federation too, where peers of the original look
