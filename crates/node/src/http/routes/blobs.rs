@@ -1,6 +1,6 @@
 //! Files by their CID (HTTP-26).
 
-use allod_blocks::{Cid, Codec, parse_cid};
+use allod_blocks::{Cid, Codec};
 use allod_repo::{Repo, Span, State as EntryState, View};
 use axum::body::Body;
 use axum::extract::State;
@@ -45,9 +45,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let query = query.only(&["space", "key", "at"])?;
-    let cid = uri.path().strip_prefix("/v1/blobs/").unwrap_or_default();
-    let cid = percent::decode(cid, false).and_then(|cid| String::from_utf8(cid).ok());
-    let cid = cid.and_then(|cid| parse_cid(&cid).ok());
+    let cid = percent::cid_behind(&uri, "/v1/blobs/");
     let cid = cid.ok_or_else(|| Problem::request("a blob is named by its CID"))?;
     let (space, key) = (query.text("space")?.map(str::to_owned), query.key("key")?);
     if key.is_some() && space.is_none() {

@@ -1,6 +1,5 @@
 //! Schemas of events' data by their CID (EVENT-5).
 
-use allod_blocks::parse_cid;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, Uri};
@@ -42,9 +41,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
-    let cid = uri.path().strip_prefix("/v1/schemas/").unwrap_or_default();
-    let cid = percent::decode(cid, false).and_then(|cid| String::from_utf8(cid).ok());
-    let cid = cid.and_then(|cid| parse_cid(&cid).ok());
+    let cid = percent::cid_behind(&uri, "/v1/schemas/");
     let cid = cid.ok_or_else(|| Problem::request("a schema is named by its CID"))?;
     let schema = app.work(move |node| Ok(node.event_schema(&cid)?));
     let none = || {
