@@ -27,6 +27,7 @@ mod definition;
 mod driver;
 mod file;
 mod gather;
+mod kept;
 mod open;
 mod parts;
 mod payload;
@@ -36,11 +37,10 @@ pub mod source;
 mod target;
 
 pub use crate::definition::{BadSink, DataAs, Definition, Mode, Registry, To};
+pub use crate::kept::DEAD_MAX;
 pub use crate::open::{open, open_registry};
 pub use crate::payload::Numbers;
-pub use crate::register::{
-    DEAD_MAX, DeadLetter, Listed, PartState, Register, SINKS_MAX, SinkError, State,
-};
+pub use crate::register::{DeadLetter, Listed, PartState, Register, SINKS_MAX, SinkError, State};
 pub use crate::run::{Host, run};
 pub use crate::target::{Fault, Has, Last, Outgoing, Part, Target};
 

@@ -2,30 +2,19 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Cid, Expect, Store, StoreError};
+use allod_blocks::{Batch, Cid, Expect, Store, StoreError};
 use allod_feed::Cursor;
 use allod_payloads::{Format, Schema};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{BadSink, Definition};
+use crate::kept::{Kept, KeptFault, Kind, check_name};
 
 /// Sinks of a node at most: each is a thread.
 pub const SINKS_MAX: usize = 64;
 
-/// Dead letters of a sink at most (SINK-5).
-pub const DEAD_MAX: u64 = 1000;
-
-/// How often a change is tried beside others.
-const TRIES: usize = 16;
-
-const DEFINITIONS: &[u8] = b"sink/def/";
-const STATES: &[u8] = b"sink/state/";
-const DEAD: &[u8] = b"sink/dead/";
 const SCHEMAS: &[u8] = b"schema/";
-
-/// Bytes of words that are kept.
-const WORDS_BYTES_MAX: usize = 1024;
 
 /// Bytes of a schema in one reference, which may have 64 KiB.
 const SCHEMA_PART_BYTES: usize = 48 * 1024;
@@ -55,6 +44,18 @@ pub enum SinkError {
     /// The store failed. Blame: the environment.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<KeptFault> for SinkError {
+    fn from(fault: KeptFault) -> Self {
+        match fault {
+            KeptFault::Exists(name) => Self::Exists(name),
+            KeptFault::Unknown(name) => Self::Unknown(name),
+            KeptFault::Changed(name) => Self::Changed(name),
+            KeptFault::Damaged(name) => Self::Damaged(name),
+            KeptFault::Store(error) => error.into(),
+        }
+    }
 }
 
 /// What a sink keeps.
@@ -131,48 +132,52 @@ mod text {
 /// The name of a sink, and what it is.
 pub type Listed = (String, Result<Definition, SinkError>);
 
-/// The sinks of a store. Clones are handles to the same ones.
+/// Sinks, as they are kept.
 #[derive(Clone, Debug)]
-pub struct Register {
-    store: Arc<dyn Store>,
-}
+struct Sinks;
 
-pub(crate) fn check_name(name: &str) -> Result<(), BadSink> {
-    let fits = (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if fits {
-        Ok(())
-    } else {
-        Err(BadSink("a name is 1 to 64 of a-z A-Z 0-9 _ -".to_owned()))
+impl Kind for Sinks {
+    const DEFINITIONS: &'static [u8] = b"sink/def/";
+    const STATES: &'static [u8] = b"sink/state/";
+    const DEAD: &'static [u8] = b"sink/dead/";
+    const MAX: usize = SINKS_MAX;
+    type Definition = Definition;
+    type State = State;
+    type Dead = DeadLetter;
+
+    fn paused(definition: &mut Definition) -> &mut bool {
+        &mut definition.paused
+    }
+
+    fn dead(state: &mut State) -> &mut u64 {
+        &mut state.dead
+    }
+
+    fn go_on(state: &mut State) {
+        state.stopped = false;
+        state.failures = 0;
+        state.words = None;
     }
 }
 
-/// Words as they are kept for a person: what others say has no end (SINK, "Limits").
-pub(crate) fn short(words: &str) -> String {
-    let end = words.floor_char_boundary(WORDS_BYTES_MAX);
-    words.get(..end).unwrap_or_default().to_owned()
-}
-
-pub(crate) fn of(kind: &[u8], name: &str) -> Vec<u8> {
-    [kind, name.as_bytes()].concat()
-}
-
-fn dead_ref(name: &str, number: u64) -> Vec<u8> {
-    [&of(DEAD, name)[..], b"\0", &number.to_be_bytes()].concat()
+/// The sinks of a store. Clones are handles to the same ones.
+#[derive(Clone, Debug)]
+pub struct Register {
+    kept: Kept<Sinks>,
 }
 
 impl Register {
     /// Of a store.
     #[must_use]
     pub const fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self {
+            kept: Kept::new(store),
+        }
     }
 
     /// Adds a sink that begins at a cursor.
     pub fn add(&self, name: &str, definition: &Definition, from: Cursor) -> Result<(), SinkError> {
-        check_name(name)?;
+        check_name(name).map_err(BadSink)?;
         definition.check()?;
         let others = self.list()?;
         if others.len() >= SINKS_MAX {
@@ -198,110 +203,45 @@ impl Register {
             stopped: false,
             parts: Vec::new(),
         };
-        let mut batch = Batch::new();
-        let text = encode(name, definition)?;
-        batch.set_ref(of(DEFINITIONS, name), Expect::Absent, Some(text));
-        batch.set_ref(of(STATES, name), Expect::Any, Some(encode(name, &state)?));
-        match self.store.commit(batch)? {
-            BatchOutcome::Done { .. } => Ok(()),
-            BatchOutcome::Moved { .. } => Err(SinkError::Exists(name.to_owned())),
-        }
+        Ok(self.kept.add(name, definition, &state)?)
     }
 
     /// The sinks, by name. One that cannot be read hides no other.
     pub fn list(&self) -> Result<Vec<Listed>, SinkError> {
-        let found = self.store.scan_refs(DEFINITIONS, None, SINKS_MAX)?;
-        let read = found.into_iter().map(|(name, value)| {
-            let name = name.get(DEFINITIONS.len()..).unwrap_or_default();
-            let name = String::from_utf8_lossy(name).into_owned();
-            let definition = decode(&name, &value);
-            (name, definition)
-        });
-        Ok(read.collect())
+        let listed = self.kept.list()?.into_iter();
+        let listed = listed.map(|(name, definition)| (name, definition.map_err(Into::into)));
+        Ok(listed.collect())
     }
 
     /// A sink and what it keeps.
     pub fn get(&self, name: &str) -> Result<(Definition, State), SinkError> {
-        let unknown = || SinkError::Unknown(name.to_owned());
-        let read = |kind| self.store.get_ref(&of(kind, name));
-        let definition = read(DEFINITIONS)?.ok_or_else(unknown)?;
-        let state = read(STATES)?.ok_or_else(unknown)?;
-        Ok((decode(name, &definition)?, decode(name, &state)?))
+        Ok(self.kept.get(name)?)
     }
 
     /// Changes how a sink is set up.
     pub fn define(&self, name: &str, definition: &Definition) -> Result<(), SinkError> {
         definition.check()?;
-        let before = self.store.get_ref(&of(DEFINITIONS, name))?;
-        let before = before.ok_or_else(|| SinkError::Unknown(name.to_owned()))?;
-        let mut batch = Batch::new();
-        let text = encode(name, definition)?;
-        batch.set_ref(of(DEFINITIONS, name), Expect::Value(before), Some(text));
-        self.done(name, batch)
+        Ok(self.kept.define(name, |_| Some(definition.clone()))?)
     }
 
     /// Lets a sink rest, or go on; one that stopped goes on too, and one that waits to try again does so at once.
     pub fn pause(&self, name: &str, paused: bool) -> Result<(), SinkError> {
-        let (mut definition, _) = self.get(name)?;
-        if definition.paused != paused {
-            definition.paused = paused;
-            self.define(name, &definition)?;
-        }
-        if paused {
-            return Ok(());
-        }
-        self.change(name, |state| {
-            state.stopped = false;
-            state.failures = 0;
-            state.words = None;
-        })
+        Ok(self.kept.pause(name, paused)?)
     }
 
     /// Lets a sink go on from another cursor, whatever its target has.
     pub fn go_on_from(&self, name: &str, cursor: &Cursor) -> Result<(), SinkError> {
-        self.change(name, |state| {
+        Ok(self.kept.change(name, |state| {
+            Sinks::go_on(state);
             state.cursor = cursor.clone();
             state.began = cursor.clone();
             state.sought = true;
-            state.failures = 0;
-            state.words = None;
-            state.stopped = false;
-        })
-    }
-
-    /// Changes what a sink keeps, as often as it takes.
-    fn change(&self, name: &str, change: impl Fn(&mut State)) -> Result<(), SinkError> {
-        for _ in 0..TRIES {
-            let (_, before) = self.get(name)?;
-            let mut state = before.clone();
-            change(&mut state);
-            match self.keep(name, (&before, &state), None) {
-                Err(SinkError::Changed(_)) => {}
-                kept => return kept,
-            }
-        }
-        Err(SinkError::Changed(name.to_owned()))
+        })?)
     }
 
     /// Removes a sink and all that it keeps. What its target has stays there.
     pub fn remove(&self, name: &str) -> Result<(), SinkError> {
-        for _ in 0..TRIES {
-            let before = match self.get(name) {
-                Ok((_, state)) => Expect::Value(encode(name, &state)?.into()),
-                // What nobody can read nobody writes.
-                Err(SinkError::Damaged(_)) => Expect::Any,
-                Err(error) => return Err(error),
-            };
-            let mut batch = Batch::new();
-            self.without_dead(name, &mut batch)?;
-            batch.set_ref(of(DEFINITIONS, name), Expect::Any, None::<Vec<u8>>);
-            batch.set_ref(of(STATES, name), before, None::<Vec<u8>>);
-            match self.done(name, batch) {
-                Err(SinkError::Changed(_)) => {}
-                removed => return removed,
-            }
-        }
-        Err(SinkError::Changed(name.to_owned()))
+        Ok(self.kept.remove(name)?)
     }
 
     /// Keeps what a sink has come to from what it kept before, with a dead letter if there is one.
@@ -311,66 +251,30 @@ impl Register {
     pub fn keep(
         &self,
         name: &str,
-        (before, state): (&State, &State),
+        states: (&State, &State),
         dead: Option<&DeadLetter>,
     ) -> Result<(), SinkError> {
-        let mut batch = Batch::new();
-        let before = Expect::Value(encode(name, before)?.into());
-        batch.set_ref(of(STATES, name), before, Some(encode(name, state)?));
-        if let Some(dead) = dead {
-            let number = state.next_dead.saturating_sub(1);
-            let text = encode(name, dead)?;
-            batch.set_ref(dead_ref(name, number), Expect::Any, Some(text));
-        }
-        self.done(name, batch)
+        let number = states.1.next_dead.saturating_sub(1).to_be_bytes();
+        let dead: Vec<_> = dead
+            .map(|letter| (&number[..], letter))
+            .into_iter()
+            .collect();
+        Ok(self.kept.keep(name, states, &dead)?)
     }
 
     /// The dead letters of a sink, the oldest first, with their numbers.
     pub fn dead(&self, name: &str) -> Result<Vec<(u64, DeadLetter)>, SinkError> {
-        let prefix = [&of(DEAD, name)[..], b"\0"].concat();
-        let limit = usize::try_from(DEAD_MAX).unwrap_or(usize::MAX);
-        let found = self.store.scan_refs(&prefix, None, limit)?;
-        let read = found.into_iter().map(|(at, value)| {
-            let number = at
-                .get(prefix.len()..)
-                .and_then(|number| number.try_into().ok());
-            let number = number.map(u64::from_be_bytes);
-            let number = number.ok_or_else(|| SinkError::Damaged(name.to_owned()))?;
-            Ok((number, decode(name, &value)?))
+        let read = self.kept.dead(name)?.into_iter().map(|(place, letter)| {
+            let number = <[u8; 8]>::try_from(&place[..]);
+            let number = number.map_err(|_error| SinkError::Damaged(name.to_owned()))?;
+            Ok((u64::from_be_bytes(number), letter))
         });
         read.collect()
     }
 
     /// Drops the dead letters of a sink; how many there were. One that had stopped for them goes on.
     pub fn drop_dead(&self, name: &str) -> Result<usize, SinkError> {
-        for _ in 0..TRIES {
-            let (_, before) = self.get(name)?;
-            let mut batch = Batch::new();
-            let count = self.without_dead(name, &mut batch)?;
-            let mut state = before.clone();
-            if before.dead >= DEAD_MAX {
-                state.stopped = false;
-                state.failures = 0;
-                state.words = None;
-            }
-            state.dead = 0;
-            let before = Expect::Value(encode(name, &before)?.into());
-            batch.set_ref(of(STATES, name), before, Some(encode(name, &state)?));
-            match self.done(name, batch) {
-                Err(SinkError::Changed(_)) => {}
-                dropped => return dropped.map(|()| count),
-            }
-        }
-        Err(SinkError::Changed(name.to_owned()))
-    }
-
-    /// Adds to a batch that the dead letters of a sink go; how many there are.
-    fn without_dead(&self, name: &str, batch: &mut Batch) -> Result<usize, SinkError> {
-        let dead = self.dead(name)?;
-        for (number, _) in &dead {
-            batch.set_ref(dead_ref(name, *number), Expect::Any, None::<Vec<u8>>);
-        }
-        Ok(dead.len())
+        Ok(self.kept.drop_dead(name)?)
     }
 
     /// Keeps a schema, which others then find by its CID (EVENT-5).
@@ -383,7 +287,7 @@ impl Register {
                 name.push(number);
                 batch.set_ref(name, Expect::Any, Some(part.to_vec()));
             }
-            let _outcome = self.store.commit(batch)?;
+            let _outcome = self.kept.store.commit(batch)?;
         }
         Ok(())
     }
@@ -392,21 +296,13 @@ impl Register {
     pub fn schema(&self, cid: &Cid) -> Result<Option<(Format, Bytes)>, SinkError> {
         for format in [Format::Avro, Format::Protobuf] {
             let name = schema_ref(format, cid);
-            let parts = self.store.scan_refs(&name, None, SCHEMA_PARTS_MAX)?;
+            let parts = self.kept.store.scan_refs(&name, None, SCHEMA_PARTS_MAX)?;
             if !parts.is_empty() {
                 let bytes = parts.into_iter().flat_map(|(_, part)| part);
                 return Ok(Some((format, bytes.collect())));
             }
         }
         Ok(None)
-    }
-
-    fn done(&self, name: &str, batch: Batch) -> Result<(), SinkError> {
-        match self.store.commit(batch)? {
-            BatchOutcome::Done { .. } => Ok(()),
-            BatchOutcome::Moved { current: None, .. } => Err(SinkError::Unknown(name.to_owned())),
-            BatchOutcome::Moved { .. } => Err(SinkError::Changed(name.to_owned())),
-        }
     }
 }
 
@@ -417,12 +313,4 @@ fn schema_ref(format: Format, cid: &Cid) -> Vec<u8> {
     };
     let cid = cid.to_string();
     [SCHEMAS, format.as_bytes(), b"/", cid.as_bytes(), b"/"].concat()
-}
-
-fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, SinkError> {
-    serde_json::to_vec(value).map_err(|_error| SinkError::Damaged(name.to_owned()))
-}
-
-fn decode<T: for<'de> Deserialize<'de>>(name: &str, bytes: &[u8]) -> Result<T, SinkError> {
-    serde_json::from_slice(bytes).map_err(|_error| SinkError::Damaged(name.to_owned()))
 }

@@ -9,9 +9,10 @@ use allod_sync::Backoff;
 
 use crate::definition::{Definition, Registry};
 use crate::gather::{Gathered, Gathering, PAGE, fault_of};
+use crate::kept::{DEAD_MAX, short};
 use crate::parts::{self, Passed};
 use crate::payload::{Numbers, Payloads};
-use crate::register::{DEAD_MAX, DeadLetter, Register, SinkError, State, short};
+use crate::register::{DeadLetter, Register, SinkError, State};
 use crate::target::{Fault, Has, Outgoing, Target};
 
 /// How failures that may pass are tried again (SINK-4).
@@ -132,17 +133,26 @@ pub fn run(
         if until_end && wait > Duration::ZERO {
             return Ok(carrying.state);
         }
-        let mut rested = Duration::ZERO;
-        while rested < wait && !host.is_stopping() {
-            let step = LOOK_EVERY.min(wait.saturating_sub(rested));
-            host.rest(step);
-            rested += step;
-            // Who lets it rest, go on or removes it is not made to wait.
-            match register.get(name) {
-                Ok((now, state)) if now == carrying.definition && state == carrying.kept => {}
-                _ => break,
+        rest_for(wait, &|step| {
+            if host.is_stopping() {
+                return false;
             }
+            host.rest(step);
+            matches!(register.get(name), Ok((now, state)) if now == carrying.definition && state == carrying.kept)
+        });
+    }
+}
+
+/// Rests for so long, a step at a time, as long as nothing has changed: who lets something rest, go on or removes it
+/// is not made to wait.
+pub(crate) fn rest_for(wait: Duration, step: &dyn Fn(Duration) -> bool) {
+    let mut left = wait;
+    while left > Duration::ZERO {
+        let at_most = LOOK_EVERY.min(left);
+        if !step(at_most) {
+            return;
         }
+        left -= at_most;
     }
 }
 

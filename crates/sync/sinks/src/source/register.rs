@@ -2,22 +2,15 @@
 
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Expect, Store, StoreError};
+use allod_blocks::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::register::{DEAD_MAX, check_name, of};
+use crate::kept::{Kept, KeptFault, Kind, check_name};
 use crate::source::definition::{BadSource, SourceDefinition};
 use crate::source::position::Position;
 
 /// Sources of a node at most: each is a thread.
 pub const SOURCES_MAX: usize = 64;
-
-/// How often a change is tried beside others.
-const TRIES: usize = 16;
-
-const DEFINITIONS: &[u8] = b"source/def/";
-const STATES: &[u8] = b"source/state/";
-const DEAD: &[u8] = b"source/dead/";
 
 /// What a source could not do with what it keeps.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +34,18 @@ pub enum SourceError {
     /// The store failed. Blame: the environment.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<KeptFault> for SourceError {
+    fn from(fault: KeptFault) -> Self {
+        match fault {
+            KeptFault::Exists(name) => Self::Exists(name),
+            KeptFault::Unknown(name) => Self::Unknown(name),
+            KeptFault::Changed(name) => Self::Changed(name),
+            KeptFault::Damaged(name) => Self::Damaged(name),
+            KeptFault::Store(error) => error.into(),
+        }
+    }
 }
 
 /// What a source keeps beside its position, which is in the space.
@@ -93,17 +98,52 @@ pub struct SourceDead {
 /// The name of a source, and what it is.
 pub type ListedSource = (String, Result<SourceDefinition, SourceError>);
 
+/// Sources, as they are kept.
+#[derive(Clone, Debug)]
+struct Sources;
+
+impl Kind for Sources {
+    const DEFINITIONS: &'static [u8] = b"source/def/";
+    const STATES: &'static [u8] = b"source/state/";
+    const DEAD: &'static [u8] = b"source/dead/";
+    const MAX: usize = SOURCES_MAX;
+    type Definition = SourceDefinition;
+    type State = SourceState;
+    type Dead = SourceDead;
+
+    fn paused(definition: &mut SourceDefinition) -> &mut bool {
+        &mut definition.paused
+    }
+
+    fn dead(state: &mut SourceState) -> &mut u64 {
+        &mut state.dead
+    }
+
+    fn go_on(state: &mut SourceState) {
+        state.stopped = false;
+        state.failures = 0;
+        state.words = None;
+    }
+}
+
 /// The sources of a store. Clones are handles to the same ones.
 #[derive(Clone, Debug)]
 pub struct SourceRegister {
-    store: Arc<dyn Store>,
+    kept: Kept<Sources>,
+}
+
+/// What the reference of a dead letter ends with.
+fn place_of(part: u32, at: u64) -> Vec<u8> {
+    [&part.to_be_bytes()[..], &at.to_be_bytes()].concat()
 }
 
 impl SourceRegister {
     /// Of a store.
     #[must_use]
     pub const fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self {
+            kept: Kept::new(store),
+        }
     }
 
     /// Adds a source that begins at the beginning, at the end, or where its space says that one of its name has come.
@@ -113,7 +153,7 @@ impl SourceRegister {
         definition: &SourceDefinition,
         sought: Option<bool>,
     ) -> Result<(), SourceError> {
-        check_name(name).map_err(|bad| BadSource::new(bad.0))?;
+        check_name(name).map_err(BadSource::new)?;
         definition.check()?;
         if self.list()?.len() >= SOURCES_MAX {
             return Err(BadSource::new(format!("a node has at most {SOURCES_MAX}")).into());
@@ -122,75 +162,32 @@ impl SourceRegister {
             sought,
             ..SourceState::default()
         };
-        let mut batch = Batch::new();
-        let text = encode(name, definition)?;
-        batch.set_ref(of(DEFINITIONS, name), Expect::Absent, Some(text));
-        batch.set_ref(of(STATES, name), Expect::Any, Some(encode(name, &state)?));
-        match self.store.commit(batch)? {
-            BatchOutcome::Done { .. } => Ok(()),
-            BatchOutcome::Moved { .. } => Err(SourceError::Exists(name.to_owned())),
-        }
+        Ok(self.kept.add(name, definition, &state)?)
     }
 
     /// The sources, by name. One that cannot be read hides no other.
     pub fn list(&self) -> Result<Vec<ListedSource>, SourceError> {
-        let found = self.store.scan_refs(DEFINITIONS, None, SOURCES_MAX)?;
-        let read = found.into_iter().map(|(name, value)| {
-            let name = name.get(DEFINITIONS.len()..).unwrap_or_default();
-            let name = String::from_utf8_lossy(name).into_owned();
-            let definition = decode(&name, &value);
-            (name, definition)
-        });
-        Ok(read.collect())
+        let listed = self.kept.list()?.into_iter();
+        let listed = listed.map(|(name, definition)| (name, definition.map_err(Into::into)));
+        Ok(listed.collect())
     }
 
     /// A source and what it keeps.
     pub fn get(&self, name: &str) -> Result<(SourceDefinition, SourceState), SourceError> {
-        let unknown = || SourceError::Unknown(name.to_owned());
-        let read = |kind| self.store.get_ref(&of(kind, name));
-        let definition = read(DEFINITIONS)?.ok_or_else(unknown)?;
-        let state = read(STATES)?.ok_or_else(unknown)?;
-        Ok((decode(name, &definition)?, decode(name, &state)?))
+        Ok(self.kept.get(name)?)
     }
 
     /// Lets a source rest, or go on; one that stopped goes on too.
     pub fn pause(&self, name: &str, paused: bool) -> Result<(), SourceError> {
-        let before = self.store.get_ref(&of(DEFINITIONS, name))?;
-        let before = before.ok_or_else(|| SourceError::Unknown(name.to_owned()))?;
-        let mut definition: SourceDefinition = decode(name, &before)?;
-        if definition.paused != paused {
-            definition.paused = paused;
-            let text = encode(name, &definition)?;
-            let mut batch = Batch::new();
-            batch.set_ref(of(DEFINITIONS, name), Expect::Value(before), Some(text));
-            self.done(name, batch)?;
-        }
-        if paused {
-            return Ok(());
-        }
-        self.change(name, go_on)
+        Ok(self.kept.pause(name, paused)?)
     }
 
     /// Lets a source go on from the beginning, or from the end, of what is there.
     pub fn seek(&self, name: &str, is_beginning: bool) -> Result<(), SourceError> {
-        self.change(name, |state| {
-            go_on(state);
+        Ok(self.kept.change(name, |state| {
+            Sources::go_on(state);
             state.sought = Some(is_beginning);
-        })
-    }
-
-    /// Changes what a source keeps, as often as it takes.
-    fn change(&self, name: &str, change: impl Fn(&mut SourceState)) -> Result<(), SourceError> {
-        for _ in 0..TRIES {
-            let (_, before) = self.get(name)?;
-            let mut state = before.clone();
-            change(&mut state);
-            match self.keep(name, (&before, &state), &[]) {
-                Err(SourceError::Changed(_)) => {}
-                kept => return kept,
-            }
-        }
-        Err(SourceError::Changed(name.to_owned()))
+        })?)
     }
 
     /// Keeps what a source has come to from what it kept before, with dead letters by the places of their records.
@@ -200,112 +197,39 @@ impl SourceRegister {
     pub fn keep(
         &self,
         name: &str,
-        (before, state): (&SourceState, &SourceState),
+        states: (&SourceState, &SourceState),
         dead: &[SourceDead],
     ) -> Result<(), SourceError> {
-        let mut batch = Batch::new();
-        let before = Expect::Value(encode(name, before)?.into());
-        batch.set_ref(of(STATES, name), before, Some(encode(name, state)?));
-        for letter in dead {
-            let (text, place) = (encode(name, letter)?, (letter.part, letter.at));
-            batch.set_ref(dead_ref(name, place), Expect::Any, Some(text));
-        }
-        self.done(name, batch)
+        let places: Vec<_> = dead
+            .iter()
+            .map(|letter| place_of(letter.part, letter.at))
+            .collect();
+        let dead: Vec<_> = places.iter().map(Vec::as_slice).zip(dead).collect();
+        Ok(self.kept.keep(name, states, &dead)?)
     }
 
     /// The dead letters of a source, by the places of their records.
     pub fn dead(&self, name: &str) -> Result<Vec<SourceDead>, SourceError> {
-        let prefix = [&of(DEAD, name)[..], b"\0"].concat();
-        let limit = usize::try_from(DEAD_MAX).unwrap_or(usize::MAX);
-        let found = self.store.scan_refs(&prefix, None, limit)?;
-        found.iter().map(|(_, value)| decode(name, value)).collect()
+        let read = self.kept.dead(name)?.into_iter();
+        Ok(read.map(|(_, letter)| letter).collect())
     }
 
     /// The dead letter of a place, if there is one.
     pub fn dead_at(
         &self,
         name: &str,
-        place: (u32, u64),
+        (part, at): (u32, u64),
     ) -> Result<Option<SourceDead>, SourceError> {
-        let found = self.store.get_ref(&dead_ref(name, place))?;
-        found.map(|text| decode(name, &text)).transpose()
+        Ok(self.kept.dead_at(name, &place_of(part, at))?)
     }
 
     /// Drops the dead letters of a source; how many there were. One that had stopped for them goes on.
     pub fn drop_dead(&self, name: &str) -> Result<usize, SourceError> {
-        for _ in 0..TRIES {
-            let (_, before) = self.get(name)?;
-            let mut batch = Batch::new();
-            let count = self.without_dead(name, &mut batch)?;
-            let mut state = before.clone();
-            if before.dead >= DEAD_MAX {
-                go_on(&mut state);
-            }
-            state.dead = 0;
-            let before = Expect::Value(encode(name, &before)?.into());
-            batch.set_ref(of(STATES, name), before, Some(encode(name, &state)?));
-            match self.done(name, batch) {
-                Err(SourceError::Changed(_)) => {}
-                dropped => return dropped.map(|()| count),
-            }
-        }
-        Err(SourceError::Changed(name.to_owned()))
+        Ok(self.kept.drop_dead(name)?)
     }
 
     /// Removes a source and what it keeps here. What it has written, and its position in the space, stay.
     pub fn remove(&self, name: &str) -> Result<(), SourceError> {
-        for _ in 0..TRIES {
-            let before = match self.get(name) {
-                Ok((_, state)) => Expect::Value(encode(name, &state)?.into()),
-                // What nobody can read nobody writes.
-                Err(SourceError::Damaged(_)) => Expect::Any,
-                Err(error) => return Err(error),
-            };
-            let mut batch = Batch::new();
-            self.without_dead(name, &mut batch)?;
-            batch.set_ref(of(DEFINITIONS, name), Expect::Any, None::<Vec<u8>>);
-            batch.set_ref(of(STATES, name), before, None::<Vec<u8>>);
-            match self.done(name, batch) {
-                Err(SourceError::Changed(_)) => {}
-                removed => return removed,
-            }
-        }
-        Err(SourceError::Changed(name.to_owned()))
+        Ok(self.kept.remove(name)?)
     }
-
-    fn without_dead(&self, name: &str, batch: &mut Batch) -> Result<usize, SourceError> {
-        let dead = self.dead(name)?;
-        for letter in &dead {
-            let at = dead_ref(name, (letter.part, letter.at));
-            batch.set_ref(at, Expect::Any, None::<Vec<u8>>);
-        }
-        Ok(dead.len())
-    }
-
-    fn done(&self, name: &str, batch: Batch) -> Result<(), SourceError> {
-        match self.store.commit(batch)? {
-            BatchOutcome::Done { .. } => Ok(()),
-            BatchOutcome::Moved { current: None, .. } => Err(SourceError::Unknown(name.to_owned())),
-            BatchOutcome::Moved { .. } => Err(SourceError::Changed(name.to_owned())),
-        }
-    }
-}
-
-fn go_on(state: &mut SourceState) {
-    state.stopped = false;
-    state.failures = 0;
-    state.words = None;
-}
-
-fn dead_ref(name: &str, (part, at): (u32, u64)) -> Vec<u8> {
-    let place = [&part.to_be_bytes()[..], &at.to_be_bytes()].concat();
-    [&of(DEAD, name)[..], b"\0", &place].concat()
-}
-
-fn encode(name: &str, value: &impl Serialize) -> Result<Vec<u8>, SourceError> {
-    serde_json::to_vec(value).map_err(|_error| SourceError::Damaged(name.to_owned()))
-}
-
-fn decode<T: for<'de> Deserialize<'de>>(name: &str, bytes: &[u8]) -> Result<T, SourceError> {
-    serde_json::from_slice(bytes).map_err(|_error| SourceError::Damaged(name.to_owned()))
 }

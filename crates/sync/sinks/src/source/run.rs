@@ -8,8 +8,8 @@ use bytes::Bytes;
 use multibase::Base;
 use sha2::{Digest as _, Sha256};
 
-use crate::register::{DEAD_MAX, short};
-use crate::run::{BACKOFF, LOOK_EVERY};
+use crate::kept::{DEAD_MAX, short};
+use crate::run::{BACKOFF, LOOK_EVERY, rest_for};
 use crate::source::definition::{From, SourceDefinition};
 use crate::source::incoming::{Incoming, POSITIONS, Rules, dead_record};
 use crate::source::origin::{Origin, Record, Seek};
@@ -149,17 +149,13 @@ pub fn run_source(
         if until_end && wait > Duration::ZERO {
             return Ok(importing.state);
         }
-        let mut rested = Duration::ZERO;
-        while rested < wait && !host.is_stopping() {
-            let step = LOOK_EVERY.min(wait.saturating_sub(rested));
-            host.rest(step);
-            rested += step;
-            // Who lets it rest, go on or removes it is not made to wait.
-            match register.get(name) {
-                Ok((now, state)) if now == importing.definition && state == importing.kept => {}
-                _ => break,
+        rest_for(wait, &|step| {
+            if host.is_stopping() {
+                return false;
             }
-        }
+            host.rest(step);
+            matches!(register.get(name), Ok((now, state)) if now == importing.definition && state == importing.kept)
+        });
     }
 }
 
