@@ -42,6 +42,7 @@ mod query_watch;
 mod reached;
 mod remotes;
 mod result_rows;
+mod retaining;
 pub mod shown;
 mod sinks;
 mod sources;
@@ -71,6 +72,7 @@ pub use crate::query_watch::{QueryWatch, ShouldStop, WatchError, WatchStep, Watc
 pub use crate::reached::{Lag, NotReached, PeerLag, Reached, Unknown, Whereabouts};
 pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
+pub use crate::retaining::{LogReader, LogStanding, ReaderKind};
 pub use crate::sinks::{EventSchema, SinkStanding};
 pub use crate::sources::SourceStanding;
 

@@ -273,6 +273,8 @@ impl Node {
         tasks.spawn(async move { node.keep_saving().await });
         let (node, stopped) = (self.clone(), stop.clone());
         tasks.spawn(async move { node.keep_computing(stopped).await });
+        let (node, stopped) = (self.clone(), stop.clone());
+        tasks.spawn(async move { node.keep_trimming(stopped).await });
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,

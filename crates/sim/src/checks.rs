@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use allod_repo::{BranchName, Entry, RefMove, Repo, RepoError, State};
+use allod_repo::{BranchName, Entry, RefMove, Repo, RepoError, State, log_range};
 use bytes::Bytes;
 
 use crate::error::Failure;
@@ -205,26 +205,34 @@ fn logged(node: &Node, repo: &Repo) -> Result<(), Failure> {
         what,
     };
     let mut last: BTreeMap<BranchName, Vec<allod_repo::CommitId>> = BTreeMap::new();
-    let mut from = 0;
+    let there = log_range(repo.store().as_ref()).map_err(|error| damaged(error.to_string()))?;
+    let is_whole = there.start == 0;
+    let mut from = there.start;
     loop {
         let page = repo.store().read_log(from, PAGE);
         let page = page.map_err(|error| damaged(error.to_string()))?;
-        let Some(end) = page.last() else { break };
-        from = end.position + 1;
+        if page.is_empty() {
+            break;
+        }
         for entry in page {
+            if entry.position != from {
+                return Err(damaged(format!("the log has no entry {from}")));
+            }
+            from += 1;
             let step = RefMove::decode(&entry.bytes).map_err(|error| damaged(error.to_string()))?;
-            let before = last
-                .insert(step.branch.clone(), step.to)
-                .unwrap_or_default();
-            if before != step.from {
+            // Of the first move that is left of a branch, nothing says where it was before.
+            let before = last.insert(step.branch.clone(), step.to);
+            let before = before.or_else(|| is_whole.then(Vec::new));
+            if before.is_some_and(|before| before != step.from) {
                 return Err(damaged(format!("the log of {} has a gap", step.branch)));
             }
         }
     }
     let branches = repo.branches();
     for (branch, heads) in branches.map_err(|error| node.fault("branches", &error))? {
-        let logged = last.remove(&branch).unwrap_or_default();
-        if !heads.iter().eq(logged.iter()) {
+        let logged = last.remove(&branch);
+        let logged = logged.or_else(|| is_whole.then(Vec::new));
+        if logged.is_some_and(|logged| !heads.iter().eq(logged.iter())) {
             return Err(damaged(format!(
                 "the log of {branch} does not lead to its heads"
             )));

@@ -120,26 +120,39 @@ impl Node {
     pub(crate) fn went_forward(&self, repo: &Repo) -> Result<(), Failure> {
         let fault = |error: RepoError| self.fault("following a branch", &error);
         let key = format!("protect/{}", guarded());
-        let (mut is_known, mut from) = (false, 0);
+        // What the log has lost of `meta` is in the state before its first move there.
+        let mut steps = Vec::new();
+        let mut from = 0;
         loop {
             let page = repo.store().read_log(from, PAGE);
             let page = page.map_err(|error| fault(error.into()))?;
-            let Some(end) = page.last() else {
-                return Ok(());
-            };
+            let Some(end) = page.last() else { break };
             from = end.position + 1;
             for entry in page {
-                let step = RefMove::decode(&entry.bytes).map_err(fault)?;
-                for head in step.to.iter().filter(|_| step.branch.is_meta()) {
-                    let view = repo.at(*head).map_err(fault)?;
-                    is_known |= view.entry(key.as_bytes()).map_err(fault)?.is_some();
-                }
-                let is_watched = is_known && step.branch == guarded();
-                if is_watched && !is_forward(repo, &step).map_err(fault)? {
-                    return Err(self.lost(format!("what a protected branch had: {step:?}")));
-                }
+                steps.push(RefMove::decode(&entry.bytes).map_err(fault)?);
             }
         }
+        let knows = |heads: &[CommitId]| {
+            for head in heads {
+                if repo.at(*head)?.entry(key.as_bytes())?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        let before = match steps.iter().find(|step| step.branch.is_meta()) {
+            Some(step) => step.from.clone(),
+            None => self.heads(&BranchName::meta())?.into_iter().collect(),
+        };
+        let mut is_known = knows(&before).map_err(fault)?;
+        for step in &steps {
+            is_known |= step.branch.is_meta() && knows(&step.to).map_err(fault)?;
+            let is_watched = is_known && step.branch == guarded();
+            if is_watched && !is_forward(repo, step).map_err(fault)? {
+                return Err(self.lost(format!("what a protected branch had: {step:?}")));
+            }
+        }
+        Ok(())
     }
 }
 

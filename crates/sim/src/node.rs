@@ -8,7 +8,7 @@ use allod_crdt::{Kind, OpError, State as Joinable, Value};
 use allod_identity::{AgentId, DeviceId, SecretKey};
 use allod_repo::{
     Author, BranchName, CommitId, DRIFT_MS_MAX, Edit, Entry, GcOptions, Heads, Repo, RepoError,
-    SpaceId, State, VALUE_INLINE_BYTES_MAX, collect_garbage,
+    SpaceId, State, VALUE_INLINE_BYTES_MAX, collect_garbage, log_range, trim_log,
 };
 use allod_sync::Claims;
 use bytes::Bytes;
@@ -19,6 +19,9 @@ use crate::ledger::{Change, Deeds};
 use crate::model::Model;
 use crate::rot::Rot;
 use crate::staging::{Doubt, Pending, Staging, Wanted};
+
+/// Moves that stay when a log is trimmed: fewer than most worlds make.
+const MOVES_KEPT: u64 = 8;
 
 /// What a reader saw.
 #[derive(Clone, Debug)]
@@ -396,6 +399,21 @@ impl Node {
         let parents = commit.payload().parents.iter().copied().collect();
         model.ledger.committed(branch, (id, &parents), &changed);
         Ok(())
+    }
+
+    /// Removes the oldest moves from the log, beside whatever is going on; how many.
+    pub(crate) fn trim(&self) -> Result<u64, Failure> {
+        let Some(repo) = &self.repo else {
+            return Ok(0);
+        };
+        let store = repo.store().as_ref();
+        let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+        let trimmed = log_range(store)
+            .and_then(|there| trim_log(store, there.end.saturating_sub(MOVES_KEPT), go_on));
+        match trimmed {
+            Err(_) if self.disk.struck() => Ok(0),
+            trimmed => trimmed.map_err(|error| self.fault("trimming the log", &error)),
+        }
     }
 
     /// Removes what nothing leads to, beside whatever is going on.

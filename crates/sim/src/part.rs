@@ -97,6 +97,7 @@ impl World {
                 Err(error) => return Err(here.fault("release_large", &error)),
             }
         }
+        self.summary.trimmed += here.trim()?;
         self.summary.collected += here.collect()?;
         Ok(())
     }

@@ -36,6 +36,8 @@ pub struct Summary {
     pub parts: u64,
     /// Blocks that collections of garbage removed.
     pub collected: u64,
+    /// Moves that were removed from a log.
+    pub trimmed: u64,
     /// Blocks that rotted.
     pub rotten: u64,
     /// Those of them that were put again.
@@ -97,6 +99,7 @@ impl Summary {
             broken,
             parts,
             collected,
+            trimmed,
             rotten,
             healed,
             fetched,
@@ -121,6 +124,7 @@ impl Summary {
         self.broken += broken;
         self.parts += parts;
         self.collected += collected;
+        self.trimmed += trimmed;
         self.rotten += rotten;
         self.healed += healed;
         self.fetched += fetched;

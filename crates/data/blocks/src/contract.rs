@@ -1,4 +1,4 @@
-//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-26, BLOCKS-50 to BLOCKS-53,
+//! The contract test that every backend passes (BLOCKS-20 to BLOCKS-27, BLOCKS-50 to BLOCKS-53,
 //! BLOCKS-71).
 //!
 //! A backend's own tests call [`check`] with a way to open one and the same store again and
@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::block::{Block, Codec};
 use crate::store::{
-    Aside, Batch, BatchOutcome, Expect, Garbage, REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, Store,
-    StoreError, StoreErrorKind, Swept,
+    Aside, Batch, BatchOutcome, Expect, Garbage, LOG_REMOVED_MAX, REF_NAME_BYTES_MAX,
+    REF_VALUE_BYTES_MAX, Store, StoreError, StoreErrorKind, Swept,
 };
 use crate::uses::Changed;
 
@@ -21,6 +21,7 @@ use crate::uses::Changed;
 /// When the contract is broken; the message names the rule.
 pub fn check(open: impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
     blocks(&*reopened(&open));
+    begins(&open);
     references(&*reopened(&open));
     expectations(&*reopened(&open));
     log(&*reopened(&open));
@@ -208,6 +209,53 @@ fn log(store: &dyn Store) {
     assert_eq!(store.read_log(start, 1).expect("reads").len(), 1);
     assert!(store.read_log(start + 3, 9).expect("reads").is_empty());
     assert!(store.read_log(u64::MAX, 9).expect("reads").is_empty());
+}
+
+/// Where the log begins, of a store without entries yet. Leaves a log that begins behind its first ones.
+#[expect(clippy::expect_used, reason = "a contract test fails by panicking")]
+fn begins(open: &impl Fn() -> Result<Arc<dyn Store>, StoreError>) {
+    let range = |store: &dyn Store| {
+        let stats = store.stats().expect("stats");
+        (stats.log_begin, stats.log_end)
+    };
+    let begin = |store: &dyn Store, at: u64, count: usize| {
+        let mut batch = Batch::new();
+        batch.begin_log_at(at);
+        (0..count).for_each(|number| batch.append(number.to_string()));
+        done(store, batch);
+        range(store)
+    };
+    let store = reopened(open);
+    assert_eq!(begin(&*store, 7, 0), (0, 0), "BLOCKS-27: there is no entry");
+    assert_eq!(begin(&*store, 7, 2), (7, 9), "BLOCKS-27: the first has it");
+    assert_eq!(
+        begin(&*store, 3, 1),
+        (7, 10),
+        "BLOCKS-27: nothing comes back"
+    );
+    assert_eq!(begin(&*store, 8, 1), (8, 11), "BLOCKS-27: the oldest go");
+    let first = store.read_log(0, 1).expect("reads");
+    assert_eq!(first[0].position, 8, "BLOCKS-27");
+    drop((store, first));
+    let store = reopened(open);
+    assert_eq!(range(&*store), (8, 11), "BLOCKS-27: also after a restart");
+    assert_eq!(
+        begin(&*store, u64::MAX, 0),
+        (10, 11),
+        "BLOCKS-27: the last stays"
+    );
+    assert_eq!(begin(&*store, u64::MAX, 3), (10, 14), "BLOCKS-27");
+    let mut batch = Batch::new();
+    batch.begin_log_at(12);
+    batch.set_ref(&b"b/1"[..], Expect::Value(Bytes::new()), Some(&b"new"[..]));
+    let moved = store.commit(batch).expect("no fault");
+    assert!(matches!(moved, BatchOutcome::Moved { .. }), "BLOCKS-24");
+    assert_eq!(range(&*store), (10, 14), "BLOCKS-24: nothing goes either");
+    let mut batch = Batch::new();
+    (0..=LOG_REMOVED_MAX).for_each(|_| batch.append(Bytes::new()));
+    done(&*store, batch);
+    let (begin, _) = begin(&*store, u64::MAX, 0);
+    assert_eq!(begin, 10 + LOG_REMOVED_MAX, "BLOCKS-27: not all at once");
 }
 
 #[expect(clippy::expect_used, reason = "a contract test fails by panicking")]

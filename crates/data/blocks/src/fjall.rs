@@ -1,7 +1,7 @@
 //! The default store on disk: packs of blocks, and an LSM tree for where they are and all else.
 
 use std::cmp::Ordering;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
@@ -45,8 +45,8 @@ pub struct FjallStore {
 }
 
 struct Writer {
-    /// The position of the next log entry, which changes only after a successful commit.
-    log_end: u64,
+    /// The positions of the log entries, which change only after a successful commit.
+    log: Range<u64>,
     redo: Redo,
     deferred: Deferred,
 }
@@ -189,18 +189,18 @@ impl FjallStore {
         for edit in batch.refs() {
             writes.push((Table::Refs, edit.name.clone(), edit.value.clone()));
         }
-        let mut end = writer.log_end;
-        for entry in batch.log() {
-            let position = Bytes::copy_from_slice(&end.to_be_bytes());
-            writes.push((Table::Log, position, Some(entry.clone())));
-            end += 1;
-        }
+        let log = batch.change_log(writer.log.clone());
+        let key = |position: u64| Bytes::copy_from_slice(&position.to_be_bytes());
+        writes.extend(log.removed.map(|at| (Table::Log, key(at), None)));
+        let entries = log.appended.zip(batch.log());
+        writes.extend(entries.map(|(at, entry)| (Table::Log, key(at), Some(entry.clone()))));
         let written = self.write(&mut writer, writes, durable);
         self.uses
             .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
         written?;
-        writer.log_end = end;
-        Ok(BatchOutcome::Done { log_end: end })
+        let log_end = log.there.end;
+        writer.log = log.there;
+        Ok(BatchOutcome::Done { log_end })
     }
 
     /// What a table has under a key.
@@ -277,16 +277,18 @@ fn recover(engine: &Engine, path: &Path, redo_bytes: u64) -> Result<(Writer, Pen
     let numbers = (engine.synced()?, engine.unlogged()?);
     let mut apply = |mut writes: Vec<Write>| engine.apply(&mut writes, Apply::Later);
     let mut redo = Redo::open(path, redo_bytes, numbers, &mut apply)?;
-    let log_end = match engine.log.last_key_value() {
-        Some(last) => position_of(&last.key().map_err(fault)?)? + 1,
-        None => 0,
+    let position = |entry: fjall::Guard| position_of(&entry.key().map_err(fault)?);
+    let (first, last) = (engine.log.first_key_value(), engine.log.last_key_value());
+    let log = match (first, last) {
+        (Some(first), Some(last)) => position(first)?..position(last)? + 1,
+        _ => 0..0,
     };
     let pending = Pending::new(engine.clone(), redo.has())?;
     // What was given to the engine just now is synced before anybody sees it.
     redo.close(&pending)?;
     let deferred = Deferred::new(redo.record_bytes_max());
     let writer = Writer {
-        log_end,
+        log,
         redo,
         deferred,
     };
@@ -460,7 +462,8 @@ impl Store for FjallStore {
         let writer = self.lock();
         Ok(StoreStats {
             bytes: bytes + writer.redo.bytes(),
-            log_end: writer.log_end,
+            log_begin: writer.log.start,
+            log_end: writer.log.end,
         })
     }
 }

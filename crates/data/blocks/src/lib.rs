@@ -85,8 +85,9 @@ pub use crate::prefix::prefix_end;
 #[cfg(feature = "sled")]
 pub use crate::sled::SledStore;
 pub use crate::store::{
-    Aside, Batch, BatchOutcome, Decide, Expect, Garbage, LogEntry, REF_NAME_BYTES_MAX,
-    REF_VALUE_BYTES_MAX, RefEdit, Store, StoreError, StoreErrorKind, StoreStats, Swept,
+    Aside, Batch, BatchOutcome, Decide, Expect, Garbage, LOG_REMOVED_MAX, LogEntry,
+    REF_NAME_BYTES_MAX, REF_VALUE_BYTES_MAX, RefEdit, Store, StoreError, StoreErrorKind,
+    StoreStats, Swept,
 };
 pub use crate::uses::{Changed, Collecting, Hold, Removing, Uses};
 pub use cid::Cid;

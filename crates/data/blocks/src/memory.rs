@@ -1,7 +1,7 @@
 //! The store in memory: for tests, caches, and spaces that need not outlive the process.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Bound, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -38,8 +38,10 @@ struct Undo {
     blocks: Vec<Cid>,
     /// The references that it edited, as they were.
     refs: Vec<(Bytes, Option<Bytes>)>,
-    /// The length of the log before.
-    log: usize,
+    /// How many entries it appended to the log.
+    appended: usize,
+    /// The entries that it removed from the log.
+    removed: Vec<Bytes>,
 }
 
 #[derive(Default)]
@@ -47,8 +49,17 @@ struct State {
     blocks: BTreeMap<Cid, Bytes>,
     aside: BTreeMap<Cid, Bytes>,
     refs: BTreeMap<Bytes, Bytes>,
-    log: Vec<Bytes>,
+    log: VecDeque<Bytes>,
+    /// The position of the first entry.
+    log_begin: u64,
     bytes: u64,
+}
+
+impl State {
+    /// The positions of the log entries.
+    fn log_range(&self) -> Range<u64> {
+        self.log_begin..self.log_begin + self.log.len() as u64
+    }
 }
 
 impl MemoryStore {
@@ -77,7 +88,15 @@ impl MemoryStore {
                     None => state.refs.remove(&name),
                 };
             }
-            state.log.truncate(undo.log);
+            let left = state.log.len() - undo.appended;
+            state.log.truncate(left);
+            state.log_begin -= undo.removed.len() as u64;
+            for entry in undo.removed.into_iter().rev() {
+                state.log.push_front(entry);
+            }
+            if state.log.is_empty() {
+                state.log_begin = 0;
+            }
         }
         lost
     }
@@ -89,7 +108,8 @@ impl MemoryStore {
         let mut undo = Undo {
             blocks: Vec::new(),
             refs: Vec::new(),
-            log: state.log.len(),
+            appended: batch.log().len(),
+            removed: Vec::new(),
         };
         if let Some(moved) = batch.unmet(|name| Ok(state.refs.get(name).cloned()))? {
             return Ok((moved, undo));
@@ -110,10 +130,14 @@ impl MemoryStore {
             };
             undo.refs.push((edit.name.clone(), before));
         }
+        let change = batch.change_log(state.log_range());
+        let removed = (change.removed.end - change.removed.start) as usize;
+        undo.removed = state.log.drain(..removed).collect();
         state.log.extend(batch.log().iter().cloned());
+        state.log_begin = change.there.start;
         self.uses
             .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
-        let log_end = state.log.len() as u64;
+        let log_end = change.there.end;
         Ok((BatchOutcome::Done { log_end }, undo))
     }
 
@@ -184,14 +208,14 @@ impl Store for MemoryStore {
 
     fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let state = self.state();
-        let start = usize::try_from(from)
-            .unwrap_or(usize::MAX)
-            .min(state.log.len());
+        let there = state.log_range();
+        let start = from.clamp(there.start, there.end);
+        let passed = (start - there.start) as usize;
         Ok((start..)
-            .zip(&state.log[start..])
+            .zip(state.log.range(passed..))
             .take(limit)
             .map(|(position, bytes)| LogEntry {
-                position: position as u64,
+                position,
                 bytes: bytes.clone(),
             })
             .collect())
@@ -291,9 +315,11 @@ impl Store for MemoryStore {
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
         let state = self.state();
+        let log = state.log_range();
         Ok(StoreStats {
             bytes: state.bytes,
-            log_end: state.log.len() as u64,
+            log_begin: log.start,
+            log_end: log.end,
         })
     }
 }
@@ -343,12 +369,14 @@ mod tests {
             batch.put(Block::new(Codec::Raw, vec![number]).unwrap());
             batch.set_ref(&b"name"[..], Expect::Any, Some(Bytes::from_static(value)));
             batch.append(Bytes::from_static(value));
+            batch.begin_log_at(u64::from(number) + 5);
             batch
         };
         let seen = |store: &MemoryStore| {
             let blocks = store.scan_blocks(None, 9).unwrap().len();
             let name = store.get_ref(b"name").unwrap();
-            (blocks, name, store.stats().unwrap())
+            let log = store.read_log(0, 9).unwrap();
+            (blocks, name, log, store.stats().unwrap())
         };
         let store = MemoryStore::new();
         let _done = store.commit(batch(0, b"first")).unwrap();
@@ -356,6 +384,7 @@ mod tests {
         for (number, value) in [(0, &b"second"[..]), (1, b"third")] {
             let _done = store.commit_later(batch(number, value)).unwrap();
         }
+        assert_eq!(store.stats().unwrap().log_begin, 6);
         assert_eq!(seen(&store).0, 2);
         assert_eq!(store.lose_unsynced(), 2);
         assert_eq!(seen(&store), durable);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::block::Block;
 use crate::packed::Packing;
 use crate::prefix;
 use crate::store::{
-    Aside, Batch, BatchOutcome, Decide, LogEntry, Store, StoreError, StoreErrorKind, StoreStats,
-    Swept, position_of, unpacked,
+    Aside, Batch, BatchOutcome, Decide, LogChange, LogEntry, Store, StoreError, StoreErrorKind,
+    StoreStats, Swept, position_of, unpacked,
 };
 use crate::turns::Turns;
 use crate::uses::Uses;
@@ -48,7 +48,8 @@ pub struct SledStore {
 }
 
 struct State {
-    log_end: u64,
+    /// The positions of the log entries.
+    log: Range<u64>,
     /// Files of large values that were fsynced; sled never changes one after writing it.
     synced: BTreeSet<OsString>,
 }
@@ -78,12 +79,13 @@ impl SledStore {
         let refs = db.open_tree("refs").map_err(fault)?;
         let log = db.open_tree("log").map_err(fault)?;
         let aside = db.open_tree("aside").map_err(fault)?;
-        let log_end = match log.last().map_err(fault)? {
-            Some((key, _)) => position_of(&key)? + 1,
-            None => 0,
+        let (first, last) = (log.first().map_err(fault)?, log.last().map_err(fault)?);
+        let entries = match (first, last) {
+            (Some((first, _)), Some((last, _))) => position_of(&first)?..position_of(&last)? + 1,
+            _ => 0..0,
         };
         let state = Turns::new(State {
-            log_end,
+            log: entries,
             synced: BTreeSet::new(),
         });
         Ok(Self {
@@ -125,7 +127,7 @@ impl SledStore {
         Ok(())
     }
 
-    fn write(&self, batch: &Batch, packed: &Packed, log_end: u64) -> Result<(), StoreError> {
+    fn write(&self, batch: &Batch, packed: &Packed, change: &LogChange) -> Result<(), StoreError> {
         (&self.blocks, &self.refs, &self.log)
             .transaction(|(blocks, refs, log)| {
                 for (name, content) in packed {
@@ -137,7 +139,10 @@ impl SledStore {
                         None => refs.remove(edit.name.as_ref())?,
                     };
                 }
-                for (position, entry) in (log_end..).zip(batch.log()) {
+                for position in change.removed.clone() {
+                    log.remove(&position.to_be_bytes())?;
+                }
+                for (position, entry) in change.appended.clone().zip(batch.log()) {
                     log.insert(&position.to_be_bytes(), entry.as_ref())?;
                 }
                 Ok::<_, ConflictableTransactionError<()>>(())
@@ -235,16 +240,16 @@ impl Store for SledStore {
             return Ok(moved);
         }
         self.uses.writing(&batch);
-        let written = self.write(&batch, &packed, state.log_end);
+        let change = batch.change_log(state.log.clone());
+        let written = self.write(&batch, &packed, &change);
         self.uses
             .wrote(batch.refs().iter().map(|edit| edit.name.clone()));
         written?;
+        let log_end = change.there.end;
         // Counted before the fsync: if that fails, the entries may still be there.
-        state.log_end += batch.log().len() as u64;
+        state.log = change.there;
         self.sync(&mut state)?;
-        Ok(BatchOutcome::Done {
-            log_end: state.log_end,
-        })
+        Ok(BatchOutcome::Done { log_end })
     }
 
     fn uses(&self) -> &Uses {
@@ -306,9 +311,11 @@ impl Store for SledStore {
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
         let bytes = self.db.size_on_disk().map_err(fault)?;
+        let log = self.lock().log.clone();
         Ok(StoreStats {
             bytes,
-            log_end: self.lock().log_end,
+            log_begin: log.start,
+            log_end: log.end,
         })
     }
 }

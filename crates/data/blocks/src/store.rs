@@ -1,6 +1,7 @@
 //! The store contract: blocks, references and a log, changed together.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -15,6 +16,9 @@ pub const REF_NAME_BYTES_MAX: usize = 5 * 1024;
 /// The largest reference value, in bytes (BLOCKS-12): a list of heads or a staged entry fits;
 /// anything larger is a block and the reference holds its name.
 pub const REF_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Entries of the log that one batch removes at most (BLOCKS-27): a record of them fits the redo log several times.
+pub const LOG_REMOVED_MAX: u64 = 4096;
 
 /// Bytes of keys and values that wait to be durable (BLOCKS-87): what a session brings in small commits. More of them
 /// would have whoever needs them durable wait for long.
@@ -35,6 +39,7 @@ const BAD_MEDIUM: i32 = 5;
 /// - BLOCKS-24 evaluate all expectations of a batch against one state, and change nothing when one
 ///   of them does not hold;
 /// - BLOCKS-25 number log entries from 0 without gaps, in commit order;
+/// - BLOCKS-27 remove log entries only as a batch says where the log begins, the oldest first and never the last;
 /// - BLOCKS-50 to BLOCKS-53 tell their [`Uses`] of every read and write, and remove by
 ///   [`sweep`](Self::sweep) what is garbage and in no use.
 pub trait Store: Send + Sync + fmt::Debug {
@@ -56,7 +61,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
 
-    /// At most `limit` log entries from position `from` on.
+    /// At most `limit` log entries from position `from` on, or from the first that is there if that comes later.
     fn read_log(&self, from: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 
     /// At most `limit` names of kept blocks greater than `after`, in the order of the names' bytes.
@@ -149,6 +154,8 @@ pub struct LogEntry {
 pub struct StoreStats {
     /// Bytes on disk, or in memory for a store without one.
     pub bytes: u64,
+    /// The position of the first log entry that is there; `log_end` if there is none.
+    pub log_begin: u64,
     /// The position the next log entry will get.
     pub log_end: u64,
 }
@@ -199,6 +206,18 @@ pub struct Batch {
     blocks: Vec<Block>,
     refs: Vec<RefEdit>,
     log: Vec<Bytes>,
+    log_begin: Option<u64>,
+}
+
+/// What a batch does to a log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LogChange {
+    /// The positions of the entries that go.
+    pub(crate) removed: Range<u64>,
+    /// The positions of the entries that come.
+    pub(crate) appended: Range<u64>,
+    /// The positions of the entries that are there afterwards.
+    pub(crate) there: Range<u64>,
 }
 
 impl Batch {
@@ -232,10 +251,42 @@ impl Batch {
         self.log.push(entry.into());
     }
 
+    /// Says where the log begins (BLOCKS-27): entries before `position` go, at most [`LOG_REMOVED_MAX`] of them, the
+    /// oldest first, but not the last of the log. In a log without entries the first that the batch appends gets this
+    /// position.
+    pub const fn begin_log_at(&mut self, position: u64) {
+        self.log_begin = Some(position);
+    }
+
+    /// What the batch does to a log that has these entries.
+    pub(crate) fn change_log(&self, there: Range<u64>) -> LogChange {
+        let Range { start, end } = there;
+        let count = self.log.len() as u64;
+        let wanted = self.log_begin.unwrap_or(start);
+        if start == end {
+            let first = if count == 0 { end } else { wanted.max(end) };
+            return LogChange {
+                removed: start..start,
+                appended: first..first + count,
+                there: first..first + count,
+            };
+        }
+        let most = start.saturating_add(LOG_REMOVED_MAX).min(end - 1);
+        let begin = wanted.clamp(start, most);
+        LogChange {
+            removed: start..begin,
+            appended: end..end + count,
+            there: begin..end + count,
+        }
+    }
+
     /// Whether the batch changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.blocks.is_empty() && self.refs.is_empty() && self.log.is_empty()
+        self.blocks.is_empty()
+            && self.refs.is_empty()
+            && self.log.is_empty()
+            && self.log_begin.is_none()
     }
 
     /// The blocks to keep.

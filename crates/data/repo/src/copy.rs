@@ -1,10 +1,11 @@
 //! Copying a store that is damaged beyond mending into a new one (REPO-70).
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use allod_blocks::{Batch, Block, Cid, Codec, Expect, Marked, Store, StoreError, StoreErrorKind};
 
 use crate::error::RepoError;
+use crate::event::log_range;
 use crate::files::ALL;
 use crate::reach::{hints_in_reference, named_by, roots_of};
 use crate::repair::{PAGE, Progress, each_block, each_reference};
@@ -152,14 +153,15 @@ impl Copy<'_> {
     }
 
     fn log(&mut self, from: &dyn Store) -> Result<(), RepoError> {
-        let end = from.stats()?.log_end;
-        let mut next = 0;
+        let Range { start, end } = log_range(from)?;
+        let mut next = start;
         while next < end {
             let page = from.read_log(next, PAGE)?;
             if page.is_empty() {
                 return Err(RepoError::Damaged("entries of the log are missing"));
             }
             let mut batch = Batch::new();
+            batch.begin_log_at(start);
             for entry in page {
                 if entry.position != next {
                     return Err(RepoError::Damaged("entries of the log are missing"));
@@ -169,7 +171,7 @@ impl Copy<'_> {
             }
             let _outcome = self.to.commit(batch)?;
         }
-        self.copied.log_entries = end;
+        self.copied.log_entries = end - start;
         Ok(())
     }
 

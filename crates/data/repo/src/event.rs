@@ -1,11 +1,15 @@
-//! What the log of a store says about a space.
+//! The log of a store: what it says about spaces, and where it begins.
 
+use std::ops::{ControlFlow, Range};
+
+use allod_blocks::{Batch, BatchOutcome, Expect, LOG_REMOVED_MAX, Store, StoreError};
 use allod_identity::canonical;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId, SpaceId};
+use crate::layout::LOG_BEGIN;
 use crate::repo::Heads;
 
 /// Two lists of 256 heads and a branch name fit.
@@ -59,4 +63,53 @@ impl RefMove {
         canonical::decode(bytes, EVENT_BYTES_MAX)
             .map_err(|_error| RepoError::Damaged("a log entry does not decode"))
     }
+}
+
+/// The positions of the entries that the log of a store has.
+pub fn log_range(store: &dyn Store) -> Result<Range<u64>, RepoError> {
+    let stats = store.stats()?;
+    Ok(stats.log_begin..stats.log_end)
+}
+
+/// Removes the entries of the log before a position, but for the last of all, some at a time (REPO-71); `progress` hears how
+/// many went, and may end it. Returns how many went.
+///
+/// Whoever follows the log from before that position finds that it begins later. A move whose entry is gone cannot be
+/// undone, and what it alone leads to is garbage.
+pub fn trim_log(
+    store: &dyn Store,
+    before: u64,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<u64, RepoError> {
+    let mut removed = 0;
+    loop {
+        let there = log_range(store)?;
+        let most = there.start.saturating_add(LOG_REMOVED_MAX);
+        let begin = before.min(there.end.saturating_sub(1)).min(most);
+        if begin <= there.start {
+            return Ok(removed);
+        }
+        let said = store.get_ref(LOG_BEGIN)?;
+        let mut batch = Batch::new();
+        batch.begin_log_at(begin);
+        let value = Bytes::copy_from_slice(&begin.to_be_bytes());
+        batch.set_ref(LOG_BEGIN, Expect::read(said), Some(value));
+        match store.commit(batch)? {
+            BatchOutcome::Done { .. } => removed += begin - there.start,
+            // Somebody else does the same.
+            BatchOutcome::Moved { .. } => {}
+        }
+        if progress(removed).is_break() {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Where the log begins, as whoever removed its first entries said.
+pub(crate) fn said_begin(store: &dyn Store) -> Result<Option<u64>, StoreError> {
+    let said = store.get_ref(LOG_BEGIN)?;
+    Ok(match said {
+        None => Some(0),
+        Some(value) => <[u8; 8]>::try_from(&value[..]).ok().map(u64::from_be_bytes),
+    })
 }

@@ -136,7 +136,7 @@ pub fn store_sizes(
     let stats = store.stats()?;
     let mut sizes = StoreSizes {
         disk_bytes: stats.bytes,
-        log_entries: stats.log_end,
+        log_entries: stats.log_end - stats.log_begin,
         ..StoreSizes::default()
     };
     let mut after: Option<Cid> = None;

@@ -153,6 +153,9 @@ pub(crate) fn follower(name: &str) -> Vec<u8> {
     [b"hook/", name.as_bytes()].concat()
 }
 
+/// Where the log begins, if entries were removed from it: a position, big-endian.
+pub(crate) const LOG_BEGIN: &[u8] = b"log/begin";
+
 pub(crate) const PINS: &[u8] = b"pin/";
 
 pub(crate) fn pin(cid: &Cid) -> Vec<u8> {

@@ -107,7 +107,7 @@ pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
 pub use crate::{check::Report, files::Missing, hooks::Act, hooks::PreCommit, hooks::Proposal};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
-pub use crate::{copy::Copied, copy::copy_store};
+pub use crate::{copy::Copied, copy::copy_store, event::log_range, event::trim_log};
 pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
 pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys, work::Edit};
 pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};

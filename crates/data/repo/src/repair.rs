@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::check::{Problem, ProblemKind};
 use crate::error::RepoError;
-use crate::event::RefMove;
+use crate::event::{RefMove, said_begin};
 use crate::files::ALL;
 use crate::layout;
 use crate::reach::{Met, Named, Parts, roots_of};
@@ -356,17 +356,28 @@ fn check_log(
     store: &dyn Store,
     tell: &mut dyn FnMut(ProblemKind, Option<Cid>, String),
 ) -> Result<u64, StoreError> {
-    let end = store.stats()?.log_end;
-    let mut next = 0;
+    let stats = store.stats()?;
+    let end = stats.log_end;
+    let Some(mut next) = said_begin(store)? else {
+        let text = "the reference log/begin is no position".to_owned();
+        tell(ProblemKind::LogGap, None, text);
+        return Ok(0);
+    };
+    let mut read = 0;
     while next < end {
         let page = store.read_log(next, PAGE)?;
         for entry in &page {
+            if entry.position != next {
+                // Somebody may have removed more meanwhile.
+                next = said_begin(store)?.unwrap_or(next).max(next);
+            }
             if entry.position != next {
                 let last = entry.position.saturating_sub(1);
                 let text = format!("entries {next} to {last} are missing");
                 tell(ProblemKind::LogGap, None, text);
             }
             next = entry.position + 1;
+            read += 1;
             if RefMove::decode(&entry.bytes).is_err() {
                 let text = format!("entry {} cannot be read", entry.position);
                 tell(ProblemKind::LogGap, None, text);
@@ -378,5 +389,5 @@ fn check_log(
             break;
         }
     }
-    Ok(end)
+    Ok(read)
 }

@@ -1,9 +1,11 @@
 //! Taking moves of branches back, by what the log says of them (WORK-10 to WORK-14).
 
+use std::ops::Range;
+
 use allod_blocks::{Batch, BatchOutcome};
 
 use crate::error::RepoError;
-use crate::event::RefMove;
+use crate::event::{RefMove, log_range};
 use crate::ids::BranchName;
 use crate::repo::{Heads, Repo};
 
@@ -15,11 +17,12 @@ impl Repo {
     /// first. Other spaces of the store have theirs in the same log.
     pub fn moves(&self, limit: usize) -> Result<Vec<(u64, RefMove)>, RepoError> {
         let mut found = Vec::new();
-        let mut end = self.store().stats()?.log_end;
-        while end > 0 && found.len() < limit {
-            let from = end.saturating_sub(PAGE);
+        let Range { start, mut end } = log_range(self.store().as_ref())?;
+        while end > start && found.len() < limit {
+            let from = end.saturating_sub(PAGE).max(start);
             let page = self.store().read_log(from, (end - from) as usize)?;
-            for entry in page.iter().rev() {
+            // If entries went meanwhile, the page has later ones.
+            for entry in page.iter().rev().filter(|entry| entry.position < end) {
                 let said = RefMove::decode(&entry.bytes)?;
                 if said.space == self.id() && found.len() < limit {
                     found.push((entry.position, said));
@@ -83,13 +86,17 @@ impl Repo {
         let mut last = position;
         let mut from = position + 1;
         while from < end {
-            for entry in self.store().read_log(from, PAGE as usize)? {
+            let page = self.store().read_log(from, PAGE as usize)?;
+            let Some(read) = page.last().map(|entry| entry.position) else {
+                break;
+            };
+            for entry in page {
                 let said = RefMove::decode(&entry.bytes)?;
                 if said.space == self.id() && said.branch == *branch {
                     last = entry.position;
                 }
             }
-            from += PAGE;
+            from = read + 1;
         }
         Ok(RepoError::MovedSince {
             branch: branch.clone(),

@@ -1,19 +1,20 @@
 //! `events`: what happens here, as it happens.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use allod::{Node, NodeError, utc};
+use allod::{LogStanding, Node, NodeError, utc};
 use allod_blocks::parse_cid;
 use allod_events::{Renderer, schema_cid};
-use allod_feed::{Cursor, Event, FeedError, Filter, PAGE_BYTES_MAX, Spaces, Told};
+use allod_feed::{Cursor, Event, FeedError, Filter, PAGE_BYTES_MAX, Retention, Spaces, Told};
 use allod_repo::{CommitId, Content, Repo, State};
 use anyhow::{Context as _, Result, bail};
 use multibase::Base;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Usage;
-use crate::cli::events_args::{EventsCommand, Tail, Which};
-use crate::cli::io::Io;
+use crate::cli::events_args::{EventsCommand, LogOptions, Tail, Which};
+use crate::cli::io::{Io, count};
 use crate::cli::keys::key_text;
 
 /// How often it is looked whether whoever asked is still there: nothing else tells.
@@ -37,8 +38,81 @@ pub(crate) fn events(
             let cursor = cursor_at(node, at)?.to_string();
             io.data(&json!({ "cursor": cursor }), || cursor.clone())
         }
+        EventsCommand::Log(options) => log(node, options, io),
         EventsCommand::Schema { schema } => show_schema(node, schema, io),
     }
+}
+
+fn log(node: &Node, options: &LogOptions, io: &mut Io<'_>) -> Result<()> {
+    if options.keep.is_some() || options.max.is_some() {
+        let now = node.log_standing()?.retention;
+        let keep = options.keep.unwrap_or(now.keep);
+        let retention = Retention {
+            keep,
+            max: options.max.unwrap_or(now.max.max(keep)),
+        };
+        if !retention.is_sound() {
+            bail!(Usage(
+                "--keep is at least 1, and --max not less than that".to_owned()
+            ));
+        }
+        retention.set(node.store().as_ref())?;
+    }
+    let mut removed = 0;
+    if options.trim {
+        let mut progress = io.progress("trimming the log");
+        removed = node.trim_log(&mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?;
+    }
+    let LogStanding {
+        there,
+        retention,
+        readers,
+        begin,
+    } = node.log_standing()?;
+    let value = json!({
+        "begin": there.start,
+        "end": there.end,
+        "keep": retention.keep,
+        "max": retention.max,
+        "removable": begin - there.start,
+        "removed": removed,
+        "readers": readers.iter().map(|reader| json!({
+            "kind": reader.kind.name(),
+            "name": reader.name,
+            "next": reader.next,
+            "behind": there.end.saturating_sub(reader.next),
+            "missed": reader.next < there.start,
+        })).collect::<Vec<_>>(),
+    });
+    io.data(&value, || {
+        let entries = there.end - there.start;
+        let mut text = format!("{} moves: {} to {}", count(entries), there.start, there.end);
+        text += &format!(
+            "\nthe last {} stay, and up to {} that somebody has not read",
+            count(retention.keep),
+            count(retention.max)
+        );
+        if options.trim {
+            text += &format!("\n{} removed", count(removed));
+        } else if begin > there.start {
+            text += &format!("\n{} can go", count(begin - there.start));
+        }
+        for reader in &readers {
+            let behind = count(there.end.saturating_sub(reader.next));
+            text += &format!(
+                "\n{:<4} {}  {behind} behind",
+                reader.kind.name(),
+                reader.name
+            );
+            if reader.next < there.start {
+                text += ", and what it would read next is gone";
+            }
+        }
+        text
+    })
 }
 
 fn show_schema(node: &Node, text: &str, io: &mut Io<'_>) -> Result<()> {

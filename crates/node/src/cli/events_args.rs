@@ -20,6 +20,15 @@ pub(crate) enum EventsCommand {
         #[arg(default_value = "now")]
         at: String,
     },
+    /// Show how long the log is and who reads it, set how much of it is kept, or remove what is not
+    #[command(
+        after_help = "Examples:\n  allod events log\n  allod events log --keep 100000 --max 500000\n  \
+        allod events log --trim\n\n\
+        The last --keep moves stay. Older ones go, with `allod gc` and while the node runs; but those that a sink, a\n\
+        hook or a link has not read stay until there are more than --max. Whoever comes with a cursor from before is\n\
+        told that it has expired. A move can be undone while it is in the log."
+    )]
+    Log(LogOptions),
     /// Print the schema of events' data: what their attribute dataschema names
     #[command(after_help = "Examples:\n  \
         allod events schema allod://schema/bafkreib7m6qs3zvbxu4gtqq2bnkv2ml3wvmhsqjwqyzlxb2d5sbqmmr4fi\n\n\
@@ -28,6 +37,19 @@ pub(crate) enum EventsCommand {
         /// The value of dataschema, or the CID in it
         schema: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogOptions {
+    /// Keep the last N moves [at first: 1000000]
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<u64>,
+    /// Keep at most N moves, though a sink, a hook or a link has not read them [at first: 4000000]
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<u64>,
+    /// Remove now what is not to be kept
+    #[arg(long)]
+    pub(crate) trim: bool,
 }
 
 #[derive(Debug, Args)]

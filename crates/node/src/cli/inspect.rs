@@ -64,7 +64,7 @@ pub(crate) fn stats(
         "compression": node.config().compression.to_string(),
         "compression_ratio": sizes.map(|sizes| sizes.ratio()),
         "disk_bytes": disk.bytes,
-        "log_entries": disk.log_end,
+        "log_entries": disk.log_end - disk.log_begin,
         "latency_us": latencies.iter().map(latency_value).collect::<serde_json::Map<_, _>>(),
     });
     io.data(&value, || {
@@ -89,7 +89,7 @@ pub(crate) fn stats(
         text += &format!(
             "{} on disk, {} log entries",
             size(disk.bytes),
-            count(disk.log_end)
+            count(disk.log_end - disk.log_begin)
         );
         let rows = latencies
             .iter()

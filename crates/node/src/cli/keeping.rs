@@ -24,9 +24,17 @@ use crate::cli::{Usage, with_net};
 const PAGE: usize = 1024;
 
 pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
-    if !options.dry_run {
+    let moves = if options.dry_run {
+        let log = node.log_standing()?;
+        log.begin - log.there.start
+    } else {
         forget_unused(node, io)?;
-    }
+        let mut progress = io.progress("trimming the log");
+        node.trim_log(&mut |done| {
+            progress.at(done, 0);
+            ControlFlow::Continue(())
+        })?
+    };
     let report = {
         let mut progress = io.progress("collecting");
         let options = GcOptions {
@@ -47,6 +55,7 @@ pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
         "removed_bytes": report.dead_bytes,
         "removed_commits": report.dead_commits,
         "in_use": report.in_use,
+        "removed_moves": moves,
         "disk_before": report.disk_before,
         "disk_after": report.disk_after,
     });
@@ -69,6 +78,9 @@ pub(crate) fn gc(node: &Node, options: &Gc, io: &mut Io<'_>) -> Result<()> {
         if options.dry_run {
             text += "\nprojections and columns that are of no more use, and large files that are elsewhere, go \
                      first, and are not counted here";
+        }
+        if moves > 0 {
+            text += &format!("\n{} old moves {removed} from the log", count(moves));
         }
         if report.in_use > 0 {
             let in_use = count(report.in_use);

@@ -206,6 +206,8 @@ impl Collector for OfNode {
             )?;
             let help = "Moves of branches in the log so far";
             gauge(&mut encoder, "log_end", help, stats.log_end)?;
+            let help = "Moves that are not in the log any more";
+            gauge(&mut encoder, "log_begin", help, stats.log_begin)?;
         }
         if let Ok(spaces) = node.spaces() {
             gauge(

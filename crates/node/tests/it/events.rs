@@ -123,3 +123,72 @@ fn a_running_node_tells_what_happens() {
     drop(up);
     assert!(tail.wait().unwrap().code().is_some());
 }
+
+/// FEED-50 to FEED-52: the log is kept as its owner says; who is behind holds it back, up to a limit, and whoever comes
+/// too late hears so.
+#[test]
+fn a_log_is_kept_as_its_owner_says() {
+    let home = Home::with_space();
+    let log = |args: &[&str]| home.json(&[&["events", "log"], args].concat());
+    let number = |value: &Value, name: &str| value[name].as_u64().unwrap();
+    home.commit("k", "0");
+    let early = home.json(&["events", "cursor"]);
+    let file = home.file("out.json");
+    home.run(&["sink", "add", "out", "--file", file.to_str().unwrap()])
+        .ok();
+    for value in 1..20 {
+        home.commit("k", &value.to_string());
+    }
+    let at_first = log(&[]);
+    let end = number(&at_first, "end");
+    assert_eq!(
+        (number(&at_first, "begin"), number(&at_first, "keep")),
+        (0, 1_000_000)
+    );
+    assert_eq!(at_first["readers"][0]["behind"], 19);
+
+    // The sink has not read them.
+    let held = log(&["--keep", "5", "--max", "30", "--trim"]);
+    let held_at = end - 19 - 1;
+    assert_eq!(
+        (number(&held, "begin"), number(&held, "removed")),
+        (held_at, held_at)
+    );
+    let limited = log(&["--max", "10", "--trim"]);
+    assert_eq!(number(&limited, "begin"), end - 10);
+    assert_eq!(limited["readers"][0]["missed"], true);
+    let shown = home.run(&["events", "log"]).ok();
+    assert!(
+        shown.contains("10 moves") && shown.contains("sink out"),
+        "{shown}"
+    );
+
+    let tail = |from: &str| home.run(&["events", "tail", "--once", "--json", "--from", from]);
+    tail("beginning").fails(1, &["expired", "begins after", "snapshot"]);
+    tail(early["cursor"].as_str().unwrap()).fails(1, &["expired", "begins after"]);
+    assert_eq!(tail("snapshot").rows().len(), 1);
+    let late = home.json(&["events", "cursor"]);
+    home.commit("k", "last");
+    assert_eq!(tail(late["cursor"].as_str().unwrap()).rows().len(), 2);
+    home.run(&["sink", "run", "out"])
+        .fails(1, &["expired", "cursor"]);
+    home.run(&["sink", "remove", "out"]).ok();
+
+    // What is not to be kept goes by itself while the node runs, and with the garbage.
+    assert_eq!(home.json(&["gc", "--dry-run"])["removed_moves"], 6);
+    let up = home.up();
+    let began = std::time::Instant::now();
+    while number(&log(&[]), "begin") < end - 4 {
+        assert!(began.elapsed().as_secs() < 30, "{}", log(&[]));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    drop(up);
+    home.commit("k", "more");
+    assert_eq!(home.json(&["gc"])["removed_moves"], 1);
+    assert_eq!(home.json(&["check"])["problem_count"], 0);
+    log(&["--keep", "9"]);
+    home.run(&["events", "log", "--keep", "0"])
+        .fails(2, &["--keep"]);
+    home.run(&["events", "log", "--keep", "50", "--max", "20"])
+        .fails(2, &["--max"]);
+}

@@ -75,6 +75,7 @@ fn does_something(sum: &Summary, seeds: u64) {
     assert!(sum.lost_clocks > seeds / 20, "clocks are lost");
     assert!(sum.parts > seeds / 10, "parts are changed");
     assert!(sum.collected > 0, "garbage is collected");
+    assert!(sum.trimmed > 0, "logs are trimmed");
     assert!(sum.rotten > seeds / 4, "blocks rot");
     assert!(sum.fetched > seeds / 5, "some fetch apart");
     assert!(sum.merges > seeds / 20, "and merge what they fetched");

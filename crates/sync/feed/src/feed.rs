@@ -140,6 +140,9 @@ impl Feed {
                 return Err(self.expired("the log is shorter than it was")?);
             }
             None => None,
+            Some(last) if last < self.store().stats()?.log_begin => {
+                return Err(self.expired("the log begins after it")?);
+            }
             Some(last) => self.check_of(last)?,
         };
         if before != from.check {

@@ -19,7 +19,8 @@
 //! # Invariants
 //! - Every event of the log is told to each consumer at least once, in order, or its cursor has expired (FEED-14).
 //! - A consumer that waits costs its filter and a place in a list; one that is slow, no more than a page.
-//! - It writes nothing but the name of the log, and what reading a state of several heads writes.
+//! - It writes nothing but the name of the log, how much of it is kept, and what reading a state of several heads
+//!   writes.
 
 mod announce;
 mod cursor;
@@ -30,6 +31,7 @@ mod filter;
 mod moves;
 mod outline;
 mod reader;
+mod retention;
 mod snapshot;
 mod tail;
 mod walk;
@@ -41,6 +43,7 @@ pub use crate::event::{ChangedBy, Event, Order, Told};
 pub use crate::feed::{Feed, Spaces};
 pub use crate::filter::{FILTER_BYTES_MAX, Filter, Kind, Text};
 pub use crate::reader::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, Page, Reader};
+pub use crate::retention::Retention;
 pub use crate::tail::{Subscription, Tail};
 
 #[doc = include_str!("../README.md")]

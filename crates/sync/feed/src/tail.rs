@@ -125,6 +125,9 @@ impl Tail {
                 if entry.position >= end {
                     break;
                 }
+                if entry.position != self.lock().passed.position {
+                    self.wake_all();
+                }
                 let said = RefMove::decode(&entry.bytes)?;
                 // What cannot be read may be for everybody: who reads it finds out why.
                 let outline = self.outline(spaces, entry.position, &said).unwrap_or(None);
@@ -136,6 +139,21 @@ impl Tail {
                 self.wake(entry.position, &said, outline.as_ref(), after);
             }
         }
+    }
+
+    /// Wakes all that wait: what comes next for them is not there any more, and who reads finds out.
+    fn wake_all(&self) {
+        let mut wakers = Vec::new();
+        let mut inner = self.lock();
+        let passed = inner.passed.clone();
+        for consumer in inner.consumers.values_mut() {
+            if consumer.waits_from.is_some() {
+                consumer.woken_at.get_or_insert_with(|| passed.clone());
+                wakers.extend(consumer.waker.take());
+            }
+        }
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// What a move is about, as far as somebody who waits for it asks.

@@ -87,6 +87,9 @@ impl Rng {
             batch.set_ref(name, Expect::Any, value);
         }
         (0..self.below(3)).for_each(|_| batch.append(vec![self.below(256) as u8; 9]));
+        if self.below(4) == 0 {
+            batch.begin_log_at(self.below(50));
+        }
         batch
     }
 
@@ -121,7 +124,7 @@ struct Content {
     blocks: Vec<(Cid, Block, bool)>,
     refs: Vec<(Bytes, Bytes, Option<Bytes>)>,
     log: Vec<LogEntry>,
-    log_end: u64,
+    log_range: (u64, u64),
 }
 
 /// Read in pages, and again one by one.
@@ -148,9 +151,10 @@ fn content(store: &dyn Store) -> Content {
             refs.push((name, value, again));
         }
     }
-    let log_end = store.stats().unwrap().log_end;
-    let mut log = Vec::new();
-    while let page = store.read_log(log.len() as u64, 3).unwrap()
+    let stats = store.stats().unwrap();
+    let mut log: Vec<LogEntry> = Vec::new();
+    while let next = log.last().map_or(0, |last| last.position + 1)
+        && let page = store.read_log(next, 3).unwrap()
         && !page.is_empty()
     {
         log.extend(page);
@@ -159,7 +163,7 @@ fn content(store: &dyn Store) -> Content {
         blocks,
         refs,
         log,
-        log_end,
+        log_range: (stats.log_begin, stats.log_end),
     }
 }
 

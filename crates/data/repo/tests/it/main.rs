@@ -29,6 +29,7 @@ mod stashing;
 mod tags;
 mod tracking;
 mod transactions;
+mod trimming;
 mod undoing;
 mod vectors;
 mod world;

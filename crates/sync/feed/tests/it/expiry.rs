@@ -184,3 +184,54 @@ fn nothing_is_told_before_it_is_durable() {
     let (told, _) = node.read(before, &Filter::default()).unwrap();
     assert_eq!(told.len(), 2);
 }
+
+/// FEED-52: a cursor before what was removed has expired, wherever it comes from, and one behind it has not.
+#[test]
+fn what_was_removed_is_not_passed_over() {
+    let ada = Person::new(1);
+    let mut node = Node::new();
+    let repo = node.space(&ada, "space");
+    let feed = node.feed();
+    let mut cursors = vec![feed.beginning()];
+    for number in 0..10 {
+        put(&repo, &ada, "main", &[("a", Some("1"))], START + number);
+        cursors.push(feed.now().unwrap());
+    }
+    let filter: Arc<Filter> = Arc::default();
+    let begin = cursors[5].position();
+    let mut half_read = feed.read(cursors[2].clone(), Arc::clone(&filter)).unwrap();
+    assert_eq!(
+        half_read.page(&node, 3, usize::MAX).unwrap().events.len(),
+        3
+    );
+    let on = &mut |_| std::ops::ControlFlow::Continue(());
+    allod_repo::trim_log(node.store.as_ref(), begin, on).unwrap();
+    for (number, cursor) in cursors.iter().enumerate() {
+        let read = node.read(cursor.clone(), &filter);
+        if cursor.position() > begin {
+            assert_eq!(read.unwrap().0.len(), 2 * (10 - number), "{number}");
+        } else {
+            let (why, snapshot) = expired(read);
+            assert_eq!(why, "the log begins after it", "{number}");
+            assert!(!node.read(snapshot, &filter).unwrap().0.is_empty());
+        }
+    }
+    // Whoever has entries in memory is told what they say, and then the same as others.
+    let mut left = 0;
+    let ended = loop {
+        match half_read.page(&node, 3, usize::MAX) {
+            Ok(page) => {
+                left += page.events.len();
+                if page.is_end {
+                    break None;
+                }
+            }
+            Err(error) => break Some(error),
+        }
+    };
+    let is_whole = ended.is_none() && left == 13;
+    let is_expired = matches!(ended, Some(FeedError::Expired { .. }));
+    assert!(is_whole || is_expired, "{left} events, then {ended:?}");
+    let again = feed.read(half_read.cursor(), filter);
+    assert_eq!(again.is_err(), is_expired);
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use allod_feed::{Filter, Subscription, Tail};
+use allod_feed::{FeedError, Filter, Subscription, Tail};
 
 use crate::world::{Node, Person, START, on, put};
 
@@ -194,4 +194,34 @@ fn everybody_hears_of_everything_beside_writers() {
             });
         }
     });
+}
+
+/// FEED-52: who waits for something else while entries go that nobody looked at is woken, and hears of it: what it
+/// waits for may have been among them.
+#[test]
+fn who_waits_hears_that_entries_went() {
+    let ada = Person::new(1);
+    let mut node = Node::new();
+    let (repo, other) = (node.space(&ada, "space"), node.space(&ada, "another"));
+    let tail = Tail::new(node.feed()).unwrap();
+    let filter: Filter = format!(r#"{{"spaces":["{}"]}}"#, other.id())
+        .parse()
+        .unwrap();
+    let now = tail.feed().now().unwrap();
+    let mut consumer = tail.subscribe(now, filter).unwrap();
+    let count = wait(&mut consumer, &node);
+    put(&repo, &ada, "main", &[("a", Some("1"))], START);
+    tail.pass(&node).unwrap();
+    assert_eq!(woken(&count), 0);
+    put(&other, &ada, "main", &[("b", Some("1"))], START);
+    for number in 1..5 {
+        put(&repo, &ada, "main", &[("a", Some("2"))], START + number);
+    }
+    let on = &mut |_| std::ops::ControlFlow::Continue(());
+    let end = tail.feed().log_end().get();
+    allod_repo::trim_log(node.store.as_ref(), end, on).unwrap();
+    tail.pass(&node).unwrap();
+    assert_eq!(woken(&count), 1);
+    let read = consumer.page(&node, 10, usize::MAX);
+    assert!(matches!(read, Err(FeedError::Expired { .. })), "{read:?}");
 }
