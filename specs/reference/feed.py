@@ -89,13 +89,16 @@ def pairs(members):
     return dict(members)
 
 
+REACH = ("private", "invited", "circle", "public")
+
+
 def read_filter(text):
     require(len(text.encode()) <= FILTER_MAX, "E_FILTER")
     try:
         read = json.loads(text, object_pairs_hook=pairs)
     except (ValueError, RecursionError):
         raise Fault("E_FILTER") from None
-    fields = ("spaces", "branches", "kinds", "prefixes", "types", "authors", "devices")
+    fields = ("spaces", "reach", "branches", "kinds", "prefixes", "types", "authors", "devices")
     require(isinstance(read, dict) and set(read) <= set(fields), "E_FILTER")
     for name, values in read.items():
         if values is None:
@@ -105,6 +108,8 @@ def read_filter(text):
             require(isinstance(value, str), "E_FILTER")
             if name == "kinds":
                 require(value in ("commit", "change", "move"), "E_FILTER")
+            if name == "reach":
+                require(value in REACH, "E_FILTER")
             if name in ("authors", "devices"):
                 try:
                     statement.from_did(value)
@@ -130,6 +135,7 @@ def run_filter(given):
     return {
         "branch": any_of(read.get("branches"), of_branch),
         "kind": any_of(read.get("kinds"), lambda kind: kind == given["kind"]),
+        "reach": [reach for reach in REACH if any_of(read.get("reach"), lambda wanted: wanted == reach)],
         "key": prefixes and types,
     }
 
@@ -263,6 +269,9 @@ def filter_cases():
     yield case("nothing", "an empty list", '{"kinds":[]}')
     yield case("kind", "a kind", '{"kinds":["change","move"]}')
     yield case("other-kind", "another kind", '{"kinds":["commit"]}')
+    yield case("reach", "two reaches", '{"reach":["public","circle"]}')
+    yield case("no-reach", "none", '{"reach":[]}')
+    yield case("far", "a reach that is none", '{"reach":["commons"]}', "E_FILTER")
     yield case("branch", "a branch", '{"branches":["side","main"]}')
     yield case("beginning", "the beginning of branches", '{"branches":["ma*"]}')
     yield case("star", "all branches", '{"branches":["*"]}', branch="a/b")

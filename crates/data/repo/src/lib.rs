@@ -78,7 +78,6 @@ mod view;
 mod work;
 mod write;
 
-pub use crate::diff::{Changes, Difference, Differences};
 pub use crate::entry::{
     Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
     VALUE_INLINE_BYTES_MAX, left_wins,
@@ -107,10 +106,11 @@ pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
 pub use crate::{check::Report, files::Missing, hooks::Act, hooks::PreCommit, hooks::Proposal};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
-pub use crate::{copy::Copied, copy::copy_store, event::log_range, event::trim_log};
+pub use crate::{copy::Copied, copy::copy_store, event::log_range, event::trim_log, pins::unpin};
+pub use crate::{diff::Changes, diff::Difference, diff::Differences, pins::pin, pins::pins};
 pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
+pub use crate::{members::BadReach, members::Reach, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
 pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys, work::Edit};
-pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
 pub use crate::{stamp::DRIFT_MS_MAX, view::Content, view::Item, view::Span, view::View};
 pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, tracking::Tracking};
 pub use crate::{timing::Timings, timing::Verb, transaction::Savepoint, transaction::Transaction};

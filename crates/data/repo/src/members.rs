@@ -1,4 +1,8 @@
-//! Who may write: the owner, and the members that `meta` names (REPO-13, REPO-17).
+//! Who may write: the owner, and the members that `meta` names (REPO-13, REPO-17); and whom a space is meant for
+//! (REPO-95).
+
+use std::fmt;
+use std::str::FromStr;
 
 use allod_blocks::Cid;
 use allod_identity::AgentId;
@@ -12,13 +16,101 @@ use crate::view::{Content, Span};
 const MEMBER_PREFIX: &str = "member/";
 const MAY_WRITE: &[u8] = b"write";
 
-/// How often an admission is tried beside others.
+/// The key in `meta` that says whom the space is meant for.
+const REACH: &str = "reach";
+
+/// How often a change of `meta` is tried beside others.
 const TRIES: u32 = 16;
 
 /// The members in a state of `meta`, by its root.
 pub(crate) type KnownMembers = Option<(Cid, Vec<AgentId>)>;
 
+/// Whom a space is meant for, as its owner says (REPO-95). It is no right and no measure of trust, and has no order: what
+/// compares it with either opens a door.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Reach {
+    /// Its owner.
+    #[default]
+    Private,
+    /// Those whom its owner invites.
+    Invited,
+    /// A circle that its owner belongs to.
+    Circle,
+    /// Everybody.
+    Public,
+}
+
+impl Reach {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Private, Self::Invited, Self::Circle, Self::Public];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Invited => "invited",
+            Self::Circle => "circle",
+            Self::Public => "public",
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text is no [`Reach`].
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a reach is private, invited, circle or public")]
+#[non_exhaustive]
+pub struct BadReach;
+
+impl FromStr for Reach {
+    type Err = BadReach;
+
+    fn from_str(text: &str) -> Result<Self, BadReach> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|reach| reach.name() == text).ok_or(BadReach)
+    }
+}
+
 impl Repo {
+    /// Whom the space is meant for, by the `meta` that is here; its owner alone if that does not say, or says what is
+    /// not known here.
+    pub fn reach(&self) -> Result<Reach, RepoError> {
+        let meta = self.state(&BranchName::meta())?;
+        let entry = meta.entry(REACH.as_bytes())?;
+        let value = entry.map(|entry| meta.content(&entry)).transpose()?;
+        Ok(match value.flatten() {
+            Some(Content::Bytes(name)) => {
+                let name = std::str::from_utf8(&name).unwrap_or_default();
+                name.parse().unwrap_or_default()
+            }
+            _ => Reach::Private,
+        })
+    }
+
+    /// Says whom the space is meant for; only the owner may. `None` if it is so already.
+    pub fn set_reach(
+        &self,
+        reach: Reach,
+        owner: Author<'_>,
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        if self.reach()? == reach {
+            return Ok(None);
+        }
+        let said = format!("The space is {reach}");
+        let made = self.transact(&BranchName::meta(), owner, &said, (TRIES, now_ms), |tx| {
+            tx.put(REACH, reach.name())
+        });
+        Ok(Some(made?.0))
+    }
+
     /// Whether an agent owns the space.
     #[must_use]
     pub fn is_owner(&self, agent: &AgentId) -> bool {

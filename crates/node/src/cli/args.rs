@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use allod::StoreKind;
 use allod_blocks::Compression;
+use allod_repo::Reach;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -580,6 +581,20 @@ pub(crate) enum SpaceCommand {
     Use {
         /// Its name or id
         name: String,
+    },
+    /// Show whom a space is meant for, or say so
+    #[command(
+        after_help = "Examples:\n  allod space reach\n  allod space reach public\n\n\
+        It gives nobody a right. Consumers of events can ask for spaces of some reach alone, so that a sink carries\n\
+        what is public and nothing else: `allod sink add NAME --reach public ...`. It is said in the space, by its\n\
+        owner, and is private until then."
+    )]
+    Reach {
+        /// `private`, `invited`, `circle` or `public`
+        reach: Option<Reach>,
+        /// The space [default: the current one]
+        #[arg(long = "of", value_name = "NAME")]
+        name: Option<String>,
     },
     /// Print a ticket: whoever holds it may join and write
     Ticket {

@@ -159,6 +159,7 @@ fn of_options(which: &Which) -> Result<Filter> {
         ("prefixes", &which.prefix),
         ("types", &which.type_name),
         ("authors", &which.author),
+        ("reach", &which.reach),
     ] {
         if !values.is_empty() {
             fields.insert(name.to_owned(), json!(values));

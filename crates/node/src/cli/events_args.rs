@@ -71,7 +71,7 @@ pub(crate) struct Tail {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Which {
     /// Only what this filter lets pass, an object of JSON: specs/32-feed.md has its fields
-    #[arg(long, value_name = "JSON", conflicts_with_all = ["branch", "kind", "prefix", "type_name", "author"])]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["branch", "kind", "prefix", "type_name", "author", "reach"])]
     pub(crate) filter: Option<String>,
     /// Only this branch, or those that begin so: `notes/*`; several times for several
     #[arg(long, value_name = "BRANCH")]
@@ -88,4 +88,7 @@ pub(crate) struct Which {
     /// Only what this agent wrote
     #[arg(long, value_name = "AGENT")]
     pub(crate) author: Vec<String>,
+    /// Only of spaces that their owners mean for `private`, `invited`, `circle` or `public`
+    #[arg(long, value_name = "REACH")]
+    pub(crate) reach: Vec<String>,
 }

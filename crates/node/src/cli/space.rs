@@ -1,7 +1,7 @@
 //! `space`.
 
-use allod::{Node, NodeError};
-use allod_repo::{BranchName, Part, Repo};
+use allod::{Node, NodeError, now_ms};
+use allod_repo::{BranchName, Part, Reach, Repo};
 use allod_sync::{Stats, Ticket};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             node.use_space(&repo)?;
             io.say(format!("{name} is the current space"))
         }
+        SpaceCommand::Reach { reach, name } => say_reach(node, name.as_deref(), *reach, io),
         SpaceCommand::Ticket { name, addr, days } => {
             let repo = node.space(name.as_deref())?;
             let mut addrs: Vec<String> = addr.iter().map(ToString::to_string).collect();
@@ -89,6 +90,16 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             }
         }
     }
+}
+
+fn say_reach(node: &Node, name: Option<&str>, reach: Option<Reach>, io: &mut Io<'_>) -> Result<()> {
+    let repo = node.space(name)?;
+    if let Some(reach) = reach {
+        repo.set_reach(reach, node.author()?, now_ms())?;
+        node.touch();
+    }
+    let reach = repo.reach()?.name();
+    io.data(&json!({ "reach": reach }), || reach.to_owned())
 }
 
 /// The part that options say, if they say one.

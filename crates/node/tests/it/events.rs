@@ -97,6 +97,40 @@ fn a_tail_tells_what_was_asked_for() {
     tail(&["--from", cursor.trim()]).fails(1, &["expired", "snapshot"]);
 }
 
+/// REPO-95: a consumer, and a sink, that ask for what is public get that and nothing else.
+#[test]
+fn a_space_says_whom_it_is_meant_for() {
+    let home = Home::with_space();
+    let reach = |args: &[&str]| home.json(&[&["space", "reach"], args].concat())["reach"].clone();
+    assert_eq!(reach(&[]), "private");
+    home.commit("a", "1");
+    let file = home.file("public.json");
+    let sink = ["sink", "add", "web", "--file", file.to_str().unwrap()];
+    let options = ["--reach", "public", "--from", "beginning"];
+    home.run(&[&sink[..], &options[..]].concat()).ok();
+    home.run(&["space", "new", "open"]).ok();
+    assert_eq!(reach(&["public"]), "public");
+    home.commit("b", "1");
+    home.run(&["sink", "run", "web"]).ok();
+    let carried = std::fs::read_to_string(&file).unwrap();
+    let subjects = carried.lines().map(|line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        event["subject"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(subjects.filter(|of| of.starts_with("main")).count(), 2);
+    assert!(!carried.contains("main/a"), "{carried}");
+    let tail = |reach: &str| {
+        let args = [
+            "events", "tail", "--once", "--json", "--from", "snapshot", "--branch", "main",
+        ];
+        home.run(&[&args[..], &["--reach", reach]].concat())
+    };
+    assert_eq!(tail("private").rows().len(), 1);
+    assert_eq!(tail("circle").rows().len(), 0);
+    tail("far").fails(1, &["no filter", "private"]);
+    home.run(&["space", "reach", "far"]).fails(2, &["private"]);
+}
+
 /// FEED-40: a consumer of a running node hears of each commit as it is made, and ends with the node.
 #[test]
 fn a_running_node_tells_what_happens() {

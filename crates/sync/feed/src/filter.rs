@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use allod_identity::{AgentId, DeviceId, PublicKey};
-use allod_repo::{BranchName, SpaceId};
+use allod_repo::{BranchName, Reach, SpaceId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -51,6 +51,9 @@ pub struct Filter {
     /// Spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spaces: Option<Vec<Text<SpaceId>>>,
+    /// Whom the space is meant for, by what its owner says when it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Vec<Text<Reach>>>,
     /// Branches: names, or the beginnings of names and `*`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branches: Option<Vec<String>>,
@@ -113,6 +116,7 @@ impl Filter {
     pub fn check(&self) -> Result<(), FeedError> {
         let counts = [
             self.spaces.as_ref().map(Vec::len),
+            self.reach.as_ref().map(Vec::len),
             self.branches.as_ref().map(Vec::len),
             self.kinds.as_ref().map(Vec::len),
             self.prefixes.as_ref().map(Vec::len),
@@ -132,6 +136,18 @@ impl Filter {
     #[must_use]
     pub fn wants_space(&self, space: SpaceId) -> bool {
         passes(self.spaces.as_ref(), |wanted| wanted.0 == space)
+    }
+
+    /// Whether only spaces of some reach are told of.
+    #[must_use]
+    pub const fn has_reach(&self) -> bool {
+        self.reach.is_some()
+    }
+
+    /// Whether events of spaces of a reach are told.
+    #[must_use]
+    pub fn wants_reach(&self, reach: Reach) -> bool {
+        passes(self.reach.as_ref(), |wanted| wanted.0 == reach)
     }
 
     /// Whether events of a branch are told.

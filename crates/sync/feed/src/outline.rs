@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use allod_identity::Verified;
-use allod_repo::{Commit, Repo, RepoError};
+use allod_repo::{Commit, Reach, Repo, RepoError};
 use bytes::Bytes;
 
 use crate::filter::{Filter, Kind};
@@ -16,6 +16,8 @@ const LOOKED_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Outline {
     is_forward: bool,
+    /// `None` if nobody asks.
+    reach: Option<Reach>,
     /// `None` if there are too many.
     commits: Option<Vec<Arc<Verified<Commit>>>>,
     /// In order; `None` if they are not known.
@@ -23,9 +25,14 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    /// Of a move; with the keys that it changed if somebody asks for them.
-    pub(crate) fn of(repo: &Repo, moved: &Move, has_keys: bool) -> Result<Self, RepoError> {
+    /// Of a move; with the reach of its space, and the keys that it changed, if somebody asks for them.
+    pub(crate) fn of(
+        repo: &Repo,
+        moved: &Move,
+        (has_reach, has_keys): (bool, bool),
+    ) -> Result<Self, RepoError> {
         let is_forward = moved.course == Course::Forward;
+        let reach = has_reach.then(|| repo.reach()).transpose()?;
         let (mut commits, mut keys) = (None, None);
         if moved.commits.len() <= LOOKED_MAX {
             let read = moved.commits.iter().map(|id| repo.commit(*id));
@@ -36,6 +43,7 @@ impl Outline {
         }
         Ok(Self {
             is_forward,
+            reach,
             commits,
             keys,
         })
@@ -44,6 +52,9 @@ impl Outline {
     /// Whether a filter may let something of it pass.
     pub(crate) fn may_concern(&self, filter: &Filter) -> bool {
         if self.is_forward && !filter.wants_kind(Kind::Commit) && !filter.wants_kind(Kind::Change) {
+            return false;
+        }
+        if self.reach.is_some_and(|reach| !filter.wants_reach(reach)) {
             return false;
         }
         if filter.has_writers()

@@ -227,6 +227,12 @@ impl Reader {
         if self.filter.wants_branch(said.space, &said.branch) {
             repo = spaces.repo(said.space)?;
         }
+        if self.filter.has_reach()
+            && let Some(found) = &repo
+            && !self.filter.wants_reach(found.reach()?)
+        {
+            repo = None;
+        }
         let Some(repo) = repo else {
             self.pass(check);
             return Ok(Step::Passed);

@@ -111,6 +111,9 @@ impl Snapshot {
             let Some(repo) = spaces.repo(id)? else {
                 continue;
             };
+            if filter.has_reach() && !filter.wants_reach(repo.reach()?) {
+                continue;
+            }
             let branches: BTreeMap<BranchName, Heads> = repo.branches()?.into_iter().collect();
             for (branch, heads) in branches {
                 let from = match reached {

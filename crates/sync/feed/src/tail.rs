@@ -163,13 +163,14 @@ impl Tail {
         position: u64,
         said: &RefMove,
     ) -> Result<Option<Outline>, RepoError> {
-        let mut has_keys = false;
+        let (mut has_reach, mut has_keys) = (false, false);
         let mut is_asked = false;
         for consumer in self.lock().consumers.values() {
             if consumer.waits_from.is_some()
                 && consumer.filter.wants_branch(said.space, &said.branch)
             {
                 is_asked = true;
+                has_reach |= consumer.filter.has_reach();
                 has_keys |= consumer.filter.has_keys();
             }
         }
@@ -180,7 +181,7 @@ impl Tail {
             return Ok(None);
         };
         match self.feed.moves().get(&repo, position, said)? {
-            Some(moved) => Outline::of(&repo, &moved, has_keys).map(Some),
+            Some(moved) => Outline::of(&repo, &moved, (has_reach, has_keys)).map(Some),
             None => Ok(None),
         }
     }

@@ -59,8 +59,8 @@ const END: HeaderName = HeaderName::from_static("allod-end");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The parameters of both.
-const KNOWN: [&str; 8] = [
-    "from", "filter", "space", "branch", "kind", "prefix", "type", "author",
+const KNOWN: [&str; 9] = [
+    "from", "filter", "space", "branch", "kind", "prefix", "type", "author", "reach",
 ];
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -153,6 +153,7 @@ fn ask(
         ("prefix", "prefixes"),
         ("type", "types"),
         ("author", "authors"),
+        ("reach", "reach"),
     ] {
         if let Some(text) = query.text(name)? {
             fields.insert(field.to_owned(), json!([text]));
@@ -200,6 +201,7 @@ fn begin(node: &Node, ask: Ask, space: Option<&str>) -> Result<Telling, Problem>
         ("prefix" = Option<String>, Query, description = "Only of keys that begin so"),
         ("type" = Option<String>, Query, description = "Only of records of this type"),
         ("author" = Option<String>, Query, description = "Only what this agent wrote"),
+        ("reach" = Option<String>, Query, description = "Only of spaces that are meant for `private`, `invited`, `circle` or `public`"),
         ("Accept" = Option<String>, Header, description = "`text/event-stream` for a stream"),
         ("Last-Event-ID" = Option<String>, Header, description = "The cursor of what was heard last, instead of `from`"),
     ),
@@ -299,6 +301,7 @@ fn beat(cursor: &Cursor) -> Bytes {
         ("prefix" = Option<String>, Query, description = "Only of keys that begin so"),
         ("type" = Option<String>, Query, description = "Only of records of this type"),
         ("author" = Option<String>, Query, description = "Only what this agent wrote"),
+        ("reach" = Option<String>, Query, description = "Only of spaces that are meant for `private`, `invited`, `circle` or `public`"),
     ),
     responses(
         (status = 101, description = "The connection is a WebSocket from here on"),

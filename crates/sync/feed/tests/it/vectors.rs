@@ -1,7 +1,7 @@
 //! The vectors of `specs/vectors/feed`.
 
 use allod_feed::{Cursor, FeedError, Filter, Kind};
-use allod_repo::BranchName;
+use allod_repo::{BranchName, Reach};
 use serde_json::{Value, json};
 
 /// What comes out of a case.
@@ -48,11 +48,15 @@ fn filters() {
         let byte =
             |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
         let key: Vec<u8> = digits.iter().map(byte).collect();
+        let reach = Reach::ALL.into_iter();
+        let reach = reach.filter(|reach| filter.wants_reach(*reach));
+        let reach: Vec<_> = reach.map(Reach::name).collect();
         let space = "bafyreibr7fpsck4lgbvrygylqctovvrvbb6ird4qbohtj5ojutonyzcprm";
         Ok(json!({
             "branch": filter.wants_branch(space.parse().unwrap(), &branch),
             "kind": filter.wants_kind(kind),
             "key": filter.wants_key(&key),
+            "reach": reach,
         }))
     });
 }

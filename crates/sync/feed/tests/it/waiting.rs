@@ -6,6 +6,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use allod_feed::{FeedError, Filter, Subscription, Tail};
+use allod_repo::{BranchName, Reach, Repo};
 
 use crate::world::{Node, Person, START, on, put};
 
@@ -224,4 +225,55 @@ fn who_waits_hears_that_entries_went() {
     assert_eq!(woken(&count), 1);
     let read = consumer.page(&node, 10, usize::MAX);
     assert!(matches!(read, Err(FeedError::Expired { .. })), "{read:?}");
+}
+
+/// A filter by reach is by what the owner says now, for who waits, who reads, and who begins with a snapshot.
+#[test]
+fn what_is_not_meant_for_all_is_kept_back() {
+    let ada = Person::new(1);
+    let mut node = Node::new();
+    let (repo, other) = (node.space(&ada, "space"), node.space(&ada, "another"));
+    let tail = Tail::new(node.feed()).unwrap();
+    let filter: Filter = r#"{"reach":["public"],"kinds":["change"],"branches":["main"]}"#
+        .parse()
+        .unwrap();
+    let beginning = tail.feed().beginning();
+    let mut consumer = tail.subscribe(beginning.clone(), filter.clone()).unwrap();
+    let told = |node: &Node, from| node.read(from, &filter).unwrap().0.len();
+    let say = |repo: &Repo, reach| repo.set_reach(reach, ada.author(), START).unwrap();
+    put(&repo, &ada, "main", &[("a", Some("1"))], START);
+    put(&other, &ada, "main", &[("b", Some("1"))], START);
+    assert_eq!(repo.reach().unwrap(), Reach::Private);
+    assert_eq!(told(&node, beginning.clone()), 0);
+    assert!(say(&other, Reach::Public).is_some());
+    assert!(say(&other, Reach::Public).is_none(), "it is so already");
+    say(&repo, Reach::Circle);
+    assert_eq!(told(&node, beginning.clone()), 1);
+    assert_eq!(told(&node, node.feed().snapshot().unwrap()), 1);
+
+    let count = wait(&mut consumer, &node);
+    put(&repo, &ada, "main", &[("a", Some("2"))], START);
+    tail.pass(&node).unwrap();
+    assert_eq!(woken(&count), 0, "it is for a circle");
+    put(&other, &ada, "main", &[("b", Some("2"))], START);
+    tail.pass(&node).unwrap();
+    assert_eq!(woken(&count), 1);
+    assert_eq!(
+        consumer.page(&node, 10, usize::MAX).unwrap().events.len(),
+        1
+    );
+
+    say(&other, Reach::Private);
+    assert_eq!(
+        told(&node, beginning),
+        0,
+        "nothing more is told, also of before"
+    );
+    // What a later version says is not taken for more than it may be.
+    let mut change = other.begin(&BranchName::meta()).unwrap();
+    change.put("reach", "commons").unwrap();
+    change.commit(ada.author(), "", START).unwrap();
+    assert_eq!(other.reach().unwrap(), Reach::Private);
+    let stranger = other.set_reach(Reach::Public, Person::new(2).author(), START);
+    assert!(stranger.is_err(), "only its owner says so");
 }
