@@ -8,7 +8,7 @@ use allod::{
 use allod_deltas::StoreFault;
 use allod_repo::{BranchName, Repo, RepoError, SpaceId};
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::federate_args::{Connect, Export, FederateCommand, Import, Serve};
@@ -414,12 +414,19 @@ fn import(node: &Node, repo: &Repo, options: &Import, io: &mut Io<'_>) -> Result
     let brought = allod_deltas::bring(&deltas, &bringing, now_ms());
     let brought = brought.context("deltas cannot be brought in")?;
     node.touch();
+    let refusals: Vec<Value> = brought
+        .refusals
+        .iter()
+        .map(|refused| json!({ "key": key_text(&refused.key), "why": refused.words }))
+        .collect();
     let value = json!({
         "branch": options.branch.as_str(),
         "deltas": brought.deltas,
         "set": brought.set,
         "deleted": brought.deleted,
         "left_out": brought.left_out,
+        "refused": brought.refused,
+        "refusals": refusals,
     });
     io.data(&value, || {
         let mut text = format!(
@@ -431,6 +438,17 @@ fn import(node: &Node, repo: &Repo, options: &Import, io: &mut Io<'_>) -> Result
         if brought.left_out > 0 {
             text += &format!("; {} objects are left out", count(brought.left_out));
         }
+        if brought.refused > 0 {
+            text += &format!("; {} keys are refused:", count(brought.refused));
+        }
+        for refused in &brought.refusals {
+            let (key, why) = (key_text(&refused.key), plain(&refused.words));
+            text += &format!("\n  {}: {why}", plain(&key));
+        }
         text
     })
+}
+
+fn key_text(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
 }

@@ -53,15 +53,20 @@ impl Node {
         let mut words = Vec::new();
         words.extend(lock(&federating.broken).get(&space).cloned());
         words.extend(lock(&federating.troubles).get(&space).cloned());
-        let left_out = lock(&federating.left_out).get(&space).copied();
+        let left_out = lock(&federating.left_out).get(&space).cloned();
         let left_out = left_out.unwrap_or_default();
         for (count, what) in [
             (left_out.told, "entries are not told"),
             (left_out.brought, "objects are left out"),
+            (left_out.refused, "keys are refused"),
         ] {
             if count > 0 {
                 words.push(format!("{count} {what}"));
             }
+        }
+        if let Some(refusal) = left_out.refusal {
+            let key = String::from_utf8_lossy(&refusal.key);
+            words.push(format!("{key}: {}", refusal.words));
         }
         let shared = self.federations().shared(space).ok().flatten();
         let token = shared.and_then(|shared| shared.token);
