@@ -59,8 +59,10 @@ pub struct LinkState {
     pub quarantined: u64,
     /// Who the peer says that it is.
     pub remote: Option<String>,
-    /// When a delta last went over, in milliseconds since 1970.
-    pub active_ms: Option<u64>,
+    /// When a delta was last sent, in milliseconds since 1970.
+    pub sent_ms: Option<u64>,
+    /// When a delta that is durable here last came, in milliseconds since 1970.
+    pub received_ms: Option<u64>,
     /// Why it last ended, or what was last wrong.
     pub words: Option<String>,
 }

@@ -40,7 +40,8 @@ pub(super) struct Heard {
     /// Whether it goes on.
     is_open: bool,
     quarantined: u64,
-    active_ms: Option<u64>,
+    sent_ms: Option<u64>,
+    received_ms: Option<u64>,
     words: Option<String>,
 }
 
@@ -177,8 +178,11 @@ pub(super) fn hear(all: &mut BTreeMap<String, Heard>, link: &str, event: &Event)
             let heard = all.entry(link.to_owned()).or_default();
             (heard.is_open, heard.words) = (true, None);
         }
-        Event::DeltaSent { .. } | Event::DeltaReceived { .. } => {
-            all.entry(link.to_owned()).or_default().active_ms = Some(now_ms());
+        Event::DeltaSent { .. } => {
+            all.entry(link.to_owned()).or_default().sent_ms = Some(now_ms());
+        }
+        Event::DeltaReceived { .. } => {
+            all.entry(link.to_owned()).or_default().received_ms = Some(now_ms());
         }
         Event::DeltaQuarantined { .. } => all.entry(link.to_owned()).or_default().quarantined += 1,
         Event::Error { reason } => {
@@ -217,7 +221,8 @@ pub(super) fn state(before: &LinkState, link: &RemoteLink, heard: Option<&Heard>
         refused: before.refused + deltas_refused,
         quarantined: before.quarantined + heard.quarantined,
         remote: link.remote_system_id().or_else(|| before.remote.clone()),
-        active_ms: heard.active_ms.or(before.active_ms),
+        sent_ms: heard.sent_ms.or(before.sent_ms),
+        received_ms: heard.received_ms.or(before.received_ms),
         words: heard.words.filter(|_| !is_up),
     }
 }

@@ -104,6 +104,8 @@ pub const CONNECTIONS_MAX: usize = 1000;
 pub mod close {
     /// Done.
     pub const NORMAL: u16 = 1000;
+    /// This side stops, or its settings change.
+    pub const GOING_AWAY: u16 = 1001;
     /// The peer broke the protocol.
     pub const PROTOCOL: u16 = 1002;
     /// No room, or not allowed.

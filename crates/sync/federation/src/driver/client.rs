@@ -124,7 +124,7 @@ impl Opening {
     async fn run(mut self) {
         let mut failures = 0u32;
         loop {
-            let (agreed, wanted, reason) = self.once().await;
+            let (agreed, wanted, reason) = Box::pin(self.once()).await;
             failures = if agreed {
                 1
             } else {
@@ -154,32 +154,25 @@ impl Opening {
 
     /// Waits; `false` if the link is ended meanwhile.
     async fn wait(&mut self, wait_ms: u64) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => true,
+            () = self.ended() => false,
+        }
+    }
+
+    /// Returns once the link is to end, or the federation.
+    async fn ended(&mut self) {
         let mut closing = self.federation.inner.closing();
-        let waited = tokio::time::sleep(Duration::from_millis(wait_ms));
-        tokio::pin!(waited);
         loop {
             tokio::select! {
-                () = &mut waited => return true,
-                () = closing.closed() => return false,
+                () = closing.closed() => return,
                 command = self.commands.recv() => match command {
-                    Some(Command::Disconnect) | None => return false,
+                    Some(Command::Disconnect | Command::Leave) | None => return,
                     // What is in the store is sent when it is back.
                     Some(command) => note_pause(&command, &mut self.paused),
                 },
             }
         }
-    }
-
-    /// A connection, and the rules of the link if it has its own.
-    async fn reach(&self, url: &str) -> Result<(Socket, Option<Rules>), ConnectError> {
-        let dialing = Arc::clone(&self.dialing);
-        let asked = tokio::task::spawn_blocking(move || dialing()).await;
-        let broken = |_error| ConnectError::Dialing("it broke off".to_owned());
-        let to = asked.map_err(broken)?.map_err(ConnectError::Dialing)?;
-        let within = Duration::from_millis(HANDSHAKE_MS);
-        let dialled = tokio::time::timeout(within, dial(url, &to)).await;
-        let late = |_elapsed| ConnectError::Unreachable("no answer in time".to_owned());
-        Ok((dialled.map_err(late)??, to.rules))
     }
 
     /// Opens the link once: whether both sides agreed, whether it was to end, and why it did.
@@ -189,7 +182,12 @@ impl Opening {
         self.handle.set_status(Status::Connecting);
         let remote_url = url.clone();
         inner.tell(&self.handle, &Event::Connecting { remote_url });
-        let (socket, rules) = match self.reach(&url).await {
+        let reaching = reach(Arc::clone(&self.dialing), url.clone());
+        let reached = tokio::select! {
+            reached = reaching => reached,
+            () = self.ended() => return (false, true, "disconnected".to_owned()),
+        };
+        let (socket, rules) = match reached {
             Ok(reached) => reached,
             Err(error) => {
                 self.handle.set_status(Status::Error);
@@ -238,6 +236,17 @@ impl Opening {
         let reason = ended.machine.end_reason().to_owned();
         (is_agreed, ended.wanted, reason)
     }
+}
+
+/// A connection, and the rules of the link if it has its own.
+async fn reach(dialing: Dialing, url: String) -> Result<(Socket, Option<Rules>), ConnectError> {
+    let asked = tokio::task::spawn_blocking(move || dialing()).await;
+    let broken = |_error| ConnectError::Dialing("it broke off".to_owned());
+    let to = asked.map_err(broken)?.map_err(ConnectError::Dialing)?;
+    let within = Duration::from_millis(HANDSHAKE_MS);
+    let dialled = tokio::time::timeout(within, dial(&url, &to)).await;
+    let late = |_elapsed| ConnectError::Unreachable("no answer in time".to_owned());
+    Ok((dialled.map_err(late)??, to.rules))
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

@@ -41,6 +41,8 @@ pub enum Command {
     Send(Arc<Delta>),
     /// End the link.
     Disconnect,
+    /// End the link, as this side goes away (FED-56).
+    Leave,
 }
 
 /// What a link asks for.
