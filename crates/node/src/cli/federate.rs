@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::federate_args::{Connect, Export, FederateCommand, Import, Serve};
-use crate::cli::io::{Io, count, plain};
+use crate::cli::io::{Io, count, plain, size};
 
 /// The branch that has the deltas of a space unless it is said otherwise: apart from what people keep in it.
 const BRANCH: &str = "deltas";
@@ -182,6 +182,7 @@ fn connect(node: &Node, repo: &Repo, options: &Connect, io: &mut Io<'_>) -> Resu
     };
     link.token = options.token_file.as_ref().map(|path| io.path(path));
     link.authority = options.authority.as_ref().map(|path| io.path(path));
+    link.deflate.clone_from(&options.deflate);
     link.token_in_clear = options.token_in_clear;
     // A space that nobody set up takes what its first link takes.
     if known.is_none() {
@@ -299,6 +300,10 @@ fn show(node: &Node, standing: &LinkStanding, io: &mut Io<'_>) -> Result<()> {
         "remote": state.remote,
         "sent": state.sent,
         "received": state.received,
+        "bytes_sent": state.bytes_sent,
+        "bytes_received": state.bytes_received,
+        "wire_bytes_sent": state.wire_bytes_sent,
+        "wire_bytes_received": state.wire_bytes_received,
         "rejected": state.rejected,
         "refused": state.refused,
         "quarantined": state.quarantined,
@@ -326,6 +331,13 @@ fn text(standing: &LinkStanding, space: &str) -> String {
         count(state.sent),
         count(state.received)
     );
+    let (bytes, wire) = (
+        state.bytes_sent + state.bytes_received,
+        state.wire_bytes_sent + state.wire_bytes_received,
+    );
+    if wire < bytes {
+        text += &format!(", {} packed into {}", size(bytes), size(wire));
+    }
     for (number, words) in [
         (state.rejected, "refused here"),
         (state.refused, "refused there"),

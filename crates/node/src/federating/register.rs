@@ -51,6 +51,14 @@ pub struct LinkState {
     pub sent: u64,
     /// Deltas that came and are durable here, known ones among them.
     pub received: u64,
+    /// Bytes of the messages that were sent.
+    pub bytes_sent: u64,
+    /// Bytes of the messages that came.
+    pub bytes_received: u64,
+    /// Bytes that those that were sent had in their frames, packed or not (FED-35).
+    pub wire_bytes_sent: u64,
+    /// Bytes that those that came had in their frames.
+    pub wire_bytes_received: u64,
     /// Deltas that this side refused.
     pub rejected: u64,
     /// Deltas that the peer refused.

@@ -207,6 +207,10 @@ pub(super) fn state(before: &LinkState, link: &RemoteLink, heard: Option<&Heard>
         deltas_received,
         deltas_rejected,
         deltas_refused,
+        bytes_sent,
+        bytes_received,
+        wire_bytes_sent,
+        wire_bytes_received,
         ..
     } = link.stats();
     let heard = heard.cloned().unwrap_or_default();
@@ -217,6 +221,10 @@ pub(super) fn state(before: &LinkState, link: &RemoteLink, heard: Option<&Heard>
     LinkState {
         sent: before.sent + deltas_sent,
         received: before.received + deltas_received,
+        bytes_sent: before.bytes_sent + bytes_sent,
+        bytes_received: before.bytes_received + bytes_received,
+        wire_bytes_sent: before.wire_bytes_sent + wire_bytes_sent,
+        wire_bytes_received: before.wire_bytes_received + wire_bytes_received,
         rejected: before.rejected + deltas_rejected,
         refused: before.refused + deltas_refused,
         quarantined: before.quarantined + heard.quarantined,

@@ -155,6 +155,60 @@ fn two_nodes_come_to_have_the_same_whatever_stops_when() {
     assert_eq!(up.stop(), Some(0));
 }
 
+/// FED-35: a link that packs sends a fraction, and says how much it was; one to this machine does not unless it is
+/// told to.
+#[test]
+fn a_link_says_what_packing_saves() {
+    let server = Home::with_space();
+    server.run(&["federate", "serve", "--default"]).ok();
+    let value = format!("text={}", "the same words ".repeat(400));
+    for of in 0..10 {
+        let to = format!("post=post-{of}#title");
+        server
+            .run(&["delta", "add", "--to", &to, "--value", &value])
+            .ok();
+    }
+    let up = server.up_http(&[]);
+    let to = url(&up, "/federation");
+    for (when, is_packed) in [("always", true), ("elsewhere", false)] {
+        let client = Home::with_space();
+        let args = [
+            "federate",
+            "connect",
+            &to,
+            "--name",
+            "hub",
+            "--deflate",
+            when,
+        ];
+        client.run(&args).ok();
+        let client_up = client.up();
+        until_same(&server, &client, 10);
+        until("all is counted", || {
+            status(&client, "hub")["received"] == 10
+        });
+        let known = status(&client, "hub");
+        let bytes = |name: &str| known[name].as_u64().unwrap();
+        assert!(bytes("bytes_received") > 60_000);
+        let is_less = bytes("wire_bytes_received") < bytes("bytes_received") / 4;
+        assert_eq!(is_less, is_packed, "{known}");
+        let shown = client.run(&["federate", "status", "hub"]).ok();
+        assert_eq!(shown.contains("packed into"), is_packed, "{shown}");
+        // It is counted over all runs of the node.
+        assert_eq!(client_up.stop(), Some(0));
+        assert_eq!(
+            status(&client, "hub")["wire_bytes_received"],
+            known["wire_bytes_received"]
+        );
+    }
+    let connect = |when: &str| {
+        let args = ["federate", "connect", &to, "--deflate", when];
+        server.run(&args)
+    };
+    connect("sometimes").fails(1, &["elsewhere, always or never"]);
+    drop(up);
+}
+
 /// A link that rests does so when the node is started again, and one that was ended is forgotten.
 #[test]
 fn links_are_kept_as_they_were() {

@@ -1,12 +1,13 @@
 //! Connections that this side opens, and opens again (FED-40).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
@@ -17,7 +18,7 @@ use super::run::{Connection, note_pause, socket_config};
 use crate::config::FederationConfig;
 use crate::event::{Event, Status};
 use crate::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_MS};
-use crate::link::{Command, Link, Rules};
+use crate::link::{Command, Deflate, Link, Rules};
 
 /// How a server is reached.
 #[derive(Clone, Debug, Default)]
@@ -206,7 +207,11 @@ impl Opening {
             }
         };
         let start = inner.start(&self.handle, inner.options.positions.load(&url));
-        let rules = rules.unwrap_or_else(|| inner.options.rules.clone());
+        let mut rules = rules.unwrap_or_else(|| inner.options.rules.clone());
+        // On this machine bytes cost less than packing them.
+        if rules.deflate == Deflate::Elsewhere && is_here(&url) {
+            rules.deflate = Deflate::Never;
+        }
         let me = inner.options.me.clone();
         let (agreed, mut has_agreed) = oneshot::channel();
         let connection = Connection {
@@ -236,6 +241,15 @@ impl Opening {
         let reason = ended.machine.end_reason().to_owned();
         (is_agreed, ended.wanted, reason)
     }
+}
+
+/// Whether a server is on this machine.
+fn is_here(url: &str) -> bool {
+    let uri = url.parse::<Uri>();
+    let host = uri.as_ref().ok().and_then(Uri::host).unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    is_loopback || host.eq_ignore_ascii_case("localhost")
 }
 
 /// A connection, and the rules of the link if it has its own.

@@ -138,7 +138,7 @@ impl Connection<'_> {
     fn on_frame(&mut self, frame: Option<Result<Message, Error>>, work: &mut Work) {
         match frame {
             Some(Ok(Message::Text(text))) => self.handle_input(Input::Frame(text.as_str())),
-            Some(Ok(Message::Binary(_))) => self.handle_input(Input::BadFrame),
+            Some(Ok(Message::Binary(bytes))) => self.handle_input(Input::Packed(&bytes)),
             // The library answers both.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(Error::Capacity(_))) => {
@@ -156,6 +156,7 @@ impl Connection<'_> {
         {
             match output {
                 Output::Send(text) => put(Message::text(text), work, writes),
+                Output::Packed(bytes) => put(Message::binary(bytes), work, writes),
                 Output::Close { code, reason } => put(closed_with(code, &reason), work, writes),
                 Output::Append(deltas) => {
                     let (store, now_ms) = (Arc::clone(&self.inner.store), self.inner.now_ms());
