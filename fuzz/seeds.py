@@ -103,6 +103,32 @@ def main():
         ("alias", "SELECT a AS of FROM t AS of JOIN t u ON branch = x'00' OR 1e5 > $a::b(c)"),
     ):
         (folder / name).write_text(text)
+    folder = HERE / "seeds" / "http_text"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # A size of eight bytes, and a text.
+    size = (1000).to_bytes(8, "big")
+    for name, text in (
+        ("range", "bytes=0-99"),
+        ("range-open", "bytes=999-"),
+        ("range-last", "bytes=-1001"),
+        ("range-beyond", "bytes=1000-18446744073709551616"),
+        ("range-none", "bytes=-0"),
+        ("ranges", "bytes=0-1,5-6"),
+        ("tags", '"a", W/"b" ,"c",'),
+        ("tags-any", " * "),
+        ("tags-open", '"a'),
+        ("tags-many", ",".join(f'"{n}"' for n in range(65))),
+        ("pairs", "prefix=a%2Fb&after=%FF+x&from"),
+        ("pairs-twice", "limit=1&l%69mit=2"),
+        ("pairs-percent", "from=%f"),
+        ("path", "/v1/spaces/n%C3%B6tes/entries/a%2Fb/c"),
+        ("path-short", "/v1/spaces"),
+        ("cid", "/v1/blobs/ipfs%3A%2F%2Fbafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"),
+    ):
+        (folder / name).write_bytes(size + text.encode())
+    for name, text in (("key", "hex:00fF"), ("key-odd", "hex:0"), ("token", "bEARER  abcdefghijklmnop ")):
+        (folder / name).write_text(text)
     folder = HERE / "seeds" / "crdt"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -1,15 +1,20 @@
-//! A link with a stranger: each line is a frame, or time that passes. Both roles hold their bounds, and say nothing
+//! A link with a stranger: each line is a frame, one that is packed, or time that passes. Both roles hold their bounds, and say nothing
 //! that is not a message.
 
 #![no_main]
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use allod_deltas::{DeltaStore, MemoryDeltas, StoreFault};
 use allod_federation::{
     FederationConfig, Frame, Input, Link, Me, Output, ReadFault, ReadReply, ReadRequest, Rules, Start, TrustPolicy,
 };
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use libfuzzer_sys::fuzz_target;
+use multibase::Base;
 
 fn read(store: &MemoryDeltas, request: ReadRequest) -> Result<ReadReply, ReadFault> {
     let reply = match request {
@@ -26,6 +31,22 @@ fn read(store: &MemoryDeltas, request: ReadRequest) -> Result<ReadReply, ReadFau
     })
 }
 
+fn inflated(packed: &[u8]) -> String {
+    let mut text = String::new();
+    DeflateDecoder::new(packed).read_to_string(&mut text).expect("FED-35");
+    text
+}
+
+/// What follows `=` is the content of a binary frame, in base64; what follows `~` a message that is packed here.
+fn packed(line: &str) -> Option<Vec<u8>> {
+    if let Some(text) = line.strip_prefix('~') {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).ok()?;
+        return encoder.finish().ok();
+    }
+    Base::Base64.decode(line.strip_prefix('=')?).ok()
+}
+
 fn settle(link: &mut Link, store: &MemoryDeltas, now_ms: u64) {
     // Each input makes a bounded number of outputs.
     for _ in 0..100_000 {
@@ -34,6 +55,11 @@ fn settle(link: &mut Link, store: &MemoryDeltas, now_ms: u64) {
             Output::Send(text) => {
                 let frame = Frame::decode(&text).expect("FED-1").expect("known");
                 assert!(frame.timestamp.get() > 0.0, "FED-2");
+            }
+            Output::Packed(bytes) => {
+                let text = inflated(&bytes);
+                assert!(bytes.len() < text.len(), "FED-35");
+                Frame::decode(&text).expect("FED-1").expect("known");
             }
             Output::Append(deltas) => {
                 let said = store.append(&deltas, now_ms).unwrap();
@@ -88,7 +114,10 @@ fuzz_target!(|data: &[u8]| {
                 now_ms += u64::from(passed);
                 link.handle(now_ms, Input::Tick);
             }
-            Err(_) => link.handle(now_ms, Input::Frame(line)),
+            Err(_) => match packed(line) {
+                Some(bytes) => link.handle(now_ms, Input::Packed(&bytes)),
+                None => link.handle(now_ms, Input::Frame(line)),
+            },
         }
         settle(&mut link, &store, now_ms);
     }

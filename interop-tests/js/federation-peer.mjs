@@ -1,5 +1,5 @@
-// A peer of rhizomedb-federation-v1 in plain JavaScript, from the table of messages alone: it knows no extension, checks what
-// it gets as a peer of the original would, and does what peers should not.
+// A peer of rhizomedb-federation-v1 in plain JavaScript, from the table of messages alone: it knows no extension
+// but packed messages (FED-35), checks what it gets as a peer of the original would, and does what peers should not.
 //
 //   node federation-peer.mjs client <urls as JSON>    plays clients against servers that are there
 //   node federation-peer.mjs server                   plays servers, and prints what the client is to do
@@ -7,6 +7,7 @@
 // Exits with 0 if everything was as it should be, and says what was not.
 
 import assert from 'node:assert/strict'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { WebSocket, WebSocketServer } from 'ws'
 
 const PROTOCOL = 'rhizomedb-federation-v1'
@@ -38,6 +39,8 @@ class Peer {
   constructor(socket) {
     this.socket = socket
     this.heard = []
+    this.packed = 0
+    this.bytes = 0
     this.waiting = []
     this.all = []
     this.closed = new Promise((resolve) => {
@@ -49,8 +52,10 @@ class Peer {
     })
     socket.on('error', () => {})
     socket.on('message', (data, isBinary) => {
-      assert.ok(!isBinary, 'text frames alone')
-      const message = JSON.parse(data.toString())
+      assert.ok(!isBinary || this.unpacks, 'text frames alone')
+      this.packed += isBinary ? 1 : 0
+      this.bytes += data.length
+      const message = JSON.parse((isBinary ? inflateRawSync(data) : data).toString())
       assert.equal(typeof message.type, 'string')
       assert.ok(message.timestamp, 'a timestamp that is true')
       if (message.delta) validate(message.delta)
@@ -370,6 +375,47 @@ const asClient = {
     assert.equal((await peer.closed).code, 1002)
   },
 
+  async 'who takes packed messages gets them, and what comes packed is taken'({ full, open }) {
+    const greeted = async (url, capabilities) => {
+      const peer = await Peer.open(url)
+      peer.unpacks = capabilities.includes('deflate')
+      peer.hello({}, { capabilities })
+      const ack = await peer.next('hello_ack')
+      assert.ok(ack.capabilities.includes('deflate'))
+      peer.bytes = 0
+      return peer
+    }
+    const past = async (peer) => {
+      peer.say({ type: 'sync_request' })
+      await peer.next('sync_start')
+      const ids = []
+      for (let batch = 0; batch < 3; batch += 1) ids.push(...(await peer.next('sync_batch')).deltas.map((one) => one.id))
+      await peer.next('sync_complete')
+      return ids
+    }
+    const [packs, plain] = [await greeted(full, ['deflate']), await greeted(full, [])]
+    assert.deepEqual(await past(packs), await past(plain))
+    assert.deepEqual([packs.packed, plain.packed], [3, 0])
+    assert.ok(packs.bytes * 4 < plain.bytes, `${packs.bytes} of ${plain.bytes}`)
+    await packs.end()
+    await plain.end()
+
+    const peer = await greeted(open, ['deflate', 'delta_batch'])
+    const pack = (message) => deflateRawSync(JSON.stringify({ timestamp: 1, ...message }))
+    peer.socket.send(pack({ type: 'delta_batch', deltas: [delta('packed 1', 1), delta('packed 2', 2)] }))
+    assert.deepEqual((await peer.next('delta_ack_batch')).deltaIds, ['packed 1', 'packed 2'])
+    for (const none of [Buffer.from('nonsense'), pack({ type: 'ping' }).subarray(0, -2), Buffer.alloc(0)]) {
+      peer.socket.send(none)
+      assert.equal((await peer.next('error')).code, 'MESSAGE_ERROR')
+    }
+    peer.socket.send(pack({ type: 'ping' }))
+    await peer.next('pong')
+    // A mebibyte that would be a gibibyte.
+    peer.socket.send(deflateRawSync(Buffer.alloc(2 ** 30, 0x20), { level: 9 }).subarray(0, 2 ** 20))
+    assert.equal((await peer.closed).code, 1009)
+    await (await Peer.greeted(open)).end()
+  },
+
   async 'a frame of ten megabytes ends the connection'({ open }) {
     const peer = await Peer.greeted(open)
     peer.socket.send(`{"type":"x","timestamp":1,"a":"${'x'.repeat(10_000_000)}"}`)
@@ -458,6 +504,7 @@ const asServer = [
     assert.equal(hello.protocol, PROTOCOL)
     assert.equal(hello.config.mode, 'bidirectional')
     assert.equal(hello.config.reconnect.enabled, true)
+    assert.ok(!hello.capabilities.includes('deflate'), 'nothing is packed on one machine')
     peer.say({ type: 'hello_ack', systemId: 'js-server', linkId: 'x', protocol: PROTOCOL })
     const request = await peer.next('sync_request')
     assert.ok(!('cursor' in request), 'no extension that was not offered')

@@ -54,7 +54,7 @@ pub use crate::clock::{now_ms, utc};
 pub use crate::course::Course;
 pub use crate::error::NodeError;
 pub use crate::federating::{
-    BadSetting, Bring, FederatingError, LinkDefinition, LinkStanding, LinkState,
+    BadSetting, Bring, FederatingError, LinkDefinition, LinkStanding, LinkState, Narrowed,
     Register as Federations, Shared, Signing, Trust,
 };
 pub use crate::follow::HookProgress;

@@ -1,12 +1,14 @@
 //! Bringing what deltas say into a branch as entries, from where it was brought before (DELTA-55 to DELTA-58).
 
+mod writing;
+
 use std::collections::BTreeSet;
 
 use allod_repo::{
-    BranchName, Content, Entry, Heads, RepoError, Stamp, State, Transaction, VALUE_BLOCK_BYTES_MAX,
-    View,
+    BranchName, Content, Entry, Heads, RepoError, Stamp, State, VALUE_BLOCK_BYTES_MAX, View,
 };
 
+use self::writing::Writing;
 use crate::delta::Delta;
 use crate::hyperview::{HyperView, Looking, ViewError};
 use crate::keys;
@@ -16,7 +18,7 @@ use crate::resolve::{ViewSchema, ViewValue};
 use crate::schema::{HyperSchema, Schemas};
 use crate::space::{SpaceDeltas, read};
 use crate::store::{DeltaStore as _, PAGE_MAX, StoreFault, only_visible};
-use crate::tell::{read_heads, write_heads};
+use crate::tell::read_heads;
 use crate::told::{CONTEXT_ENTRY, SCHEME, ToldEntry, ToldValue, author, plain_name};
 
 /// How often bringing is tried on a branch that others write to.
@@ -25,9 +27,8 @@ const TRIES: u32 = 8;
 /// Deltas that brought nothing after which it is kept all the same that they were looked at.
 const LOOKED_MAX: u64 = 1000;
 
-/// Keys that are written in one commit, and their bytes: as much is held at a time.
-const BATCH: u64 = 1000;
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// Keys that were refused, and are named.
+const REFUSALS_MAX: usize = 8;
 
 /// What stands behind a prefix that deltas are brought to (DELTA-57).
 pub(crate) const BROUGHT: &[u8] = b".brought";
@@ -49,8 +50,18 @@ pub struct Bringing {
     pub view: Option<ViewSchema>,
 }
 
+/// A key that the space refuses (DELTA-59).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Why it is refused, in words of the space or of its hook.
+    pub words: String,
+}
+
 /// What was brought.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Brought {
     /// Deltas that came, changed or went since the last time.
@@ -62,6 +73,10 @@ pub struct Brought {
     /// Objects that are not brought: a told value that is elsewhere, a view that is too large, or what lies behind
     /// more negations than are gone through.
     pub left_out: u64,
+    /// Keys that the space refuses, by a type, a hook or what stands there (DELTA-59).
+    pub refused: u64,
+    /// The first eight of them.
+    pub refusals: Vec<Refused>,
 }
 
 /// Brings the deltas of a store into entries of its space, those that came since the last time, and keeps how far
@@ -103,14 +118,6 @@ enum Made {
     LeftOut,
 }
 
-/// What goes into one commit.
-struct Batch {
-    transaction: Transaction,
-    set: u64,
-    deleted: u64,
-    bytes: usize,
-}
-
 impl<'a> Making<'a> {
     fn new(
         deltas: &'a SpaceDeltas,
@@ -138,7 +145,8 @@ impl<'a> Making<'a> {
         let (mut left, mut brought) = (TRIES, Brought::default());
         loop {
             // What was set until others wrote too stays so.
-            (brought.deltas, brought.left_out) = (0, 0);
+            (brought.deltas, brought.left_out, brought.refused) = (0, 0, 0);
+            brought.refusals.clear();
             match self.once(now_ms, &mut brought) {
                 Err(ViewError::Store(StoreFault::Repo(
                     RepoError::Conflict { .. } | RepoError::Contended(_),
@@ -149,71 +157,46 @@ impl<'a> Making<'a> {
     }
 
     fn once(&self, now_ms: u64, brought: &mut Brought) -> Result<(), ViewError> {
-        let mut batch = self.begin()?;
-        let kept = batch.transaction.get(&self.position()).map_err(fault)?;
+        let writing = Writing {
+            deltas: self.deltas,
+            branch: &self.bringing.branch,
+            position: self.position(),
+            settings: self.settings(),
+            now_ms,
+            go_on: self.go_on,
+        };
+        let mut batch = writing.begin()?;
+        let kept = batch.transaction.get(&writing.position).map_err(fault)?;
         let now = self.deltas.view()?;
         let (before, is_known) = self.before(kept)?;
         if is_known && before.heads() == now.heads() {
             return Ok(());
         }
+        // Where it was before is where it goes on from, if it ends before all is written.
+        let (before_heads, whole) = (before.heads(), (before.heads(), now.heads()));
+        let some = (before_heads, before_heads);
         for object in self.objects(&before, &now, brought)? {
             let Some(key) = self.key(&object) else {
                 continue;
             };
             if !(self.go_on)() {
-                return self.commit(batch, before.heads(), now_ms, brought);
+                return writing.commit(batch, some, brought);
             }
             match self.make(&object)? {
-                Made::Value(value) => batch.set(key, value)?,
-                Made::Nothing => batch.delete(key)?,
+                Made::Value(value) => batch.change(key, Some(value), brought)?,
+                Made::Nothing => batch.change(key, None, brought)?,
                 Made::LeftOut => brought.left_out += 1,
             }
             if batch.is_full() {
-                // Where it was before is where it goes on from, if this is the last that is written.
-                self.commit(batch, before.heads(), now_ms, brought)?;
-                batch = self.begin()?;
+                writing.commit(batch, some, brought)?;
+                batch = writing.begin()?;
             }
         }
         // Where nothing was written it is not written that it was looked: that would be a change as well.
-        let has_written = brought.set + brought.deleted + batch.set + batch.deleted > 0;
+        let has_written = brought.set + brought.deleted > 0 || batch.has_changes();
         if has_written || brought.deltas >= LOOKED_MAX {
-            self.commit(batch, now.heads(), now_ms, brought)?;
+            writing.commit(batch, whole, brought)?;
         }
-        Ok(())
-    }
-
-    fn begin(&self) -> Result<Batch, ViewError> {
-        let begun = self.deltas.repo.begin(&self.bringing.branch);
-        Ok(Batch {
-            transaction: begun.map_err(fault)?,
-            set: 0,
-            deleted: 0,
-            bytes: 0,
-        })
-    }
-
-    /// Commits a batch, and with it how far deltas were brought: whoever tells the branch sees by that what was.
-    fn commit(
-        &self,
-        mut batch: Batch,
-        heads: &Heads,
-        now_ms: u64,
-        brought: &mut Brought,
-    ) -> Result<(), ViewError> {
-        let told = [self.settings().as_bytes(), b"\n", &write_heads(heads)].concat();
-        let position = self.position();
-        let kept = batch.transaction.get(&position).map_err(fault)?;
-        let is_same = matches!(kept, Some(Content::Bytes(bytes)) if bytes == told);
-        if is_same && batch.set + batch.deleted == 0 {
-            return Ok(());
-        }
-        batch.transaction.put(position, told).map_err(fault)?;
-        let done = batch
-            .transaction
-            .commit(self.deltas.author(), "Bring deltas in", now_ms);
-        done.map_err(fault)?;
-        brought.set += batch.set;
-        brought.deleted += batch.deleted;
         Ok(())
     }
 
@@ -404,34 +387,6 @@ fn parts(delta: &Delta, objects: &mut BTreeSet<String>) {
         if to.context().is_some_and(is_part) {
             objects.insert(to.id().to_owned());
         }
-    }
-}
-
-impl Batch {
-    const fn is_full(&self) -> bool {
-        self.set + self.deleted >= BATCH || self.bytes >= BATCH_BYTES
-    }
-
-    fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), ViewError> {
-        let is_there = match self.transaction.get(&key).map_err(fault)? {
-            Some(Content::Bytes(bytes)) => bytes == value,
-            _ => false,
-        };
-        if !is_there {
-            self.bytes += key.len() + value.len();
-            self.transaction.put(key, value).map_err(fault)?;
-            self.set += 1;
-        }
-        Ok(())
-    }
-
-    fn delete(&mut self, key: Vec<u8>) -> Result<(), ViewError> {
-        if self.transaction.get(&key).map_err(fault)?.is_some() {
-            self.bytes += key.len();
-            self.transaction.delete(key).map_err(fault)?;
-            self.deleted += 1;
-        }
-        Ok(())
     }
 }
 

@@ -2,17 +2,17 @@
 
 use allod::http::HttpToken;
 use allod::{
-    BadSetting, Bring, FederatingError, LinkDefinition, LinkStanding, Node, NodeError, Shared,
-    Trust, now_ms, random, utc,
+    BadSetting, Bring, FederatingError, LinkDefinition, LinkStanding, Narrowed, Node, NodeError,
+    Shared, Trust, now_ms, random, utc,
 };
 use allod_deltas::StoreFault;
 use allod_repo::{BranchName, Repo, RepoError, SpaceId};
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::Usage;
 use crate::cli::federate_args::{Connect, Export, FederateCommand, Import, Serve};
-use crate::cli::io::{Io, count, plain};
+use crate::cli::io::{Io, count, plain, size};
 
 /// The branch that has the deltas of a space unless it is said otherwise: apart from what people keep in it.
 const BRANCH: &str = "deltas";
@@ -182,20 +182,32 @@ fn connect(node: &Node, repo: &Repo, options: &Connect, io: &mut Io<'_>) -> Resu
     };
     link.token = options.token_file.as_ref().map(|path| io.path(path));
     link.authority = options.authority.as_ref().map(|path| io.path(path));
+    link.deflate.clone_from(&options.deflate);
     link.token_in_clear = options.token_in_clear;
     // A space that nobody set up takes what its first link takes.
     if known.is_none() {
         shared.trust = link.trust.clone();
     }
+    let stricter = link.narrowed_by(&shared).map_err(FederatingError::from)?;
     register.add(&name, &link, (repo.id(), &shared))?;
     node.federation_changed();
-    let value = json!({ "link": name, "url": link.url, "space": link.space });
+    let value = json!({ "link": name, "url": link.url, "space": link.space, "stricter": stricter });
     let when = if io.net.is_some() {
         "is being opened"
     } else {
         "is opened by the next `allod up`"
     };
-    io.data(&value, || format!("{name}  {}  {when}", link.url))
+    io.data(&value, || format!("{name}  {}  {when}", link.url))?;
+    for Narrowed {
+        what, space, link, ..
+    } in &stricter
+    {
+        let counts = "and what both allow counts; `federate serve` changes that of the space";
+        io.warn(format!(
+            "the space is stricter: {what} {space}, not {link}, {counts}"
+        ))?;
+    }
+    Ok(())
 }
 
 fn list(node: &Node, io: &mut Io<'_>) -> Result<()> {
@@ -270,10 +282,15 @@ fn show(node: &Node, standing: &LinkStanding, io: &mut Io<'_>) -> Result<()> {
     let state = &standing.state;
     let space = name_of(node, standing.space)?;
     let url = standing.definition.as_ref().map(|link| link.url.as_str());
-    let lag_ms = match (standing.pending, state.active_ms) {
-        (0, _) => Some(0),
-        (_, Some(at)) => Some(now_ms().saturating_sub(at)),
-        (_, None) => None,
+    let since = |at: Option<u64>| at.map(|at| now_ms().saturating_sub(at));
+    let waits = standing.pending > 0 || standing.pending_more;
+    let send_lag_ms = if waits { since(state.sent_ms) } else { Some(0) };
+    // What the peer still has nobody here knows: while it sends as it has, nothing is late.
+    let is_current = standing.status == "connected";
+    let receive_lag_ms = if is_current {
+        Some(0)
+    } else {
+        since(state.received_ms)
     };
     let value = json!({
         "link": standing.name,
@@ -283,13 +300,19 @@ fn show(node: &Node, standing: &LinkStanding, io: &mut Io<'_>) -> Result<()> {
         "remote": state.remote,
         "sent": state.sent,
         "received": state.received,
+        "bytes_sent": state.bytes_sent,
+        "bytes_received": state.bytes_received,
+        "wire_bytes_sent": state.wire_bytes_sent,
+        "wire_bytes_received": state.wire_bytes_received,
         "rejected": state.rejected,
         "refused": state.refused,
         "quarantined": state.quarantined,
         "pending": standing.pending,
         "pending_more": standing.pending_more,
-        "active_ms": state.active_ms,
-        "lag_ms": lag_ms,
+        "sent_ms": state.sent_ms,
+        "received_ms": state.received_ms,
+        "send_lag_ms": send_lag_ms,
+        "receive_lag_ms": receive_lag_ms,
         "why": state.words,
     });
     io.data(&value, || text(standing, &space))
@@ -308,6 +331,13 @@ fn text(standing: &LinkStanding, space: &str) -> String {
         count(state.sent),
         count(state.received)
     );
+    let (bytes, wire) = (
+        state.bytes_sent + state.bytes_received,
+        state.wire_bytes_sent + state.wire_bytes_received,
+    );
+    if wire < bytes {
+        text += &format!(", {} packed into {}", size(bytes), size(wire));
+    }
     for (number, words) in [
         (state.rejected, "refused here"),
         (state.refused, "refused there"),
@@ -325,8 +355,10 @@ fn text(standing: &LinkStanding, space: &str) -> String {
         };
         text += &format!("; {}{more} wait", count(standing.pending));
     }
-    if let Some(at) = state.active_ms {
-        text += &format!("; the last at {}", utc(at));
+    for (at, words) in [(state.sent_ms, "sent"), (state.received_ms, "received")] {
+        if let Some(at) = at {
+            text += &format!("; the last {words} at {}", utc(at));
+        }
     }
     if let Some(words) = &state.words {
         text += &format!("\n  {}", plain(words));
@@ -414,12 +446,22 @@ fn import(node: &Node, repo: &Repo, options: &Import, io: &mut Io<'_>) -> Result
     let brought = allod_deltas::bring(&deltas, &bringing, now_ms());
     let brought = brought.context("deltas cannot be brought in")?;
     node.touch();
+    if options.follow {
+        node.note_brought(repo.id(), &brought);
+    }
+    let refusals: Vec<Value> = brought
+        .refusals
+        .iter()
+        .map(|refused| json!({ "key": key_text(&refused.key), "why": refused.words }))
+        .collect();
     let value = json!({
         "branch": options.branch.as_str(),
         "deltas": brought.deltas,
         "set": brought.set,
         "deleted": brought.deleted,
         "left_out": brought.left_out,
+        "refused": brought.refused,
+        "refusals": refusals,
     });
     io.data(&value, || {
         let mut text = format!(
@@ -431,6 +473,17 @@ fn import(node: &Node, repo: &Repo, options: &Import, io: &mut Io<'_>) -> Result
         if brought.left_out > 0 {
             text += &format!("; {} objects are left out", count(brought.left_out));
         }
+        if brought.refused > 0 {
+            text += &format!("; {} keys are refused:", count(brought.refused));
+        }
+        for refused in &brought.refusals {
+            let (key, why) = (key_text(&refused.key), plain(&refused.words));
+            text += &format!("\n  {}: {why}", plain(&key));
+        }
         text
     })
+}
+
+fn key_text(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
 }

@@ -128,6 +128,10 @@ pub(crate) struct Connect {
     /// A file with the token that the server asks for
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Whether messages with deltas are packed, if the server takes that: `elsewhere` (unless it is on this machine),
+    /// `always` or `never`
+    #[arg(long, value_name = "WHEN", default_value = "elsewhere")]
+    pub(crate) deflate: String,
     /// Show the token though whoever is on the way can read it: over ws:// to another machine
     #[arg(long, requires = "token_file")]
     pub(crate) token_in_clear: bool,

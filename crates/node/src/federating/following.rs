@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use allod_deltas::{bring_while, tell_while};
+use allod_deltas::{Brought, Refused, bring_while, tell_while};
 use allod_federation::Federation;
 use allod_feed::{Filter, Subscription};
-use allod_repo::Repo;
+use allod_repo::{Repo, SpaceId};
 use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -34,12 +34,16 @@ pub(super) struct Following {
 }
 
 /// Objects and entries that were left out since a space was opened.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LeftOut {
     /// Entries that were not told.
     pub(crate) told: u64,
     /// Objects that were not brought, each time that they were looked at.
     pub(crate) brought: u64,
+    /// Keys that the space refused (DELTA-59).
+    pub(crate) refused: u64,
+    /// One of those that were refused last, and why.
+    pub(crate) refusal: Option<Refused>,
 }
 
 /// Follows the moves of a space until it is to stop or the federation ends.
@@ -124,29 +128,37 @@ impl Following {
     fn exchange(&self) -> Result<(), NodeError> {
         let (repo, shared) = (&self.repo, &self.shared);
         let go_on = || !*self.stop.borrow() && !self.federation.is_closed();
-        let left_out = |told: u64, brought: u64| {
-            let mut all = lock(&self.node.federating().left_out);
-            let left_out = all.entry(repo.id()).or_default();
-            left_out.told += told;
-            left_out.brought += brought;
-        };
         if let Some(branch) = &shared.tell {
             let deltas = self.node.deltas(repo, &shared.branch)?;
             let told = tell_while(&deltas, branch, now_ms(), &go_on)?;
-            left_out(told.left_out, 0);
+            let mut all = lock(&self.node.federating().left_out);
+            all.entry(repo.id()).or_default().told += told.left_out;
         }
         if let Some(setting) = &shared.bring {
             let deltas = self.node.deltas(repo, &shared.branch)?;
             let bringing = setting.bringing().map_err(FederatingError::from)?;
             let brought = bring_while(&deltas, &bringing, now_ms(), &go_on)?;
-            left_out(0, brought.left_out);
+            self.node.note_brought(repo.id(), &brought);
         }
         Ok(())
     }
 }
 
+impl Node {
+    /// Notes what was left out of a space that is brought into, so that whoever looks at it hears of it.
+    pub fn note_brought(&self, space: SpaceId, brought: &Brought) {
+        let mut all = lock(&self.federating().left_out);
+        let left_out = all.entry(space).or_default();
+        left_out.brought += brought.left_out;
+        left_out.refused += brought.refused;
+        if let Some(first) = brought.refusals.first() {
+            left_out.refusal = Some(first.clone());
+        }
+    }
+}
+
 /// What work came to, or why it came to nothing.
-fn words<T>(done: Result<Result<T, NodeError>, JoinError>) -> Result<T, String> {
+pub(super) fn words<T>(done: Result<Result<T, NodeError>, JoinError>) -> Result<T, String> {
     match done {
         Ok(done) => done.map_err(|error| error.to_string()),
         // It panicked: the words of that are on standard error, and whoever looks at the space hears of it.

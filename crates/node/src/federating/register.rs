@@ -51,6 +51,14 @@ pub struct LinkState {
     pub sent: u64,
     /// Deltas that came and are durable here, known ones among them.
     pub received: u64,
+    /// Bytes of the messages that were sent.
+    pub bytes_sent: u64,
+    /// Bytes of the messages that came.
+    pub bytes_received: u64,
+    /// Bytes that those that were sent had in their frames, packed or not (FED-35).
+    pub wire_bytes_sent: u64,
+    /// Bytes that those that came had in their frames.
+    pub wire_bytes_received: u64,
     /// Deltas that this side refused.
     pub rejected: u64,
     /// Deltas that the peer refused.
@@ -59,8 +67,10 @@ pub struct LinkState {
     pub quarantined: u64,
     /// Who the peer says that it is.
     pub remote: Option<String>,
-    /// When a delta last went over, in milliseconds since 1970.
-    pub active_ms: Option<u64>,
+    /// When a delta was last sent, in milliseconds since 1970.
+    pub sent_ms: Option<u64>,
+    /// When a delta that is durable here last came, in milliseconds since 1970.
+    pub received_ms: Option<u64>,
     /// Why it last ended, or what was last wrong.
     pub words: Option<String>,
 }

@@ -13,6 +13,7 @@ use allod_repo::{BranchName, Repo, SpaceId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::dialing::dial;
 use super::following::{Following, LeftOut, follow};
@@ -28,7 +29,7 @@ use crate::node::Node;
 /// How often it is looked what changed without a word, and what is known of links is kept.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long links may take to part when the node stops.
+/// How long all links together may take to part when the node stops (FED-56).
 const PARTING: Duration = Duration::from_secs(5);
 
 /// Links that cannot be opened, and why.
@@ -51,12 +52,12 @@ pub(crate) struct Federating {
 
 /// A federation, and its links.
 pub(super) struct Running {
-    shared: Shared,
+    pub(super) shared: Shared,
     pub(super) federation: Federation,
     pub(super) links: BTreeMap<String, Live>,
     pub(super) heard: Arc<Mutex<BTreeMap<String, Heard>>>,
-    following: JoinHandle<()>,
-    _hearing: Unsubscribe,
+    pub(super) following: JoinHandle<()>,
+    pub(super) _hearing: Unsubscribe,
 }
 
 /// A link that is open, or being opened.
@@ -79,9 +80,9 @@ pub(crate) struct Door {
 }
 
 /// The clock of the system, and chance: each number from a secret and how many there were.
-struct NodeClock {
-    secret: [u8; 32],
-    count: AtomicU64,
+pub(super) struct NodeClock {
+    pub(super) secret: [u8; 32],
+    pub(super) count: AtomicU64,
 }
 
 impl Clock for NodeClock {
@@ -139,12 +140,17 @@ impl Node {
         for running in &ended {
             running.federation.close();
         }
-        let parting = tokio::time::Instant::now() + PARTING;
-        for running in ended {
-            while !running.federation.links().is_empty() && tokio::time::Instant::now() < parting {
+        // All of them part at once; who does not in time is left.
+        let has_links = |running: &Running| !running.federation.links().is_empty();
+        let part = async {
+            while ended.iter().any(has_links) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            self.keep_states(running.states()).await;
+        };
+        drop(timeout(PARTING, part).await);
+        let states = ended.iter().flat_map(Running::states).collect();
+        self.keep_states(states).await;
+        for running in ended {
             drop(running.following.await);
         }
     }
@@ -360,7 +366,11 @@ impl Wanted {
 impl Running {
     /// Opens links that are not there, and says what is to be done with those that are: pause, resume, end. One that
     /// leads elsewhere now, or otherwise, is another.
-    fn set_links(&mut self, wanted: Vec<Link>, commands: &mut Vec<(RemoteLink, Option<bool>)>) {
+    pub(super) fn set_links(
+        &mut self,
+        wanted: Vec<Link>,
+        commands: &mut Vec<(RemoteLink, Option<bool>)>,
+    ) {
         let heard = lock(&self.heard);
         let mut ended = BTreeMap::new();
         self.links.retain(|name, live| {

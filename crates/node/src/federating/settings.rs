@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use allod_deltas::{DeltaFilter, HyperSchema, Number, ViewSchema};
 use allod_federation::{
-    CONNECTIONS_MAX, FederationConfig, InitialSync, Mode, Reconnect, Rules, Signatures, TrustPolicy,
+    CONNECTIONS_MAX, Deflate, FederationConfig, InitialSync, Mode, Reconnect, Rules, Signatures,
+    TrustPolicy,
 };
 use allod_identity::PublicKey;
 use allod_repo::BranchName;
@@ -273,6 +274,10 @@ pub struct LinkDefinition {
     /// A file with certificates, in PEM, that are believed instead of those of the web.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<PathBuf>,
+    /// Whether messages are packed (FED-35): `elsewhere`, which is unless the server is on this machine, `always` or
+    /// `never`.
+    #[serde(default = "elsewhere", skip_serializing_if = "is_elsewhere")]
+    pub deflate: String,
     /// Whether the token may be shown on a connection that others can read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub token_in_clear: bool,
@@ -295,6 +300,7 @@ impl LinkDefinition {
             trust: Trust::default(),
             token: None,
             authority: None,
+            deflate: elsewhere(),
             token_in_clear: false,
             paused: false,
         }
@@ -317,7 +323,17 @@ impl LinkDefinition {
                 "a token is shown over wss://, or to this machine; who reads along would have it";
             return Err(bad(words));
         }
+        self.packs()?;
         self.config().map(drop)
+    }
+
+    fn packs(&self) -> Result<Deflate, BadSetting> {
+        match self.deflate.as_str() {
+            "elsewhere" => Ok(Deflate::Elsewhere),
+            "always" => Ok(Deflate::Always),
+            "never" => Ok(Deflate::Never),
+            other => Err(bad(format!("{other:?}: elsewhere, always or never"))),
+        }
     }
 
     /// Whether nobody on the way reads what goes over it.
@@ -367,9 +383,18 @@ impl LinkDefinition {
             // Who connects proves a key to whoever listens; the address says who that is.
             authenticate: false,
             keys: None,
+            deflate: self.packs()?,
             ..shared.rules()?
         })
     }
+}
+
+fn elsewhere() -> String {
+    "elsewhere".to_owned()
+}
+
+fn is_elsewhere(word: &str) -> bool {
+    word == "elsewhere"
 }
 
 fn filter(json: Option<&str>) -> Result<Option<DeltaFilter>, BadSetting> {
@@ -446,6 +471,8 @@ mod tests {
         assert!(!of(&|link| link.mode = "both".into()));
         assert!(!of(&|link| link.initial_sync = "from_timestamp".into()));
         assert!(!of(&|link| link.from = Some(1)));
+        assert!(of(&|link| link.deflate = "never".into()));
+        assert!(!of(&|link| link.deflate = "sometimes".into()));
         assert!(!of(&|link| link.push = Some("[]".into())));
         let of = |change: &dyn Fn(&mut Shared)| {
             let mut shared = Shared::new("deltas".parse().unwrap());

@@ -40,7 +40,8 @@ pub(super) struct Heard {
     /// Whether it goes on.
     is_open: bool,
     quarantined: u64,
-    active_ms: Option<u64>,
+    sent_ms: Option<u64>,
+    received_ms: Option<u64>,
     words: Option<String>,
 }
 
@@ -53,15 +54,20 @@ impl Node {
         let mut words = Vec::new();
         words.extend(lock(&federating.broken).get(&space).cloned());
         words.extend(lock(&federating.troubles).get(&space).cloned());
-        let left_out = lock(&federating.left_out).get(&space).copied();
+        let left_out = lock(&federating.left_out).get(&space).cloned();
         let left_out = left_out.unwrap_or_default();
         for (count, what) in [
             (left_out.told, "entries are not told"),
             (left_out.brought, "objects are left out"),
+            (left_out.refused, "keys are refused"),
         ] {
             if count > 0 {
                 words.push(format!("{count} {what}"));
             }
+        }
+        if let Some(refusal) = left_out.refusal {
+            let key = String::from_utf8_lossy(&refusal.key);
+            words.push(format!("{key}: {}", refusal.words));
         }
         let shared = self.federations().shared(space).ok().flatten();
         let token = shared.and_then(|shared| shared.token);
@@ -172,8 +178,11 @@ pub(super) fn hear(all: &mut BTreeMap<String, Heard>, link: &str, event: &Event)
             let heard = all.entry(link.to_owned()).or_default();
             (heard.is_open, heard.words) = (true, None);
         }
-        Event::DeltaSent { .. } | Event::DeltaReceived { .. } => {
-            all.entry(link.to_owned()).or_default().active_ms = Some(now_ms());
+        Event::DeltaSent { .. } => {
+            all.entry(link.to_owned()).or_default().sent_ms = Some(now_ms());
+        }
+        Event::DeltaReceived { .. } => {
+            all.entry(link.to_owned()).or_default().received_ms = Some(now_ms());
         }
         Event::DeltaQuarantined { .. } => all.entry(link.to_owned()).or_default().quarantined += 1,
         Event::Error { reason } => {
@@ -198,6 +207,10 @@ pub(super) fn state(before: &LinkState, link: &RemoteLink, heard: Option<&Heard>
         deltas_received,
         deltas_rejected,
         deltas_refused,
+        bytes_sent,
+        bytes_received,
+        wire_bytes_sent,
+        wire_bytes_received,
         ..
     } = link.stats();
     let heard = heard.cloned().unwrap_or_default();
@@ -208,11 +221,16 @@ pub(super) fn state(before: &LinkState, link: &RemoteLink, heard: Option<&Heard>
     LinkState {
         sent: before.sent + deltas_sent,
         received: before.received + deltas_received,
+        bytes_sent: before.bytes_sent + bytes_sent,
+        bytes_received: before.bytes_received + bytes_received,
+        wire_bytes_sent: before.wire_bytes_sent + wire_bytes_sent,
+        wire_bytes_received: before.wire_bytes_received + wire_bytes_received,
         rejected: before.rejected + deltas_rejected,
         refused: before.refused + deltas_refused,
         quarantined: before.quarantined + heard.quarantined,
         remote: link.remote_system_id().or_else(|| before.remote.clone()),
-        active_ms: heard.active_ms.or(before.active_ms),
+        sent_ms: heard.sent_ms.or(before.sent_ms),
+        received_ms: heard.received_ms.or(before.received_ms),
         words: heard.words.filter(|_| !is_up),
     }
 }

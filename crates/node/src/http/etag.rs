@@ -6,12 +6,10 @@ use allod_repo::{CommitId, Heads};
 use axum::http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use super::problem::Problem;
+use super::spelled::{self, BadTags};
 
 /// The name of the state of a branch without commits.
 const EMPTY: &str = "empty";
-
-/// Names in one condition: a client has a few.
-const TAGS_MAX: usize = 64;
 
 /// The name of the state of some commits: the CID of the one, or of the list of several (HTTP-20).
 pub(crate) fn state_tag(heads: &Heads) -> Result<String, Problem> {
@@ -44,28 +42,13 @@ impl Tags {
         let mut tags = Vec::new();
         let mut is_any = false;
         for value in headers.get_all(name) {
-            let bad = || Problem::request(format!("{name} is * or a list of names in quotes"));
-            let mut rest = value.to_str().map_err(|_error| bad())?.trim();
-            if rest == "*" {
-                is_any = true;
-                continue;
-            }
-            while !rest.is_empty() {
-                let is_weak = rest.starts_with("W/");
-                let text = rest.strip_prefix("W/").unwrap_or(rest);
-                let text = text.strip_prefix('"').ok_or_else(bad)?;
-                let (tag, behind) = text.split_once('"').ok_or_else(bad)?;
-                tags.push((tag.to_owned(), is_weak));
-                let behind = behind.trim_start();
-                rest = match behind.strip_prefix(',') {
-                    Some(behind) => behind.trim_start(),
-                    None if behind.is_empty() => behind,
-                    None => return Err(bad()),
-                };
-            }
-            if tags.len() > TAGS_MAX {
-                return Err(Problem::request(format!("{name} has too many names")));
-            }
+            let text = value.to_str().map_err(|_error| BadTags::Form);
+            let read = text.and_then(|text| spelled::tags(text, &mut tags));
+            let words = |bad| match bad {
+                BadTags::Form => "is * or a list of names in quotes",
+                BadTags::Many => "has too many names",
+            };
+            is_any |= read.map_err(|bad| Problem::request(format!("{name} {}", words(bad))))?;
         }
         Ok(match (is_any, tags.is_empty()) {
             (true, true) => Some(Self::Any),

@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 
 use super::app::App;
 use super::problem::Problem;
+use super::spelled;
 use super::token::HttpToken;
 
 /// Where a page says it is, in browsers that say it.
@@ -205,11 +206,7 @@ pub(crate) enum SpaceToken {
 
 /// The token that a request shows.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let shown = headers.get(AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = shown.split_at_checked("Bearer ".len())?;
-    scheme
-        .eq_ignore_ascii_case(b"Bearer ")
-        .then(|| token.trim_ascii())
+    spelled::bearer(headers.get(AUTHORIZATION)?.as_bytes())
 }
 
 fn unknown(words: &str) -> Problem {

@@ -34,6 +34,7 @@ mod query;
 mod range;
 mod router;
 mod routes;
+mod spelled;
 mod target;
 mod tls;
 mod token;

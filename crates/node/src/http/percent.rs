@@ -1,7 +1,6 @@
 //! Percent-encoded bytes in URLs and headers (HTTP-10).
 
 use allod_blocks::{Cid, parse_cid};
-use axum::http::Uri;
 
 /// The bytes that are spelled so; `None` if a `%` is not followed by two hexadecimal digits. In queries a `+`
 /// is a space, as forms and the libraries of most languages write it.
@@ -23,8 +22,8 @@ pub(crate) fn decode(text: &str, is_query: bool) -> Option<Vec<u8>> {
 }
 
 /// The CID that is the rest of a path; `None` if that is none.
-pub(crate) fn cid_behind(uri: &Uri, prefix: &str) -> Option<Cid> {
-    let rest = uri.path().strip_prefix(prefix)?;
+pub(crate) fn cid_behind(path: &str, prefix: &str) -> Option<Cid> {
+    let rest = path.strip_prefix(prefix)?;
     let text = String::from_utf8(decode(rest, false)?).ok()?;
     parse_cid(&text).ok()
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::limits::{PAGE_ITEMS, PAGE_ITEMS_MAX};
 use super::percent;
 use super::problem::Problem;
+use super::spelled::{self, BadPairs};
 use super::target::spelled_key;
 use crate::naming::branch_heads;
 use crate::node::{Node, Position};
@@ -26,18 +27,11 @@ impl<S: Sync> FromRequestParts<S> for Query {
 
 impl Query {
     fn read(text: &str) -> Result<Self, Problem> {
-        let mut all: Vec<(String, Vec<u8>)> = Vec::new();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let bad = || Problem::request("a % in the query is not followed by two digits");
-            let name = percent::decode(name, true).ok_or_else(bad)?;
-            let name = String::from_utf8_lossy(&name).into_owned();
-            if all.iter().any(|(known, _)| *known == name) {
-                return Err(Problem::request(format!("{name:?} is there twice")));
-            }
-            all.push((name, percent::decode(value, true).ok_or_else(bad)?));
-        }
-        Ok(Self(all))
+        let read = spelled::pairs(text).map_err(|bad| match bad {
+            BadPairs::Percent => "a % in the query is not followed by two digits".to_owned(),
+            BadPairs::Twice(name) => format!("{name:?} is there twice"),
+        });
+        read.map(Self).map_err(Problem::request)
     }
 
     /// Refuses what is not known: a parameter that is misspelled must not be passed over.

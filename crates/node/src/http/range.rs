@@ -3,6 +3,7 @@
 use axum::http::header::{CONTENT_RANGE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 
 use super::problem::Problem;
+use super::spelled::Range;
 
 /// Which bytes of so many are asked for, as the first and how many; `None` for all of them.
 ///
@@ -20,37 +21,15 @@ pub(crate) fn wanted(
         return Ok(None);
     }
     let text = headers.get(RANGE).and_then(|value| value.to_str().ok());
-    let Some(range) = text.and_then(read) else {
+    let Some(range) = text.and_then(Range::read) else {
         return Ok(None);
     };
-    let (first, last) = match range {
-        (Some(first), last) => (first, last.unwrap_or(u64::MAX).min(size.saturating_sub(1))),
-        (None, Some(count)) if count > 0 => (size.saturating_sub(count), size.saturating_sub(1)),
-        (None, _) => (size, size),
-    };
-    if first >= size {
+    let Some(part) = range.of(size) else {
         let of = HeaderValue::try_from(format!("bytes */{size}")).map_err(Problem::fault)?;
         let words = format!("the value has {size} bytes");
         return Err(Problem::new("E_HTTP_RANGE", words).with(CONTENT_RANGE, of));
-    }
-    Ok(Some((first, last - first + 1)))
-}
-
-/// `bytes=first-last`, of which one may be missing.
-fn read(text: &str) -> Option<(Option<u64>, Option<u64>)> {
-    let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
-    let number = |text: &str| -> Option<Option<u64>> {
-        if text.is_empty() {
-            return Some(None);
-        }
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-        is_plain.then(|| Some(text.parse().unwrap_or(u64::MAX)))
     };
-    match (number(first)?, number(last)?) {
-        (None, None) => None,
-        (Some(first), Some(last)) if last < first => None,
-        range => Some(range),
-    }
+    Ok(Some(part))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::percent;
 use super::problem::Problem;
+use super::spelled;
 use crate::node::Node;
 use crate::shown::key_bytes;
 
@@ -27,9 +28,8 @@ impl<S: Sync> FromRequestParts<S> for Target {
 
 impl Target {
     fn read(path: &str) -> Result<Self, Problem> {
-        let mut segments = path.splitn(6, '/').skip(3);
-        let space = decoded(segments.next().unwrap_or_default())?;
-        let rest = decoded(segments.nth(1).unwrap_or_default())?;
+        let bad = || Problem::request("a % in the path is not followed by two digits");
+        let (space, rest) = spelled::path(path).ok_or_else(bad)?;
         Ok(Self {
             space: text(space)?,
             rest,
@@ -65,11 +65,6 @@ pub(crate) fn spelled_key(spelling: &[u8]) -> Result<Bytes, Problem> {
         return Err(bad(format!("a key has at most {KEY_BYTES_MAX} bytes")));
     }
     Ok(key)
-}
-
-fn decoded(text: &str) -> Result<Vec<u8>, Problem> {
-    let bytes = percent::decode(text, false);
-    bytes.ok_or_else(|| Problem::request("a % in the path is not followed by two digits"))
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, Problem> {

@@ -5,8 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio_tungstenite::tungstenite::{Message, client};
 
 use crate::home::{Home, Up};
+use crate::hooks::hook;
 use crate::http_client::{Served, answer};
 
 /// Longer than anything takes here.
@@ -147,10 +149,64 @@ fn two_nodes_come_to_have_the_same_whatever_stops_when() {
     assert_eq!(client_up.stop(), Some(0));
     let after = status(&client, "hub");
     assert_eq!(after["status"], "waiting");
-    for name in ["sent", "received", "remote", "active_ms"] {
+    for name in ["sent", "received", "remote", "sent_ms", "received_ms"] {
         assert_eq!(before[name], after[name], "{name}");
     }
     assert_eq!(up.stop(), Some(0));
+}
+
+/// FED-35: a link that packs sends a fraction, and says how much it was; one to this machine does not unless it is
+/// told to.
+#[test]
+fn a_link_says_what_packing_saves() {
+    let server = Home::with_space();
+    server.run(&["federate", "serve", "--default"]).ok();
+    let value = format!("text={}", "the same words ".repeat(400));
+    for of in 0..10 {
+        let to = format!("post=post-{of}#title");
+        server
+            .run(&["delta", "add", "--to", &to, "--value", &value])
+            .ok();
+    }
+    let up = server.up_http(&[]);
+    let to = url(&up, "/federation");
+    for (when, is_packed) in [("always", true), ("elsewhere", false)] {
+        let client = Home::with_space();
+        let args = [
+            "federate",
+            "connect",
+            &to,
+            "--name",
+            "hub",
+            "--deflate",
+            when,
+        ];
+        client.run(&args).ok();
+        let client_up = client.up();
+        until_same(&server, &client, 10);
+        until("all is counted", || {
+            status(&client, "hub")["received"] == 10
+        });
+        let known = status(&client, "hub");
+        let bytes = |name: &str| known[name].as_u64().unwrap();
+        assert!(bytes("bytes_received") > 60_000);
+        let is_less = bytes("wire_bytes_received") < bytes("bytes_received") / 4;
+        assert_eq!(is_less, is_packed, "{known}");
+        let shown = client.run(&["federate", "status", "hub"]).ok();
+        assert_eq!(shown.contains("packed into"), is_packed, "{shown}");
+        // It is counted over all runs of the node.
+        assert_eq!(client_up.stop(), Some(0));
+        assert_eq!(
+            status(&client, "hub")["wire_bytes_received"],
+            known["wire_bytes_received"]
+        );
+    }
+    let connect = |when: &str| {
+        let args = ["federate", "connect", &to, "--deflate", when];
+        server.run(&args)
+    };
+    connect("sometimes").fails(1, &["elsewhere, always or never"]);
+    drop(up);
 }
 
 /// A link that rests does so when the node is started again, and one that was ended is forgotten.
@@ -670,4 +726,160 @@ fn deltas_of_strangers_are_plain_and_numbers_are_kept() {
     value("n=9007199254740993").fails(1, &["double"]);
     value("n=1e400").fails(1, &["finite"]);
     value("n=1.2.3").ok();
+}
+
+/// DELTA-59: a value that a hook refuses holds no other up, and is named where somebody looks.
+#[test]
+fn a_value_that_is_refused_holds_no_other_up() {
+    let (server, _up, client, _client_up) = pair(&[], &[]);
+    // Of what is brought, not of the deltas themselves.
+    let refuses = "[ $ALLOD_BRANCH = main ] || exit 0\n\
+        if grep -q 'unwanted words'; then echo 'mind your words'; exit 3; fi";
+    hook(&client, "pre-commit", refuses);
+    let add = |object: &str, text: &str| {
+        let (to, value) = (format!("post={object}#title"), format!("text={text}"));
+        server.json(&["delta", "add", "--to", &to, "--value", &value]);
+    };
+    for of in 0..12 {
+        add(&format!("post-{of}"), "fine");
+    }
+    add("post-bad", "unwanted words");
+    add("post-last", "fine");
+    until("all came", || ids(&client).len() == 14);
+    client.run(&["federate", "import", "--follow"]).ok();
+    let keys = || client.run(&["ls", "--from", "delta/post"]).ok();
+    until("the others are there", || {
+        keys().contains("delta/post-last")
+    });
+    assert!(!keys().contains("post-bad"));
+    assert_eq!(keys().matches("delta/post-").count(), 13);
+    let trouble = || {
+        let rows = client.run(&["federate", "list", "--json"]).rows();
+        rows[0]["trouble"].as_str().unwrap_or_default().to_owned()
+    };
+    until("it is told of", || {
+        let trouble = trouble();
+        trouble.contains("delta/post-bad") && trouble.contains("mind your words")
+    });
+    // What comes later is brought too; the command says the same.
+    add("post-later", "fine");
+    until("it is there", || keys().contains("delta/post-later"));
+    let said = client.json(&["federate", "import", "--prefix", "again/"]);
+    assert_eq!((&said["set"], &said["refused"]), (&14.into(), &1.into()));
+    assert_eq!(said["refusals"][0]["key"], "again/post-bad");
+}
+
+/// FED-52: who sets a link up hears where its space is stricter.
+#[test]
+fn a_link_that_says_more_than_its_space_is_warned_of() {
+    let home = Home::with_space();
+    let policy = r#"{"trustedAuthors":["alice"]}"#;
+    let args = ["federate", "serve", "--off", "--policy", policy];
+    home.run(&args).ok();
+    let connect = |name: &str, more: &[&str]| {
+        let to = format!("ws://127.0.0.1:1/{name}");
+        home.run(&[&["federate", "connect", &to, "--name", name], more].concat())
+    };
+    let same = connect("same", &["--json"]).json();
+    assert_eq!(same["stricter"], serde_json::json!([]));
+    let wider = r#"{"trustedAuthors":["alice","bob"],"signatures":"optional"}"#;
+    let said = connect("wider", &["--policy", wider, "--json"]).json();
+    assert_eq!(
+        said["stricter"],
+        serde_json::json!([
+            { "what": "signatures", "space": "required", "link": "optional" },
+            { "what": "trustedAuthors", "space": ["alice"], "link": ["alice", "bob"] },
+        ])
+    );
+    let said = connect("told", &["--policy", wider]);
+    assert!(said.err.contains("stricter: signatures"), "{}", said.err);
+}
+
+/// FED-54: links hear of what came by other ways though bringing takes its time.
+#[test]
+fn links_do_not_wait_for_what_is_brought() {
+    let (server, _up, client, _client_up) = pair(&[], &[]);
+    until_status(&client, "hub", "connected");
+    let (began, end) = (client.file("began"), client.file("end"));
+    let waits = format!(
+        "[ $ALLOD_BRANCH = main ] || exit 0\nif grep -q slow; then touch {}; while [ ! -e {} ]; do sleep 0.05; done; fi",
+        began.display(),
+        end.display()
+    );
+    hook(&client, "pre-commit", &waits);
+    client.run(&["federate", "import", "--follow"]).ok();
+    say(&server, "slow");
+    until("it is being brought", || began.exists());
+    let meanwhile = say(&client, "meanwhile");
+    until("it went over", || ids(&server).contains(&meanwhile));
+    assert!(!end.exists());
+    std::fs::write(&end, "").unwrap();
+    until("it was brought", || {
+        client.run(&["ls"]).ok().contains("delta/post-1")
+    });
+}
+
+/// FED-56: peers of a node that stops hear that it goes away, of whatever space, also those that do not answer.
+#[test]
+fn a_node_that_stops_says_so_to_its_peers() {
+    let server = Home::with_space();
+    server.run(&["space", "new", "other"]).ok();
+    let open = ["federate", "serve", "--anyone"];
+    for space in ["notes", "other"] {
+        server.run(&[&["--space", space], &open[..]].concat()).ok();
+    }
+    let up = server.up_http(&[]);
+    let mut sockets = Vec::new();
+    for space in ["notes", "other"] {
+        let to = url(&up, &format!("/federation/{space}"));
+        let place = place(&up);
+        let mut upgraded = None;
+        until("it is served", || {
+            let stream = std::net::TcpStream::connect(&place).unwrap();
+            upgraded = client(to.as_str(), stream).ok();
+            upgraded.is_some()
+        });
+        let (mut socket, _) = upgraded.unwrap();
+        let hello = r#"{"type":"hello","timestamp":1,"systemId":"x","config":{},"protocol":"rhizomedb-federation-v1"}"#;
+        socket.send(Message::text(hello)).unwrap();
+        assert!(
+            socket
+                .read()
+                .unwrap()
+                .into_text()
+                .unwrap()
+                .contains("hello_ack")
+        );
+        sockets.push(socket);
+    }
+    assert_eq!(up.stop(), Some(0));
+    for mut socket in sockets {
+        match socket.read().unwrap() {
+            Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 1001),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// DELTA-53: who keeps a part of the history cannot tell it, and says so in words.
+#[test]
+fn a_replica_of_a_part_does_not_tell() {
+    let whole = Home::with_space();
+    whole.commit("a", "1");
+    whole.commit("a", "2");
+    whole.commit("b", "3");
+    let up = whole.up();
+    let ticket = whole.run(&["space", "ticket"]).ok();
+    let part = Home::new();
+    let clone = ["space", "clone", ticket.trim(), "--depth", "1"];
+    part.run(&clone).ok();
+    let words = ["cannot be told", "commits of before are not kept here"];
+    part.run(&["federate", "export"]).fails(1, &words);
+    // Nothing is half told.
+    assert!(ids(&part).is_empty());
+    part.run(&["federate", "export", "--follow"])
+        .fails(1, &words);
+    let rows = part.run(&["federate", "list", "--json"]).rows();
+    assert!(rows.iter().all(|row| row["federation"]["tell"].is_null()));
+    assert_eq!(up.stop(), Some(0));
 }

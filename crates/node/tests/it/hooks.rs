@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::home::Home;
 
 /// Puts a script where hooks are looked for.
-fn hook(home: &Home, name: &str, script: &str) -> PathBuf {
+pub(crate) fn hook(home: &Home, name: &str, script: &str) -> PathBuf {
     let path = home.path().join("hooks").join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     // Written beside and renamed: a program that is still open for writing cannot be run.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use allod_deltas::{Delta, DeltaStore, MemoryDeltas, Number, Pointer};
-use allod_federation::{Clock, Dial, Federation, FederationConfig, FederationOptions, Me, Rules};
+use allod_federation::{
+    Clock, Deflate, Dial, Federation, FederationConfig, FederationOptions, Me, Rules,
+};
 use allod_identity::SecretKey;
 
 const DELTAS: u64 = 20_000;
@@ -25,7 +27,7 @@ impl Clock for Here {
     }
 }
 
-fn federation(name: &str, extensions: bool) -> (Federation, Arc<MemoryDeltas>) {
+fn federation(name: &str, extensions: bool, deflate: Deflate) -> (Federation, Arc<MemoryDeltas>) {
     let me = Me {
         system_id: name.to_owned(),
         store: name.to_owned(),
@@ -35,6 +37,7 @@ fn federation(name: &str, extensions: bool) -> (Federation, Arc<MemoryDeltas>) {
         deltas_per_second: u64::from(u32::MAX),
         bytes_per_second: u64::from(u32::MAX),
         extensions,
+        deflate,
         ..Rules::default()
     };
     let store = Arc::new(MemoryDeltas::new());
@@ -59,14 +62,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    for (what, extensions, shared) in [
-        ("the past, as peers of the original get it", false, 0),
-        ("the past, between two of ours", true, 0),
-        ("what differs, of all but 100", true, DELTAS - 100),
+    let (plain, packed) = (Deflate::Never, Deflate::Always);
+    for (what, extensions, deflate, shared) in [
+        ("the past, as peers of the original get it", false, plain, 0),
+        ("the past, between two of ours", true, plain, 0),
+        ("the past, packed", true, packed, 0),
+        ("what differs, of all but 100", true, plain, DELTAS - 100),
+        ("what differs, packed", true, packed, DELTAS - 100),
     ] {
         runtime.block_on(async {
-            let (server, _) = federation("server", true);
-            let (client, kept) = federation("client", extensions);
+            let (server, _) = federation("server", true, packed);
+            let (client, kept) = federation("client", extensions, deflate);
             server.append(deltas.clone()).await?;
             client.append(deltas[..shared as usize].to_vec()).await?;
             let listening = server.listen("127.0.0.1:0").await?;
@@ -81,8 +87,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let (passed, stats) = (begin.elapsed(), link.stats());
             println!(
-                "{what}: {passed:?}, {} bytes received, {} sent",
-                stats.bytes_received, stats.bytes_sent
+                "{what}: {passed:?}, {} bytes received in {}, {} sent in {}",
+                stats.bytes_received,
+                stats.wire_bytes_received,
+                stats.bytes_sent,
+                stats.wire_bytes_sent
             );
             client.close();
             server.close();

@@ -122,10 +122,14 @@ pub struct LinkStats {
     pub last_sync_ms: Option<u64>,
     /// When both sides last agreed.
     pub connected_at_ms: Option<u64>,
-    /// Bytes of frames sent.
+    /// Bytes of messages sent.
     pub bytes_sent: u64,
-    /// Bytes of frames received.
+    /// Bytes of messages received.
     pub bytes_received: u64,
+    /// Bytes that these messages had in their frames, packed or not (FED-35).
+    pub wire_bytes_sent: u64,
+    /// Bytes that those received had in their frames.
+    pub wire_bytes_received: u64,
     /// Frames that were no message.
     pub faults: u64,
 }

@@ -43,8 +43,8 @@ pub use crate::limits::{
     HANDSHAKE_MS, PING_MS, SILENCE_MS, SYNC_BATCH, close,
 };
 pub use crate::link::{
-    Command, Input, Link, Me, Output, Positions, ReadFault, ReadReply, ReadRequest, Role, Rules,
-    Start,
+    Command, Deflate, Input, Link, Me, Output, Positions, ReadFault, ReadReply, ReadRequest, Role,
+    Rules, Start,
 };
 pub use crate::message::{BadDelta, Frame, FrameError, Message, PROTOCOL, Proof, Sent};
 pub use crate::policy::{Judge, Signatures, TrustPolicy, Verdict};

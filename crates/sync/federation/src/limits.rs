@@ -16,6 +16,10 @@ pub(crate) const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Deltas of a batch of a sync (FED-20), as peers expect it.
 pub const SYNC_BATCH: usize = 100;
 
+/// The shortest message that is packed (FED-35), in bytes: one signed delta, of which a third is saved. Below that
+/// it is less than the headers of a packet.
+pub(crate) const PACK_BYTES_MIN: usize = 512;
+
 /// Deltas of a `delta_batch` that is taken: twice what any of ours sends.
 pub(crate) const BATCH_DELTAS_MAX: usize = 1024;
 
@@ -104,6 +108,8 @@ pub const CONNECTIONS_MAX: usize = 1000;
 pub mod close {
     /// Done.
     pub const NORMAL: u16 = 1000;
+    /// This side stops, or its settings change.
+    pub const GOING_AWAY: u16 = 1001;
     /// The peer broke the protocol.
     pub const PROTOCOL: u16 = 1002;
     /// No room, or not allowed.

@@ -10,6 +10,7 @@ mod inbound;
 mod io;
 mod known;
 mod meter;
+mod packing;
 mod proof;
 mod pump;
 mod reconcile;
@@ -22,14 +23,12 @@ use allod_identity::PublicKey;
 
 use crate::config::FederationConfig;
 use crate::event::{Event, LinkStats, Status};
-use crate::limits::{
-    CLIENT_FRAME_BYTES_MAX, FAULTS_MAX, FRAME_BYTES_MAX, HANDSHAKE_MS, OUT_BYTES, PING_MS,
-    SILENCE_MS, close,
-};
+use crate::limits::{FAULTS_MAX, HANDSHAKE_MS, OUT_BYTES, PING_MS, SILENCE_MS, close};
 use crate::message::{Frame, Message};
 
 pub use given::{Me, Positions, Rules, Start};
 pub use io::{Command, Input, Output, ReadFault, ReadReply, ReadRequest};
+pub use packing::Deflate;
 
 use inbound::Inbound;
 use known::Known;
@@ -271,7 +270,7 @@ impl Link {
         }
         match input {
             Input::Frame(text) => self.on_frame(now_ms, text),
-            Input::BadFrame => self.on_fault(now_ms, "a frame is no text"),
+            Input::Packed(bytes) => self.on_packed(now_ms, bytes),
             Input::Appended(said) => self.on_appended(now_ms, said),
             Input::Read(reply) => self.on_read(now_ms, reply),
             Input::Arrived => self.pump.arrived(),
@@ -285,13 +284,14 @@ impl Link {
     /// What to do next; `None` if there is nothing.
     pub fn poll(&mut self) -> Option<Output> {
         let output = self.out.pop_front()?;
-        if let Output::Send(text) = &output {
-            self.out_bytes = self.out_bytes.saturating_sub(text.len());
-            if is_answer(text) {
-                self.answer_bytes = self.answer_bytes.saturating_sub(text.len());
-            }
+        let Output::Send(text) = output else {
+            return Some(output);
+        };
+        self.out_bytes = self.out_bytes.saturating_sub(text.len());
+        if is_answer(&text) {
+            self.answer_bytes = self.answer_bytes.saturating_sub(text.len());
         }
-        Some(output)
+        Some(self.packed(text))
     }
 
     /// Goes on where there is room, after [`poll`](Self::poll) made some.
@@ -302,6 +302,11 @@ impl Link {
     }
 
     fn on_frame(&mut self, now_ms: u64, text: &str) {
+        self.stats.wire_bytes_received += text.len() as u64;
+        self.on_text(now_ms, text);
+    }
+
+    fn on_text(&mut self, now_ms: u64, text: &str) {
         self.heard_ms = now_ms;
         self.frame_bytes = text.len();
         self.stats.bytes_received += text.len() as u64;
@@ -309,12 +314,8 @@ impl Link {
             .bytes
             .take(text.len() as u64, now_ms)
             .max(self.read_at_ms);
-        let bytes_max = match self.role {
-            Role::Client => CLIENT_FRAME_BYTES_MAX,
-            Role::Server => FRAME_BYTES_MAX,
-        };
-        if text.len() > bytes_max {
-            self.close(close::TOO_LARGE, "a frame is too large", Status::Error);
+        if text.len() > self.frame_bytes_max() {
+            self.too_large();
             return;
         }
         match Frame::decode(text) {
@@ -454,11 +455,6 @@ impl Link {
             Reader::Asking => self.on_asked(now_ms, reply),
             Reader::Pump => self.on_pumped(now_ms, reply),
         }
-    }
-
-    /// Whether the peer and this side both have a capability.
-    fn can(&self, capability: &str) -> bool {
-        self.rules.extensions && self.peer.capabilities.contains(capability)
     }
 
     fn send(&mut self, now_ms: u64, message: &Message) {

@@ -45,7 +45,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let query = query.only(&["space", "key", "at"])?;
-    let cid = percent::cid_behind(&uri, "/v1/blobs/");
+    let cid = percent::cid_behind(uri.path(), "/v1/blobs/");
     let cid = cid.ok_or_else(|| Problem::request("a blob is named by its CID"))?;
     let (space, key) = (query.text("space")?.map(str::to_owned), query.key("key")?);
     if key.is_some() && space.is_none() {

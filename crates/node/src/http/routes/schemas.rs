@@ -41,7 +41,7 @@ async fn read(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
-    let cid = percent::cid_behind(&uri, "/v1/schemas/");
+    let cid = percent::cid_behind(uri.path(), "/v1/schemas/");
     let cid = cid.ok_or_else(|| Problem::request("a schema is named by its CID"))?;
     let schema = app.work(move |node| Ok(node.event_schema(&cid)?));
     let none = || {

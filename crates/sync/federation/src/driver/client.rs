@@ -1,12 +1,13 @@
 //! Connections that this side opens, and opens again (FED-40).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
@@ -17,7 +18,7 @@ use super::run::{Connection, note_pause, socket_config};
 use crate::config::FederationConfig;
 use crate::event::{Event, Status};
 use crate::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_MS};
-use crate::link::{Command, Link, Rules};
+use crate::link::{Command, Deflate, Link, Rules};
 
 /// How a server is reached.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +125,7 @@ impl Opening {
     async fn run(mut self) {
         let mut failures = 0u32;
         loop {
-            let (agreed, wanted, reason) = self.once().await;
+            let (agreed, wanted, reason) = Box::pin(self.once()).await;
             failures = if agreed {
                 1
             } else {
@@ -154,32 +155,25 @@ impl Opening {
 
     /// Waits; `false` if the link is ended meanwhile.
     async fn wait(&mut self, wait_ms: u64) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => true,
+            () = self.ended() => false,
+        }
+    }
+
+    /// Returns once the link is to end, or the federation.
+    async fn ended(&mut self) {
         let mut closing = self.federation.inner.closing();
-        let waited = tokio::time::sleep(Duration::from_millis(wait_ms));
-        tokio::pin!(waited);
         loop {
             tokio::select! {
-                () = &mut waited => return true,
-                () = closing.closed() => return false,
+                () = closing.closed() => return,
                 command = self.commands.recv() => match command {
-                    Some(Command::Disconnect) | None => return false,
+                    Some(Command::Disconnect | Command::Leave) | None => return,
                     // What is in the store is sent when it is back.
                     Some(command) => note_pause(&command, &mut self.paused),
                 },
             }
         }
-    }
-
-    /// A connection, and the rules of the link if it has its own.
-    async fn reach(&self, url: &str) -> Result<(Socket, Option<Rules>), ConnectError> {
-        let dialing = Arc::clone(&self.dialing);
-        let asked = tokio::task::spawn_blocking(move || dialing()).await;
-        let broken = |_error| ConnectError::Dialing("it broke off".to_owned());
-        let to = asked.map_err(broken)?.map_err(ConnectError::Dialing)?;
-        let within = Duration::from_millis(HANDSHAKE_MS);
-        let dialled = tokio::time::timeout(within, dial(url, &to)).await;
-        let late = |_elapsed| ConnectError::Unreachable("no answer in time".to_owned());
-        Ok((dialled.map_err(late)??, to.rules))
     }
 
     /// Opens the link once: whether both sides agreed, whether it was to end, and why it did.
@@ -189,7 +183,12 @@ impl Opening {
         self.handle.set_status(Status::Connecting);
         let remote_url = url.clone();
         inner.tell(&self.handle, &Event::Connecting { remote_url });
-        let (socket, rules) = match self.reach(&url).await {
+        let reaching = reach(Arc::clone(&self.dialing), url.clone());
+        let reached = tokio::select! {
+            reached = reaching => reached,
+            () = self.ended() => return (false, true, "disconnected".to_owned()),
+        };
+        let (socket, rules) = match reached {
             Ok(reached) => reached,
             Err(error) => {
                 self.handle.set_status(Status::Error);
@@ -208,7 +207,11 @@ impl Opening {
             }
         };
         let start = inner.start(&self.handle, inner.options.positions.load(&url));
-        let rules = rules.unwrap_or_else(|| inner.options.rules.clone());
+        let mut rules = rules.unwrap_or_else(|| inner.options.rules.clone());
+        // On this machine bytes cost less than packing them.
+        if rules.deflate == Deflate::Elsewhere && is_here(&url) {
+            rules.deflate = Deflate::Never;
+        }
         let me = inner.options.me.clone();
         let (agreed, mut has_agreed) = oneshot::channel();
         let connection = Connection {
@@ -238,6 +241,26 @@ impl Opening {
         let reason = ended.machine.end_reason().to_owned();
         (is_agreed, ended.wanted, reason)
     }
+}
+
+/// Whether a server is on this machine.
+fn is_here(url: &str) -> bool {
+    let uri = url.parse::<Uri>();
+    let host = uri.as_ref().ok().and_then(Uri::host).unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    is_loopback || host.eq_ignore_ascii_case("localhost")
+}
+
+/// A connection, and the rules of the link if it has its own.
+async fn reach(dialing: Dialing, url: String) -> Result<(Socket, Option<Rules>), ConnectError> {
+    let asked = tokio::task::spawn_blocking(move || dialing()).await;
+    let broken = |_error| ConnectError::Dialing("it broke off".to_owned());
+    let to = asked.map_err(broken)?.map_err(ConnectError::Dialing)?;
+    let within = Duration::from_millis(HANDSHAKE_MS);
+    let dialled = tokio::time::timeout(within, dial(&url, &to)).await;
+    let late = |_elapsed| ConnectError::Unreachable("no answer in time".to_owned());
+    Ok((dialled.map_err(late)??, to.rules))
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

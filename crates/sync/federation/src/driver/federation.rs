@@ -246,7 +246,7 @@ impl Federation {
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        *self.inner.closed.borrow()
+        self.inner.is_closed()
     }
 
     /// Returns once it is closed.
@@ -254,7 +254,8 @@ impl Federation {
         self.inner.closing().closed().await;
     }
 
-    /// Ends all links and all listening.
+    /// Ends all links and all listening: peers hear that this side goes away (FED-56), and those that do not answer
+    /// within a second are cut off.
     pub fn close(&self) {
         self.inner.closed.send_replace(true);
     }
@@ -281,6 +282,10 @@ impl Inner {
 
     pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrived.subscribe()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     pub(super) fn closing(&self) -> Closing {

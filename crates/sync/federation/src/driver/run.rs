@@ -25,6 +25,9 @@ const WRITES: usize = 4;
 /// How long a close may take.
 const CLOSE: Duration = Duration::from_secs(5);
 
+/// How long a close may take once all links end: who stops waits for all of them.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// Limits of WebSocket: what is longer is not even held (FED-4).
 pub(super) fn socket_config(frame_bytes_max: usize) -> WebSocketConfig {
     let config = WebSocketConfig::default();
@@ -114,13 +117,13 @@ impl Connection<'_> {
                 }
                 _ = arrivals.changed() => self.handle_input(Input::Arrived),
                 Some(command) = self.commands.recv() => {
-                    work.wanted |= matches!(command, Command::Disconnect);
+                    work.wanted |= matches!(command, Command::Disconnect | Command::Leave);
                     note_pause(&command, self.paused);
                     self.handle_input(Input::Command(command));
                 }
                 () = closing.closed(), if !work.wanted => {
                     work.wanted = true;
-                    self.handle_input(Input::Command(Command::Disconnect));
+                    self.handle_input(Input::Command(Command::Leave));
                 }
                 () = tokio::time::sleep(sleep) => self.handle_input(Input::Tick),
             }
@@ -135,7 +138,7 @@ impl Connection<'_> {
     fn on_frame(&mut self, frame: Option<Result<Message, Error>>, work: &mut Work) {
         match frame {
             Some(Ok(Message::Text(text))) => self.handle_input(Input::Frame(text.as_str())),
-            Some(Ok(Message::Binary(_))) => self.handle_input(Input::BadFrame),
+            Some(Ok(Message::Binary(bytes))) => self.handle_input(Input::Packed(&bytes)),
             // The library answers both.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(Error::Capacity(_))) => {
@@ -153,6 +156,7 @@ impl Connection<'_> {
         {
             match output {
                 Output::Send(text) => put(Message::text(text), work, writes),
+                Output::Packed(bytes) => put(Message::binary(bytes), work, writes),
                 Output::Close { code, reason } => put(closed_with(code, &reason), work, writes),
                 Output::Append(deltas) => {
                     let (store, now_ms) = (Arc::clone(&self.inner.store), self.inner.now_ms());
@@ -200,8 +204,10 @@ impl Connection<'_> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let is_leaving = self.inner.is_closed();
+        let patience = if is_leaving { LEAVE } else { CLOSE };
         if let Some(held) = work.held.take() {
-            let sent = tokio::time::timeout(CLOSE, writes.send(held)).await;
+            let sent = tokio::time::timeout(patience, writes.send(held)).await;
             drop(sent);
         }
         drop(writes);
@@ -212,7 +218,7 @@ impl Connection<'_> {
             // The peer answers a close; who does not is cut off.
             while let Some(Ok(_)) = frames.next().await {}
         };
-        if tokio::time::timeout(CLOSE, parting).await.is_err() {
+        if tokio::time::timeout(patience, parting).await.is_err() {
             abort.abort();
         }
         // What the store was given it keeps, and others hear of it.
@@ -231,7 +237,7 @@ pub(super) const fn note_pause(command: &Command, paused: &mut bool) {
     match command {
         Command::Pause => *paused = true,
         Command::Resume => *paused = false,
-        Command::Send(_) | Command::Disconnect => {}
+        Command::Send(_) | Command::Disconnect | Command::Leave => {}
     }
 }
 

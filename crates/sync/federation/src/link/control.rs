@@ -27,6 +27,7 @@ impl Link {
             Command::Pause | Command::Resume => {}
             Command::Send(delta) => self.enqueue(delta),
             Command::Disconnect => self.close(close::NORMAL, "disconnected", Status::Disconnected),
+            Command::Leave => self.close(close::GOING_AWAY, "going away", Status::Disconnected),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use allod_deltas::{Cursor, DeltaFilter};
 use allod_identity::{PublicKey, SecretKey};
 
+use super::packing::Deflate;
 use crate::event::LinkStats;
 use crate::limits::{BYTES_PER_SECOND, DELTAS_PER_SECOND};
 use crate::policy::TrustPolicy;
@@ -41,6 +42,8 @@ pub struct Rules {
     pub auto_broadcast: bool,
     /// Whether extensions are offered: without them this side looks like one of the original.
     pub extensions: bool,
+    /// Whether messages with deltas are packed, if the peer takes them.
+    pub deflate: Deflate,
 }
 
 impl Default for Rules {
@@ -55,6 +58,7 @@ impl Default for Rules {
             bytes_per_second: BYTES_PER_SECOND,
             auto_broadcast: true,
             extensions: true,
+            deflate: Deflate::default(),
         }
     }
 }

@@ -7,16 +7,17 @@ use allod_identity::PublicKey;
 
 use super::proof::{Answer, check, prove};
 use super::pump::From;
-use super::{Link, Phase, Positions, Role};
+use super::{Deflate, Link, Phase, Positions, Role};
 use crate::config::{FederationConfig, InitialSync};
 use crate::event::{Event, Status};
 use crate::limits::close;
 use crate::message::{Message, PROTOCOL, Proof};
 
 /// What this side can do beyond the protocol (FED-30).
-pub(crate) const CAPABILITIES: [&str; 5] = [
+pub(crate) const CAPABILITIES: [&str; 6] = [
     "auth",
     "cursors",
+    "deflate",
     "delta_batch",
     "reconcile",
     "signed_deltas",
@@ -36,9 +37,21 @@ impl Link {
         self.send(now_ms, &hello);
     }
 
+    /// Whether this side has a capability.
+    fn offers(&self, capability: &str) -> bool {
+        let is_off = capability == "deflate" && self.rules.deflate == Deflate::Never;
+        self.rules.extensions && !is_off
+    }
+
+    /// Whether the peer and this side both have a capability.
+    pub(super) fn can(&self, capability: &str) -> bool {
+        self.offers(capability) && self.peer.capabilities.contains(capability)
+    }
+
     fn capabilities(&self) -> BTreeSet<String> {
-        let all = CAPABILITIES.into_iter().filter(|_| self.rules.extensions);
-        all.map(str::to_owned).collect()
+        let all = CAPABILITIES.into_iter();
+        let own = all.filter(|capability| self.offers(capability));
+        own.map(str::to_owned).collect()
     }
 
     pub(super) fn on_handshake(&mut self, now_ms: u64, message: Message) {

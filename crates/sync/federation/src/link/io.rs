@@ -13,8 +13,8 @@ use crate::event::Event;
 pub enum Input<'a> {
     /// A text frame came.
     Frame(&'a str),
-    /// A frame came that is no text, or no UTF-8.
-    BadFrame,
+    /// A binary frame came: a packed message, or none (FED-35).
+    Packed(&'a [u8]),
     /// What became of the deltas of the last [`Output::Append`], in their order; none if the store failed.
     Appended(Option<Vec<Appended>>),
     /// The answer to the last [`Output::Read`].
@@ -41,6 +41,8 @@ pub enum Command {
     Send(Arc<Delta>),
     /// End the link.
     Disconnect,
+    /// End the link, as this side goes away (FED-56).
+    Leave,
 }
 
 /// What a link asks for.
@@ -50,6 +52,8 @@ pub enum Command {
 pub enum Output {
     /// Send a text frame.
     Send(String),
+    /// Send a binary frame: a packed message (FED-35).
+    Packed(Vec<u8>),
     /// Append deltas, and answer with [`Input::Appended`] once they are durable. One at a time.
     Append(Vec<Arc<Delta>>),
     /// Read, and answer with [`Input::Read`]. One at a time.

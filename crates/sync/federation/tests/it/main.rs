@@ -14,6 +14,7 @@ mod hostile;
 mod links;
 mod messages;
 mod network;
+mod packing;
 mod policies;
 mod scripts;
 mod sockets;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use allod_deltas::{Cursor, Delta, DeltaFilter, DeltaStore, MemoryDeltas, Number, Pointer};
 use allod_federation::{
-    Event, FederationConfig, Input, Link, Me, Output, Positions, ReadFault, ReadReply, ReadRequest,
-    Rules, Start, TrustPolicy,
+    Deflate, Event, FederationConfig, Input, Link, Me, Output, Positions, ReadFault, ReadReply,
+    ReadRequest, Rules, Start, TrustPolicy,
 };
 
 /// A delta without a signature.
@@ -20,6 +20,8 @@ pub(crate) fn delta(id: &str, at: u64) -> Arc<Delta> {
 pub(crate) fn open() -> Rules {
     Rules {
         trust: TrustPolicy::open(),
+        // What is said is looked at as text, but where packing is what is tried.
+        deflate: Deflate::Never,
         ..Rules::default()
     }
 }

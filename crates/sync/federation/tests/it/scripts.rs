@@ -11,6 +11,7 @@ use allod_federation::{
 use serde_json::{Value, json};
 
 use crate::network::{delta, open, read};
+use crate::packing::unpack;
 
 /// A link, its store, and what it said.
 pub(crate) struct Scripted {
@@ -26,6 +27,8 @@ pub(crate) struct Scripted {
     pub(crate) saved: Positions,
     /// Cursors below this are older than what the store knows.
     pub(crate) forgotten: u64,
+    /// How much of what it said came packed.
+    pub(crate) packed: usize,
 }
 
 pub(crate) fn me() -> Me {
@@ -49,6 +52,7 @@ impl Scripted {
             held: false,
             saved: Positions::default(),
             forgotten: 0,
+            packed: 0,
         };
         scripted.run();
         scripted
@@ -116,6 +120,10 @@ impl Scripted {
         while let Some(output) = self.link.poll() {
             match output {
                 Output::Send(text) => self.said.push_back(serde_json::from_str(&text).unwrap()),
+                Output::Packed(bytes) => {
+                    self.said.push_back(unpack(&bytes));
+                    self.packed += 1;
+                }
                 Output::Append(deltas) if self.held => self.appends.push(deltas),
                 Output::Append(deltas) => {
                     let said = self.store.append(&deltas, self.now).unwrap();

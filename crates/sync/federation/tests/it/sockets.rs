@@ -375,3 +375,84 @@ async fn a_stream_that_somebody_else_upgraded_is_served() {
     served.await.unwrap();
     assert!(server.links().is_empty());
 }
+
+/// FED-56: whoever closes says that it goes away, on all links at once, and waits for no peer that does not answer.
+#[tokio::test]
+async fn who_closes_says_so_and_waits_for_nobody_mute() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::Message;
+
+    let (server, _) = federation("server", open());
+    let listening = server.listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/federation", listening.address());
+    let hello = serde_json::json!({
+        "type": "hello", "timestamp": 1, "systemId": "x", "config": {},
+        "protocol": "rhizomedb-federation-v1",
+    });
+    let mut mute = Vec::new();
+    for _ in 0..8 {
+        let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+        socket.send(Message::text(hello.to_string())).await.unwrap();
+        mute.push(socket);
+    }
+    until(|| server.links().len() == 8).await;
+    server.close();
+    // Nobody reads, so nobody answers: one after the other these would take longer.
+    let ended = until(|| server.links().is_empty());
+    let within = tokio::time::timeout(Duration::from_secs(4), ended).await;
+    assert!(within.is_ok(), "links wait for each other");
+    for mut socket in mute {
+        loop {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Close(Some(frame)) => {
+                    assert_eq!(u16::from(frame.code), allod_federation::close::GOING_AWAY);
+                    break;
+                }
+                Message::Close(None) => panic!("it does not say why"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// FED-52: it is asked before each attempt how the server is reached, and what cannot be read then ends nothing; an
+/// attempt that hangs does not hold up who closes.
+#[tokio::test]
+async fn a_link_is_dialed_as_is_said_at_the_time() {
+    let store: Arc<dyn DeltaStore> = Arc::new(MemoryDeltas::new());
+    let mut guarded = options("server", open());
+    guarded.token = Some("second".to_owned());
+    let server = Federation::new(store, guarded);
+    let listening = server.listen("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/federation", listening.address());
+    let (client, _) = federation("client", open());
+    let asked = Arc::new(AtomicU8::new(0));
+    let count = Arc::clone(&asked);
+    let dialing = move || match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Err("there is no token yet".to_owned()),
+        at => Ok(Dial {
+            token: Some(if at == 1 { "first" } else { "second" }.to_owned()),
+            ..Dial::default()
+        }),
+    };
+    let link = client.keep_connected(&url, fast(), Arc::new(dialing));
+    until(|| link.status() == Status::Connected).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    // Nobody asks again while it is up.
+    link.pause().await;
+    link.resume().await;
+    until(|| server.links()[0].status() == Status::Connected).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+
+    // It accepts, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("ws://{}/federation", silent.local_addr().unwrap());
+    let hanging = client.keep_connected(&to, fast(), Arc::new(|| Ok(Dial::default())));
+    let (_held, _) = silent.accept().await.unwrap();
+    assert_eq!(hanging.status(), Status::Connecting);
+    client.close();
+    let ended = until(|| client.links().is_empty());
+    let within = tokio::time::timeout(Duration::from_secs(4), ended).await;
+    assert!(within.is_ok(), "an attempt is waited for");
+    server.close();
+}
