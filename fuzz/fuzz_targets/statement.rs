@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use allod_identity::{AgentId, KeyEvent, KeyLog, Keystore, Signed, canonical, domain_of};
+use allod_identity::{AgentId, GuardianSays, KeyEvent, KeyLog, Keystore, Signed, canonical, domain_of};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -22,6 +22,10 @@ fuzz_target!(|data: &[u8]| {
                 );
             }
         }
+    }
+    if let Ok(signed) = Signed::<GuardianSays>::decode(data.to_vec()) {
+        assert!(canonical, "a statement that is not canonical");
+        drop(signed.verify());
     }
     if let Ok(text) = std::str::from_utf8(data) {
         if let Ok(agent) = text.parse::<AgentId>() {

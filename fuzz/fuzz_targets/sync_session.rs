@@ -184,8 +184,8 @@ fn hello(input: &mut Unstructured<'_>, parts: &Parts) -> Result<Message> {
     if input.ratio(1, 8)? {
         hello.agent = SecretKey::from_seed([input.arbitrary()?; 32]).agent_id();
     }
-    for (_, count) in &mut hello.logs {
-        *count = input.arbitrary()?;
+    for (_, mark) in &mut hello.logs {
+        *mark = input.arbitrary::<[u8; 16]>()?.into();
     }
     Ok(Message::Hello(Box::new(hello)))
 }

@@ -412,7 +412,58 @@ def example_check(payload):
 EVENTS = {
     "inception": {"next": bytes},
     "add-device": {"device": bytes, "name": str, "at": int},
+    "remove-device": {"device": bytes, "at": int},
+    "rotate": {"next": bytes, "at": int},
+    "recover": {"next": bytes, "at": int, "confirmed": list},
 }
+ROTATE_MORE = {"guardians": dict, "released": list}
+GUARDIANS = {"keys": list, "needed": int, "wait": int}
+SAYS = {
+    "approve": {"key": bytes, "next": bytes, "prev": Link},
+    "confirm": {"key": bytes, "next": bytes, "prev": Link, "since": int},
+    "release": {"named": Link, "guardians": dict},
+}
+
+
+def guardians_shape(guardians):
+    members(guardians, GUARDIANS)
+    if not all(isinstance(key, bytes) and is_key(key) for key in guardians["keys"]):
+        raise Fault("E_SHAPE")
+
+
+def guardians_check(guardians):
+    """IDENT-40."""
+    keys, needed = guardians["keys"], guardians["needed"]
+    is_none = not keys and needed == 0 and guardians["wait"] == 0
+    is_some = 1 <= len(keys) <= 16 and 1 <= needed <= len(keys) and guardians["wait"] <= TIME_MS_MAX
+    if sorted(set(keys)) != keys or not (is_none or is_some):
+        raise Fault("E_GUARDIANS")
+
+
+def guardian_shape(payload):
+    said = payload.get("says")
+    if not isinstance(said, dict) or len(said) != 1 or next(iter(said)) not in SAYS:
+        raise Fault("E_SHAPE")
+    members(payload, {"agent": bytes, "at": int, "says": dict})
+    [(kind, body)] = said.items()
+    if not isinstance(body, dict):
+        raise Fault("E_SHAPE")
+    members(body, SAYS[kind])
+    keys = [payload["agent"]] + ([body["key"]] if "key" in body else [])
+    if not all(map(is_key, keys)) or len(body.get("next", bytes(32))) != 32:
+        raise Fault("E_SHAPE")
+    if kind == "release":
+        guardians_shape(body["guardians"])
+
+
+def guardian_check(payload):
+    if payload["at"] > TIME_MS_MAX:
+        raise Fault("E_TIME")
+    [(kind, body)] = payload["says"].items()
+    if kind == "confirm" and body["since"] > payload["at"]:
+        raise Fault("E_TIME")
+    if kind == "release":
+        guardians_check(body["guardians"])
 
 
 def keylog_shape(payload):
@@ -428,10 +479,19 @@ def keylog_shape(payload):
     [(kind, body)] = event.items()
     if not isinstance(body, dict):
         raise Fault("E_SHAPE")
-    members(body, EVENTS[kind])
-    keys = [payload["agent"]] + ([body["device"]] if kind == "add-device" else [])
+    more = {name: ROTATE_MORE[name] for name in body if kind == "rotate" and name in ROTATE_MORE}
+    members(body, EVENTS[kind] | more)
+    keys = [payload["agent"]] + ([body["device"]] if "device" in body else [])
     if not all(map(is_key, keys)) or len(body.get("next", bytes(32))) != 32:
         raise Fault("E_SHAPE")
+    if "guardians" in body:
+        guardians_shape(body["guardians"])
+    if not all(isinstance(said, bytes) for said in carried(body)):
+        raise Fault("E_SHAPE")
+
+
+def carried(body):
+    return body.get("released", []) + body.get("confirmed", [])
 
 
 def is_unprintable(c):
@@ -450,50 +510,217 @@ def keylog_check(payload):
     is_first = payload["seq"] == 0
     if is_first != ("inception" in payload["event"]) or is_first != (payload["prev"] is None):
         raise Fault("E_KEYLOG_FIRST")
-    added = payload["event"].get("add-device")
-    if added is None:
-        return
-    name = added["name"]
+    [(kind, body)] = payload["event"].items()
+    if kind == "add-device":
+        check_name(body["name"])
+    if body.get("at", 0) > TIME_MS_MAX:
+        raise Fault("E_TIME")
+    if len(carried(body)) > 16:
+        raise Fault("E_GUARDIANS")
+    if "guardians" in body:
+        guardians_check(body["guardians"])
+
+
+def check_name(name):
     if not 1 <= len(name.encode()) <= 64 or name.strip(BLANKS) != name:
         raise Fault("E_DEVICE_NAME")
     if any(map(is_unprintable, name)):
         raise Fault("E_DEVICE_NAME")
-    if added["at"] > TIME_MS_MAX:
-        raise Fault("E_TIME")
 
 
-PAYLOADS = {"example": (example_shape, example_check), "keylog": (keylog_shape, keylog_check)}
+PAYLOADS = {
+    "example": (example_shape, example_check),
+    "keylog": (keylog_shape, keylog_check),
+    "guardian": (guardian_shape, guardian_check),
+}
+
+
+def commits(key, after):
+    """IDENT-30."""
+    return hashlib.sha256(b"allod/next/1\0" + key + after).digest()
+
+
+def chain(secret):
+    """IDENT-31: the secrets of the keys, and what commits to those after each; number 0 is before all."""
+    def of(number):
+        return hashlib.sha256(b"allod/chain/1\0" + secret + number.to_bytes(4, "big")).digest()
+
+    seeds, after = [None] + [of(number) for number in range(1, 65)], [bytes(32)]
+    for seed in reversed(seeds[1:]):
+        after.append(commits(public(seed), after[-1]))
+    return seeds, after[::-1]
+
+
+class Epoch:
+    """What holds from one change of the key to the next."""
+
+    def __init__(self, key, after, number, named):
+        self.key, self.after, self.number, self.named = key, after, number, named
+
+
+def enough(guardians, said, is_it):
+    who = set()
+    for data in said:
+        try:
+            parts = verify(data, "guardian")
+        except Fault:
+            continue
+        if parts["signer"] in guardians["keys"] and is_it(parts["payload"]):
+            who.add(parts["signer"])
+    return bool(guardians["keys"]) and len(who) >= guardians["needed"]
+
+
+def lets(epoch, agent, body):
+    """IDENT-41: whether the guardians, if there are any, let others take their place."""
+    if epoch.named is None:
+        return True
+    name, guardians = epoch.named
+    wanted = {"release": {"named": name, "guardians": body.get("guardians")}}
+    return enough(guardians, body.get("released", []), lambda said: said["agent"] == agent and said["says"] == wanted)
+
+
+def follows(epoch, agent, event):
+    """The epoch after an event in one."""
+    [(kind, body)] = event["payload"]["event"].items()
+    signer = event["signer"]
+    if kind in ("add-device", "remove-device"):
+        if signer != epoch.key:
+            raise Fault("E_KEYLOG_SIGNER")
+        return epoch
+    recoveries, rotations = epoch.number
+    if kind == "rotate":
+        if commits(signer, body["next"]) != epoch.after:
+            raise Fault("E_KEYLOG_SIGNER")
+        named = epoch.named
+        if "guardians" in body:
+            if not lets(epoch, agent, body):
+                raise Fault("E_GUARDIANS")
+            named = (event["cid"], body["guardians"]) if body["guardians"]["keys"] else None
+        return Epoch(signer, body["next"], (recoveries, rotations + 1), named)
+    if kind != "recover":
+        raise Fault("E_KEYLOG_PREV")
+    if epoch.named is None:
+        raise Fault("E_GUARDIANS")
+    _, guardians = epoch.named
+
+    def confirms(said):
+        it = said["says"].get("confirm")
+        return it is not None and said["agent"] == agent and it["key"] == signer and (
+            it["next"] == body["next"] and it["prev"] == event["payload"]["prev"]
+            and said["at"] - it["since"] >= guardians["wait"])
+
+    if not enough(guardians, body["confirmed"], confirms):
+        raise Fault("E_GUARDIANS")
+    return Epoch(signer, body["next"], (recoveries + 1, 0), (event["cid"], guardians))
+
+
+def sound_events(agent, events, void):
+    """IDENT-33: the events that follow, each from one that does, with the epochs after them."""
+    epochs = {}
+    for event in sorted(events.values(), key=lambda event: event["payload"]["seq"]):
+        payload = event["payload"]
+        if payload["seq"] == 0:
+            if event["signer"] == agent:
+                after = payload["event"]["inception"]["next"]
+                epochs[event["cid"]] = Epoch(agent, after, (0, 0), None)
+            continue
+        before = epochs.get(payload["prev"])
+        if before is None or events[payload["prev"]]["payload"]["seq"] + 1 != payload["seq"]:
+            continue
+        if "recover" in payload["event"] and before.named is not None and before.named[0] in void:
+            continue
+        try:
+            epochs[event["cid"]] = follows(before, agent, event)
+        except Fault:
+            continue
+    return epochs
+
+
+def choose(agent, events):
+    """IDENT-33 to IDENT-36: the log, the epoch at its end, and whether it ends in a contradiction."""
+    epochs, void = sound_events(agent, events, ()), set()
+    for name in epochs:
+        payload = events[name]["payload"]
+        before = epochs.get(payload["prev"])
+        body = payload["event"].get("rotate", {})
+        if before is not None and before.named is not None and "guardians" in body and lets(before, agent, body):
+            void.add(before.named[0])
+    epochs = sound_events(agent, events, void)
+
+    def way(name):
+        steps = []
+        while name is not None:
+            steps.append(name)
+            name = events[name]["payload"]["prev"]
+        return steps[::-1]
+
+    establishing = ("inception", "rotate", "recover")
+    begins = [name for name in epochs if next(iter(events[name]["payload"]["event"])) in establishing]
+    if not begins:
+        return [], None, False
+    newest = max(epochs[name].number for name in begins)
+    ways = [way(name) for name in begins if epochs[name].number == newest]
+    log = ways[0]
+    if len(ways) > 1:
+        shared = 0
+        while len({tuple(steps[: shared + 1]) for steps in ways}) == 1:
+            shared += 1
+        log = log[:shared]
+        return log, epochs[log[-1]] if log else None, True
+    while True:
+        after = [name for name in epochs if events[name]["payload"]["prev"] == log[-1]]
+        if len(after) != 1:
+            return log, epochs[log[-1]], bool(after)
+        log.append(after[0])
 
 
 def replay(agent, statements):
-    """IDENT-9 to IDENT-14: the devices and the head after these events."""
-    kept, devices = [], {}
+    """IDENT-9 to IDENT-14: what these events make."""
+    events = {}
     for data in statements:
-        parts = verify(data, "keylog")
-        payload = parts["payload"]
+        event = verify(data, "keylog") | {"cid": cid(data)}
+        payload = event["payload"]
         if payload["agent"] != agent:
             raise Fault("E_KEYLOG_AGENT")
-        if parts["signer"] != agent:
-            raise Fault("E_KEYLOG_SIGNER")
-        seq = payload["seq"]
-        if seq > len(kept):
-            raise Fault("E_KEYLOG_GAP")
-        if seq < len(kept):
-            if kept[seq] != cid(data):
-                raise Fault("E_EQUIVOCATION")
+        log, _, _ = choose(agent, events)
+        if event["cid"] in events:
             continue
-        if payload["prev"] != (kept[-1] if kept else None):
+        if payload["seq"] == 0:
+            if event["signer"] != agent:
+                raise Fault("E_KEYLOG_SIGNER")
+        elif payload["prev"] not in events:
+            raise Fault("E_KEYLOG_GAP" if payload["seq"] > len(log) else "E_KEYLOG_PREV")
+        elif events[payload["prev"]]["payload"]["seq"] + 1 != payload["seq"]:
             raise Fault("E_KEYLOG_PREV")
-        if len(kept) >= KEYLOG_EVENTS_MAX:
+        elif payload["seq"] >= KEYLOG_EVENTS_MAX:
             raise Fault("E_KEYLOG_FULL")
-        added = payload["event"].get("add-device")
-        if added is not None:
-            if added["device"] in devices:
-                raise Fault("E_KEYLOG_DUPLICATE")
-            devices[added["device"]] = added["name"]
-        kept.append(cid(data))
+        else:
+            way, at = {}, payload["prev"]
+            while at is not None:
+                way[at] = events[at]
+                at = events[at]["payload"]["prev"]
+            _, epoch, _ = choose(agent, way)
+            follows(epoch, agent, event)
+        events[event["cid"]] = event
+    log, epoch, is_contradicted = choose(agent, events)
+    if is_contradicted:
+        raise Fault("E_EQUIVOCATION")
+    devices, past = {}, set()
+    key = agent
+    for name in log:
+        [(kind, body)] = events[name]["payload"]["event"].items()
+        if kind == "add-device" and body["device"] not in devices and body["device"] not in past:
+            devices[body["device"]] = body["name"]
+        if kind == "remove-device" and devices.pop(body["device"], None) is not None:
+            past.add(body["device"])
+        if kind in ("rotate", "recover"):
+            past.add(key)
+            key = events[name]["signer"]
     return {
-        "head": cid_text(kept[-1]) if kept else None,
+        "head": cid_text(log[-1]) if log else None,
+        "key": to_did(key),
+        "number": list(epoch.number) if epoch else [0, 0],
+        "past": sorted(map(to_did, past)),
         "devices": {to_did(key): devices[key] for key in sorted(devices)},
     }
 

@@ -3,7 +3,9 @@
 import statement as s
 
 AGENT, NEXT, LAPTOP, PHONE, OTHER = (bytes([n]) * 32 for n in range(1, 6))
-KEY = {seed: s.public(seed) for seed in (AGENT, NEXT, LAPTOP, PHONE, OTHER)}
+GUARDIANS = [bytes([n]) * 32 for n in (11, 12, 13)]
+SEEDS, AFTER = s.chain(NEXT)
+KEY = {seed: s.public(seed) for seed in (AGENT, NEXT, LAPTOP, PHONE, OTHER, *GUARDIANS, *SEEDS[1:5])}
 
 
 def files():
@@ -222,7 +224,7 @@ def dids():
 
 def inception(seed=AGENT, **changes):
     payload = {"agent": KEY[AGENT], "seq": 0, "prev": None,
-               "event": {"inception": {"next": s.hashlib.sha256(KEY[NEXT]).digest()}}}
+               "event": {"inception": {"next": AFTER[0]}}}
     return s.make(seed, "keylog", payload | changes)
 
 
@@ -248,7 +250,32 @@ def events():
     yield case(added(first, name="\u6d77\u8fb9 2"), "IDENT-7/valid/script", "a name in any script")
     yield case(added(first, name="n" * 64), "IDENT-7/valid/longest", "a name of 64 bytes")
     yield case(added(first, at=s.TIME_MS_MAX), "IDENT-8/valid/latest", "the latest time")
-    yield case(event_of(first, {"rotate": {}}), "IDENT-6/invalid/kind",
+    removal = {"device": KEY[LAPTOP], "at": 1}
+    yield case(event_of(first, {"remove-device": removal}), "IDENT-4/valid/remove-device", "a device that goes")
+    rotation = {"next": AFTER[1], "at": 1}
+    yield case(event_of(first, {"rotate": rotation}), "IDENT-4/valid/rotate", "another key")
+    some = {"keys": sorted(KEY[seed] for seed in GUARDIANS), "needed": 2, "wait": 7}
+    none = {"keys": [], "needed": 0, "wait": 0}
+    for name, guardians, comment in (("some", some, "guardians"), ("none", none, "no guardians any more")):
+        yield case(event_of(first, {"rotate": rotation | {"guardians": guardians}}), f"IDENT-40/valid/{name}", comment)
+    for name, change, comment in (
+        ("order", {"keys": some["keys"][::-1]}, "keys that descend"),
+        ("twice", {"keys": some["keys"][:1] * 2}, "a key twice"),
+        ("too-many", {"needed": 4}, "more needed than there are"),
+        ("zero", {"needed": 0}, "nobody needed"),
+        ("empty", {"keys": []}, "nobody who could"),
+        ("wait", {"wait": 1 << 48}, "a wait of 49 bits"),
+    ):
+        guardians = {"rotate": rotation | {"guardians": some | change}}
+        yield case(event_of(first, guardians), f"IDENT-40/invalid/{name}", comment, "E_GUARDIANS")
+    yield case(event_of(first, {"recover": rotation | {"confirmed": [b"x"] * 17}}), "IDENT-40/invalid/carried",
+               "17 statements", "E_GUARDIANS")
+    yield case(event_of(first, {"recover": rotation}), "IDENT-4/invalid/recover", "nothing confirmed", "E_SHAPE")
+    yield case(event_of(first, {"rotate": rotation | {"released": "x"}}), "IDENT-4/invalid/released",
+               "a text for statements", "E_SHAPE")
+    yield case(event_of(first, {"rotate": rotation | {"guardians": None}}), "IDENT-4/invalid/null",
+               "guardians that are null", "E_SHAPE")
+    yield case(event_of(first, {"become": {}}), "IDENT-6/invalid/kind",
                "a kind of another version", "E_KIND")
     yield case(event_of(first, {"add-device": device, "inception": {"next": bytes(32)}}),
                "IDENT-6/invalid/two", "two kinds at once", "E_SHAPE")
@@ -313,8 +340,9 @@ def keylogs():
                "E_KEYLOG_PREV")
     yield case([first, laptop, added(first, seq=2, device=PHONE)], "IDENT-11/invalid/prev-older",
                "an older event as predecessor", "E_KEYLOG_PREV")
-    yield case([first, laptop, added(laptop, seq=2)], "IDENT-12/invalid/duplicate",
-               "the same device again", "E_KEYLOG_DUPLICATE")
+    yield case([first, laptop, added(laptop, seq=2)], "IDENT-12/valid/duplicate", "the same device again")
+    yield from rotations(case, first, laptop)
+    yield from recoveries(case, first)
     yield case([first, laptop, added(first, name="mine")], "IDENT-13/invalid/fork",
                "two events for position 1", "E_EQUIVOCATION")
     other = inception(event={"inception": {"next": bytes(32)}})
@@ -322,6 +350,86 @@ def keylogs():
                "E_EQUIVOCATION")
     tampered = laptop.replace(b"laptop", b"laptoq")
     yield case([first, tampered], "IDENT-9/invalid/signature", "a changed event", "E_SIGNATURE")
+
+
+def follow(before, kind, body, seed=AGENT):
+    seq = s.decode(before)[2]["seq"] + 1
+    payload = {"agent": KEY[AGENT], "seq": seq, "prev": s.cid(before), "event": {kind: body}}
+    return s.make(seed, "keylog", payload)
+
+
+def rotated(before, number, **more):
+    return follow(before, "rotate", {"next": AFTER[number], "at": 9} | more, SEEDS[number])
+
+
+def rotations(case, first, laptop):
+    removed = follow(laptop, "remove-device", {"device": KEY[LAPTOP], "at": 5})
+    yield case([first, laptop, removed], "IDENT-12/valid/removed", "a device that was removed")
+    back = added(removed, seq=3)
+    yield case([first, laptop, removed, back], "IDENT-12/valid/for-ever", "one that is added again")
+    phone = added(first, device=PHONE, name="phone")
+    second, third = rotated(laptop, 1), rotated(rotated(laptop, 1), 2)
+    yield case([first, laptop, second, third], "IDENT-30/valid/twice", "a key that is changed twice")
+    yield case([first, laptop, phone, second], "IDENT-34/valid/chosen",
+               "a key that says which of two events counts")
+    yield case([first, laptop, second, phone], "IDENT-34/valid/superseded", "what the old key said beside it")
+    early = rotated(first, 1)
+    yield case([first, laptop, second, early], "IDENT-34/invalid/twice", "one key that is made the agent's twice",
+               "E_EQUIVOCATION")
+    yield case([first, laptop, second, early, third], "IDENT-34/valid/newest", "and the next key, which says where")
+    yield case([first, follow(first, "rotate", {"next": AFTER[2], "at": 9}, SEEDS[1])], "IDENT-30/invalid/other-next",
+               "a key that commits to others", "E_KEYLOG_SIGNER")
+    yield case([first, rotated(first, 2)], "IDENT-30/invalid/skipped", "a later key", "E_KEYLOG_SIGNER")
+    yield case([first, second], "IDENT-11/invalid/rotate-gap", "an event before it is missing", "E_KEYLOG_GAP")
+    yield case([first, early, follow(early, "remove-device", {"device": KEY[LAPTOP], "at": 5})],
+               "IDENT-10/invalid/old-key", "an event by the key before", "E_KEYLOG_SIGNER")
+
+
+def recoveries(case, first):
+    some = {"keys": sorted(KEY[seed] for seed in GUARDIANS), "needed": 2, "wait": 100}
+    named = rotated(first, 1, guardians=some)
+
+    def said(by, kind, body, at=1000):
+        return s.make(by, "guardian", {"agent": KEY[AGENT], "at": at, "says": {kind: body}})
+
+    def confirmed(before, by, key=OTHER, since=900, after=bytes(32)):
+        body = {"key": KEY[key], "next": after, "prev": s.cid(before), "since": since}
+        return [said(guardian, "confirm", body) for guardian in by]
+
+    def recovered(before, by, **how):
+        body = {"next": bytes(32), "at": 2000, "confirmed": confirmed(before, by, **how)}
+        return follow(before, "recover", body, OTHER)
+
+    two = GUARDIANS[:2]
+    done = recovered(named, two)
+    yield case([first, named, done], "IDENT-43/valid/recovered", "two of three guardians")
+    bad = "E_GUARDIANS"
+    yield case([first, named, recovered(named, two[:1])], "IDENT-43/invalid/one", "one of them", bad)
+    yield case([first, named, recovered(named, two[:1] * 2)], "IDENT-43/invalid/twice", "one twice", bad)
+    yield case([first, named, recovered(named, [two[0], PHONE])], "IDENT-43/invalid/stranger", "a stranger", bad)
+    yield case([first, named, recovered(named, two, since=901)], "IDENT-43/invalid/early", "too early", bad)
+    yield case([first, named, recovered(named, two, key=PHONE)], "IDENT-43/invalid/key", "of another key", bad)
+    yield case([first, recovered(first, two)], "IDENT-43/invalid/none", "no guardians", bad)
+    later = rotated(named, 2)
+    yield case([first, named, later, done], "IDENT-35/valid/over", "a recovery is over what the old keys say")
+    yield case([first, named, done, later], "IDENT-35/valid/late", "also over what they say later")
+    others = {"keys": [KEY[PHONE]], "needed": 1, "wait": 0}
+
+    def released(by, guardians=others):
+        body = {"named": s.cid(named), "guardians": guardians}
+        return [said(guardian, "release", body) for guardian in by]
+
+    replaced = rotated(named, 2, guardians=others, released=released(two))
+    yield case([first, named, replaced], "IDENT-41/valid/released", "guardians that let another take their place")
+    yield case([first, named, replaced, done], "IDENT-36/valid/void", "who then have no say any more")
+    yield case([first, named, done, replaced], "IDENT-36/valid/void-late", "in whichever order it is heard")
+    alone = rotated(named, 2, guardians=others)
+    yield case([first, named, alone], "IDENT-41/invalid/alone", "a key that replaces them alone", bad)
+    wrong = rotated(named, 2, guardians=others, released=released(two, some))
+    yield case([first, named, wrong], "IDENT-41/invalid/others", "they let others", bad)
+    second = follow(named, "recover", {"next": bytes(32), "at": 2000, "confirmed": confirmed(named, two, key=PHONE)}, PHONE)
+    yield case([first, named, done, second], "IDENT-13/invalid/guardians", "two recoveries at one place",
+               "E_EQUIVOCATION")
 
 
 def keystores():

@@ -76,7 +76,7 @@ def hello(value):
         require(is_pair(branch, str, list) and repo.is_branch(branch[0]) and is_list_of(s.Link, branch[1]))
         require(len(branch[1]) <= HEADS_MAX)
     for log in value["logs"]:
-        require(is_pair(log, bytes, int) and s.is_key(log[0]) and is_uint(log[1]))
+        require(is_pair(log, bytes, bytes) and s.is_key(log[0]) and len(log[1]) == 16)
     require(len(value["branches"]) <= BRANCHES_MAX)
     wants = value["wants"]
     require(wants is None or is_list_of(str, wants) and len(wants) <= BRANCHES_MAX and all(map(repo.is_branch, wants)))
@@ -85,7 +85,7 @@ def hello(value):
         "agent": s.to_did(value["agent"]),
         "branches": [[name, texts(heads)] for name, heads in value["branches"]],
         "events": hexes(value["events"]),
-        "logs": [[s.to_did(agent), count] for agent, count in value["logs"]],
+        "logs": [[s.to_did(agent), mark.hex()] for agent, mark in value["logs"]],
         "samples": texts(value["samples"]),
         "slices": value["slices"],
         "space": s.cid_text(value["space"]),

@@ -114,8 +114,7 @@ impl Node {
         let request = JoinRequest {
             agent: self.agent()?,
             events: log
-                .events()
-                .iter()
+                .known()
                 .map(|event| event.bytes().to_vec().into())
                 .collect(),
             secret: ticket.secret,

@@ -6,7 +6,7 @@ use allod_blocks::{
     Batch, BatchOutcome, Cid, Compression, Expect, MeteredStore, Metrics, Packing, Store,
 };
 use allod_feed::AnnouncingStore;
-use allod_identity::{AgentId, DeviceId, KeyLog, Keystore, SecretKey};
+use allod_identity::{AgentId, DeviceId, KeyChain, KeyLog, Keystore, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
     Timings,
@@ -264,7 +264,7 @@ impl Node {
         let (Some(agent), Some(next)) = (&keys.agent, &keys.next_agent) else {
             return Err(NodeError::NoAgentKey);
         };
-        let mut log = KeyLog::inception(agent, &next.public())?;
+        let mut log = KeyLog::inception(agent, KeyChain::new(next.clone()).commitment(0))?;
         log.add_device(agent, keys.device.device_id(), device_name, now_ms())?;
         self.learn(&log)
     }
@@ -273,7 +273,7 @@ impl Node {
     pub fn add_device(&self, device: DeviceId, name: &str) -> Result<KeyLog, NodeError> {
         let keys = self.keys()?;
         let agent = keys.agent.as_ref().ok_or(NodeError::NoAgentKey)?;
-        let mut log = KeyLog::clone(&*self.agents().key_log(&agent.agent_id())?);
+        let mut log = KeyLog::clone(&*self.agents().key_log(&self.agent()?)?);
         log.add_device(agent, device, name, now_ms())?;
         self.learn(&log)?;
         Ok(log)
@@ -312,11 +312,7 @@ impl Node {
     }
 
     fn learn(&self, log: &KeyLog) -> Result<(), NodeError> {
-        let events: Vec<Bytes> = log
-            .events()
-            .iter()
-            .map(|event| event.bytes().clone())
-            .collect();
+        let events: Vec<Bytes> = log.known().map(|event| event.bytes().clone()).collect();
         Ok(self.agents().learn(log.agent(), &events)?)
     }
 

@@ -65,7 +65,7 @@ impl World {
         let owner = one.witness.genesis().payload().owner;
         let log = other.witness.agents().key_log(&owner).map_err(fault)?;
         found.push((true, *one.witness.id().cid()));
-        found.extend(log.events().iter().map(|event| (true, *event.cid())));
+        found.extend(log.known().map(|event| (true, *event.cid())));
         let (governs, mut cid) = found[self.rng.index(found.len())];
         for _ in 0..DEPTH_MAX {
             let links = links(other, &cid)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use allod_blocks::Store;
-use allod_identity::{KeyLog, SecretKey};
+use allod_identity::{KeyChain, KeyLog, SecretKey};
 use allod_repo::{Agents, Author, Genesis, Rejected, Repo, RepoError, SpaceClass};
 use bytes::Bytes;
 
@@ -29,8 +29,8 @@ pub(crate) fn settle(
         .iter()
         .enumerate()
         .map(|(agent, key)| {
-            let next = SecretKey::from_seed(rng.seed());
-            let mut log = KeyLog::inception(key, &next.public())?;
+            let chain = KeyChain::new(SecretKey::from_seed(rng.seed()));
+            let mut log = KeyLog::inception(key, chain.commitment(0))?;
             for (name, device) in devices.iter().enumerate() {
                 if name % agents.len() == agent {
                     log.add_device(key, device.device_id(), format!("node {name}"), START_MS)?;

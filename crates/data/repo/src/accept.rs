@@ -16,7 +16,7 @@ use allod_identity::{Signed, Verified};
 use allod_tree::Tree;
 use bytes::Bytes;
 
-use crate::agents::{speaks, statement_block};
+use crate::agents::{spoke, statement_block};
 use crate::entry::{Entry, StateRef, VALUE_INLINE_BYTES_MAX, joins, left_wins};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::history::ByCommit;
@@ -150,7 +150,7 @@ impl Repo {
         if log.equivocation().is_some() {
             return Err(Refusal::Equivocation.into());
         }
-        if !speaks(&log, commit.signer()) {
+        if !spoke(&log, commit.signer()) {
             return Err(Refusal::Device.into());
         }
         self.may_write(&said.branch, &said.author)?;

@@ -1,13 +1,10 @@
 //! The key logs a store knows: who acts for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
-use allod_identity::{
-    AgentId, DeviceId, Equivocation, KeyEvent, KeyLog, KeyLogError, PublicKey, Signed, Verified,
-    canonical,
-};
+use allod_identity::{AgentId, KeyEvent, KeyLog, PublicKey, Signed, Verified, canonical};
 use bytes::Bytes;
 
 use crate::error::{Refusal, Rejected, RepoError};
@@ -16,6 +13,9 @@ use crate::repo::lock;
 
 /// How often a compare-and-swap is tried again before the caller hears of it.
 const TRIES: u32 = 16;
+
+/// Events of one agent that are looked at, at most: a log, and what is beside it, twice.
+const EVENTS_MAX: usize = 4096;
 
 /// Key logs kept at hand; one is a few KiB.
 const LOGS_CACHED: usize = 256;
@@ -27,15 +27,12 @@ pub struct Agents {
     read: Arc<Mutex<BTreeMap<AgentId, Read>>>,
 }
 
-/// A log as it was read when the references said so.
+/// A log as it was read when its reference said so.
 #[derive(Debug)]
 struct Read {
-    said: Said,
+    said: Option<Bytes>,
     log: Arc<KeyLog>,
 }
-
-/// What the references of a key log and of a proof against it say.
-type Said = (Option<Bytes>, Option<Bytes>);
 
 impl Agents {
     /// The key logs of `store`.
@@ -52,55 +49,50 @@ impl Agents {
         self.read(agent).map(|(_, log)| log)
     }
 
-    /// Extends the log of `agent` by the events that are not known yet, given in order from any
-    /// position. Events that are known are skipped, so a log may be sent whole.
+    /// Takes in events of `agent` that are not known yet, in any order; known ones are skipped, so a log may be sent
+    /// whole. What contradicts the log is kept as proof (IDENT-13), and told to others.
+    ///
+    /// # Errors
+    /// [`Refusal::KeyLog`] if something is no event of the agent, or follows from nothing; [`Refusal::Signature`].
     pub fn learn(&self, agent: &AgentId, events: &[Bytes]) -> Result<(), Rejected> {
+        if events.len() > EVENTS_MAX {
+            return Err(Refusal::KeyLog.into());
+        }
         // A peer tells its log in each session, and nearly always it is known.
         let known = self.key_log(agent)?;
-        let mut pairs = events.iter().zip(known.events());
-        if events.len() <= known.events().len()
-            && pairs.all(|(event, known)| event == known.bytes())
-        {
-            return Ok(());
-        }
-        let mut verified = Vec::with_capacity(events.len());
-        for event in events {
+        let known: BTreeSet<&Bytes> = known.known().map(Verified::bytes).collect();
+        let mut verified = Vec::new();
+        for event in events.iter().filter(|event| !known.contains(event)) {
             let signed =
                 Signed::<KeyEvent>::decode(event.clone()).map_err(|_error| Refusal::KeyLog)?;
             verified.push(signed.verify().map_err(|_error| Refusal::Signature)?);
         }
+        if verified.is_empty() {
+            return Ok(());
+        }
         for _ in 0..TRIES {
             let (raw, log) = self.read(agent)?;
             let mut log = KeyLog::clone(&log);
-            let known = log.events().len();
+            let learned = log
+                .learn(verified.clone())
+                .map_err(|_error| Refusal::KeyLog)?;
+            let outcome = if learned.unsound {
+                Err(Refusal::KeyLog.into())
+            } else {
+                Ok(())
+            };
+            if !learned.changed {
+                return outcome;
+            }
             let mut batch = Batch::new();
-            let mut outcome = Ok(());
-            for event in &verified {
-                match log.append(event.clone()) {
-                    Ok(()) => {}
-                    Err(KeyLogError::Equivocation(proof)) => {
-                        // With the events before it: a proof convicts only in its place of the log.
-                        keep_proof(&proof, &mut batch)?;
-                        outcome = Err(Refusal::Equivocation.into());
-                        break;
-                    }
-                    Err(_) => return Err(Refusal::KeyLog.into()),
-                }
-            }
-            if log.events().len() == known && outcome.is_ok() {
-                return Ok(());
-            }
-            for event in log.events().iter().skip(known) {
+            for event in log.known() {
                 batch.put(statement_block(event)?);
             }
-            let names: Vec<Cid> = log.events().iter().map(|event| *event.cid()).collect();
+            let names: Vec<Cid> = log.known().map(|event| *event.cid()).collect();
             let names = canonical::encode(&names)
                 .map_err(|_error| RepoError::Damaged("a key log is too long to store"))?;
-            batch.set_ref(
-                layout::key_log(agent.as_bytes()),
-                Expect::read(raw),
-                Some(names),
-            );
+            let name = layout::key_log(agent.as_bytes());
+            batch.set_ref(name, Expect::read(raw), Some(names));
             if let BatchOutcome::Done { .. } = self.store.commit(batch)? {
                 return outcome;
             }
@@ -118,46 +110,36 @@ impl Agents {
     /// The log, and the value of its reference. Its events are verified when they change, not each
     /// time.
     fn read(&self, agent: &AgentId) -> Result<(Option<Bytes>, Arc<KeyLog>), RepoError> {
-        let bytes = agent.as_bytes();
-        let said = (
-            self.store.get_ref(&layout::key_log(bytes))?,
-            self.store.get_ref(&layout::key_log_fork(bytes))?,
-        );
+        let said = self.store.get_ref(&layout::key_log(agent.as_bytes()))?;
         if let Some(known) = lock(&self.read).get(agent)
             && known.said == said
         {
-            return Ok((said.0, Arc::clone(&known.log)));
+            return Ok((said, Arc::clone(&known.log)));
         }
-        let log = Arc::new(self.verified(agent, &said)?);
+        let log = Arc::new(self.verified(agent, said.as_ref())?);
         let mut read = lock(&self.read);
         if read.len() >= LOGS_CACHED {
             read.clear();
         }
-        let raw = said.0.clone();
-        let known = Arc::clone(&log);
-        read.insert(*agent, Read { said, log: known });
-        Ok((raw, log))
+        let known = Read {
+            said: said.clone(),
+            log: Arc::clone(&log),
+        };
+        read.insert(*agent, known);
+        Ok((said, log))
     }
 
-    fn verified(&self, agent: &AgentId, (raw, proof): &Said) -> Result<KeyLog, RepoError> {
+    fn verified(&self, agent: &AgentId, said: Option<&Bytes>) -> Result<KeyLog, RepoError> {
         let mut log = KeyLog::new(*agent);
-        if let Some(raw) = raw {
-            let names: Vec<Cid> = canonical::decode(raw, REF_VALUE_BYTES_MAX)
-                .map_err(|_error| RepoError::Damaged("a key log's index does not decode"))?;
-            for name in names {
-                log.append(self.event(name)?)
-                    .map_err(|_error| RepoError::Damaged("a stored key log does not verify"))?;
-            }
+        let Some(said) = said else { return Ok(log) };
+        let names: Vec<Cid> = canonical::decode(said, REF_VALUE_BYTES_MAX)
+            .map_err(|_error| RepoError::Damaged("a key log's index does not decode"))?;
+        let events = names.iter().map(|name| self.event(*name));
+        let events: Vec<_> = events.collect::<Result<_, _>>()?;
+        match log.learn(events) {
+            Ok(learned) if !learned.unsound => Ok(log),
+            _ => Err(RepoError::Damaged("a stored key log does not verify")),
         }
-        if let Some(proof) = proof {
-            let pair: (Cid, Cid) = canonical::decode(proof, REF_VALUE_BYTES_MAX)
-                .map_err(|_error| RepoError::Damaged("a proof of equivocation does not decode"))?;
-            for name in [pair.0, pair.1] {
-                // The second of the two ends the log, as it did when it was first seen.
-                drop(log.append(self.event(name)?));
-            }
-        }
-        Ok(log)
     }
 
     fn event(&self, name: Cid) -> Result<Verified<KeyEvent>, RepoError> {
@@ -169,22 +151,9 @@ impl Agents {
     }
 }
 
-/// Keeps both events as proof (IDENT-13): from now on neither is trusted.
-fn keep_proof(proof: &Equivocation, batch: &mut Batch) -> Result<(), RepoError> {
-    let [first, second] = proof.statements();
-    batch.put(statement_block(first)?);
-    batch.put(statement_block(second)?);
-    let pair = canonical::encode(&(first.cid(), second.cid()))
-        .map_err(|_error| RepoError::Damaged("a proof of equivocation does not encode"))?;
-    let name = layout::key_log_fork(proof.agent().as_bytes());
-    batch.set_ref(name, Expect::Any, Some(pair));
-    Ok(())
-}
-
-/// Whether `signer` may sign for the log's agent: it is the agent's key or one of its devices
-/// (REPO-13).
-pub(crate) fn speaks(log: &KeyLog, signer: &PublicKey) -> bool {
-    log.agent().key() == signer || log.is_device(&DeviceId::from(*signer))
+/// Whether `signer` speaks for the log's agent, or spoke for it (REPO-13).
+pub(crate) fn spoke(log: &KeyLog, signer: &PublicKey) -> bool {
+    log.standing(signer).is_some()
 }
 
 /// The block of a verified statement.

@@ -7,7 +7,7 @@ use allod_blocks::{BLOCK_BYTES_MAX, Cid, StoreErrorKind};
 use allod_tree::{TreeError, Walk};
 
 use crate::accept::{check_entry, judge, parents};
-use crate::agents::speaks;
+use crate::agents::spoke;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::files::missing_upto;
 use crate::ids::CommitId;
@@ -192,7 +192,7 @@ impl Repo {
         let commit = self.commit(id)?;
         let said = commit.payload();
         let log = self.agents().key_log(&said.author)?;
-        if !speaks(&log, commit.signer()) {
+        if !spoke(&log, commit.signer()) {
             return Err(Refusal::Device.into());
         }
         self.review_parents(said)?;

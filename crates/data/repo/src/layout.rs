@@ -15,8 +15,7 @@
 //! | `s/<id>/writer/<branch>` | who writes values that join there, and digests of heads | nothing |
 //! | `s/<id>/stash/<number>` | what is known of a stash | the commits it names |
 //! | `s/<id>/stash/<number>\0<key>` | an edit in it, as it was staged | its link |
-//! | `keylog/<agent>` | the events of an agent's key log, a list of links | the events |
-//! | `keylog-fork/<agent>` | two events at one position: the proof that it deceives | what they name |
+//! | `keylog/<agent>` | the events that are known of an agent, a list of links | the events |
 //! | `hook/<name>` | where a hook after commits stands in the log | nothing |
 //! | `pin/<cid>` | empty; keeps a block that nothing else refers to | the block |
 //! | any other | | every CID that its name or value spells |
@@ -45,10 +44,6 @@ pub(crate) const KEY_LOGS: &[u8] = b"keylog/";
 
 pub(crate) fn key_log(agent: &[u8; 32]) -> Vec<u8> {
     [KEY_LOGS, agent].concat()
-}
-
-pub(crate) fn key_log_fork(agent: &[u8; 32]) -> Vec<u8> {
-    [&b"keylog-fork/"[..], agent].concat()
 }
 
 fn scoped(id: SpaceId, kind: &str) -> Vec<u8> {

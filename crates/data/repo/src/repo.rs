@@ -10,7 +10,7 @@ use allod_tree::{Forest, Tree};
 use bytes::Bytes;
 
 use crate::accept::RecentChanges;
-use crate::agents::{Agents, speaks, statement_block};
+use crate::agents::{Agents, spoke, statement_block};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
 use crate::history::{AtHand, ByCommit};
@@ -145,7 +145,7 @@ impl Repo {
             .map_err(|_error| Refusal::Malformed("a genesis does not decode"))?;
         let genesis = signed.verify().map_err(|_error| Refusal::Signature)?;
         let log = Agents::new(Arc::clone(&store)).key_log(&genesis.payload().owner)?;
-        if !speaks(&log, genesis.signer()) {
+        if !spoke(&log, genesis.signer()) {
             return Err(Refusal::Device.into());
         }
         let id = SpaceId::from_cid(*genesis.cid());

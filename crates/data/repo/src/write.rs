@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
-use allod_identity::Verified;
+use allod_identity::{Standing, Verified};
 use allod_tree::Tree;
 use bytes::Bytes;
 
 use crate::accept::is_recent;
-use crate::agents::{speaks, statement_block};
+use crate::agents::statement_block;
 use crate::conflict;
 use crate::entry::{Entry, joins};
 use crate::error::{Refusal, Rejected, RepoError};
@@ -406,7 +406,7 @@ impl Repo {
         if log.equivocation().is_some() {
             return Err(Refusal::Equivocation.into());
         }
-        if !speaks(&log, &author.key.public()) {
+        if log.standing(&author.key.public()) != Some(Standing::Now) {
             return Err(Refusal::Device.into());
         }
         match self.may_write(branch, &author.agent) {

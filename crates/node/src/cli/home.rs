@@ -137,7 +137,7 @@ pub(crate) fn id(node: &Node, command: Option<&IdCommand>, io: &mut Io<'_>) -> R
                 Arc::new(node.add_device(device, name)?)
             };
             let mut text = format!("{KEY_LOG_HEADER}\n{}\n", log.agent());
-            for event in log.events() {
+            for event in log.known() {
                 text += &event
                     .bytes()
                     .iter()

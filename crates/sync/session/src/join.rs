@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use allod_blocks::{Batch, Expect, Store};
-use allod_identity::{AgentId, DeviceId, KeyEvent, KeyLog, Signed, canonical};
+use allod_identity::{AgentId, DeviceId, KeyEvent, KeyLog, Signed, Standing, canonical};
 use allod_repo::{Agents, Author, Part, Rejected, Repo, RepoError, SpaceId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -309,10 +309,7 @@ fn welcome(repo: &Repo) -> Result<Welcome, RepoError> {
     let mut logs = Vec::new();
     for agent in agents {
         let log = repo.agents().key_log(&agent)?;
-        let events = log
-            .events()
-            .iter()
-            .map(|event| event.bytes().to_vec().into());
+        let events = log.known().map(|event| event.bytes().to_vec().into());
         logs.push((agent, events.collect()));
     }
     Ok(Welcome {
@@ -346,16 +343,14 @@ pub fn enter(
 
 /// Whether the events alone show that `device` acts for `agent`; nothing is kept of them.
 fn acts_for(agent: &AgentId, events: &[Bytes], device: &DeviceId) -> bool {
-    if agent.key() == device.key() {
-        return true;
-    }
     let mut log = KeyLog::new(*agent);
-    for event in events {
-        let verified = Signed::<KeyEvent>::decode(event.clone()).ok();
-        let verified = verified.and_then(|signed| signed.verify().ok());
-        if verified.is_none_or(|event| log.append(event).is_err()) {
-            return false;
-        }
-    }
-    log.is_device(device)
+    let verified = events.iter().map(|event| {
+        let signed = Signed::<KeyEvent>::decode(event.clone()).ok()?;
+        signed.verify().ok()
+    });
+    let verified: Option<Vec<_>> = verified.collect();
+    let learned = verified.and_then(|events| log.learn(events).ok());
+    learned.is_some_and(|learned| !learned.unsound)
+        && log.equivocation().is_none()
+        && log.standing(device.key()) == Some(Standing::Now)
 }

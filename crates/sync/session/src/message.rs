@@ -148,8 +148,9 @@ pub struct Hello {
     pub branches: Vec<(BranchName, Vec<CommitId>)>,
     /// The sender's own key log, or empty.
     pub events: Vec<ByteBuf>,
-    /// How many key events of which agents the sender has. Their keys are only compared, so they are not checked.
-    pub logs: Vec<(ByteArray<32>, u64)>,
+    /// Which key events the sender knows of which agents, by marks (IDENT-38). The agents' keys are only compared, so
+    /// they are not checked.
+    pub logs: Vec<(ByteArray<32>, ByteArray<16>)>,
     /// Other commits that the sender has.
     pub samples: Vec<CommitId>,
     /// Whether the sender keeps a part of the space, and so walks each tree.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use allod_blocks::{Block, Cid, Codec, file_links};
-use allod_identity::{AgentId, Verified};
+use allod_identity::{AgentId, Mark, Verified};
 use allod_repo::{BranchName, Commit, CommitId, Rejected, Repo, RepoError, StateRef};
 use allod_sketch::Estimate;
 use allod_tree::{Node, TreeError};
@@ -29,7 +29,7 @@ pub(crate) struct Outbound {
     /// Messages of the commit at hand that wait for credit.
     ready: VecDeque<Message>,
     /// How many key events of an author the peer has.
-    told: BTreeMap<[u8; 32], u64>,
+    told: BTreeMap<[u8; 32], Mark>,
     credit: u64,
     /// Blocks that the peer was told of and may ask for once (SYNC-8).
     offered: BTreeSet<Cid>,
@@ -94,7 +94,7 @@ impl Outbound {
             told: hello
                 .logs
                 .iter()
-                .map(|(agent, count)| (agent.into_array(), *count))
+                .map(|(agent, mark)| (agent.into_array(), mark.into_array()))
                 .collect(),
             credit: CREDIT_BYTES,
             offered: BTreeSet::new(),
@@ -305,17 +305,10 @@ impl Outbound {
     /// SYNC-5.
     fn tell_log(&mut self, repo: &Repo, author: &AgentId) -> Result<(), Fault> {
         let log = repo.agents().key_log(author)?;
-        let has = self
-            .told
-            .insert(*author.as_bytes(), log.events().len() as u64)
-            .unwrap_or(0);
-        let skip = usize::try_from(has).unwrap_or(usize::MAX);
-        let events: Vec<Bytes> = log
-            .events()
-            .iter()
-            .skip(skip)
-            .map(|event| event.bytes().clone())
-            .collect();
+        let has = self.told.insert(*author.as_bytes(), log.mark());
+        let has = has.unwrap_or_default();
+        let beyond = log.beyond(&has);
+        let events: Vec<Bytes> = beyond.map(|event| event.bytes().clone()).collect();
         if !events.is_empty() {
             self.ready.push_back(Message::KeyEvents {
                 agent: *author,

@@ -235,7 +235,7 @@ impl Serving {
         for agent in agents {
             // A log that is damaged here cannot be served from here.
             if let Ok(log) = self.repo.agents().key_log(&agent) {
-                events.extend(log.events().iter().map(|event| *event.cid()));
+                events.extend(log.known().map(|event| *event.cid()));
             }
         }
         Ok(events)

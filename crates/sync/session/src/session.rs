@@ -588,17 +588,13 @@ impl Session {
         for agent in agents.into_iter().take(LOGS_MAX) {
             logs.push((
                 ByteArray::new(*agent.as_bytes()),
-                self.repo.agents().key_log(&agent)?.events().len() as u64,
+                ByteArray::new(self.repo.agents().key_log(&agent)?.mark()),
             ));
         }
         let mut events = Vec::new();
         if self.me.introduce {
             let log = self.repo.agents().key_log(&self.me.agent)?;
-            events.extend(
-                log.events()
-                    .iter()
-                    .map(|event| event.bytes().to_vec().into()),
-            );
+            events.extend(log.known().map(|event| event.bytes().to_vec().into()));
         }
         Ok(Hello {
             agent: self.me.agent,

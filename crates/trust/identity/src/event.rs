@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use cid::Cid;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use crate::canonical::{self, CanonicalError};
+use crate::chain::Commitment;
+use crate::guardian::{GUARDIANS_MAX, Guardians};
 use crate::key::{AgentId, DeviceId, PublicKey};
 use crate::statement::{CheckError, DecodeError, Payload, STATEMENT_BYTES_MAX};
 
@@ -17,7 +20,13 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 64;
 pub const TIME_MS_MAX: u64 = (1 << 48) - 1;
 
 /// The event kinds this version reads (IDENT-6).
-const KINDS: [&str; 2] = ["inception", "add-device"];
+const KINDS: [&str; 5] = [
+    "inception",
+    "add-device",
+    "remove-device",
+    "rotate",
+    "recover",
+];
 
 /// One entry of an agent's key log: the payload of domain `keylog`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -38,11 +47,11 @@ pub struct KeyEvent {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Event {
-    /// Begins the log and commits to the key that may replace the present one.
+    /// Begins the log and commits to the keys that may replace the present one.
     Inception {
-        /// The sha2-256 of the next public key's 32 bytes.
+        /// What commits to them.
         #[serde(with = "serde_bytes")]
-        next: [u8; 32],
+        next: Commitment,
     },
     /// Lets a device act for the agent.
     AddDevice {
@@ -53,6 +62,48 @@ pub enum Event {
         /// When, in milliseconds since 1970.
         at: u64,
     },
+    /// Ends that a device acts for the agent, for ever.
+    RemoveDevice {
+        /// The device.
+        device: DeviceId,
+        /// When, in milliseconds since 1970.
+        at: u64,
+    },
+    /// Makes the key that signs this event, and was committed to, the agent's.
+    Rotate {
+        /// What commits to the keys after it.
+        #[serde(with = "serde_bytes")]
+        next: Commitment,
+        /// When, in milliseconds since 1970.
+        at: u64,
+        /// Who are the guardians from now on, if that changes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guardians: Option<Guardians>,
+        /// Statements by which guardians let others take their place; none if there were no guardians.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        released: Vec<ByteBuf>,
+    },
+    /// Makes the key that signs this event the agent's, as its guardians say.
+    Recover {
+        /// What commits to the keys after it.
+        #[serde(with = "serde_bytes")]
+        next: Commitment,
+        /// When, in milliseconds since 1970.
+        at: u64,
+        /// Statements by which guardians say so.
+        confirmed: Vec<ByteBuf>,
+    },
+}
+
+impl Event {
+    /// Whether it makes another key the agent's, or begins the log.
+    #[must_use]
+    pub const fn is_establishment(&self) -> bool {
+        matches!(
+            self,
+            Self::Inception { .. } | Self::Rotate { .. } | Self::Recover { .. }
+        )
+    }
 }
 
 /// The `event` member of a payload, whatever its kind.
@@ -76,13 +127,24 @@ impl Payload for KeyEvent {
                 "position 0, no predecessor and inception go together",
             ));
         }
-        if let Event::AddDevice { name, at, .. } = &self.event {
-            check_name(name)?;
-            if *at > TIME_MS_MAX {
-                return Err(CheckError::new("E_TIME", "the time exceeds 48 bits"));
+        match &self.event {
+            Event::Inception { .. } => Ok(()),
+            Event::AddDevice { name, at, .. } => check_name(name).and_then(|()| check_time(*at)),
+            Event::RemoveDevice { at, .. } => check_time(*at),
+            Event::Rotate {
+                at,
+                guardians,
+                released,
+                ..
+            } => {
+                check_time(*at)?;
+                check_carried(released)?;
+                guardians.as_ref().map_or(Ok(()), Guardians::check)
+            }
+            Event::Recover { at, confirmed, .. } => {
+                check_time(*at).and_then(|()| check_carried(confirmed))
             }
         }
-        Ok(())
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -96,6 +158,24 @@ impl Payload for KeyEvent {
         }
         Ok(canonical::decode(bytes, STATEMENT_BYTES_MAX)?)
     }
+}
+
+pub(crate) fn check_time(at: u64) -> Result<(), CheckError> {
+    if at > TIME_MS_MAX {
+        return Err(CheckError::new("E_TIME", "the time exceeds 48 bits"));
+    }
+    Ok(())
+}
+
+/// Statements that an event carries: no more than there can be guardians.
+fn check_carried(said: &[ByteBuf]) -> Result<(), CheckError> {
+    if said.len() > GUARDIANS_MAX {
+        return Err(CheckError::new(
+            "E_GUARDIANS",
+            "an event carries at most 16 statements of guardians",
+        ));
+    }
+    Ok(())
 }
 
 /// A device name: 1 to 64 bytes, without control characters, not blank at either end (IDENT-7).

@@ -1,11 +1,17 @@
-//! An agent's key log: the chain of events that says which devices act for it (IDENT-9 to IDENT-15).
+//! An agent's key log: the events that say which key and which devices speak for it (IDENT-9 to IDENT-15, IDENT-33 to
+//! IDENT-37).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cid::Cid;
+use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
 
+use crate::chain::Commitment;
 use crate::event::{Event, KeyEvent};
+use crate::fold::{Epoch, fold};
+use crate::guardian::Guardians;
 use crate::key::{AgentId, DeviceId, PublicKey};
 use crate::secret::SecretKey;
 use crate::statement::{SignError, Verified};
@@ -17,16 +23,42 @@ use crate::statement::{SignError, Verified};
 /// an agent; the names of its events fit a reference.
 pub const KEYLOG_EVENTS_MAX: usize = 1024;
 
+/// Says which events are known: 16 bytes.
+pub type Mark = [u8; 16];
+
+/// The mark of no events.
+const NOTHING: Mark = [0; 16];
+
+/// The mark after one more event (IDENT-38).
+fn mark_after(mark: Mark, event: &Verified<KeyEvent>) -> Mark {
+    let digest: [u8; 32] = Sha256::new()
+        .chain_update(mark)
+        .chain_update(event.cid().to_bytes())
+        .finalize()
+        .into();
+    digest.first_chunk().copied().unwrap_or(NOTHING)
+}
+
+/// What became of events that came together.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Learned {
+    /// Whether something is known that was not.
+    pub changed: bool,
+    /// Whether some of them follow from nothing.
+    pub unsound: bool,
+}
+
 /// Why an event does not extend a log. Blame: the event's signer, but for `Gap` and `OtherAgent`
-/// (whoever sent it) and `Sign` (the caller).
+/// (whoever sent it), `Superseded` (nobody) and `Sign` (the caller).
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyLogError {
     /// An event of another agent's log (IDENT-9).
     #[error("an event of another agent's log")]
     OtherAgent,
-    /// Not signed by the key that is current at its position (IDENT-10).
-    #[error("not signed by the agent's current key")]
+    /// Not signed by the key that counts at its position (IDENT-10).
+    #[error("not signed by the agent's current key, or by the one that was committed to")]
     Signer,
     /// Events between the log's end and this one are missing (IDENT-11).
     #[error("position {got} does not follow; the log has {len} events")]
@@ -39,14 +71,23 @@ pub enum KeyLogError {
     /// Does not name the event before it (IDENT-11).
     #[error("does not name the event before it")]
     Prev,
-    /// Adds a device that the log has already (IDENT-12).
-    #[error("the device is in the log already")]
+    /// Adds a device that the log has, or had (IDENT-12).
+    #[error("the device is in the log already, or was removed")]
     DuplicateDevice,
+    /// Removes a device that the log does not have (IDENT-12).
+    #[error("the device is not in the log")]
+    NoDevice,
+    /// Not enough guardians said what they have to (IDENT-41, IDENT-43).
+    #[error("not enough guardians say so")]
+    Guardians,
     /// The log has [`KEYLOG_EVENTS_MAX`] events (IDENT-14).
     #[error("the log has reached its limit of {KEYLOG_EVENTS_MAX} events")]
     Full,
-    /// The agent signed two different events for one position (IDENT-13).
-    #[error("the agent signed two different events for position {}", .0.seq())]
+    /// A newer key has let the log go on differently (IDENT-34).
+    #[error("a newer key let the log go on without this event")]
+    Superseded,
+    /// The agent, or its guardians, said two things of which neither is trusted (IDENT-13).
+    #[error("two different events contradict each other from position {} on", .0.seq())]
     Equivocation(Box<Equivocation>),
     /// The event could not be signed.
     #[error(transparent)]
@@ -62,48 +103,42 @@ impl KeyLogError {
             Self::Signer => "E_KEYLOG_SIGNER",
             Self::Gap { .. } => "E_KEYLOG_GAP",
             Self::Prev => "E_KEYLOG_PREV",
-            Self::DuplicateDevice => "E_KEYLOG_DUPLICATE",
+            Self::DuplicateDevice | Self::NoDevice => "E_KEYLOG_DUPLICATE",
+            Self::Guardians => "E_GUARDIANS",
             Self::Full => "E_KEYLOG_FULL",
+            Self::Superseded => "E_KEYLOG_SUPERSEDED",
             Self::Equivocation(_) => "E_EQUIVOCATION",
             Self::Sign(error) => error.code(),
         }
     }
 }
 
-/// Two different events that one agent signed for one position of its log: a proof that it, or
-/// whoever has its key, deceives (IDENT-13). Anyone can check it again from the two statements.
+/// Two different events of which neither can be trusted: a proof that an agent, or whoever has its key, or its guardians,
+/// deceive (IDENT-13). Anyone can check it again from the two statements and those before them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Equivocation {
-    first: Verified<KeyEvent>,
-    second: Verified<KeyEvent>,
+    seq: u64,
+    statements: [Verified<KeyEvent>; 2],
 }
 
 impl Equivocation {
-    /// The proof, if the two statements are one: same signer, same agent, same position, different
-    /// events.
-    #[must_use]
-    pub fn new(first: Verified<KeyEvent>, second: Verified<KeyEvent>) -> Option<Self> {
-        let (a, b) = (first.payload(), second.payload());
-        let same_place = first.signer() == second.signer() && a.agent == b.agent && a.seq == b.seq;
-        (same_place && first.cid() != second.cid()).then_some(Self { first, second })
-    }
-
     /// Whose log it is.
     #[must_use]
     pub const fn agent(&self) -> &AgentId {
-        &self.first.payload().agent
+        &self.statements[0].payload().agent
     }
 
-    /// The position.
+    /// The position from which on the log has no events.
     #[must_use]
     pub const fn seq(&self) -> u64 {
-        self.first.payload().seq
+        self.seq
     }
 
-    /// The two statements: the one known first, and the one that contradicts it.
+    /// The two statements.
     #[must_use]
     pub const fn statements(&self) -> [&Verified<KeyEvent>; 2] {
-        [&self.first, &self.second]
+        let [first, second] = &self.statements;
+        [first, second]
     }
 }
 
@@ -118,12 +153,28 @@ pub struct Device {
     pub seq: u64,
 }
 
-/// The events of one agent, in order, each checked against those before it.
+/// Whether a key speaks for an agent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It does.
+    Now,
+    /// It did, or seemed to: it was changed, removed, or added by a key that was no longer the agent's.
+    Before,
+}
+
+/// The events of one agent that are known, and what they make (IDENT-33). Two that have the same events are the same,
+/// however those came.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KeyLog {
     agent: AgentId,
     events: Vec<Verified<KeyEvent>>,
+    forks: Vec<Verified<KeyEvent>>,
+    epoch: Option<Arc<Epoch>>,
     devices: BTreeMap<DeviceId, Device>,
+    /// Keys that spoke for the agent: those before the present one, and devices that were removed.
+    past: BTreeSet<PublicKey>,
+    /// Devices that were added beside the log, and may have been believed.
+    seemed: BTreeSet<PublicKey>,
     equivocation: Option<Box<Equivocation>>,
 }
 
@@ -134,20 +185,23 @@ impl KeyLog {
         Self {
             agent,
             events: Vec::new(),
+            forks: Vec::new(),
+            epoch: None,
             devices: BTreeMap::new(),
+            past: BTreeSet::new(),
+            seemed: BTreeSet::new(),
             equivocation: None,
         }
     }
 
-    /// Begins a log and commits to the key that may replace `key` (IDENT-5).
-    pub fn inception(key: &SecretKey, next: &PublicKey) -> Result<Self, KeyLogError> {
+    /// Begins a log and commits to the keys that may replace `key` (IDENT-5).
+    pub fn inception(key: &SecretKey, next: Commitment) -> Result<Self, KeyLogError> {
         let mut log = Self::new(key.agent_id());
-        let next = Sha256::digest(next.as_bytes()).into();
         log.say(key, Event::Inception { next })?;
         Ok(log)
     }
 
-    /// Replays the events of `agent`; they need not be in memory at once.
+    /// What events of `agent` make that come in order; they need not be in memory at once.
     pub fn from_events(
         agent: AgentId,
         events: impl IntoIterator<Item = Verified<KeyEvent>>,
@@ -166,55 +220,160 @@ impl KeyLog {
         name: impl Into<String>,
         at: u64,
     ) -> Result<Verified<KeyEvent>, KeyLogError> {
+        if self.devices.contains_key(&device) || self.past.contains(device.key()) {
+            return Err(KeyLogError::DuplicateDevice);
+        }
         let name = name.into();
         self.say(key, Event::AddDevice { device, name, at })
     }
 
-    /// Appends an event, or leaves the log as it is and says why not.
+    /// Ends that `device` acts for the agent; `key` is the agent's.
+    pub fn remove_device(
+        &mut self,
+        key: &SecretKey,
+        device: DeviceId,
+        at: u64,
+    ) -> Result<Verified<KeyEvent>, KeyLogError> {
+        if !self.devices.contains_key(&device) {
+            return Err(KeyLogError::NoDevice);
+        }
+        self.say(key, Event::RemoveDevice { device, at })
+    }
+
+    /// Makes `key`, which was committed to, the agent's. `next` commits to the keys after it; `guardians` are named
+    /// if they change, with what the present ones said to that.
+    pub fn rotate(
+        &mut self,
+        key: &SecretKey,
+        next: Commitment,
+        at: u64,
+        (guardians, released): (Option<Guardians>, Vec<ByteBuf>),
+    ) -> Result<Verified<KeyEvent>, KeyLogError> {
+        let event = Event::Rotate {
+            next,
+            at,
+            guardians,
+            released,
+        };
+        self.say(key, event)
+    }
+
+    /// Makes `key` the agent's, as its guardians confirmed.
+    pub fn recover(
+        &mut self,
+        key: &SecretKey,
+        next: Commitment,
+        at: u64,
+        confirmed: Vec<ByteBuf>,
+    ) -> Result<Verified<KeyEvent>, KeyLogError> {
+        let event = Event::Recover {
+            next,
+            at,
+            confirmed,
+        };
+        self.say(key, event)
+    }
+
+    /// Takes an event in. One that the log has already is accepted again without effect.
     ///
-    /// An event that the log has already is accepted again without effect. An event that
-    /// contradicts one the log has is an [`Equivocation`]: the log then ends before that position
-    /// and takes no further events.
+    /// # Errors
+    /// [`KeyLogError::Equivocation`] if two events contradict each other now, or did before: the log ends before them,
+    /// until a newer key or the guardians say how it goes on. It has changed then. Any other: the event has no effect
+    /// on what the agent says, though one that is [`KeyLogError::Superseded`] may be kept.
     pub fn append(&mut self, event: Verified<KeyEvent>) -> Result<(), KeyLogError> {
-        let said = event.payload();
-        if said.agent != self.agent {
+        if event.payload().agent != self.agent {
             return Err(KeyLogError::OtherAgent);
         }
-        if event.signer() != self.agent.key() {
-            return Err(KeyLogError::Signer);
+        if self.knows(event.cid()) {
+            return self.outcome_of(event.cid());
         }
-        if let Some(proof) = &self.equivocation {
-            return Err(KeyLogError::Equivocation(proof.clone()));
+        if self.forks.is_empty() && event.payload().prev.as_ref() == self.head() {
+            return self.follow(event);
         }
-        let len = self.events.len();
-        let position = usize::try_from(said.seq).unwrap_or(usize::MAX);
-        if position > len {
-            return Err(KeyLogError::Gap {
-                got: said.seq,
-                len: len as u64,
-            });
+        let fault = self.fault_of(&event);
+        if let Some(fault) = fault {
+            return Err(fault);
         }
-        if let Some(known) = self.events.get(position) {
-            return match Equivocation::new(known.clone(), event) {
-                None => Ok(()),
-                Some(proof) => Err(self.stop(proof)),
-            };
+        let cid = *event.cid();
+        let known = self.events.iter().chain(&self.forks).cloned();
+        let pool: Vec<_> = known.chain([event]).collect();
+        self.take(&pool);
+        self.outcome_of(&cid)
+    }
+
+    /// Takes events in that came together, in any order, and makes of all what they make. Events that follow from
+    /// nothing are passed over.
+    ///
+    /// # Errors
+    /// [`KeyLogError::OtherAgent`], and nothing has changed.
+    pub fn learn(&mut self, events: Vec<Verified<KeyEvent>>) -> Result<Learned, KeyLogError> {
+        if events
+            .iter()
+            .any(|event| event.payload().agent != self.agent)
+        {
+            return Err(KeyLogError::OtherAgent);
         }
-        if said.prev.as_ref() != self.head() {
-            return Err(KeyLogError::Prev);
-        }
-        if len >= KEYLOG_EVENTS_MAX {
-            return Err(KeyLogError::Full);
-        }
-        self.apply(&event)?;
-        self.events.push(event);
-        Ok(())
+        let mut new = events.into_iter().filter(|event| !self.knows(event.cid()));
+        let Some(first) = new.next() else {
+            return Ok(Learned::default());
+        };
+        let rest: Vec<_> = new.collect();
+        let known = self.events.iter().chain(&self.forks).cloned();
+        let pool: Vec<_> = known.chain([first]).chain(rest).collect();
+        let before = self.mark();
+        let unsound = self.take(&pool);
+        let changed = before != self.mark();
+        Ok(Learned { changed, unsound })
     }
 
     /// Whose log it is.
     #[must_use]
     pub const fn agent(&self) -> &AgentId {
         &self.agent
+    }
+
+    /// The key that speaks for the agent and changes its log; `None` while the log ends in a contradiction.
+    #[must_use]
+    pub fn key(&self) -> Option<&PublicKey> {
+        if self.equivocation.is_some() {
+            return None;
+        }
+        Some(
+            self.epoch
+                .as_ref()
+                .map_or(self.agent.key(), |epoch| &epoch.key),
+        )
+    }
+
+    /// How often guardians recovered the agent, and how often its key was changed since then.
+    #[must_use]
+    pub fn number(&self) -> (u32, u32) {
+        self.epoch.as_ref().map_or((0, 0), |epoch| epoch.number)
+    }
+
+    /// The guardians, with the event that named them, if there are any.
+    #[must_use]
+    pub fn guardians(&self) -> Option<&(Cid, Guardians)> {
+        self.epoch.as_ref()?.guardians.as_ref()
+    }
+
+    /// Whether a key speaks for the agent, or did; `None` if it never did.
+    #[must_use]
+    pub fn standing(&self, key: &PublicKey) -> Option<Standing> {
+        if self.key() == Some(key) || self.devices.contains_key(&DeviceId::from(*key)) {
+            Some(Standing::Now)
+        } else if self.past.contains(key)
+            || self.seemed.contains(key)
+            || self
+                .epoch
+                .as_ref()
+                .map_or(self.agent.key(), |epoch| &epoch.key)
+                == key
+        {
+            Some(Standing::Before)
+        } else {
+            None
+        }
     }
 
     /// Whether `device` may act for the agent.
@@ -234,16 +393,56 @@ impl KeyLog {
         self.events.last().map(Verified::cid)
     }
 
-    /// The events, in order.
+    /// The events that count, in order.
     #[must_use]
     pub fn events(&self) -> &[Verified<KeyEvent>] {
         &self.events
     }
 
-    /// The proof that the agent signed two different events for one position, if it did.
+    /// All that is kept and told to others, each event after the one that it follows: the log, and what contradicts it
+    /// or was superseded.
+    pub fn known(&self) -> impl Iterator<Item = &Verified<KeyEvent>> {
+        self.events.iter().chain(&self.forks)
+    }
+
+    /// What says which events are known (IDENT-38): of two logs with the same mark, each knows what the other does.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        self.known().fold(NOTHING, mark_after)
+    }
+
+    /// The events to tell somebody who has this mark: those after the ones that it stands for, if those are the first
+    /// that are known here, and all if not.
+    pub fn beyond(&self, mark: &Mark) -> impl Iterator<Item = &Verified<KeyEvent>> {
+        let mut at = NOTHING;
+        let marks = self.known().map(|event| {
+            at = mark_after(at, event);
+            at
+        });
+        let known = [NOTHING]
+            .into_iter()
+            .chain(marks)
+            .position(|at| at == *mark);
+        self.known().skip(known.unwrap_or(0))
+    }
+
+    /// The proof that neither of two events can be trusted, if the log ends in one.
     #[must_use]
     pub fn equivocation(&self) -> Option<&Equivocation> {
         self.equivocation.as_deref()
+    }
+
+    /// What became of an event that is known.
+    fn outcome_of(&self, cid: &Cid) -> Result<(), KeyLogError> {
+        match &self.equivocation {
+            _ if self.events.iter().any(|event| event.cid() == cid) => Ok(()),
+            Some(proof) => Err(KeyLogError::Equivocation(proof.clone())),
+            None => Err(KeyLogError::Superseded),
+        }
+    }
+
+    fn knows(&self, cid: &Cid) -> bool {
+        self.known().any(|event| event.cid() == cid)
     }
 
     fn say(&mut self, key: &SecretKey, event: Event) -> Result<Verified<KeyEvent>, KeyLogError> {
@@ -260,27 +459,107 @@ impl KeyLog {
         Ok(event)
     }
 
-    fn apply(&mut self, event: &Verified<KeyEvent>) -> Result<(), KeyLogError> {
-        match &event.payload().event {
-            Event::Inception { .. } => {}
-            Event::AddDevice { device, name, at } => {
-                if self.devices.contains_key(device) {
-                    return Err(KeyLogError::DuplicateDevice);
-                }
-                let (name, at, seq) = (name.clone(), *at, event.payload().seq);
-                self.devices.insert(*device, Device { name, at, seq });
-            }
+    /// The epoch after an event that follows the last one.
+    fn epoch_after(&self, event: &Verified<KeyEvent>) -> Result<Option<Epoch>, KeyLogError> {
+        match &self.epoch {
+            None => Epoch::begin(&self.agent, event).map(Some),
+            Some(epoch) => epoch.after(event),
         }
+    }
+
+    /// Appends an event that names the last one, where nothing contradicts the log.
+    fn follow(&mut self, event: Verified<KeyEvent>) -> Result<(), KeyLogError> {
+        let len = self.events.len();
+        if event.payload().seq != len as u64 {
+            return Err(KeyLogError::Prev);
+        }
+        let epoch = self.epoch_after(&event)?;
+        if len >= KEYLOG_EVENTS_MAX {
+            return Err(KeyLogError::Full);
+        }
+        if let Some(epoch) = epoch {
+            let former = self.epoch.replace(Arc::new(epoch));
+            self.past.extend(former.map(|former| former.key));
+        }
+        self.apply(&event);
+        self.events.push(event);
         Ok(())
     }
 
-    /// Ends the log before the position of `proof` (IDENT-13).
-    fn stop(&mut self, proof: Equivocation) -> KeyLogError {
-        let position = proof.seq();
-        self.events.retain(|event| event.payload().seq < position);
-        self.devices.retain(|_, device| device.seq < position);
-        let proof = Box::new(proof);
-        self.equivocation = Some(proof.clone());
-        KeyLogError::Equivocation(proof)
+    /// Why an event follows from nothing that is known, if it does not.
+    fn fault_of(&self, event: &Verified<KeyEvent>) -> Option<KeyLogError> {
+        let said = event.payload();
+        let len = self.events.len() as u64;
+        let Some(prev) = said.prev else {
+            return Epoch::begin(&self.agent, event).err();
+        };
+        let Some(at) = self.known().position(|known| *known.cid() == prev) else {
+            return Some(if said.seq > len {
+                KeyLogError::Gap { got: said.seq, len }
+            } else {
+                KeyLogError::Prev
+            });
+        };
+        let before = self.known().nth(at).map_or(0, |known| known.payload().seq);
+        if before.checked_add(1) != Some(said.seq) {
+            return Some(KeyLogError::Prev);
+        }
+        if said.seq >= KEYLOG_EVENTS_MAX as u64 {
+            return Some(KeyLogError::Full);
+        }
+        // The way to it, alone, has the epoch that it follows in.
+        let mut way: Vec<Verified<KeyEvent>> = Vec::new();
+        let mut next = Some(prev);
+        while let Some(found) = next.and_then(|cid| self.known().find(|known| *known.cid() == cid))
+        {
+            next = found.payload().prev;
+            way.push(found.clone());
+        }
+        let epoch = fold(&self.agent, &way).epoch?;
+        epoch.after(event).err()
+    }
+
+    /// Makes of events what they make; whether some follow from nothing.
+    fn take(&mut self, pool: &[Verified<KeyEvent>]) -> bool {
+        let folded = fold(&self.agent, pool);
+        let mut log = Self::new(self.agent);
+        for event in &folded.path {
+            if let Ok(Some(epoch)) = log.epoch_after(event) {
+                let former = log.epoch.replace(Arc::new(epoch));
+                log.past.extend(former.map(|former| former.key));
+            }
+            log.apply(event);
+        }
+        for event in &folded.forks {
+            if let Event::AddDevice { device, .. } = &event.payload().event {
+                log.seemed.insert(*device.key());
+            }
+        }
+        let seq = folded.path.len() as u64;
+        log.equivocation = folded
+            .contradiction
+            .map(|statements| Box::new(Equivocation { seq, statements }));
+        (log.events, log.forks, log.epoch) = (folded.path, folded.forks, folded.epoch);
+        *self = log;
+        folded.unsound
+    }
+
+    /// What an event of the log does to the devices. One that adds a device a second time, or removes one that is not
+    /// there, does nothing (IDENT-12).
+    fn apply(&mut self, event: &Verified<KeyEvent>) {
+        match &event.payload().event {
+            Event::AddDevice { device, name, at } => {
+                if !self.devices.contains_key(device) && !self.past.contains(device.key()) {
+                    let (name, at, seq) = (name.clone(), *at, event.payload().seq);
+                    self.devices.insert(*device, Device { name, at, seq });
+                }
+            }
+            Event::RemoveDevice { device, .. } => {
+                if self.devices.remove(device).is_some() {
+                    self.past.insert(*device.key());
+                }
+            }
+            Event::Inception { .. } | Event::Rotate { .. } | Event::Recover { .. } => {}
+        }
     }
 }

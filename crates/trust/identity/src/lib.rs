@@ -5,8 +5,8 @@
 //! # What this crate is
 //! A *statement* is the one signed envelope for everything anyone says. [`Signed`] is a statement
 //! that was decoded and shows nothing of its payload; [`Verified`] is the proof that its signature
-//! was checked over exactly the bytes it keeps. An agent's [`KeyLog`] says which devices act for
-//! it, and a [`Keystore`] keeps secret keys at rest.
+//! was checked over exactly the bytes it keeps. An agent's [`KeyLog`] says which key and which
+//! devices speak for it, and a [`Keystore`] keeps secret keys at rest.
 //!
 //! # What it is not
 //! No storage, no network, no clock and no source of randomness: seeds, salts, nonces and times are
@@ -15,7 +15,7 @@
 //! # The flow
 //! ```text
 //! payload --Verified::sign--> Verified<T> --bytes()--> a peer
-//! bytes --Signed::decode--> Signed<T> --verify--> Verified<T> --KeyLog::append--> devices
+//! bytes --Signed::decode--> Signed<T> --verify--> Verified<T> --KeyLog::learn--> who speaks
 //! ```
 //!
 //! # Invariants
@@ -23,19 +23,27 @@
 //!   payload keeps the invariants of its type.
 //! - What decodes is the one canonical encoding of what it says, so a statement has one name.
 //! - A key is a point of large order in its canonical encoding, so an agent has one name.
+//! - A key log is a function of the set of its events: the order in which they came says nothing.
 //! - Secret keys are erased when dropped and never appear in debug output.
 
 pub mod canonical;
+mod chain;
 mod event;
+mod fold;
+mod guardian;
 mod key;
 mod keylog;
 mod keystore;
 mod secret;
 mod statement;
 
+pub use crate::chain::{Commitment, KeyChain, ROTATIONS_MAX};
 pub use crate::event::{DEVICE_NAME_BYTES_MAX, Event, KeyEvent, TIME_MS_MAX};
+pub use crate::guardian::{GUARDIANS_MAX, GuardianSays, Guardians, Says, carried};
 pub use crate::key::{AgentId, DeviceId, KeyError, PublicKey};
-pub use crate::keylog::{Device, Equivocation, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError};
+pub use crate::keylog::{
+    Device, Equivocation, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError, Learned, Mark, Standing,
+};
 pub use crate::keystore::{KdfParams, Keystore, KeystoreError};
 pub use crate::secret::SecretKey;
 pub use crate::statement::{

@@ -103,7 +103,7 @@ fn view(message: &Message) -> Value {
                     .collect::<Vec<_>>(),
                 "events": hexes(&hello.events),
                 "logs": logs
-                    .map(|(agent, count)| json!([named(agent), count]))
+                    .map(|(agent, mark)| json!([named(agent), hex(&mark[..])]))
                     .collect::<Vec<_>>(),
                 "samples": texts(&hello.samples),
                 "slices": hello.slices,

@@ -1,14 +1,19 @@
 //! Key logs: what extends them, what stops them.
 
 use allod_identity::{
-    Event, KEYLOG_EVENTS_MAX, KeyEvent, KeyLog, KeyLogError, SecretKey, Verified,
+    Event, KEYLOG_EVENTS_MAX, KeyChain, KeyEvent, KeyLog, KeyLogError, ROTATIONS_MAX, SecretKey,
+    Standing, Verified,
 };
 use proptest::prelude::*;
 
 use crate::{cases, key};
 
 fn log() -> KeyLog {
-    KeyLog::inception(&key(1), &key(2).public()).expect("a log")
+    KeyLog::inception(&key(1), chain().commitment(0)).expect("a log")
+}
+
+fn chain() -> KeyChain {
+    KeyChain::new(key(2))
 }
 
 fn device(n: u16) -> SecretKey {
@@ -72,7 +77,11 @@ fn equivocation_is_proven_and_ends_the_log_before_it() {
         panic!("two events for one position were accepted");
     };
     assert_eq!((proof.agent(), proof.seq()), (log.agent(), 2));
-    assert_eq!(proof.statements()[1], &lie);
+    assert!(proof.statements().contains(&&lie));
+    assert_eq!(
+        (log.key(), fork.key()),
+        (None, Some(key(1).public()).as_ref())
+    );
     assert_eq!(log.equivocation(), Some(&*proof));
     // Neither is trusted, nor what followed; what came before stands.
     assert_eq!(log.events().len(), 2);
@@ -84,6 +93,98 @@ fn equivocation_is_proven_and_ends_the_log_before_it() {
     assert_eq!(again, KeyLogError::Equivocation(proof));
     let next = log.add_device(&key(1), device(5).device_id(), "five", 0);
     assert_eq!(next.unwrap_err().code(), "E_EQUIVOCATION");
+    // The owner's next key says how it goes on.
+    let second = chain().key(1).unwrap();
+    log.rotate(&second, chain().commitment(1), 9, (None, Vec::new()))
+        .unwrap();
+    assert_eq!(
+        (log.equivocation(), log.key()),
+        (None, Some(&second.public()))
+    );
+    assert_eq!(
+        log.standing(device(4).device_id().key()),
+        Some(Standing::Before)
+    );
+    log.add_device(&second, device(5).device_id(), "five", 10)
+        .unwrap();
+    assert!(log.is_device(&device(5).device_id()));
+}
+
+/// IDENT-30 to IDENT-32: keys follow one another as the first event fixed it, and no thief of one changes that.
+#[test]
+fn a_key_is_changed_to_the_one_that_was_committed_to() {
+    let mut log = log();
+    let phone = device(1).device_id();
+    log.add_device(&key(1), phone, "phone", 1).unwrap();
+    let early = log.clone();
+    for number in 1..=3 {
+        let stolen = chain().key(number).unwrap();
+        let other = log.rotate(
+            &stolen,
+            KeyChain::new(key(9)).commitment(0),
+            2,
+            (None, vec![]),
+        );
+        assert_eq!(
+            other,
+            Err(KeyLogError::Signer),
+            "a thief commits to other keys"
+        );
+        let early_next = log.rotate(
+            &chain().key(number + 1).unwrap(),
+            chain().commitment(number + 1),
+            2,
+            (None, vec![]),
+        );
+        assert_eq!(early_next, Err(KeyLogError::Signer));
+        log.rotate(&stolen, chain().commitment(number), 2, (None, vec![]))
+            .unwrap();
+        assert_eq!(log.number(), (0, number));
+    }
+    assert!(log.is_device(&phone), "devices stay");
+    assert_eq!(log.standing(&key(1).public()), Some(Standing::Before));
+    let old = log.add_device(&key(1), device(2).device_id(), "old key", 3);
+    assert_eq!(old, Err(KeyLogError::Signer));
+    // What the old key goes on to say beside the log is known, and counts for nothing.
+    let mut thief = early;
+    let said = thief
+        .add_device(&key(1), device(3).device_id(), "thief", 3)
+        .unwrap();
+    assert_eq!(log.append(said).unwrap_err(), KeyLogError::Superseded);
+    assert_eq!(
+        log.standing(device(3).device_id().key()),
+        Some(Standing::Before)
+    );
+    assert!(!log.is_device(&device(3).device_id()));
+    assert!(chain().key(ROTATIONS_MAX + 1).is_none() && chain().key(0).is_none());
+}
+
+/// IDENT-12: a device that was removed is none for ever.
+#[test]
+fn a_device_is_removed_once() {
+    let mut log = log();
+    let phone = device(1).device_id();
+    let unknown = log.remove_device(&key(1), phone, 0);
+    assert_eq!(unknown, Err(KeyLogError::NoDevice));
+    log.add_device(&key(1), phone, "phone", 1).unwrap();
+    log.remove_device(&key(1), phone, 2).unwrap();
+    assert_eq!(log.standing(phone.key()), Some(Standing::Before));
+    let again = log.add_device(&key(1), phone, "phone", 3);
+    assert_eq!(again, Err(KeyLogError::DuplicateDevice));
+    // Somebody writes the event all the same: it does nothing.
+    let event = Event::AddDevice {
+        device: phone,
+        name: "phone".to_owned(),
+        at: 3,
+    };
+    let said = KeyEvent {
+        agent: *log.agent(),
+        seq: 3,
+        prev: log.head().copied(),
+        event,
+    };
+    log.append(Verified::sign(&key(1), said).unwrap()).unwrap();
+    assert!(!log.is_device(&phone));
 }
 
 #[test]

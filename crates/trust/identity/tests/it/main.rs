@@ -3,6 +3,7 @@
 mod canonical;
 mod keylog;
 mod keystore;
+mod recovery;
 mod statement;
 mod vectors;
 
