@@ -105,9 +105,9 @@ pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, Spa
 pub use crate::{accept::Complete, accept::Reviewed, check::Problem, check::ProblemKind};
 pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown_text};
 pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
-pub use crate::{check::Report, files::Missing, hooks::Act, hooks::PreCommit, hooks::Proposal};
+pub use crate::{check::Report, files::Missing, hooks::Act, hooks::Objection, hooks::PreCommit};
 pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
-pub use crate::{copy::Copied, copy::copy_store};
+pub use crate::{copy::Copied, copy::copy_store, hooks::Proposal};
 pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
 pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys, work::Edit};
 pub use crate::{pins::pin, pins::pins, pins::unpin, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
