@@ -1,6 +1,6 @@
-"""Publishes a message that is no event.
+"""Publishes a message that is no event: a text, so many times in one.
 
-    publish.py URL SUBJECT TEXT
+    publish.py URL SUBJECT TEXT [TIMES]
 """
 
 import asyncio
@@ -9,9 +9,9 @@ import sys
 import nats
 
 
-async def main(url, subject, text):
+async def main(url, subject, text, times="1"):
     client = await nats.connect(url)
-    await client.jetstream().publish(subject, text.encode())
+    await client.jetstream().publish(subject, text.encode() * int(times))
     await client.close()
 
 

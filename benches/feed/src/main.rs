@@ -4,7 +4,7 @@
 //! The broker is `nats-server`, as `NATS_SERVER` or the path has it, with files. Its peer is `async-nats` alone, which
 //! publishes the same messages with the same number under way and waits for the same acknowledgements.
 //!
-//! `--quick` takes less of everything.
+//! `--quick` takes less of everything, `--broker` the row of the broker alone.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -51,9 +51,11 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    lags(&dir.path().join("lags"), seconds);
-    streamed(&dir.path().join("streamed"), seconds, &runtime);
-    crowd(&dir.path().join("crowd"), seconds, &runtime);
+    if !std::env::args().any(|arg| arg == "--broker") {
+        lags(&dir.path().join("lags"), seconds);
+        streamed(&dir.path().join("streamed"), seconds, &runtime);
+        crowd(&dir.path().join("crowd"), seconds, &runtime);
+    }
     match server() {
         Some(program) => broker(dir.path(), &program, if quick { 20 } else { 150 }, &runtime),
         None => eprintln!("no nats-server: set NATS_SERVER"),
@@ -391,7 +393,7 @@ fn broker(dir: &Path, program: &Path, commits: usize, runtime: &tokio::runtime::
     command
         .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
         .arg(dir.join("nats"));
-    let _server = Server(
+    let server = Server(
         command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -408,13 +410,13 @@ fn broker(dir: &Path, program: &Path, commits: usize, runtime: &tokio::runtime::
     let definition: Definition = text.parse().expect("a sink");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut messages = Vec::new();
-    for round in 0..3 {
+    for round in 0..5 {
         let name = format!("sink{round}");
         node.sinks()
             .add(&name, &definition, node.feed().beginning())
             .expect("a sink");
         let (_stop, stopping) = watch::channel(false);
-        let began = Instant::now();
+        let (began, worked) = (Instant::now(), processor_ms(&server));
         let standing = node.carry_sink(&name, stopping).expect("carries");
         let seconds = began.elapsed().as_secs_f64();
         assert_eq!(
@@ -423,13 +425,16 @@ fn broker(dir: &Path, program: &Path, commits: usize, runtime: &tokio::runtime::
             "all are delivered"
         );
         ours.push(standing.state.delivered as f64 / seconds);
+        let ours_took = since(&worked, &processor_ms(&server));
         node.sinks().remove(&name).expect("is removed");
         if messages.is_empty() {
             messages = runtime.block_on(read(&url, commits * KEYS));
         }
-        let began = Instant::now();
+        let (began, worked) = (Instant::now(), processor_ms(&server));
         runtime.block_on(publish(&url, &messages));
         theirs.push(messages.len() as f64 / began.elapsed().as_secs_f64());
+        let theirs_took = since(&worked, &processor_ms(&server));
+        eprintln!("processor of client and server, ms: {ours_took:?}, async-nats {theirs_took:?}");
         runtime.block_on(async {
             let context = jetstream::new(async_nats::connect(&url).await.expect("connects"));
             for stream in ["ours", "theirs"] {
@@ -437,6 +442,7 @@ fn broker(dir: &Path, program: &Path, commits: usize, runtime: &tokio::runtime::
             }
         });
     }
+    eprintln!("{ours:.0?} and {theirs:.0?}");
     let (ours, theirs) = (at(&mut ours, 0.5), at(&mut theirs, 0.5));
     eprintln!("{ours:.0} events a second, async-nats {theirs:.0}");
     let name = format!("{} changes to NATS JetStream, in files", commits * KEYS);
@@ -520,6 +526,21 @@ fn row(case: &str, unit: &str, better: &str, ours: f64, peers: &[(&str, f64)], t
             "ours": ours, "peers": peers, "target": target,
         })
     );
+}
+
+/// For how long processors have worked for this process and for a server, in milliseconds.
+fn processor_ms(server: &Server) -> [u64; 2] {
+    ["self".to_owned(), server.0.id().to_string()].map(|process| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // Behind the name, which may have spaces, the 12th and 13th, in hundredths of a second.
+        let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10
+    })
+}
+
+fn since(before: &[u64; 2], after: &[u64; 2]) -> [u64; 2] {
+    std::array::from_fn(|at| after[at].saturating_sub(before[at]))
 }
 
 /// What is resident of this process, in KiB.

@@ -84,7 +84,8 @@ impl Node {
             name: name.as_deref(),
             branch: &moved.branch,
         };
-        hooks.run(file, &about, &mut |out| Ok(writeln!(out, "{line}")?))
+        let told = hooks.run(file, &about, &mut |out| Ok(writeln!(out, "{line}")?));
+        told.map_err(|objection| objection.to_string())
     }
 
     /// The commits that a move brought, parents first, the last of them by name; and how many.

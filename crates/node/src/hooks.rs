@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use allod_blocks::Store;
-use allod_repo::{Act, BranchName, PatchError, Proposal, SpaceId, begin_to_follow};
+use allod_repo::{Act, BranchName, Objection, PatchError, Proposal, SpaceId, begin_to_follow};
 use serde_json::json;
 
 use crate::node::{Node, names};
@@ -21,6 +21,10 @@ pub(crate) const HOOK_TIME: Duration = Duration::from_secs(30);
 
 /// What is kept of what a hook prints (HOOK-21), in bytes: more than a person reads.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// Exit codes that say nothing of the commit (HOOK-22): a shell gives them for a program that it cannot run, or does not
+/// find.
+const NOT_JUDGED: [i32; 2] = [126, 127];
 
 /// Refusals of received commits that are remembered in words.
 const WORDS_MAX: usize = 16;
@@ -166,20 +170,24 @@ impl Hooks {
     }
 
     /// Puts a proposal to the hooks of its space (HOOK-1).
-    pub(crate) fn propose(&self, proposal: &Proposal<'_>) -> Result<(), String> {
+    pub(crate) fn propose(&self, proposal: &Proposal<'_>) -> Result<(), Objection> {
         match fs::metadata(self.dir()) {
             Ok(dir) if dir.is_dir() => {}
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // What cannot be looked at cannot be said to be empty (HOOK-4).
-            Err(error) => return Err(format!("{}: {error}", self.dir().display())),
+            Err(error) => {
+                let words = format!("{}: {error}", self.dir().display());
+                return Err(Objection::Failed(words));
+            }
         }
         let space = proposal.space().id();
-        let name = self.name_of(space)?;
+        let name = self.name_of(space).map_err(Objection::Failed)?;
         for file in self.of_space(space, name.as_deref()) {
             if file.kind == HookKind::PostCommit {
                 // It hears of this commit already (HOOK-12).
-                begin_to_follow(self.store.as_ref(), &file.cursor()).map_err(in_words)?;
+                begin_to_follow(self.store.as_ref(), &file.cursor())
+                    .map_err(|error| Objection::Failed(in_words(error)))?;
                 continue;
             }
             let about = About {
@@ -196,7 +204,7 @@ impl Hooks {
     }
 
     /// Remembers why something received was refused: whoever sent it is not told (HOOK-3).
-    pub(crate) fn note_refusal(&self, act: Act, words: &str) {
+    pub(crate) fn note_refusal(&self, act: Act, objection: &Objection) {
         if act != Act::Receive {
             return;
         }
@@ -204,7 +212,7 @@ impl Hooks {
         if kept.len() == WORDS_MAX {
             kept.pop_front();
         }
-        kept.push_back(words.to_owned());
+        kept.push_back(objection.to_string());
     }
 
     /// What a space is called here.
@@ -214,16 +222,16 @@ impl Hooks {
         Ok(found.map(|(name, _)| name))
     }
 
-    /// Runs a hook with what `write` writes on its standard input; its words if it refuses.
+    /// Runs a hook with what `write` writes on its standard input; why it does not accept (HOOK-22).
     pub(crate) fn run(
         &self,
         file: &HookFile,
         about: &About<'_>,
         write: &mut dyn FnMut(&mut dyn Write) -> Result<(), PatchError>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Objection> {
         let path = file.path.display();
         if let Some(fault) = file.fault {
-            return Err(format!("{path} {fault}"));
+            return Err(Objection::Failed(format!("{path} {fault}")));
         }
         let time = *lock(&self.time);
         let mut command = Command::new(&file.path);
@@ -241,13 +249,20 @@ impl Hooks {
                 late: true, words, ..
             }) => {
                 let late = format!("{path} took longer than {} s", time.as_secs_f64());
-                Err(joined(late, &words))
+                Err(Objection::Failed(joined(late, &words)))
             }
             Ok(Ended { code, words, .. }) => {
-                let code = code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
-                Err(joined(format!("{path} ended with {code}"), &words))
+                let shown = code.map_or_else(|| "a signal".to_owned(), |code| code.to_string());
+                let words = joined(format!("{path} ended with {shown}"), &words);
+                Err(match code {
+                    Some(code) if !NOT_JUDGED.contains(&code) => Objection::Refused(words),
+                    _ => Objection::Failed(words),
+                })
             }
-            Err(error) => Err(format!("{path} could not be run: {error}")),
+            Err(error) => {
+                let words = format!("{path} could not be run: {error}");
+                Err(Objection::Failed(words))
+            }
         }
     }
 }

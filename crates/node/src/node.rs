@@ -366,7 +366,7 @@ impl Node {
         repo.timed(self.inner.timings.clone())
             .hooked(Arc::new(move |proposal| {
                 let judged = views.judge(proposal).and_then(|()| hooks.propose(proposal));
-                judged.inspect_err(|words| hooks.note_refusal(proposal.act, words))
+                judged.inspect_err(|objection| hooks.note_refusal(proposal.act, objection))
             }))
     }
 

@@ -80,7 +80,8 @@ impl Host for Carrier {
     }
 
     fn open(&self, definition: &Definition) -> Result<Box<dyn Target>, Fault> {
-        allod_sinks::open(definition, now_ms)
+        let stop = self.stop.clone();
+        allod_sinks::open(definition, now_ms, Arc::new(move || *stop.borrow()))
     }
 
     fn open_registry(&self, registry: &Registry) -> Result<Box<dyn Numbers>, Fault> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use allod_repo::{BranchName, Proposal, Repo, SpaceId};
+use allod_repo::{BranchName, Objection, Proposal, Repo, SpaceId};
 use allod_tables::{Kept, Own, SpaceCatalog};
 use allod_views::{ViewError, Views};
 use tokio::sync::watch;
@@ -34,15 +34,15 @@ impl AllViews {
         Ok(views)
     }
 
-    /// Says in words why a proposal must not happen, if it breaks a type.
-    pub(crate) fn judge(&self, proposal: &Proposal<'_>) -> Result<(), String> {
-        let views = self
-            .of(&proposal.space())
-            .map_err(|error| error.to_string())?;
-        let broken = views.judge(proposal).map_err(|error| error.to_string())?;
+    /// Says why a proposal must not happen, if it breaks a type.
+    pub(crate) fn judge(&self, proposal: &Proposal<'_>) -> Result<(), Objection> {
+        let views = self.of(&proposal.space());
+        let views = views.map_err(|error| Objection::Failed(error.to_string()))?;
+        let broken = views.judge(proposal);
+        let broken = broken.map_err(|error| Objection::Failed(error.to_string()))?;
         match broken.count {
             0 => Ok(()),
-            _ => Err(broken.to_string()),
+            _ => Err(Objection::Refused(broken.to_string())),
         }
     }
 }

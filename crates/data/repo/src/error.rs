@@ -245,6 +245,9 @@ pub enum RepoError {
     /// A hook refused (HOOK-3); its words. Blame: nobody, the owner of the hook chose so.
     #[error("not committed: {0}")]
     Hook(String),
+    /// A hook has not judged (HOOK-4); why. Blame: the environment, and it may pass.
+    #[error("not committed, as a hook could not be asked: {0}")]
+    HookFailed(String),
     /// An own commit would be refused by others. Blame: the caller.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -381,7 +384,7 @@ impl From<RepoError> for Rejected {
         match error {
             RepoError::Refused(refusal) => Self::Refused(refusal),
             // Its words are not for the peer (HOOK-3).
-            RepoError::Hook(_) => Self::Refused(Refusal::Hook),
+            RepoError::Hook(_) | RepoError::HookFailed(_) => Self::Refused(Refusal::Hook),
             fault => Self::Fault(fault),
         }
     }

@@ -86,8 +86,27 @@ impl fmt::Debug for Proposal<'_> {
     }
 }
 
-/// A hook: says in words why a proposal must not happen.
-pub type PreCommit = dyn Fn(&Proposal<'_>) -> Result<(), String> + Send + Sync;
+/// Why a hook does not let a proposal happen.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "it says no, or it says nothing")]
+pub enum Objection {
+    /// It says no, in these words (HOOK-3). Blame: nobody, its owner chose so.
+    #[error("{0}")]
+    Refused(String),
+    /// It has not judged: it is not there, could not be run, or did not come to an end (HOOK-4). Asked again it may.
+    /// Blame: the environment.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for Objection {
+    fn from(words: String) -> Self {
+        Self::Refused(words)
+    }
+}
+
+/// A hook: says why a proposal must not happen.
+pub type PreCommit = dyn Fn(&Proposal<'_>) -> Result<(), Objection> + Send + Sync;
 
 impl Proposal<'_> {
     /// The space. Writing to it from within the hook puts no proposal to this hook.
@@ -206,8 +225,9 @@ impl Repo {
         // What the hook has of its own is its own affair; here nothing is half done.
         match catch_unwind(AssertUnwindSafe(|| hook(proposal))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(words)) => Err(RepoError::Hook(words)),
-            Err(_) => Err(RepoError::Hook("it panicked".to_owned())),
+            Ok(Err(Objection::Refused(words))) => Err(RepoError::Hook(words)),
+            Ok(Err(Objection::Failed(words))) => Err(RepoError::HookFailed(words)),
+            Err(_) => Err(RepoError::HookFailed("it panicked".to_owned())),
         }
     }
 }

@@ -19,8 +19,7 @@
 //!
 //! # Invariants
 //! - A commit is one only with its mark: it was made here, or passed every rule.
-//! - Heads move by compare-and-swap, in the batch that logs the move.
-//! - What is not resolved changes no branch and no working set (MERGE-7).
+//! - Heads move by compare-and-swap, in the batch that logs the move. What is not resolved changes nothing (MERGE-7).
 //! - Join is commutative, associative and idempotent: same commits, same heads, same state.
 
 mod accept;
@@ -101,19 +100,20 @@ pub use crate::resolve::{
     Rule, Strategy,
 };
 pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
-pub use crate::{accept::Complete, accept::Reviewed, check::Problem, check::ProblemKind};
-pub use crate::{agents::Agents, arrive::Arriving, event::RefMove, joining::shown_text};
-pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, stamp::Clock};
-pub use crate::{check::Report, files::Missing, hooks::Act, hooks::PreCommit, hooks::Proposal};
-pub use crate::{conflict::Conflict, history::Log, joining::Load, joining::join, work::Staged};
-pub use crate::{copy::Copied, copy::copy_store, event::log_range, event::trim_log, pins::unpin};
-pub use crate::{diff::Changes, diff::Difference, diff::Differences, pins::pin, pins::pins};
-pub use crate::{kinds::KindRules, part::BadPart, part::Part, pick::REPLAY_MAX, stamp::Stamp};
-pub use crate::{members::BadReach, members::Reach, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
-pub use crate::{pattern::BadPattern, pattern::Pattern, plan::KEYS_LISTED, plan::Keys, work::Edit};
-pub use crate::{stamp::DRIFT_MS_MAX, view::Content, view::Item, view::Span, view::View};
-pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, tracking::Tracking};
-pub use crate::{timing::Timings, timing::Verb, transaction::Savepoint, transaction::Transaction};
+pub use crate::{accept::Complete, accept::Reviewed, agents::Agents, arrive::Arriving};
+pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, check::Problem};
+pub use crate::{check::ProblemKind, check::Report, conflict::Conflict, copy::Copied};
+pub use crate::{copy::copy_store, diff::Changes, diff::Difference, diff::Differences};
+pub use crate::{event::RefMove, event::log_range, event::trim_log, files::Missing, history::Log};
+pub use crate::{hooks::Act, hooks::Objection, hooks::PreCommit, hooks::Proposal, joining::Load};
+pub use crate::{joining::join, joining::shown_text, kinds::KindRules, members::BadReach};
+pub use crate::{members::Reach, part::BadPart, part::Part, pattern::BadPattern, pattern::Pattern};
+pub use crate::{pick::REPLAY_MAX, pins::pin, pins::pins, pins::unpin, plan::KEYS_LISTED};
+pub use crate::{plan::Keys, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp, stash::STASHES_MAX};
+pub use crate::{stash::Stash, stash::Unstashed, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
+pub use crate::{timing::Timings, timing::Verb, tracking::Tracking, transaction::Savepoint};
+pub use crate::{transaction::Transaction, view::Content, view::Item, view::Span, view::View};
+pub use crate::{work::Edit, work::Staged};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::limits::RETRY_AFTER_S;
 
 /// Every code that an answer may have, its status, and what it says in general.
-pub(crate) const CODES: [(&str, StatusCode, &str); 65] = [
+pub(crate) const CODES: [(&str, StatusCode, &str); 66] = [
     (
         "E_HTTP_ANSWER",
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -195,6 +195,11 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 65] = [
         "E_HOOK",
         StatusCode::UNPROCESSABLE_ENTITY,
         "A hook refused the commit",
+    ),
+    (
+        "E_HOOK_FAILED",
+        StatusCode::SERVICE_UNAVAILABLE,
+        "A hook could not be asked about the commit",
     ),
     (
         "E_KEY_LOG",

@@ -66,6 +66,7 @@ impl From<RepoError> for Problem {
             E::NotKept { .. } => Self::new("E_PART", "the file is larger than what is kept here"),
             // Its words are for whoever asked for the commit (HOOK-3).
             E::Hook(words) => Self::new("E_HOOK", words),
+            E::HookFailed(words) => Self::new("E_HOOK_FAILED", words),
             E::Refused(refusal) => Self::new(refusal.code(), words),
             error => Self::fault(error),
         }

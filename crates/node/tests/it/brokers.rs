@@ -203,6 +203,49 @@ fn what_a_stream_does_not_take_is_a_dead_letter() {
     assert_eq!(read.len(), 2);
 }
 
+/// SINK-5, SINK-11: among many messages of which few ask for an answer, those that the stream does not take are found, and
+/// all others are there, in order.
+#[test]
+fn what_a_stream_does_not_take_is_found_among_many() {
+    let Some(python) = python() else {
+        return skipped("no Python with packages");
+    };
+    let home = Home::with_space();
+    let nats = Nats::new(&python, &home.file("nats"));
+    let url = nats.url();
+    lines_of(&python, "make_stream.py", &[&url, "allod", "allod", "4000"]);
+    let large = "x".repeat(5000);
+    let mut expected = Vec::new();
+    let mut rows = "id,v\n".to_owned();
+    for number in 0..600 {
+        let is_large = [0, 127, 128, 130, 599].contains(&number);
+        let key = format!("k{number:03}");
+        let value = if is_large { &large[..] } else { "small" };
+        rows += &format!("{key},{value}\n");
+        if !is_large {
+            expected.push(key);
+        }
+    }
+    let rows = home.write("rows.csv", rows);
+    home.run(&["import", &rows, "--key", "id"]).ok();
+    home.run(&["commit", "-m", "many"]).ok();
+    let args = ["sink", "add", "broker", "--nats", &url];
+    home.run(&[&args[..], &["--kind", "change", "--from", "beginning"]].concat())
+        .ok();
+    let standing = home.json(&["sink", "run", "broker"]);
+    assert_eq!(
+        (&standing["delivered"], &standing["dead"]),
+        (&595.into(), &5.into()),
+        "{standing}"
+    );
+    let read = read_stream(&python, &nats);
+    let keys: Vec<&str> = read
+        .iter()
+        .map(|row| row["data"]["key"].as_str().unwrap())
+        .collect();
+    assert_eq!(keys, expected);
+}
+
 fn until_carried(home: &Home) {
     let began = Instant::now();
     loop {

@@ -104,8 +104,15 @@ fn hooks_that_cannot_be_trusted_or_run_refuse() {
         home.run(&["commit", "-m", "x"]).fails(1, &[words]);
         assert!(home.run(&["hooks"]).ok().contains(words));
     }
-    hook(&home, "pre-commit", "kill -9 $$");
-    home.run(&["commit", "-m", "x"]).fails(1, &["a signal"]);
+    let not_asked = "a hook could not be asked";
+    for (script, words) in [("kill -9 $$", "a signal"), ("/no/such/program", "127")] {
+        hook(&home, "pre-commit", script);
+        home.run(&["commit", "-m", "x"])
+            .fails(1, &[not_asked, words]);
+    }
+    hook(&home, "pre-commit", "exit 128");
+    home.run(&["commit", "-m", "x"])
+        .fails(1, &["not committed: ", "128"]);
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     home.run(&["commit", "-m", "x"])

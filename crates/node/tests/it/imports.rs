@@ -191,6 +191,82 @@ fn a_stream_that_was_purged_stops_its_source() {
     assert_eq!(has, ["one", "two", "three", "five"]);
 }
 
+/// SRC-17: what a stream lost that was not for the source is no gap, as far as the source has seen that it was not; what
+/// came and went while nobody looked may have been for it.
+#[test]
+fn what_a_stream_loses_of_others_is_no_gap() {
+    let Some(python) = python() else {
+        return skipped("no Python with packages");
+    };
+    let home = Home::with_space();
+    let nats = Nats::new(&python, &home.file("nats"));
+    let url = nats.url();
+    lines_of(&python, "make_stream.py", &[&url, "jobs", "jobs", "4000"]);
+    let publish = |kind: &str, text: &str| {
+        lines_of(
+            &python,
+            "publish.py",
+            &[&url, &format!("jobs.{kind}"), text],
+        )
+    };
+    let purge = || lines_of(&python, "purge.py", &[&url, "jobs"]);
+    let args = ["source", "add", "jobs", "--nats", &url, "--stream", "jobs"];
+    home.run(&[&args[..], &["--subject", "jobs.mine"]].concat())
+        .ok();
+    let imported = || home.json(&["source", "run", "jobs"])["imported"].clone();
+    publish("mine", "one");
+    assert_eq!(imported(), 1);
+    publish("other", "two");
+    publish("other", "three");
+    assert_eq!(imported(), 1);
+    purge();
+    publish("mine", "four");
+    assert_eq!(imported(), 2);
+    // Nobody has seen whose these were.
+    publish("other", "five");
+    purge();
+    publish("mine", "six");
+    home.run(&["source", "run", "jobs"])
+        .fails(1, &["E_SOURCE_GAP", "were not read"]);
+}
+
+/// SRC-26, SRC-30: a message that is larger than all that is read at a time holds up nothing; and neither do many that
+/// are together.
+#[test]
+fn a_message_that_is_too_large_is_a_dead_letter() {
+    let Some(python) = python() else {
+        return skipped("no Python with packages");
+    };
+    let home = Home::with_space();
+    let nats = Nats::with(&python, &home.file("nats"), "max_payload: 8388608");
+    let url = nats.url();
+    let size = (8 * 1024 * 1024).to_string();
+    lines_of(&python, "make_stream.py", &[&url, "jobs", "jobs", &size]);
+    let publish = |text: &str, times: usize| {
+        let times = times.to_string();
+        lines_of(&python, "publish.py", &[&url, "jobs.new", text, &times])
+    };
+    publish("small", 1);
+    for _ in 0..7 {
+        publish("x", 700 * 1024);
+    }
+    publish("y", 5 * 1024 * 1024);
+    publish("last", 1);
+    home.run(&["source", "add", "jobs", "--nats", &url, "--stream", "jobs"])
+        .ok();
+    let standing = home.json(&["source", "run", "jobs"]);
+    assert_eq!(
+        (&standing["imported"], &standing["dead"]),
+        (&9.into(), &1.into()),
+        "{standing}"
+    );
+    let dead = home.run(&["source", "dead", "jobs", "--json"]).rows();
+    assert_eq!(dead[0]["id"], "0-9");
+    // From there it goes on, and nothing comes again.
+    publish("after", 1);
+    assert_eq!(home.json(&["source", "run", "jobs"])["imported"], 10);
+}
+
 /// SRC-26, and what makes no sense is refused.
 #[test]
 fn what_cannot_be_imported_is_listed() {

@@ -83,13 +83,22 @@ fn free_port() -> u16 {
 pub(crate) struct Nats {
     program: PathBuf,
     dir: PathBuf,
+    config: PathBuf,
     port: u16,
     child: Option<Child>,
 }
 
 impl Nats {
     pub(crate) fn new(python: &Path, dir: &Path) -> Self {
+        Self::with(python, dir, "")
+    }
+
+    /// One that is set up so.
+    pub(crate) fn with(python: &Path, dir: &Path, config: &str) -> Self {
+        let file = dir.with_extension("conf");
+        std::fs::write(&file, config).unwrap();
         let mut nats = Self {
+            config: file,
             program: python.with_file_name("nats-server"),
             dir: dir.to_owned(),
             port: free_port(),
@@ -119,6 +128,8 @@ impl Nats {
         ]);
         command
             .arg(&self.dir)
+            .arg("-c")
+            .arg(&self.config)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         self.child = Some(command.spawn().unwrap());

@@ -18,6 +18,9 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// Events of a batch that is read, at most (EVENT, "Limits"): a page.
 pub const BATCH_EVENTS_MAX: usize = 1024;
 
+/// What the attributes of most events take, in bytes.
+const ATTRIBUTES_BYTES: usize = 1024;
+
 /// The content type of an event in the structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
 
@@ -62,7 +65,16 @@ impl Serialize for CloudEvent {
 impl CloudEvent {
     /// It in the structured mode: one line of JSON, without the end of a line.
     pub fn to_json(&self) -> Result<String, EventError> {
-        serde_json::to_string(self).map_err(|error| EventError::new(error.to_string()))
+        // As long as most: it is written without being moved about.
+        let data = match &self.data {
+            Some(Data::Json(json)) => json.get().len(),
+            Some(Data::Bytes(bytes)) => bytes.len().div_ceil(3) * 4,
+            None => 0,
+        };
+        let mut text = Vec::with_capacity(ATTRIBUTES_BYTES + data);
+        let written = serde_json::to_writer(&mut text, self);
+        written.map_err(|error| EventError::new(error.to_string()))?;
+        String::from_utf8(text).map_err(|error| EventError::new(error.to_string()))
     }
 
     /// Reads an event in the structured mode.

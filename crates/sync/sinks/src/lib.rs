@@ -10,7 +10,8 @@
 //! space.
 //!
 //! # What it is not
-//! It starts no thread: a [`Host`] calls [`run`] in one for each sink. It does not say who may have which events.
+//! It starts no thread but for clients and POSTs: a [`Host`] calls [`run`] in one for each sink. It does not say who may
+//! have which events.
 //!
 //! # The flow
 //! ```text
@@ -38,7 +39,7 @@ mod target;
 
 pub use crate::definition::{BadSink, DataAs, Definition, Mode, Registry, To};
 pub use crate::kept::DEAD_MAX;
-pub use crate::open::{open, open_registry};
+pub use crate::open::{Stopping, open, open_registry};
 pub use crate::payload::Numbers;
 pub use crate::register::{DeadLetter, Listed, PartState, Register, SINKS_MAX, SinkError, State};
 pub use crate::run::{Host, run};

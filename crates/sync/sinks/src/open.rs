@@ -1,11 +1,17 @@
 //! From what a definition says to a target.
 
+use std::sync::Arc;
+
 use crate::definition::{Definition, Registry, To};
 use crate::file::{LinesFile, Stdout};
 use crate::payload::Numbers;
 use crate::target::{Fault, Target};
 
-/// Opens the target of a sink; `now_ms` is a clock, in milliseconds since 1970, for signatures.
+/// Says whether all has to end.
+pub type Stopping = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Opens the target of a sink; `now_ms` is a clock, in milliseconds since 1970, for signatures. Once `stopping` says so, a
+/// target does not wait for long (SINK-9).
 ///
 /// # Errors
 /// [`Fault::Stopped`] of a kind that this build does not have, and of files with secrets that cannot be read.
@@ -13,14 +19,22 @@ use crate::target::{Fault, Target};
     not(feature = "webhook"),
     expect(unused_variables, reason = "nothing else signs")
 )]
-pub fn open(definition: &Definition, now_ms: fn() -> u64) -> Result<Box<dyn Target>, Fault> {
+pub fn open(
+    definition: &Definition,
+    now_ms: fn() -> u64,
+    stopping: Stopping,
+) -> Result<Box<dyn Target>, Fault> {
     match &definition.to {
         To::File { path } => Ok(Box::new(LinesFile::open(path)?)),
         To::Stdout {} => Ok(Box::new(Stdout)),
         #[cfg(feature = "webhook")]
         To::Webhook { url, secret, token } => {
             let files = (secret.as_deref(), token.as_deref());
-            let made = crate::driver::webhook::Webhook::new(url, definition.mode, files, now_ms)?;
+            let made = crate::driver::webhook::Webhook::new(
+                (url, definition.mode),
+                files,
+                (now_ms, stopping),
+            )?;
             Ok(Box::new(made))
         }
         #[cfg(feature = "nats")]

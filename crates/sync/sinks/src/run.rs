@@ -128,6 +128,8 @@ pub fn run(
             }
             Err(error) => return Err(error),
             Ok(Ended::AtEnd) => return Ok(carrying.state),
+            // What was given up for the end is no failure.
+            Ok(Ended::Fault(Fault::Away { .. })) if host.is_stopping() => Duration::ZERO,
             Ok(Ended::Fault(fault)) => carrying.note(fault)?,
         };
         if until_end && wait > Duration::ZERO {

@@ -7,8 +7,8 @@ use allod_blocks::{Fault, FaultyStore, MemoryStore, Store};
 use allod_repo::Strategy as Rule;
 use allod_repo::{
     Act, BranchName, CommitId, Content, Edit, FOLLOW_TRIES, FastForward, Heads, MergeOptions,
-    Outcome, Proposal, RefMove, Refusal, Repo, RepoError, Resolving, State, begin_to_follow,
-    follow, follower,
+    Objection, Outcome, Proposal, RefMove, Refusal, Repo, RepoError, Resolving, State,
+    begin_to_follow, follow, follower,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -65,8 +65,8 @@ fn watched(repo: &Repo) -> (Repo, Arc<Mutex<Vec<Seen>>>) {
         let seen = seen(proposal);
         told.lock().unwrap().push(seen.clone());
         match seen.changes.keys().find(|key| key.starts_with("forbidden")) {
-            Some(key) => Err(format!("{key} is not for you")),
-            None if seen.message == "no" => Err("no".to_owned()),
+            Some(key) => Err(format!("{key} is not for you").into()),
+            None if seen.message == "no" => Err("no".to_owned().into()),
             None => Ok(()),
         }
     };
@@ -366,7 +366,7 @@ fn a_hook_that_panics_refuses_and_one_that_writes_is_not_asked_again() {
     let edit = [("k".into(), Edit::Put("v".into()))];
     panics.stage(&main(), edit, START).unwrap();
     let refused = fault(panics.commit_staged(&main(), ada.author(), "x", START));
-    assert!(matches!(refused, RepoError::Hook(words) if words == "it panicked"));
+    assert!(matches!(refused, RepoError::HookFailed(words) if words == "it panicked"));
 
     let writes = repo.clone().hooked(Arc::new(|proposal: &Proposal<'_>| {
         let ada = Person::new(1);
@@ -374,7 +374,8 @@ fn a_hook_that_panics_refuses_and_one_that_writes_is_not_asked_again() {
         let space = proposal.space();
         space.stage(&on("side"), edit, START).unwrap();
         let made = space.commit_staged(&on("side"), ada.author(), "from a hook", START);
-        made.map(|_| ()).map_err(|error| error.to_string())
+        made.map(|_| ())
+            .map_err(|error| Objection::Failed(error.to_string()))
     }));
     writes
         .commit_staged(&main(), ada.author(), "x", START)

@@ -15,7 +15,7 @@ fn guarded(repo: &Repo) -> Repo {
         let broken = views.judge(proposal).map_err(|error| error.to_string())?;
         match broken.count {
             0 => Ok(()),
-            _ => Err(broken.to_string()),
+            _ => Err(broken.to_string().into()),
         }
     }))
 }

@@ -1,6 +1,8 @@
-//! A topic of Kafka (SINK-40 to SINK-46).
+//! A topic of Kafka (SINK-40 to SINK-47).
 
-use std::collections::BTreeMap;
+mod delivering;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -86,12 +88,16 @@ impl ProducerContext for Reports {
 /// A topic.
 pub(crate) struct Topic {
     reader: BaseConsumer<Words>,
+    /// How producers are set up.
+    config: ClientConfig,
     producer: BaseProducer<Reports>,
     reports: Receiver<Report>,
     name: String,
     mode: Mode,
     /// How many records each partition has had.
     ends: Vec<u64>,
+    /// Cursors of events that the topic has, though it refused one before them.
+    kept_already: BTreeSet<String>,
 }
 
 impl Topic {
@@ -112,24 +118,23 @@ impl Topic {
             let words = format!("the topic has {found} partitions, and may have {PARTITIONS_MAX}");
             return Err(Fault::Stopped(words));
         }
-        let (sender, reports) = channel();
-        let words = Words::default();
-        let context = Reports { words, sender };
         let is_said = config.get("message.max.bytes").is_some();
         let bytes = if is_said {
             None
         } else {
             record_bytes(&admin, topic)
         };
-        let producer = producing(config, bytes);
-        let producer = producer.create_with_context(context).map_err(set_up)?;
+        let config = set_up_to_produce(config, bytes);
+        let (producer, reports) = producing(&config)?;
         Ok(Self {
             reader,
+            config,
             producer,
             reports,
             name: topic.to_owned(),
             mode,
             ends: vec![0; found],
+            kept_already: BTreeSet::new(),
         })
     }
 
@@ -178,9 +183,7 @@ impl Topic {
                     self.producer.poll(STEP);
                     record = back;
                 }
-                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    return Err(refused(error.to_string()));
-                }
+                _ if is_refusal(&error) => return Err(refused(error.to_string())),
                 _ => return Err(self.away(0, &error)),
             }
         }
@@ -225,13 +228,19 @@ impl Topic {
             taken += 1;
         }
         let timed_out = || KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
-        let failed = kept.into_values().find_map(Result::err);
+        let mut failed: Vec<KafkaError> = kept.into_values().filter_map(Result::err).collect();
+        let refused = failed.iter().position(is_refusal).unwrap_or(0);
+        let failed = (!failed.is_empty()).then(|| failed.swap_remove(refused));
         let failed = failed.or_else(|| (taken < count).then(timed_out));
         let result = match failed {
             // Where it goes on from, only a person can say: what was lost is before what is there now.
             _ if has_lost => Err(Fault::Stopped(
                 "the topic has lost records; say from which cursor to go on".to_owned(),
             )),
+            Some(error) if is_refusal(&error) => Err(Fault::Refused {
+                at: taken,
+                words: error.to_string(),
+            }),
             Some(error) => Err(self.away(taken, &error)),
             None if is_surprised => Err(Fault::Away {
                 taken,
@@ -303,8 +312,25 @@ fn last_of(record: &BorrowedMessage<'_>) -> Option<Last> {
     })
 }
 
+/// Whether it is a record that the brokers refuse, for what it is: anything else may pass.
+fn is_refusal(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidRecord)
+    )
+}
+
+/// A producer, and what it reports.
+fn producing(config: &ClientConfig) -> Result<(BaseProducer<Reports>, Receiver<Report>), Fault> {
+    let (sender, reports) = channel();
+    let words = Words::default();
+    let context = Reports { words, sender };
+    let producer = config.create_with_context(context).map_err(set_up)?;
+    Ok((producer, reports))
+}
+
 /// How the producer is set up (SINK-44), whatever a file of properties says.
-fn producing(mut config: ClientConfig, record_bytes: Option<u32>) -> ClientConfig {
+fn set_up_to_produce(mut config: ClientConfig, record_bytes: Option<u32>) -> ClientConfig {
     let own = config.get("message.max.bytes").unwrap_or(RECORD_BYTES);
     // What the client takes for one is at least 1,000.
     let bytes = record_bytes.map_or_else(
@@ -414,27 +440,11 @@ impl Target for Topic {
     }
 
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {
-        let until = Instant::now() + PAGE_TIME;
-        let mut sent = 0;
-        let mut fault = None;
-        for (at, event) in events.iter().enumerate() {
-            if let Err(failed) = self.send(at, event, until) {
-                fault = Some(failed);
-                break;
-            }
-            sent += 1;
+        if self.deliver_together(events)? {
+            self.kept_already.clear();
+            return Ok(());
         }
-        let (taken, settled) = self.settled(sent, until);
-        settled?;
-        match fault {
-            Some(Fault::Away { words, after, .. }) => Err(Fault::Away {
-                taken,
-                words,
-                after,
-            }),
-            Some(fault) => Err(fault),
-            None => Ok(()),
-        }
+        self.deliver_singly(events)
     }
 
     fn part_of(&self, event: &Outgoing) -> usize {

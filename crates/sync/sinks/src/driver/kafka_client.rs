@@ -1,16 +1,17 @@
 //! What clients of Kafka have in common.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Statistics};
 
 use crate::target::Fault;
 
@@ -22,17 +23,27 @@ const PROPERTIES_BYTES_MAX: usize = 64 * 1024;
 
 /// What a client heard from its library, beside answers.
 #[derive(Debug, Default)]
-pub(crate) struct Words(Mutex<Option<String>>);
+pub(crate) struct Words {
+    last: Mutex<Option<String>>,
+    passed: Mutex<BTreeMap<u32, u64>>,
+}
 
 impl Words {
     fn note(&self, words: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
+    /// Of partitions, up to where all that a reader is given was given by now, since this was asked last (SRC-17): the end
+    /// that it came to, behind marks of transactions and what they gave up. The library says so in order with records.
+    pub(crate) fn take_passed(&self) -> BTreeMap<u32, u64> {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *passed)
     }
 
     /// Why something failed, in the words that came last if there are any: the library itself says no more than that
     /// an answer did not come.
     pub(crate) fn of(&self, error: &KafkaError) -> String {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some(words) => format!("{error} ({words})"),
             None => error.to_string(),
@@ -46,6 +57,19 @@ impl ClientContext for Words {
 
     fn error(&self, _error: KafkaError, reason: &str) {
         self.note(reason.to_owned());
+    }
+
+    fn stats(&self, told: Statistics) {
+        let partitions = told.topics.into_values().flat_map(|topic| topic.partitions);
+        // A reader that has not come to an end says so by a negative number.
+        let ends = partitions.filter_map(|(number, told)| {
+            Some((
+                u32::try_from(number).ok()?,
+                u64::try_from(told.eof_offset).ok()?,
+            ))
+        });
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.extend(ends);
     }
 }
 

@@ -23,6 +23,9 @@ const STEP: Duration = Duration::from_millis(20);
 /// How often it is looked whether partitions were added.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
+/// How often the client says up to where it has read (SRC-17).
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// A topic that is read.
 pub(crate) struct Records {
     reader: BaseConsumer<Words>,
@@ -43,6 +46,7 @@ impl Records {
     ) -> Result<Self, Fault> {
         let mut config = config(brokers, properties)?;
         config
+            .set("statistics.interval.ms", TOLD_EVERY.as_millis().to_string())
             .set("fetch.message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("queued.max.messages.kbytes", "16384");
         Ok(Self {
@@ -70,7 +74,7 @@ impl Records {
         let (low, high) = (number(low), number(high));
         let from = |next| Mark {
             next,
-            check: String::new(),
+            ..Mark::default()
         };
         let mark = match to {
             Seek::Beginning => from(low),
@@ -78,10 +82,10 @@ impl Records {
             Seek::At(position) => match position.parts.get(&part) {
                 // A partition that came later is read from its beginning.
                 None => from(low),
-                Some(mark) if mark.next > high => {
+                Some(mark) if mark.from() > high => {
                     return Err(gone("the topic has fewer records than were read"));
                 }
-                Some(mark) if mark.next < low => {
+                Some(mark) if mark.from() < low => {
                     return Err(gone("the topic lost records that were not read"));
                 }
                 Some(mark) => mark.clone(),
@@ -92,7 +96,7 @@ impl Records {
         let start = if is_compared {
             mark.next - 1
         } else {
-            mark.next
+            mark.from()
         };
         Ok((start, mark))
     }
@@ -202,6 +206,7 @@ impl Origin for Records {
             }
         }
         batch.is_end = self.ended.len() == self.count;
+        batch.passed = self.reader.context().take_passed();
         Ok(batch)
     }
 }

@@ -4,12 +4,18 @@ use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
-use allod_events::{Extension, Headers};
-use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
+use allod_events::{CURSOR, Extension, Headers};
+use allod_feed::Kind;
+use allod_repo::{BranchName, SpaceId};
+use async_nats::header::{HeaderName, NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
+use async_nats::jetstream::context::{
+    ContextBuilder, PublishAckFuture, PublishError, PublishErrorKind,
+};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{Client, ConnectOptions, HeaderMap};
+use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue, Subject};
+use bytes::Bytes;
 use multibase::Base;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::{Builder, Runtime};
@@ -19,6 +25,10 @@ use crate::target::{Fault, Has, Outgoing, SINK, Target};
 
 /// Messages under way at most (SINK, "Limits").
 const MESSAGES_MAX: usize = 4096;
+
+/// Messages of which the last asks for an answer (SINK-11): answers cost a server as much as messages do. In the time that
+/// an answer may take a server keeps so many even where it flushes each of them to a disk that turns.
+const GROUP: usize = 128;
 
 /// How long an answer of the server may take: what is under way then is asked for anew.
 pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -32,19 +42,25 @@ const TOO_LARGE: [Option<ErrorCode>; 2] = [
     Some(ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM),
 ];
 
+/// The header that has the content type.
+const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
+
 /// The header that has the cursor of a message (SINK-12).
-const CURSOR_HEADER: &str = "Allod-Cursor";
+const CURSOR_HEADER: HeaderName = HeaderName::from_static("Allod-Cursor");
 
 /// The header that says whose sink has published a message (SINK-12).
-const SINK_HEADER: &str = "Allod-Sink";
+const SINK_HEADER: HeaderName = HeaderName::from_static("Allod-Sink");
 
 /// A stream of JetStream.
 pub(crate) struct JetStream {
     /// The client's connection lives in it.
     runtime: Runtime,
+    client: Client,
     context: Context,
     stream: Stream,
     subject: String,
+    /// The subject of the last event, and what it depends on.
+    last_subject: Option<((SpaceId, BranchName, Kind), Subject)>,
     mode: Mode,
     /// The sequence of the last message of the stream.
     sequence: u64,
@@ -58,12 +74,11 @@ impl JetStream {
         credentials: Option<&Path>,
     ) -> Result<Self, Fault> {
         let runtime = runtime()?;
-        let (context, made) = runtime.block_on(async {
+        let (client, context, made) = runtime.block_on(async {
             let client = client(url, credentials).await?;
             let context = ContextBuilder::new()
                 .timeout(ANSWER_TIME)
-                .max_ack_inflight(MESSAGES_MAX)
-                .build(client);
+                .build(client.clone());
             let config = Config {
                 name: stream.to_owned(),
                 subjects: vec![format!("{subject}.>")],
@@ -72,95 +87,253 @@ impl JetStream {
                 ..Config::default()
             };
             let made = context.get_or_create_stream(config).await;
-            Ok::<_, Fault>((context, made.map_err(Fault::away)?))
+            Ok::<_, Fault>((client, context, made.map_err(Fault::away)?))
         })?;
         Ok(Self {
             runtime,
+            client,
             context,
             stream: made,
             subject: subject.to_owned(),
+            last_subject: None,
             mode,
             sequence: 0,
         })
     }
 
-    fn message(&self, event: &Outgoing, sequence: u64) -> Result<PublishMessage, String> {
-        let (mut headers, payload) = match self.mode {
+    /// The message of an event that comes after a sequence; or why there is none.
+    fn message(&mut self, event: &Outgoing, sequence: u64) -> Result<Message, String> {
+        let mut headers = HeaderMap::new();
+        let payload = match self.mode {
             Mode::Binary => {
-                let mut headers = HeaderMap::new();
                 for (name, value) in event.cloud.to_headers(Headers::Http) {
                     headers.insert(name, value);
                 }
-                (headers, event.cloud.data_bytes().unwrap_or_default())
+                event.cloud.data_bytes().unwrap_or_default()
             }
             Mode::Structured | Mode::Batch => {
-                let mut headers = HeaderMap::new();
-                headers.insert("content-type", allod_events::STRUCTURED);
+                headers.insert(CONTENT_TYPE, allod_events::STRUCTURED);
                 let text = event.cloud.to_json().map_err(|error| error.to_string())?;
-                (headers, text.into())
+                text.into()
             }
         };
-        let cursor = event.cursor.to_string();
-        headers.insert(CURSOR_HEADER, &cursor[..]);
+        let cursor = match event.cloud.extensions.get(CURSOR) {
+            Some(Extension::Text(cursor)) => cursor.clone(),
+            _ => event.cursor.to_string(),
+        };
+        let id = Base::Base64Url.encode(Sha256::digest(cursor.as_bytes()));
+        headers.insert(CURSOR_HEADER, cursor);
         if let Some(Extension::Text(sink)) = event.cloud.extensions.get(SINK) {
             headers.insert(SINK_HEADER, &sink[..]);
         }
-        let id = Base::Base64Url.encode(Sha256::digest(cursor.as_bytes()));
-        Ok(PublishMessage::build()
-            .headers(headers)
-            .payload(payload)
-            .message_id(id)
-            .expected_last_sequence(sequence))
+        headers.insert(NATS_MESSAGE_ID, id);
+        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+        let message = Message {
+            subject: self.subject_of(event),
+            headers,
+            payload,
+        };
+        let (bytes, bytes_max) = (message.bytes(), self.client.max_payload());
+        if bytes > bytes_max {
+            let words = format!("it has {bytes} bytes, and the server takes {bytes_max}");
+            return Err(words);
+        }
+        Ok(message)
     }
 
-    fn subject_of(&self, event: &Outgoing) -> String {
-        let mut branch = String::new();
-        for byte in event.branch.as_str().bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-                branch.push(char::from(byte));
-            } else {
-                branch.push_str(&format!("={byte:02X}"));
+    /// The messages of events, of which the first comes after so many others; up to one that there is no message for.
+    fn messages(&mut self, events: &[Outgoing], after: usize) -> (Vec<Message>, Option<Fault>) {
+        let mut messages = Vec::with_capacity(events.len());
+        for (at, event) in (after..).zip(events) {
+            match self.message(event, self.sequence + at as u64) {
+                Ok(message) => messages.push(message),
+                Err(words) => return (messages, Some(Fault::Refused { at, words })),
             }
         }
-        let (subject, space, kind) = (&self.subject, event.space, event.kind.name());
-        format!("{subject}.{space}.{branch}.{kind}")
+        (messages, None)
     }
 
-    async fn publish(&self, events: &[Outgoing]) -> (u64, Result<(), Fault>) {
-        let mut under_way = Vec::with_capacity(events.len());
-        let mut fault = None;
-        for (at, event) in events.iter().enumerate() {
-            let message = match self.message(event, self.sequence + at as u64) {
-                Ok(message) => message,
-                Err(words) => {
-                    fault = Some(Fault::Refused { at, words });
-                    break;
+    /// The subject of an event (SINK-10): many in a row have one.
+    fn subject_of(&mut self, event: &Outgoing) -> Subject {
+        let about = (event.space, event.branch.clone(), event.kind);
+        match &self.last_subject {
+            Some((last, subject)) if *last == about => subject.clone(),
+            _ => {
+                let subject = Subject::from(subject(&self.subject, event));
+                self.last_subject = Some((about, subject.clone()));
+                subject
+            }
+        }
+    }
+
+    /// Publishes events: how many of them the stream has, from the first on, and why it does not have all.
+    async fn publish(&mut self, events: &[Outgoing]) -> (usize, Result<(), Fault>) {
+        let (under_way, unsent) = self.send(events).await;
+        let (mut taken, mut refused) = (0, None);
+        for (end, answer) in under_way {
+            match answer.await {
+                // Of what came after one that was not kept the stream keeps nothing.
+                _ if refused.is_some() => {}
+                Ok(answer) if answer.sequence == self.sequence + end as u64 => taken = end,
+                // It was there before, elsewhere: the stream is not what it was thought to be.
+                Ok(_) => return (taken, Err(surprised(taken))),
+                Err(error) if is_of_stream(&error) => refused = Some((end, error)),
+                Err(error) => return (taken, Err(fault_of(taken, &error))),
+            }
+        }
+        if let Some((end, error)) = refused {
+            let group = events.get(taken..end).unwrap_or_default();
+            return match self.kept_of(group, taken).await {
+                Err(fault) => (taken, Err(behind(fault, taken))),
+                Ok(kept) => {
+                    let (rest, before) = (group.get(kept..).unwrap_or_default(), taken + kept);
+                    let (more, singly) = self.publish_singly(rest, before).await;
+                    let taken = before + more;
+                    (taken, singly.and(Err(fault_of(taken, &error))))
                 }
             };
-            match self
-                .context
-                .send_publish(self.subject_of(event), message)
-                .await
-            {
-                Ok(ack) => under_way.push(ack),
-                Err(error) => {
-                    fault = Some(fault_of(at, &error));
-                    break;
+        }
+        let unsent = unsent.map(|fault| behind(fault, taken));
+        (taken, unsent.map_or(Ok(()), Err))
+    }
+
+    /// How many of some events, which come after so many others, the stream has. All that was sent is judged by now.
+    async fn kept_of(&mut self, events: &[Outgoing], after: usize) -> Result<usize, Fault> {
+        let (sequence, has) = self.ask_stream().await?;
+        let count = sequence.checked_sub(self.sequence + after as u64);
+        let count = count.and_then(|count| usize::try_from(count).ok());
+        let count = count.ok_or_else(|| surprised(after))?;
+        let Some(last) = count.checked_sub(1) else {
+            return Ok(0);
+        };
+        match (has, events.get(last)) {
+            (Has::UpTo { cursor, .. }, Some(event)) if cursor == event.cursor.to_string() => {
+                Ok(count)
+            }
+            _ => Err(surprised(after)),
+        }
+    }
+
+    /// The sequence of the last message that the stream ever had, and what it has.
+    async fn ask_stream(&mut self) -> Result<(u64, Has), Fault> {
+        let subject = format!("{}.>", self.subject);
+        let info = self.stream.get_info().await.map_err(Fault::away)?;
+        let sequence = info.state.last_sequence;
+        let last = match self.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(last) => last,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                // What is gone, and was there, has expired or was purged.
+                let is_new = sequence == 0;
+                return Ok((sequence, if is_new { Has::Nothing } else { Has::Unknown }));
+            }
+            Err(error) => return Err(Fault::away(error)),
+        };
+        let header = |name: HeaderName| last.headers.get(name).map(ToString::to_string);
+        match (header(CURSOR_HEADER), header(SINK_HEADER)) {
+            (Some(cursor), Some(sink)) => Ok((sequence, Has::UpTo { cursor, sink })),
+            _ => Err(Fault::Stopped(
+                "somebody else has published into the stream; it has to be this sink's own"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Sends events in groups, of which the last message asks for an answer (SINK-11): the answers, each with how many
+    /// events are sent with it; and why some were not.
+    async fn send(
+        &mut self,
+        events: &[Outgoing],
+    ) -> (Vec<(usize, PublishAckFuture)>, Option<Fault>) {
+        let (mut under_way, mut sent) = (Vec::new(), 0);
+        for group in events.chunks(GROUP) {
+            let (mut messages, refused) = self.messages(group, sent);
+            sent += messages.len();
+            if let Some(last) = messages.pop() {
+                for message in messages {
+                    let (subject, headers) = (message.subject, message.headers);
+                    let sent = self
+                        .client
+                        .publish_with_headers(subject, headers, message.payload);
+                    if let Err(error) = sent.await {
+                        return (under_way, Some(Fault::away(error)));
+                    }
+                }
+                match self.ask(last).await {
+                    Ok(answer) => under_way.push((sent, answer)),
+                    Err(error) => return (under_way, Some(Fault::away(error))),
                 }
             }
-        }
-        // All before the one that was not sent, in order: the first that is not kept is where it goes on.
-        let mut sequence = self.sequence;
-        for (at, ack) in under_way.into_iter().enumerate() {
-            match ack.await {
-                Ok(ack) if ack.sequence == sequence + 1 => sequence = ack.sequence,
-                // It was there before, elsewhere: the stream is not what it was thought to be.
-                Ok(_) => return (sequence, Err(surprised(at))),
-                Err(error) => return (sequence, Err(fault_of(at, &error))),
+            if refused.is_some() {
+                return (under_way, refused);
             }
         }
-        (sequence, fault.map_or(Ok(()), Err))
+        (under_way, None)
     }
+
+    /// The same of some events after so many others, with an answer for each: it says which one the stream does not take,
+    /// and why.
+    async fn publish_singly(
+        &mut self,
+        events: &[Outgoing],
+        after: usize,
+    ) -> (usize, Result<(), Fault>) {
+        let (messages, _) = self.messages(events, after);
+        let mut under_way = Vec::with_capacity(messages.len());
+        for message in messages {
+            match self.ask(message).await {
+                Ok(answer) => under_way.push(answer),
+                Err(error) => return (0, Err(fault_of(after, &error))),
+            }
+        }
+        for (count, answer) in under_way.into_iter().enumerate() {
+            let at = after + count;
+            match answer.await {
+                Ok(answer) if answer.sequence == self.sequence + at as u64 + 1 => {}
+                Ok(_) => return (count, Err(surprised(at))),
+                Err(error) => return (count, Err(fault_of(at, &error))),
+            }
+        }
+        (events.len(), Ok(()))
+    }
+
+    /// Sends a message, and asks what becomes of it.
+    async fn ask(&self, message: Message) -> Result<PublishAckFuture, PublishError> {
+        let publish = PublishMessage::build()
+            .headers(message.headers)
+            .payload(message.payload);
+        self.context.send_publish(message.subject, publish).await
+    }
+}
+
+/// A message on its way.
+struct Message {
+    subject: Subject,
+    headers: HeaderMap,
+    payload: Bytes,
+}
+
+impl Message {
+    /// What the server takes it for, in bytes: headers count.
+    fn bytes(&self) -> usize {
+        let lines = self.headers.iter().flat_map(|(name, values)| {
+            let values = values.iter().map(HeaderValue::as_str);
+            values.map(move |value| AsRef::<str>::as_ref(name).len() + value.len() + ": \r\n".len())
+        });
+        "NATS/1.0\r\n\r\n".len() + lines.sum::<usize>() + self.payload.len()
+    }
+}
+
+fn subject(beginning: &str, event: &Outgoing) -> String {
+    let mut branch = String::new();
+    for byte in event.branch.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            branch.push(char::from(byte));
+        } else {
+            branch.push_str(&format!("={byte:02X}"));
+        }
+    }
+    let (space, kind) = (event.space, event.kind.name());
+    format!("{beginning}.{space}.{branch}.{kind}")
 }
 
 /// What a client of NATS lives in.
@@ -194,12 +367,29 @@ fn code_of(error: &PublishError) -> Option<ErrorCode> {
     Some(source.error_code())
 }
 
+/// Whether it is the stream that says so, of the message itself or of what it was to come after.
+fn is_of_stream(error: &PublishError) -> bool {
+    error.kind() == PublishErrorKind::WrongLastSequence || code_of(error).is_some()
+}
+
 /// The stream has other messages than it was thought to have, from the event at a place on: it is asked anew.
 fn surprised(at: usize) -> Fault {
     Fault::Away {
         taken: at,
         words: "the stream has other messages than were published from here".to_owned(),
         after: None,
+    }
+}
+
+/// A fault that came after the stream had taken so many events.
+fn behind(fault: Fault, taken: usize) -> Fault {
+    match fault {
+        Fault::Away { words, after, .. } => Fault::Away {
+            taken,
+            words,
+            after,
+        },
+        fault => fault,
     }
 }
 
@@ -226,31 +416,10 @@ fn fault_of(at: usize, error: &PublishError) -> Fault {
 
 impl Target for JetStream {
     fn has(&mut self) -> Result<Has, Fault> {
-        let subject = format!("{}.>", self.subject);
-        let (sequence, last) = self.runtime.block_on(async {
-            let info = self.stream.get_info().await.map_err(Fault::away)?;
-            let last = self.stream.get_last_raw_message_by_subject(&subject).await;
-            let last = match last {
-                Ok(last) => Some(last),
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
-                Err(error) => return Err(Fault::away(error)),
-            };
-            Ok((info.state.last_sequence, last))
-        })?;
+        let runtime = self.runtime.handle().clone();
+        let (sequence, has) = runtime.block_on(self.ask_stream())?;
         self.sequence = sequence;
-        let Some(last) = last else {
-            // What is gone, and was there, has expired or was purged.
-            let is_new = sequence == 0;
-            return Ok(if is_new { Has::Nothing } else { Has::Unknown });
-        };
-        let header = |name| last.headers.get(name).map(ToString::to_string);
-        match (header(CURSOR_HEADER), header(SINK_HEADER)) {
-            (Some(cursor), Some(sink)) => Ok(Has::UpTo { cursor, sink }),
-            _ => Err(Fault::Stopped(
-                "somebody else has published into the stream; it has to be this sink's own"
-                    .to_owned(),
-            )),
-        }
+        Ok(has)
     }
 
     fn events_max(&self) -> usize {
@@ -258,8 +427,9 @@ impl Target for JetStream {
     }
 
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {
-        let (sequence, published) = self.runtime.block_on(self.publish(events));
-        self.sequence = sequence;
+        let runtime = self.runtime.handle().clone();
+        let (taken, published) = runtime.block_on(self.publish(events));
+        self.sequence += taken as u64;
         published
     }
 }

@@ -1,7 +1,7 @@
 //! Events from a stream of NATS JetStream (SRC-30).
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::pull::Config;
@@ -23,6 +23,12 @@ const WAIT: Duration = Duration::from_millis(500);
 /// How long a server keeps a reader that does not come again.
 const IDLE: Duration = Duration::from_mins(5);
 
+/// How often it is looked up to where the stream has nothing else for the source (SRC-17).
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What a server says of a message that is larger than what was asked for, or than what is left of that.
+const TOO_LARGE: &str = "Message Size Exceeds MaxBytes";
+
 /// A stream that is read.
 pub(crate) struct Messages {
     /// The client's connection lives in it.
@@ -31,6 +37,8 @@ pub(crate) struct Messages {
     stream: Stream,
     subject: Option<String>,
     reader: Option<Reader>,
+    /// When it is looked again up to where there is nothing else.
+    look_at: Instant,
 }
 
 /// A reader that the server has made for this.
@@ -38,6 +46,8 @@ struct Reader {
     consumer: PullConsumer,
     /// How many messages it was given: of those that a broken connection lost, the server says nothing.
     given: u64,
+    /// The sequence from which on the next one is.
+    next: u64,
 }
 
 impl Messages {
@@ -60,6 +70,7 @@ impl Messages {
             stream,
             subject: subject.map(str::to_owned),
             reader: None,
+            look_at: Instant::now(),
         })
     }
 
@@ -72,11 +83,11 @@ impl Messages {
         let mark = match to {
             Seek::Beginning => Mark {
                 next: first.max(1),
-                check: String::new(),
+                ..Mark::default()
             },
             Seek::End => Mark {
                 next: last + 1,
-                check: String::new(),
+                ..Mark::default()
             },
             Seek::At(position) => {
                 if position.of != of {
@@ -84,17 +95,17 @@ impl Messages {
                 }
                 let mark = position.parts.get(&0).cloned();
                 let mark = mark.ok_or_else(|| gone("the position is not of a stream"))?;
-                if mark.next > last + 1 {
+                if mark.from() > last + 1 {
                     return Err(gone("the stream has fewer messages than were read"));
                 }
-                if mark.next < first {
+                if mark.from() < first {
                     return Err(gone("the stream lost messages that were not read"));
                 }
                 self.compare(&mark).await?;
                 mark
             }
         };
-        self.reader = Some(self.reader(mark.next).await?);
+        self.reader = Some(self.reader(mark.from(), false).await?);
         Ok(Position {
             of,
             parts: [(0, mark)].into(),
@@ -115,9 +126,12 @@ impl Messages {
         }
     }
 
-    async fn reader(&self, start_sequence: u64) -> Result<Reader, Fault> {
+    async fn reader(&self, next: u64, headers_only: bool) -> Result<Reader, Fault> {
         let config = Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: next,
+            },
+            headers_only,
             ack_policy: AckPolicy::None,
             filter_subject: self.subject.clone().unwrap_or_default(),
             inactive_threshold: IDLE,
@@ -127,12 +141,72 @@ impl Messages {
         Ok(Reader {
             consumer: made.map_err(Fault::away)?,
             given: 0,
+            next,
         })
+    }
+
+    async fn batch(&mut self) -> Result<Batch, Fault> {
+        let unsought = || Fault::away("it was not said where to read");
+        let reader = self.reader.as_mut().ok_or_else(unsought)?;
+        let Some(mut batch) = reader.batch(&self.client).await? else {
+            let next = reader.next;
+            return self.too_large(next).await;
+        };
+        if batch.is_end && Instant::now() >= self.look_at {
+            batch.passed.extend(self.passed().await?.map(|to| (0, to)));
+            self.look_at = Instant::now() + LOOK_EVERY;
+        }
+        Ok(batch)
+    }
+
+    /// The next message without what it says: that is more than is read at a time.
+    async fn too_large(&mut self, next: u64) -> Result<Batch, Fault> {
+        let headers = self.reader(next, true).await?;
+        let asked = headers.consumer.batch().max_messages(1).expires(WAIT);
+        let asked = tokio::time::timeout(ANSWER_TIME, asked.messages()).await;
+        let mut messages = asked.map_err(Fault::away)?.map_err(Fault::away)?;
+        let mut batch = Batch::default();
+        if let Some(message) = messages.next().await {
+            let message = message.map_err(Fault::away)?;
+            let at = message.info().map_err(Fault::away)?.stream_sequence;
+            batch.records.push(Record {
+                payload: None,
+                check: String::new(),
+                ..record(at, &message)
+            });
+            self.reader = Some(self.reader(at + 1, false).await?);
+        }
+        Ok(batch)
+    }
+
+    /// Up to where the stream has nothing that was not given, if that can be said. What the stream has is asked for
+    /// first: what comes meanwhile is not counted.
+    async fn passed(&self) -> Result<Option<u64>, Fault> {
+        let Some(reader) = &self.reader else {
+            return Ok(None);
+        };
+        // Who may read a stream need not be one who may ask this.
+        let Ok(stream) = self.stream.get_info().await else {
+            return Ok(None);
+        };
+        let Ok(told) = reader.consumer.get_info().await else {
+            return Ok(None);
+        };
+        if told.delivered.consumer_sequence != reader.given {
+            return Err(lost_on_the_way());
+        }
+        let end = stream.state.last_sequence + 1;
+        Ok((told.num_pending == 0).then_some(end))
     }
 }
 
+fn lost_on_the_way() -> Fault {
+    Fault::away("messages were lost on the way")
+}
+
 impl Reader {
-    async fn batch(&mut self, client: &Client) -> Result<Batch, Fault> {
+    /// The messages that come next; `None` if the next one is larger than what is read at a time.
+    async fn batch(&mut self, client: &Client) -> Result<Option<Batch>, Fault> {
         // Where there is no server nobody says so: a batch would be empty, as where there is no more.
         if client.connection_state() != State::Connected {
             return Err(Fault::away("the connection to the server is gone"));
@@ -151,12 +225,20 @@ impl Reader {
         };
         let mut bytes = 0;
         while let Some(message) = messages.next().await {
-            let message = message.map_err(Fault::away)?;
+            let message = match message {
+                Err(error) if error.to_string().contains(TOO_LARGE) => {
+                    // Those before it are taken first; then it is the next one.
+                    batch.is_end = false;
+                    return Ok((!batch.records.is_empty()).then_some(batch));
+                }
+                message => message.map_err(Fault::away)?,
+            };
             let info = message.info().map_err(Fault::away)?;
             if info.consumer_sequence != self.given + 1 {
-                return Err(Fault::away("messages were lost on the way"));
+                return Err(lost_on_the_way());
             }
             self.given += 1;
+            self.next = info.stream_sequence + 1;
             batch.is_end = info.pending == 0;
             bytes += message.payload.len();
             let at = info.stream_sequence;
@@ -169,12 +251,15 @@ impl Reader {
         if batch.records.is_empty() && client.connection_state() != State::Connected {
             return Err(Fault::away("the connection to the server is gone"));
         }
-        Ok(batch)
+        Ok(Some(batch))
     }
 }
 
 fn record(at: u64, message: &jetstream::Message) -> Record {
-    let headers = message.headers.iter().flat_map(|headers| headers.iter());
+    // What has more beside its payload than a payload may have is kept no more than a payload that is too long.
+    let is_kept = message.length <= RECORD_BYTES_MAX;
+    let headers = message.headers.iter().filter(|_| is_kept);
+    let headers = headers.flat_map(|headers| headers.iter());
     let headers = headers.filter_map(|(name, values)| {
         let value = values.first()?;
         Some((name.to_string(), value.to_string()))
@@ -186,7 +271,7 @@ fn record(at: u64, message: &jetstream::Message) -> Record {
         subject: Some(message.subject.to_string()),
         headers: headers.collect(),
         check: check_of(&message.payload),
-        payload: (message.payload.len() <= RECORD_BYTES_MAX).then(|| message.payload.clone()),
+        payload: is_kept.then(|| message.payload.clone()),
     }
 }
 
@@ -197,8 +282,7 @@ impl Origin for Messages {
     }
 
     fn next(&mut self) -> Result<Batch, Fault> {
-        let reader = self.reader.as_mut();
-        let reader = reader.ok_or_else(|| Fault::away("it was not said where to read"))?;
-        self.runtime.block_on(reader.batch(&self.client))
+        let runtime = self.runtime.handle().clone();
+        runtime.block_on(self.batch())
     }
 }

@@ -1,16 +1,19 @@
 //! A server that takes POSTs (SINK-20 to SINK-22).
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use allod_events::{BATCH, Headers, STRUCTURED, batch_to_json};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use multibase::Base;
 use sha2::Sha256;
-use ureq::Agent;
+use ureq::http::Response;
+use ureq::{Agent, Body};
 
 use super::http::{agent, read_line};
 use crate::definition::Mode;
+use crate::open::Stopping;
 use crate::target::{Fault, Has, Outgoing, Target};
 
 /// Events of a batch at most (SINK-20).
@@ -18,6 +21,12 @@ const BATCH_MAX: usize = 100;
 
 /// What is kept of an answer, in bytes: words for a person.
 const ANSWER_BYTES_MAX: u64 = 1024;
+
+/// How often it is looked whether all has to end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long an answer is waited for once all has to end (SINK-9): most are there by then.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What secrets begin with where Standard Webhooks shows them.
 const SECRET_PREFIX: &str = "whsec_";
@@ -30,6 +39,9 @@ pub(crate) struct Webhook {
     secret: Option<Vec<u8>>,
     token: Option<String>,
     now_ms: fn() -> u64,
+    stopping: Stopping,
+    /// Until when it waits, since all has to end.
+    waits_until: Option<Instant>,
 }
 
 /// One POST.
@@ -41,10 +53,9 @@ struct Post {
 
 impl Webhook {
     pub(crate) fn new(
-        url: &str,
-        mode: Mode,
+        (url, mode): (&str, Mode),
         (secret, token): (Option<&Path>, Option<&Path>),
-        now_ms: fn() -> u64,
+        (now_ms, stopping): (fn() -> u64, Stopping),
     ) -> Result<Self, Fault> {
         let secret = secret.map(read_secret).transpose()?;
         let token = token.map(read_line).transpose()?;
@@ -55,11 +66,13 @@ impl Webhook {
             secret,
             token,
             now_ms,
+            stopping,
+            waits_until: None,
         })
     }
 
     /// Sends one POST. Its events are taken, or why not.
-    fn post(&self, post: &Post) -> Result<(), Fault> {
+    fn post(&mut self, post: Post) -> Result<(), Fault> {
         let mut request = self.agent.post(&self.url);
         for (name, value) in &post.headers {
             request = request.header(name, value);
@@ -75,7 +88,7 @@ impl Webhook {
                 .header("webhook-timestamp", &seconds)
                 .header("webhook-signature", format!("v1,{signature}"));
         }
-        let mut answer = request.send(&post.body[..]).map_err(Fault::away)?;
+        let mut answer = self.answer(move || request.send(&post.body[..]))?;
         let status = answer.status().as_u16();
         if (200..300).contains(&status) {
             return Ok(());
@@ -99,6 +112,32 @@ impl Webhook {
         })
     }
 
+    /// What a request comes to, in a thread of its own: that of a server which takes its time is left behind when all has
+    /// to end.
+    fn answer(
+        &mut self,
+        request: impl FnOnce() -> Result<Response<Body>, ureq::Error> + Send + 'static,
+    ) -> Result<Response<Body>, Fault> {
+        let (sender, receiver) = channel();
+        let thread = std::thread::Builder::new().name("allod-post".to_owned());
+        // Nobody listens any more to what was left behind.
+        let posting = thread.spawn(move || drop(sender.send(request())));
+        posting.map_err(Fault::away)?;
+        loop {
+            match receiver.recv_timeout(LOOK_EVERY) {
+                Ok(answer) => return answer.map_err(Fault::away),
+                Err(RecvTimeoutError::Disconnected) => return Err(Fault::away("the client fell")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if (self.stopping)() {
+                let last = || Instant::now() + LAST_WAIT;
+                if Instant::now() >= *self.waits_until.get_or_insert_with(last) {
+                    return Err(Fault::away("the server did not answer before the end"));
+                }
+            }
+        }
+    }
+
     fn single(&self, event: &Outgoing) -> Result<Post, Fault> {
         let cloud = &event.cloud;
         let id = cloud.id.clone();
@@ -118,12 +157,12 @@ impl Webhook {
         })
     }
 
-    fn batch(&self, events: &[Outgoing]) -> Result<(), Fault> {
+    fn batch(&mut self, events: &[Outgoing]) -> Result<(), Fault> {
         let Some(last) = events.last() else {
             return Ok(());
         };
         let clouds: Vec<_> = events.iter().map(|event| event.cloud.clone()).collect();
-        self.post(&Post {
+        self.post(Post {
             id: last.cloud.id.clone(),
             headers: vec![("content-type".to_owned(), BATCH.to_owned())],
             body: batch_to_json(&clouds).map_err(refused)?.into_bytes(),
@@ -131,12 +170,12 @@ impl Webhook {
     }
 
     /// A batch that is refused as a whole: each event for itself, from a place on.
-    fn one_by_one(&self, events: &[Outgoing], first: usize) -> Result<(), Fault> {
+    fn one_by_one(&mut self, events: &[Outgoing], first: usize) -> Result<(), Fault> {
         for (place, event) in events.iter().enumerate() {
             let sent = match self.mode {
                 Mode::Batch => self.batch(std::slice::from_ref(event)),
                 Mode::Structured | Mode::Binary => {
-                    self.single(event).and_then(|post| self.post(&post))
+                    self.single(event).and_then(|post| self.post(post))
                 }
             };
             sent.map_err(|fault| behind(fault, first + place))?;

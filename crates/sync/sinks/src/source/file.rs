@@ -108,6 +108,7 @@ impl Lines {
         let mark = Mark {
             next: offset,
             check,
+            passed: None,
         };
         Ok(Position {
             of: OF.to_owned(),

@@ -1,5 +1,7 @@
 //! What events come from.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use multibase::Base;
 use sha2::{Digest as _, Sha256};
@@ -42,6 +44,7 @@ impl Record {
         Mark {
             next: self.next,
             check: self.check.clone(),
+            passed: None,
         }
     }
 
@@ -83,6 +86,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Whether there are no more now.
     pub is_end: bool,
+    /// Of parts, up to where the origin has nothing else for the source, these records aside (SRC-17).
+    pub passed: BTreeMap<u32, u64>,
 }
 
 /// What events come from.

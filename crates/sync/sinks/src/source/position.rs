@@ -21,7 +21,7 @@ pub struct Position {
 }
 
 /// How far a source has come in a part.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "the page says what it has")]
 pub struct Mark {
@@ -30,6 +30,17 @@ pub struct Mark {
     /// The first 8 bytes of the SHA-256 of the record before, in hexadecimal digits; empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub check: String,
+    /// Up to here the origin has nothing else for the source, where it goes further than that (SRC-17).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<u64>,
+}
+
+impl Mark {
+    /// From where on there may be records.
+    #[cfg(any(feature = "kafka", feature = "nats"))]
+    pub(crate) fn from(&self) -> u64 {
+        self.passed.unwrap_or_default().max(self.next)
+    }
 }
 
 impl fmt::Display for Position {

@@ -192,6 +192,7 @@ impl Importing<'_> {
             if !read.is_empty() {
                 self.take(&place, &read)?;
             }
+            self.pass(&batch.passed)?;
             if batch.is_end {
                 // An origin that could be read to its end is away no more.
                 if self.state.failures > 0 {
@@ -304,6 +305,23 @@ impl Importing<'_> {
         self.state.failures = 0;
         self.state.words = None;
         Ok(self.keep(&[])?)
+    }
+
+    /// Keeps up to where the origin has nothing else (SRC-17).
+    fn pass(&mut self, passed: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
+        let mut is_further = false;
+        for (part, to) in passed {
+            let mark = self.position.parts.entry(*part).or_default();
+            if *to > mark.next && mark.passed.is_none_or(|before| *to > before) {
+                mark.passed = Some(*to);
+                is_further = true;
+            }
+        }
+        if is_further {
+            self.state.seen = Some(self.position.clone());
+            self.keep(&[])?;
+        }
+        Ok(())
     }
 
     fn take_halves(&mut self, place: &Place, read: &[(Record, Incoming)]) -> Result<(), Ended> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use allod_events::CloudEvent;
 use allod_sinks::Definition;
@@ -81,7 +82,7 @@ fn a_file_that_is_put_by_is_begun_anew() {
     let node = Node::new();
     let to = serde_json::json!({ "to": { "file": { "path": path } } });
     let definition: Definition = to.to_string().parse().unwrap();
-    let target = allod_sinks::open(&definition, || 0);
+    let target = allod_sinks::open(&definition, || 0, Arc::new(|| false));
     let from = node.tail.feed().beginning();
     node.register().add("file", &definition, from).unwrap();
     node.put(&[("a", "1")]);

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use allod_events::CloudEvent;
 use allod_feed::{Spaces as _, Told};
 use allod_identity::SecretKey;
-use allod_repo::{Author, BranchName, Content, Edit, Repo, RepoError, SpaceId};
+use allod_repo::{Author, BranchName, Content, Edit, Objection, Repo, RepoError, SpaceId};
 use allod_sinks::Fault;
 use allod_sinks::source::{
     Batch, From, Incoming, Origin, Position, Record, Seek, SourceDefinition, SourceHost,
@@ -448,7 +449,7 @@ fn what_cannot_be_imported_is_a_dead_letter() {
         let after = proposal.after().map_err(|error| error.to_string())?;
         match after.get(b"events/in/0-6") {
             Ok(None) => Ok(()),
-            _ => Err("not this one".to_owned()),
+            _ => Err("not this one".to_owned().into()),
         }
     }));
     *importer.repo.borrow_mut() = hooked;
@@ -479,6 +480,37 @@ fn what_cannot_be_imported_is_a_dead_letter() {
         importer.import();
     }
     assert_eq!(importer.register().get("in").unwrap().1.imported, 4);
+}
+
+/// SRC-16: what a hook has not judged is no dead letter. It waits, and the status says why, until the hook judges.
+#[test]
+fn what_a_hook_has_not_judged_waits_for_it() {
+    let (_dir, path) = temp();
+    let importer = Importer::new();
+    let is_there = Arc::new(AtomicBool::new(false));
+    let judges = Arc::clone(&is_there);
+    let hooked = importer.node.repo.clone().hooked(Arc::new(move |_| {
+        if judges.load(Ordering::SeqCst) {
+            return Err("no".to_owned().into());
+        }
+        Err(Objection::Failed("the hook is not there".to_owned()))
+    }));
+    *importer.repo.borrow_mut() = hooked;
+    append(&path, "hello\nworld\n");
+    importer.add(file(&path));
+    for failures in 1..3 {
+        let state = importer.import();
+        assert_eq!((state.imported, state.dead), (0, 0));
+        assert_eq!((state.failures, state.stopped), (failures, false));
+        assert!(state.words.unwrap().contains("the hook is not there"));
+    }
+    // One that says no is heard.
+    is_there.store(true, Ordering::SeqCst);
+    let state = importer.import();
+    assert_eq!((state.imported, state.dead, state.words), (0, 2, None));
+    *importer.repo.borrow_mut() = importer.node.repo.clone();
+    append(&path, "end\n");
+    assert_eq!(importer.import().imported, 1);
 }
 
 /// SRC, "Settings": what is no definition is refused, and what is one is read as it was written.

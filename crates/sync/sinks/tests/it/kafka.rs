@@ -416,6 +416,42 @@ fn what_is_too_large_is_a_dead_letter() {
     assert!(state.stopped && state.words.unwrap().contains("no.such.property"));
 }
 
+/// SINK-47: a record that only the brokers refuse is found among those that are sent with it, and nothing is there twice.
+#[test]
+fn what_brokers_refuse_is_found() {
+    use RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR_INVALID_RECORD as NO_RECORD,
+        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as LARGE,
+    };
+    for error in [LARGE, NO_RECORD] {
+        let cluster = cluster();
+        let node = Node::new();
+        let from = node.tail.feed().beginning();
+        let mut definition = definition(&cluster, "structured", None);
+        definition.filter = r#"{"kinds":["change"]}"#.parse().unwrap();
+        node.register().add("sink", &definition, from).unwrap();
+        node.put(&[("a", "0")]);
+        node.carry("sink").unwrap();
+        for number in 1..6 {
+            node.put(&[("a", &number.to_string())]);
+        }
+        // Of all together, and then of the first alone.
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error, error]);
+        let state = node.carry("sink").unwrap();
+        assert_eq!((state.delivered, state.dead), (5, 1), "{:?}", state.words);
+        assert_eq!((state.failures, state.words), (0, None));
+        let dead = node.register().dead("sink").unwrap();
+        let read = read(&cluster);
+        assert_eq!(read.len(), 5);
+        assert!(
+            read.iter()
+                .all(|read| !read.name().ends_with(&dead[0].1.id))
+        );
+        node.put(&[("a", "end")]);
+        assert_eq!(node.carry("sink").unwrap().delivered, 6);
+    }
+}
+
 /// Somebody who seeks gets what they sought, whatever the topic has; and after that nothing twice again.
 #[test]
 fn who_seeks_gets_it_again() {

@@ -1,8 +1,9 @@
 //! Events from a topic of Kafka, on brokers that librdkafka plays (SRC-31).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use allod_sinks::source::From;
+use allod_sinks::source::{From, Mark, Position, Seek, open_source};
 use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
@@ -86,5 +87,42 @@ fn a_topic_is_imported_once() {
             "{why}"
         );
         importer.register().remove("in").unwrap();
+    }
+}
+
+/// SRC-17: a reader that has come to the end of a partition says so, and where that is.
+#[test]
+fn a_reader_says_up_to_where_there_is_nothing_else() {
+    let cluster = cluster();
+    write(&cluster, 0, &["a", "b"]);
+    let mut origin = open_source(&from(&cluster)).unwrap();
+    origin.seek(Seek::Beginning).unwrap();
+    let (mut count, mut passed) = (0, BTreeMap::new());
+    // The client says it once a second.
+    while passed.get(&0) != Some(&2) {
+        let batch = origin.next().unwrap();
+        count += batch.records.len();
+        for to in batch.passed.values() {
+            assert!(*to <= count as u64, "{to} of {count}");
+        }
+        passed.extend(batch.passed);
+    }
+    assert_eq!(count, 2);
+    // What is passed counts as read: it may go.
+    let read = |next, passed| Position {
+        of: "kafka t".to_owned(),
+        parts: [(
+            0,
+            Mark {
+                next,
+                passed,
+                ..Mark::default()
+            },
+        )]
+        .into(),
+    };
+    for (position, is_there) in [(read(1, Some(2)), true), (read(1, Some(3)), false)] {
+        let mut origin = open_source(&from(&cluster)).unwrap();
+        assert_eq!(origin.seek(Seek::At(&position)).is_ok(), is_there);
     }
 }

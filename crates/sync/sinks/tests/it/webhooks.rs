@@ -1,5 +1,9 @@
 //! Servers that take POSTs (SINK-20 to SINK-22).
 
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use allod_events::{CloudEvent, Headers, batch_from_json};
 use allod_sinks::Definition;
 use serde_json::{Value, json};
@@ -179,4 +183,36 @@ fn each_answer_does_what_it_says() {
     node.put(&[("a", "1")]);
     let state = node.carry("hook").unwrap();
     assert_eq!((state.delivered, state.failures), (0, 1));
+}
+
+/// SINK-9: a server that does not answer does not keep a node from ending, and what it was sent is sent again.
+#[test]
+fn a_server_that_takes_its_time_holds_up_no_end() {
+    let (asked, is_asked) = channel();
+    let (answers, may_answer) = channel::<()>();
+    let server = Server::new(move |place, _| {
+        asked.send(()).unwrap();
+        // The first is answered when nobody waits for it any more, or so late that who still waited would have it.
+        if place == 0 {
+            may_answer.recv_timeout(Duration::from_secs(10)).ok();
+        }
+        answer("204 No Content")
+    });
+    let node = Node::new();
+    sink(&server, &node, json!({ "mode": "binary" }));
+    node.put(&[("a", "1")]);
+    let state = std::thread::scope(|scope| {
+        let carried = scope.spawn(|| node.carry("hook").unwrap());
+        is_asked.recv().unwrap();
+        node.is_stopping.store(true, Ordering::SeqCst);
+        carried.join().unwrap()
+    });
+    assert_eq!((state.delivered, state.failures, state.words), (0, 0, None));
+    drop(answers);
+    node.is_stopping.store(false, Ordering::SeqCst);
+    let state = node.carry("hook").unwrap();
+    assert!(state.delivered > 0, "{:?}", state.words);
+    let requests = server.requests.lock().unwrap();
+    let id = |at: usize| requests[at].headers["ce-id"].clone();
+    assert_eq!(id(0), id(1));
 }

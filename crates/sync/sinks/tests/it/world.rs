@@ -1,6 +1,7 @@
 //! A node whose sinks carry to targets that a test can break.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -102,6 +103,7 @@ pub(crate) struct Node {
     pub(crate) repo: Repo,
     pub(crate) tail: Tail,
     pub(crate) outside: Arc<Mutex<Outside>>,
+    pub(crate) is_stopping: Arc<AtomicBool>,
 }
 
 impl Spaces for Node {
@@ -137,7 +139,9 @@ impl Host for Node {
             drop(outside);
             return Ok(Box::new(Open(Arc::clone(&self.outside))));
         }
-        allod_sinks::open(definition, || START)
+        let is_stopping = Arc::clone(&self.is_stopping);
+        let stopping = Arc::new(move || is_stopping.load(Ordering::SeqCst));
+        allod_sinks::open(definition, || START, stopping)
     }
 
     fn open_registry(&self, registry: &Registry) -> Result<Box<dyn Numbers>, Fault> {
@@ -145,7 +149,7 @@ impl Host for Node {
     }
 
     fn is_stopping(&self) -> bool {
-        false
+        self.is_stopping.load(Ordering::SeqCst)
     }
 
     fn rest(&self, _at_most: Duration) {}
@@ -172,6 +176,7 @@ impl Node {
             store,
             repo,
             tail,
+            is_stopping: Arc::default(),
             outside: Arc::new(Mutex::new(Outside {
                 sink: "sink".to_owned(),
                 ..Outside::default()
