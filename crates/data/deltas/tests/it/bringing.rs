@@ -62,7 +62,7 @@ fn refusing(refused: &Arc<Mutex<BTreeSet<String>>>) -> (Repo, Arc<AtomicU64>) {
             let key = String::from_utf8(change.unwrap().key.to_vec()).unwrap();
             let object = key.strip_prefix("net/").unwrap_or_default();
             if refused.contains(object) || refused.contains("*") {
-                return Err("it is not wanted".to_owned());
+                return Err("it is not wanted".to_owned().into());
             }
         }
         Ok(())
