@@ -19,7 +19,8 @@ import keystore  # noqa: E402
 
 STATEMENT_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 64
-KEYLOG_EVENTS_MAX = 1024
+KEYLOG_EVENTS_MAX = 512
+KEYLOG_BYTES_MAX = 262144
 TIME_MS_MAX = (1 << 48) - 1
 DOMAIN_LETTERS = set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -416,7 +417,7 @@ EVENTS = {
     "rotate": {"next": bytes, "at": int},
     "recover": {"next": bytes, "at": int, "confirmed": list},
 }
-ROTATE_MORE = {"guardians": dict, "released": list}
+MORE = {"inception": {"guardians": dict}, "rotate": {"guardians": dict, "released": list}}
 GUARDIANS = {"keys": list, "needed": int, "wait": int}
 SAYS = {
     "approve": {"key": bytes, "next": bytes, "prev": Link},
@@ -479,14 +480,14 @@ def keylog_shape(payload):
     [(kind, body)] = event.items()
     if not isinstance(body, dict):
         raise Fault("E_SHAPE")
-    more = {name: ROTATE_MORE[name] for name in body if kind == "rotate" and name in ROTATE_MORE}
+    more = {name: shape for name, shape in MORE.get(kind, {}).items() if name in body}
     members(body, EVENTS[kind] | more)
     keys = [payload["agent"]] + ([body["device"]] if "device" in body else [])
     if not all(map(is_key, keys)) or len(body.get("next", bytes(32))) != 32:
         raise Fault("E_SHAPE")
     if "guardians" in body:
         guardians_shape(body["guardians"])
-    if not all(isinstance(said, bytes) for said in carried(body)):
+    if not all(isinstance(said, bytes) for said in carried(body)) or body.get("released") == []:
         raise Fault("E_SHAPE")
 
 
@@ -515,7 +516,9 @@ def keylog_check(payload):
         check_name(body["name"])
     if body.get("at", 0) > TIME_MS_MAX:
         raise Fault("E_TIME")
-    if len(carried(body)) > 16:
+    if len(carried(body)) > 16 or any(len(said) > 1024 for said in carried(body)):
+        raise Fault("E_GUARDIANS")
+    if "released" in body and "guardians" not in body:
         raise Fault("E_GUARDIANS")
     if "guardians" in body:
         guardians_check(body["guardians"])
@@ -558,6 +561,10 @@ class Epoch:
         self.key, self.after, self.number, self.named = key, after, number, named
 
 
+def named_by(event, body):
+    return (event["cid"], body["guardians"]) if body.get("guardians", {}).get("keys") else None
+
+
 def enough(guardians, said, is_it):
     who = set()
     for data in said:
@@ -571,9 +578,7 @@ def enough(guardians, said, is_it):
 
 
 def lets(epoch, agent, body):
-    """IDENT-41: whether the guardians, if there are any, let others take their place."""
-    if epoch.named is None:
-        return True
+    """IDENT-41: whether the guardians let others take their place."""
     name, guardians = epoch.named
     wanted = {"release": {"named": name, "guardians": body.get("guardians")}}
     return enough(guardians, body.get("released", []), lambda said: said["agent"] == agent and said["says"] == wanted)
@@ -593,9 +598,9 @@ def follows(epoch, agent, event):
             raise Fault("E_KEYLOG_SIGNER")
         named = epoch.named
         if "guardians" in body:
-            if not lets(epoch, agent, body):
+            if epoch.named is not None and not lets(epoch, agent, body):
                 raise Fault("E_GUARDIANS")
-            named = (event["cid"], body["guardians"]) if body["guardians"]["keys"] else None
+            named = named_by(event, body)
         return Epoch(signer, body["next"], (recoveries, rotations + 1), named)
     if kind != "recover":
         raise Fault("E_KEYLOG_PREV")
@@ -611,23 +616,32 @@ def follows(epoch, agent, event):
 
     if not enough(guardians, body["confirmed"], confirms):
         raise Fault("E_GUARDIANS")
-    return Epoch(signer, body["next"], (recoveries + 1, 0), (event["cid"], guardians))
+    return Epoch(signer, body["next"], (recoveries + 1, 0), epoch.named)
 
 
-def sound_events(agent, events, void):
+def way_to(events, name):
+    steps = []
+    while name is not None:
+        steps.append(name)
+        name = events[name]["payload"]["prev"]
+    return steps[::-1]
+
+
+def sound_events(agent, events):
     """IDENT-33: the events that follow, each from one that does, with the epochs after them."""
     epochs = {}
     for event in sorted(events.values(), key=lambda event: event["payload"]["seq"]):
         payload = event["payload"]
         if payload["seq"] == 0:
             if event["signer"] == agent:
-                after = payload["event"]["inception"]["next"]
-                epochs[event["cid"]] = Epoch(agent, after, (0, 0), None)
+                body = payload["event"]["inception"]
+                epochs[event["cid"]] = Epoch(agent, body["next"], (0, 0), named_by(event, body))
             continue
         before = epochs.get(payload["prev"])
         if before is None or events[payload["prev"]]["payload"]["seq"] + 1 != payload["seq"]:
             continue
-        if "recover" in payload["event"] and before.named is not None and before.named[0] in void:
+        size = sum(len(events[name]["data"]) for name in way_to(events, event["cid"]))
+        if payload["seq"] >= KEYLOG_EVENTS_MAX or size > KEYLOG_BYTES_MAX:
             continue
         try:
             epochs[event["cid"]] = follows(before, agent, event)
@@ -637,48 +651,65 @@ def sound_events(agent, events, void):
 
 
 def choose(agent, events):
-    """IDENT-33 to IDENT-36: the log, the epoch at its end, and whether it ends in a contradiction."""
-    epochs, void = sound_events(agent, events, ()), set()
+    """IDENT-34 to IDENT-36: the log, the epoch at its end, and whether it ends in a contradiction."""
+    epochs = sound_events(agent, events)
+    ways = {name: way_to(events, name) for name in epochs}
+    kind = {name: next(iter(events[name]["payload"]["event"])) for name in epochs}
+    # The last recovery on the way, or the beginning.
+    since = {name: [step for step in way if kind[step] in ("inception", "recover")][-1] for name, way in ways.items()}
+    released = {}
     for name in epochs:
-        payload = events[name]["payload"]
-        before = epochs.get(payload["prev"])
-        body = payload["event"].get("rotate", {})
-        if before is not None and before.named is not None and "guardians" in body and lets(before, agent, body):
-            void.add(before.named[0])
-    epochs = sound_events(agent, events, void)
+        body = events[name]["payload"]["event"].get("rotate", {})
+        before = epochs.get(events[name]["payload"]["prev"])
+        if "guardians" in body and before is not None and before.named is not None:
+            released.setdefault(before.named[0], set()).update(ways[name])
 
-    def way(name):
-        steps = []
-        while name is not None:
-            steps.append(name)
-            name = events[name]["payload"]["prev"]
-        return steps[::-1]
+    def shared(names):
+        if not names:
+            return []
+        log = ways[names[0]]
+        return log[: min(next((at for at, (a, b) in enumerate(zip(log, ways[name])) if a != b),
+                              min(len(log), len(ways[name]))) for name in names)]
 
-    establishing = ("inception", "rotate", "recover")
-    begins = [name for name in epochs if next(iter(events[name]["payload"]["event"])) in establishing]
-    if not begins:
-        return [], None, False
-    newest = max(epochs[name].number for name in begins)
-    ways = [way(name) for name in begins if epochs[name].number == newest]
-    log = ways[0]
-    if len(ways) > 1:
-        shared = 0
-        while len({tuple(steps[: shared + 1]) for steps in ways}) == 1:
-            shared += 1
-        log = log[:shared]
-        return log, epochs[log[-1]] if log else None, True
+    def newest(begun):
+        if len(begun) > 1:
+            return shared(begun), True
+        begins = [name for name in epochs if since[name] in begun and kind[name] in ("inception", "recover", "rotate")]
+        number = max((epochs[name].number for name in begins), default=None)
+        tips = [name for name in begins if epochs[name].number == number]
+        if len(tips) != 1:
+            return shared(tips), bool(tips)
+        log = list(ways[tips[0]])
+        while True:
+            after = [name for name in epochs
+                     if events[name]["payload"]["prev"] == log[-1] and epochs[name].number == number]
+            if len(after) != 1:
+                return log, bool(after)
+            log.append(after[0])
+
+    begun = [name for name in epochs if kind[name] == "inception"]
     while True:
-        after = [name for name in epochs if events[name]["payload"]["prev"] == log[-1]]
-        if len(after) != 1:
-            return log, epochs[log[-1]], bool(after)
-        log.append(after[0])
+        log, is_contradicted = newest(begun)
+        epoch = epochs[log[-1]] if log else None
+        if epoch is None or epoch.named is None:
+            return log, epoch, is_contradicted
+        named = epoch.named[0]
+        recoveries = [
+            name for name in epochs
+            if kind[name] == "recover" and epochs[name].named[0] == named
+            and since[events[name]["payload"]["prev"]] in begun
+            and (named not in released or name in released[named])
+        ]
+        if not recoveries:
+            return log, epoch, is_contradicted
+        begun = recoveries
 
 
 def replay(agent, statements):
     """IDENT-9 to IDENT-14: what these events make."""
     events = {}
     for data in statements:
-        event = verify(data, "keylog") | {"cid": cid(data)}
+        event = verify(data, "keylog") | {"cid": cid(data), "data": data}
         payload = event["payload"]
         if payload["agent"] != agent:
             raise Fault("E_KEYLOG_AGENT")
@@ -695,11 +726,10 @@ def replay(agent, statements):
         elif payload["seq"] >= KEYLOG_EVENTS_MAX:
             raise Fault("E_KEYLOG_FULL")
         else:
-            way, at = {}, payload["prev"]
-            while at is not None:
-                way[at] = events[at]
-                at = events[at]["payload"]["prev"]
-            _, epoch, _ = choose(agent, way)
+            way = way_to(events, payload["prev"])
+            if sum(len(events[name]["data"]) for name in way) + len(data) > KEYLOG_BYTES_MAX:
+                raise Fault("E_KEYLOG_FULL")
+            epoch = sound_events(agent, {name: events[name] for name in way})[payload["prev"]]
             follows(epoch, agent, event)
         events[event["cid"]] = event
     log, epoch, is_contradicted = choose(agent, events)

@@ -275,6 +275,14 @@ def events():
                "a text for statements", "E_SHAPE")
     yield case(event_of(first, {"rotate": rotation | {"guardians": None}}), "IDENT-4/invalid/null",
                "guardians that are null", "E_SHAPE")
+    yield case(event_of(first, {"rotate": rotation | {"guardians": some, "released": []}}), "IDENT-4/invalid/empty-released",
+               "a list that could be absent", "E_SHAPE")
+    yield case(event_of(first, {"rotate": rotation | {"released": [b"x"]}}), "IDENT-40/invalid/for-nobody",
+               "guardians let go for nobody", "E_GUARDIANS")
+    yield case(event_of(first, {"recover": rotation | {"confirmed": [b"x" * 1025]}}), "IDENT-40/invalid/long",
+               "a statement that is longer than any", "E_GUARDIANS")
+    yield case(inception(event={"inception": {"next": AFTER[0], "guardians": some}}), "IDENT-40/valid/inception",
+               "guardians from the beginning")
     yield case(event_of(first, {"become": {}}), "IDENT-6/invalid/kind",
                "a kind of another version", "E_KIND")
     yield case(event_of(first, {"add-device": device, "inception": {"next": bytes(32)}}),
@@ -427,6 +435,29 @@ def recoveries(case, first):
     yield case([first, named, alone], "IDENT-41/invalid/alone", "a key that replaces them alone", bad)
     wrong = rotated(named, 2, guardians=others, released=released(two, some))
     yield case([first, named, wrong], "IDENT-41/invalid/others", "they let others", bad)
+    # A thief of a key that was the agent's once names guardians of the thief's own, beside the log.
+    mine = {"keys": [KEY[PHONE]], "needed": 1, "wait": 0}
+    forged = follow(first, "rotate", {"next": AFTER[1], "at": 9, "guardians": mine}, SEEDS[1])
+    body = {"key": KEY[OTHER], "next": bytes(32), "prev": s.cid(forged), "since": 0}
+    taken = follow(forged, "recover", {"next": bytes(32), "at": 9, "confirmed": [said(PHONE, "confirm", body)]}, OTHER)
+    yield case([first, named, later, forged, taken], "IDENT-36/valid/thief", "guardians whom a thief of an old key named")
+    yield case([first, forged, taken, named, later], "IDENT-36/valid/thief-first", "in whichever order it is heard")
+    yield case([first, named, forged, taken], "IDENT-36/invalid/frozen", "and of the present key: nobody's count",
+               "E_EQUIVOCATION")
+    guarded = inception(event={"inception": {"next": AFTER[0], "guardians": some}})
+    all_keys = follow(guarded, "rotate", {"next": AFTER[1], "at": 9, "guardians": mine}, SEEDS[1])
+    yield case([guarded, all_keys], "IDENT-44/invalid/all-keys", "a thief of all keys cannot replace them", bad)
+    moved = rotated(rotated(guarded, 1), 2)
+    back = follow(guarded, "recover", {"next": bytes(32), "at": 2000, "confirmed": confirmed(guarded, two)}, OTHER)
+    yield case([guarded, rotated(guarded, 1), moved, back], "IDENT-44/valid/back", "who then lose all that they did")
+    # Guardians who recovered the agent, and let others take their place later, cannot do it once more.
+    tail = s.chain(LAPTOP)
+    body = {"key": KEY[OTHER], "next": tail[1][0], "prev": s.cid(named), "since": 900}
+    kept = follow(named, "recover", {"next": tail[1][0], "at": 2000,
+                                     "confirmed": [said(guardian, "confirm", body) for guardian in two]}, OTHER)
+    let = follow(kept, "rotate", {"next": tail[1][1], "at": 9, "guardians": others, "released": released(two)}, tail[0][1])
+    yield case([first, named, kept, let], "IDENT-36/valid/after-recovery", "guardians who let go after a recovery")
+    yield case([first, named, kept, let, done], "IDENT-36/valid/not-again", "and recover it from before")
     second = follow(named, "recover", {"next": bytes(32), "at": 2000, "confirmed": confirmed(named, two, key=PHONE)}, PHONE)
     yield case([first, named, done, second], "IDENT-13/invalid/guardians", "two recoveries at one place",
                "E_EQUIVOCATION")

@@ -71,7 +71,9 @@ impl Node {
         readers.sort_by_key(|reader| reader.next);
         let store = self.store().as_ref();
         let (there, retention) = (log_range(store)?, Retention::of(store)?);
-        let needed = readers.first().map(|reader| reader.next);
+        // Who has missed entries already is held back by none of the others.
+        let waiting = readers.iter().map(|reader| reader.next);
+        let needed = waiting.filter(|next| *next >= there.start).min();
         Ok(LogStanding {
             begin: retention.begin(there.clone(), needed),
             there,

@@ -71,15 +71,19 @@ impl Node {
     /// The cursor that a text means: `now`, `beginning`, `snapshot`, or one as it is kept.
     ///
     /// # Errors
-    /// [`FeedError::Cursor`](allod_feed::FeedError) of any other text.
+    /// [`FeedError::Cursor`](allod_feed::FeedError) of any other text, and
+    /// [`FeedError::Expired`](allod_feed::FeedError) where the log does not go on from there.
     pub fn cursor_at(&self, text: &str) -> Result<Cursor, NodeError> {
         let feed = self.feed();
-        Ok(match text {
+        let cursor = match text {
             "now" => feed.now()?,
             "beginning" => feed.beginning(),
             "snapshot" => feed.snapshot()?,
             cursor => cursor.parse()?,
-        })
+        };
+        // Who begins there later hears of it now.
+        feed.read(cursor.clone(), Arc::default())?;
+        Ok(cursor)
     }
 
     /// A filter that lets only a space pass, if one is named; `None` if it names spaces by itself.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
-use allod_identity::{AgentId, KeyEvent, KeyLog, PublicKey, Signed, Verified, canonical};
+use allod_identity::{
+    AgentId, KEYLOG_EVENTS_MAX, KeyEvent, KeyLog, PublicKey, Signed, Verified, canonical,
+};
 use bytes::Bytes;
 
 use crate::error::{Refusal, Rejected, RepoError};
@@ -14,10 +16,10 @@ use crate::repo::lock;
 /// How often a compare-and-swap is tried again before the caller hears of it.
 const TRIES: u32 = 16;
 
-/// Events of one agent that are looked at, at most: a log, and what is beside it, twice.
-const EVENTS_MAX: usize = 4096;
+/// Events of one agent that are looked at, at most: two logs that contradict each other, and what is beside them.
+const LOG_EVENTS_MAX: usize = 2 * KEYLOG_EVENTS_MAX + 64;
 
-/// Key logs kept at hand; one is a few KiB.
+/// Key logs kept at hand; one is a few KiB, and at most half a megabyte.
 const LOGS_CACHED: usize = 256;
 
 /// The key logs in a store. Clones share what they keep at hand.
@@ -55,18 +57,8 @@ impl Agents {
     /// # Errors
     /// [`Refusal::KeyLog`] if something is no event of the agent, or follows from nothing; [`Refusal::Signature`].
     pub fn learn(&self, agent: &AgentId, events: &[Bytes]) -> Result<(), Rejected> {
-        if events.len() > EVENTS_MAX {
-            return Err(Refusal::KeyLog.into());
-        }
         // A peer tells its log in each session, and nearly always it is known.
-        let known = self.key_log(agent)?;
-        let known: BTreeSet<&Bytes> = known.known().map(Verified::bytes).collect();
-        let mut verified = Vec::new();
-        for event in events.iter().filter(|event| !known.contains(event)) {
-            let signed =
-                Signed::<KeyEvent>::decode(event.clone()).map_err(|_error| Refusal::KeyLog)?;
-            verified.push(signed.verify().map_err(|_error| Refusal::Signature)?);
-        }
+        let verified = verified(events, &*self.key_log(agent)?)?;
         if verified.is_empty() {
             return Ok(());
         }
@@ -100,6 +92,21 @@ impl Agents {
         Err(Rejected::Fault(RepoError::Damaged(
             "a key log keeps changing",
         )))
+    }
+
+    /// What the log of `agent` would be with these events; nothing is kept of them.
+    ///
+    /// # Errors
+    /// As those of [`learn`](Self::learn).
+    pub fn with(&self, agent: &AgentId, events: &[Bytes]) -> Result<KeyLog, Rejected> {
+        let mut log = KeyLog::clone(&*self.key_log(agent)?);
+        let learned = log
+            .learn(verified(events, &log)?)
+            .map_err(|_error| Refusal::KeyLog)?;
+        if learned.unsound {
+            return Err(Refusal::KeyLog.into());
+        }
+        Ok(log)
     }
 
     /// Lets go of what was read, so that it is read and verified anew.
@@ -149,6 +156,20 @@ impl Agents {
             .and_then(|signed| signed.verify().ok())
             .ok_or(RepoError::Damaged("a stored key event does not verify"))
     }
+}
+
+/// Of some events those that a log does not have, verified.
+fn verified(events: &[Bytes], log: &KeyLog) -> Result<Vec<Verified<KeyEvent>>, Rejected> {
+    if events.len() > LOG_EVENTS_MAX {
+        return Err(Refusal::KeyLog.into());
+    }
+    let known: BTreeSet<&Bytes> = log.known().map(Verified::bytes).collect();
+    let mut verified = Vec::new();
+    for event in events.iter().filter(|event| !known.contains(event)) {
+        let signed = Signed::<KeyEvent>::decode(event.clone()).map_err(|_error| Refusal::KeyLog)?;
+        verified.push(signed.verify().map_err(|_error| Refusal::Signature)?);
+    }
+    Ok(verified)
 }
 
 /// Whether `signer` speaks for the log's agent, or spoke for it (REPO-13).

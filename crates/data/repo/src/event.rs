@@ -83,13 +83,14 @@ pub fn trim_log(
 ) -> Result<u64, RepoError> {
     let mut removed = 0;
     loop {
+        // Before the range: who was faster has changed it, or both are as they are here.
+        let said = store.get_ref(LOG_BEGIN)?;
         let there = log_range(store)?;
         let most = there.start.saturating_add(LOG_REMOVED_MAX);
         let begin = before.min(there.end.saturating_sub(1)).min(most);
         if begin <= there.start {
             return Ok(removed);
         }
-        let said = store.get_ref(LOG_BEGIN)?;
         let mut batch = Batch::new();
         batch.begin_log_at(begin);
         let value = Bytes::copy_from_slice(&begin.to_be_bytes());

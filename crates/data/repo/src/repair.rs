@@ -363,6 +363,10 @@ fn check_log(
         tell(ProblemKind::LogGap, None, text);
         return Ok(0);
     };
+    if next > 0 && next >= end {
+        let text = format!("it is said to begin at {next}, and has no entry from there on");
+        tell(ProblemKind::LogGap, None, text);
+    }
     let mut read = 0;
     while next < end {
         let page = store.read_log(next, PAGE)?;

@@ -90,7 +90,7 @@ impl Feed {
         &self.inner.moves
     }
 
-    /// The cursor before all that the log has.
+    /// The cursor before all that the log ever had.
     #[must_use]
     pub fn beginning(&self) -> Cursor {
         Cursor {
@@ -138,6 +138,9 @@ impl Feed {
             }
             _ if from.position > self.inner.end.get() => {
                 return Err(self.expired("the log is shorter than it was")?);
+            }
+            None if self.store().stats()?.log_begin > 0 => {
+                return Err(self.expired("the log begins after it")?);
             }
             None => None,
             Some(last) if last < self.store().stats()?.log_begin => {

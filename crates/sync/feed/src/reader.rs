@@ -127,6 +127,7 @@ impl Reader {
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Page, FeedError> {
+        self.ask_reach(spaces)?;
         let (mut events, mut cursors) = (Vec::new(), Vec::new());
         let (mut bytes, mut passed) = (0, 0);
         let mut is_end = false;
@@ -165,6 +166,36 @@ impl Reader {
             next: self.cursor(),
             is_end,
         })
+    }
+
+    /// Leaves the space that it is within if that is no longer meant for whom the filter asks: a page takes moments, and
+    /// what it belongs to may take hours.
+    fn ask_reach(&mut self, spaces: &dyn Spaces) -> Result<(), FeedError> {
+        if !self.filter.has_reach() {
+            return Ok(());
+        }
+        let wants = |space| -> Result<bool, FeedError> {
+            let repo = spaces.repo(space)?;
+            let reach = repo.map(|repo| repo.reach()).transpose()?;
+            Ok(reach.is_some_and(|reach| self.filter.wants_reach(reach)))
+        };
+        match &mut self.at {
+            At::Log(_) => {}
+            At::Move(walk, check) => {
+                if !wants(walk.space())? {
+                    let check = *check;
+                    self.pass(check);
+                }
+            }
+            At::Snapshot(snapshot) => {
+                if let Some(space) = snapshot.space()
+                    && !wants(space)?
+                {
+                    snapshot.leave();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Goes on to a position where nothing of what was passed over is for this consumer, as somebody says who looked.

@@ -47,6 +47,16 @@ impl Snapshot {
         }
     }
 
+    /// The space that is being shown.
+    pub(crate) fn space(&self) -> Option<SpaceId> {
+        self.within.as_ref().map(|within| within.space)
+    }
+
+    /// Leaves the branch that is being shown; who comes back to it is asked anew.
+    pub(crate) fn leave(&mut self) {
+        self.within = None;
+    }
+
     pub(crate) fn step(
         &mut self,
         (feed, spaces): (&Feed, &dyn Spaces),

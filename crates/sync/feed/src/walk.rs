@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use allod_identity::Verified;
-use allod_repo::{Changes, Commit, CommitId, Entry, Heads, Repo, RepoError, State};
+use allod_repo::{Changes, Commit, CommitId, Entry, Heads, Repo, RepoError, SpaceId, State};
 use bytes::Bytes;
 
 use crate::cursor::Within;
@@ -118,6 +118,11 @@ impl Walk {
                 self.tell_own(differences, (count, after), filter)
             }
         }
+    }
+
+    /// The space that the move is of.
+    pub(crate) fn space(&self) -> SpaceId {
+        self.moved.said.space
     }
 
     fn event(&self, commit: usize, change: u64, told: Told) -> Walked {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use allod_blocks::{Batch, Expect, Store};
-use allod_identity::{AgentId, DeviceId, KeyEvent, KeyLog, Signed, Standing, canonical};
+use allod_identity::{AgentId, DeviceId, Standing, canonical};
 use allod_repo::{Agents, Author, Part, Rejected, Repo, RepoError, SpaceId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -284,7 +284,7 @@ pub fn admit(
         .iter()
         .map(|event| Bytes::copy_from_slice(event))
         .collect();
-    let acts = acts_for(&agent, &events, peer);
+    let acts = acts_for(repo.agents(), &agent, &events, peer)?;
     let is_member = acts && repo.is_member(&agent)?;
     if !acts || (!is_member && !tickets.is_valid(repo.id(), &request.secret, now_ms)?) {
         return Ok(JoinReply::no_such_ticket());
@@ -341,16 +341,18 @@ pub fn enter(
     Repo::adopt_part(store, genesis, part)
 }
 
-/// Whether the events alone show that `device` acts for `agent`; nothing is kept of them.
-fn acts_for(agent: &AgentId, events: &[Bytes], device: &DeviceId) -> bool {
-    let mut log = KeyLog::new(*agent);
-    let verified = events.iter().map(|event| {
-        let signed = Signed::<KeyEvent>::decode(event.clone()).ok()?;
-        signed.verify().ok()
-    });
-    let verified: Option<Vec<_>> = verified.collect();
-    let learned = verified.and_then(|events| log.learn(events).ok());
-    learned.is_some_and(|learned| !learned.unsound)
-        && log.equivocation().is_none()
-        && log.standing(device.key()) == Some(Standing::Now)
+/// Whether `device` speaks for `agent`, by what is known here of it and these events; nothing is kept of them.
+fn acts_for(
+    agents: &Agents,
+    agent: &AgentId,
+    events: &[Bytes],
+    device: &DeviceId,
+) -> Result<bool, RepoError> {
+    match agents.with(agent, events) {
+        Ok(log) => {
+            Ok(log.equivocation().is_none() && log.standing(device.key()) == Some(Standing::Now))
+        }
+        Err(Rejected::Refused(_)) => Ok(false),
+        Err(Rejected::Fault(fault)) => Err(fault),
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Outbound {
     plan: VecDeque<(CommitId, u64)>,
     /// Messages of the commit at hand that wait for credit.
     ready: VecDeque<Message>,
-    /// How many key events of an author the peer has.
+    /// Which key events of an author the peer knows.
     told: BTreeMap<[u8; 32], Mark>,
     credit: u64,
     /// Blocks that the peer was told of and may ask for once (SYNC-8).
@@ -107,10 +107,25 @@ impl Outbound {
             beyond,
             done: false,
         };
+        outbound.tell_what_changed(repo)?;
         if hello.slices {
             outbound.offer_heads(repo, branches, &wants)?;
         }
         Ok(outbound)
+    }
+
+    /// Tells of agents of whom the peer knows something else than is known here (SYNC-5): which devices act for them
+    /// concerns also who has all their commits.
+    fn tell_what_changed(&mut self, repo: &Repo) -> Result<(), Fault> {
+        let members = repo.members()?;
+        let agents = [repo.genesis().payload().owner];
+        for agent in agents.iter().chain(&members) {
+            let mark = self.told.get(agent.as_bytes());
+            if mark.is_some_and(|mark| *mark != Mark::default()) {
+                self.tell_log(repo, agent)?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells of the trees of heads. Who keeps a part may have their statements for long, and not their entries.

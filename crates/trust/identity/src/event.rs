@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use crate::canonical::{self, CanonicalError};
 use crate::chain::Commitment;
-use crate::guardian::{GUARDIANS_MAX, Guardians};
+use crate::guardian::{CARRIED_BYTES_MAX, GUARDIANS_MAX, Guardians};
 use crate::key::{AgentId, DeviceId, PublicKey};
 use crate::statement::{CheckError, DecodeError, Payload, STATEMENT_BYTES_MAX};
 
@@ -52,6 +52,9 @@ pub enum Event {
         /// What commits to them.
         #[serde(with = "serde_bytes")]
         next: Commitment,
+        /// Who are the guardians, if there are some from the beginning.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guardians: Option<Guardians>,
     },
     /// Lets a device act for the agent.
     AddDevice {
@@ -128,7 +131,9 @@ impl Payload for KeyEvent {
             ));
         }
         match &self.event {
-            Event::Inception { .. } => Ok(()),
+            Event::Inception { guardians, .. } => {
+                guardians.as_ref().map_or(Ok(()), Guardians::check)
+            }
             Event::AddDevice { name, at, .. } => check_name(name).and_then(|()| check_time(*at)),
             Event::RemoveDevice { at, .. } => check_time(*at),
             Event::Rotate {
@@ -139,6 +144,12 @@ impl Payload for KeyEvent {
             } => {
                 check_time(*at)?;
                 check_carried(released)?;
+                if guardians.is_none() && !released.is_empty() {
+                    return Err(CheckError::new(
+                        "E_GUARDIANS",
+                        "guardians are let go for nobody",
+                    ));
+                }
                 guardians.as_ref().map_or(Ok(()), Guardians::check)
             }
             Event::Recover { at, confirmed, .. } => {
@@ -167,12 +178,13 @@ pub(crate) fn check_time(at: u64) -> Result<(), CheckError> {
     Ok(())
 }
 
-/// Statements that an event carries: no more than there can be guardians.
+/// Statements that an event carries: no more than there can be guardians, and none that is longer than theirs are.
 fn check_carried(said: &[ByteBuf]) -> Result<(), CheckError> {
-    if said.len() > GUARDIANS_MAX {
+    let fits = said.iter().all(|said| said.len() <= CARRIED_BYTES_MAX);
+    if said.len() > GUARDIANS_MAX || !fits {
         return Err(CheckError::new(
             "E_GUARDIANS",
-            "an event carries at most 16 statements of guardians",
+            "an event carries at most 16 statements of guardians, of 1024 bytes",
         ));
     }
     Ok(())

@@ -2,7 +2,8 @@
 //! whatever order they came.
 //!
 //! Every event names the one before it, so each has one way back to the beginning. The newest key decides: the log is
-//! the way to the event that made it the key, and then what it signed, up to where it signed two things.
+//! the way to the event that made it the key, and then what it signed, up to where it signed two things. Guardians may
+//! then give the agent another key, from which it goes on in the same manner.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::chain::{Commitment, commit};
 use crate::event::{Event, KeyEvent};
 use crate::guardian::{Guardians, Says};
 use crate::key::{AgentId, PublicKey};
-use crate::keylog::{KEYLOG_EVENTS_MAX, KeyLogError};
+use crate::keylog::{KEYLOG_BYTES_MAX, KEYLOG_EVENTS_MAX, KeyLogError};
 use crate::statement::Verified;
 
 /// Events beside the log that are kept and told (IDENT-37): enough for what a thief did before anybody noticed.
@@ -26,21 +27,26 @@ pub(crate) struct Epoch {
     pub(crate) key: PublicKey,
     /// What commits to the keys after it.
     pub(crate) next: Commitment,
-    /// How often guardians recovered the agent, and how often its key was changed since then: the greater is newer.
+    /// How often guardians recovered the agent, and how often its key was changed since then.
     pub(crate) number: (u32, u32),
     /// The guardians, with the event that named them.
     pub(crate) guardians: Option<(Cid, Guardians)>,
 }
 
+fn named(guardians: Option<&Guardians>, by: &Verified<KeyEvent>) -> Option<(Cid, Guardians)> {
+    let some = guardians.filter(|some| !some.keys.is_empty());
+    some.map(|some| (*by.cid(), some.clone()))
+}
+
 impl Epoch {
     /// The epoch that begins a log.
     pub(crate) fn begin(agent: &AgentId, event: &Verified<KeyEvent>) -> Result<Self, KeyLogError> {
-        match event.payload().event {
-            Event::Inception { next } if event.signer() == agent.key() => Ok(Self {
+        match &event.payload().event {
+            Event::Inception { next, guardians } if event.signer() == agent.key() => Ok(Self {
                 key: *agent.key(),
-                next,
+                next: *next,
                 number: (0, 0),
-                guardians: None,
+                guardians: named(guardians.as_ref(), event),
             }),
             Event::Inception { .. } => Err(KeyLogError::Signer),
             _ => Err(KeyLogError::Prev),
@@ -50,6 +56,7 @@ impl Epoch {
     /// The epoch after an event that follows in this one: a new one, or `None` if it goes on.
     pub(crate) fn after(&self, event: &Verified<KeyEvent>) -> Result<Option<Self>, KeyLogError> {
         let said = event.payload();
+        let (recoveries, rotations) = self.number;
         match &said.event {
             Event::Inception { .. } => Err(KeyLogError::Prev),
             Event::AddDevice { .. } | Event::RemoveDevice { .. } => {
@@ -65,68 +72,44 @@ impl Epoch {
                 if commit(event.signer(), next) != self.next {
                     return Err(KeyLogError::Signer);
                 }
-                if guardians.is_some() && !self.is_released(&said.agent, &said.event) {
+                if guardians.is_some() && self.guardians.is_some() && !self.lets(event) {
                     return Err(KeyLogError::Guardians);
                 }
-                let named = match guardians {
-                    None => self.guardians.clone(),
-                    Some(none) if none.keys.is_empty() => None,
-                    Some(named) => Some((*event.cid(), named.clone())),
-                };
-                let (recoveries, rotations) = self.number;
                 Ok(Some(Self {
                     key: *event.signer(),
                     next: *next,
                     number: (recoveries, rotations.saturating_add(1)),
-                    guardians: named,
+                    guardians: match guardians {
+                        None => self.guardians.clone(),
+                        Some(_) => named(guardians.as_ref(), event),
+                    },
                 }))
             }
-            Event::Recover {
-                next, confirmed, ..
-            } => {
-                let Some((_, guardians)) = &self.guardians else {
-                    return Err(KeyLogError::Guardians);
-                };
-                let (agent, wait, wanted) = (said.agent, guardians.wait, said.prev);
-                let is_said = guardians.said(confirmed, |by| match &by.says {
-                    Says::Confirm {
-                        key,
-                        next: then,
-                        prev,
-                        since,
-                    } => {
-                        by.agent == agent
-                            && key == event.signer()
-                            && then == next
-                            && Some(*prev) == wanted
-                            && by.at - since >= wait
-                    }
-                    _ => false,
-                });
-                if !is_said {
+            Event::Recover { next, .. } => {
+                if !self.confirms(event) {
                     return Err(KeyLogError::Guardians);
                 }
                 Ok(Some(Self {
                     key: *event.signer(),
                     next: *next,
-                    number: (self.number.0.saturating_add(1), 0),
-                    // Named anew, so that what they said of the time before does not hold for the time after.
-                    guardians: Some((*event.cid(), guardians.clone())),
+                    number: (recoveries.saturating_add(1), 0),
+                    guardians: self.guardians.clone(),
                 }))
             }
         }
     }
 
-    /// Whether an event may replace the guardians: there are none, or enough of them let it (IDENT-41).
-    fn is_released(&self, agent: &AgentId, event: &Event) -> bool {
+    /// Whether enough guardians let those take their place whom an event names (IDENT-41).
+    fn lets(&self, event: &Verified<KeyEvent>) -> bool {
+        let said = event.payload();
         let Some((named, guardians)) = &self.guardians else {
-            return true;
+            return false;
         };
         let Event::Rotate {
             guardians: Some(then),
             released,
             ..
-        } = event
+        } = &said.event
         else {
             return false;
         };
@@ -134,7 +117,39 @@ impl Epoch {
             Says::Release {
                 named: of,
                 guardians,
-            } => by.agent == *agent && of == named && guardians == then,
+            } => by.agent == said.agent && of == named && guardians == then,
+            _ => false,
+        })
+    }
+
+    /// Whether enough guardians confirm a recovery (IDENT-43).
+    fn confirms(&self, event: &Verified<KeyEvent>) -> bool {
+        let said = event.payload();
+        let (
+            Some((_, guardians)),
+            Event::Recover {
+                next, confirmed, ..
+            },
+        ) = (&self.guardians, &said.event)
+        else {
+            return false;
+        };
+        guardians.said(confirmed, |by| match &by.says {
+            Says::Confirm {
+                key,
+                next: then,
+                prev,
+                since,
+            } => {
+                by.agent == said.agent
+                    && key == event.signer()
+                    && then == next
+                    && Some(*prev) == said.prev
+                    && by
+                        .at
+                        .checked_sub(*since)
+                        .is_some_and(|waited| waited >= guardians.wait)
+            }
             _ => false,
         })
     }
@@ -144,6 +159,12 @@ impl Epoch {
 struct Sound<'a> {
     event: &'a Verified<KeyEvent>,
     epoch: Arc<Epoch>,
+    /// The bytes of the way to it.
+    bytes: usize,
+    /// The last recovery on the way to it, or the beginning of all.
+    since: Cid,
+    /// The event that had named the guardians whom it replaces.
+    releases: Option<Cid>,
 }
 
 /// What is to be made of a set of events.
@@ -165,97 +186,103 @@ pub(crate) struct Folded {
 pub(crate) fn fold(agent: &AgentId, events: &[Verified<KeyEvent>]) -> Folded {
     let mut order: Vec<&Verified<KeyEvent>> = events.iter().collect();
     order.sort_by_key(|event| (event.payload().seq, *event.cid()));
-    let all = sound(agent, &order, &BTreeSet::new());
-    let unsound = order.iter().any(|event| !all.contains_key(event.cid()));
-    let void = released(agent, &all);
-    let sound = if void.is_empty() {
-        all
-    } else {
-        sound(agent, &order, &void)
-    };
+    let sound = sound(agent, &order);
     Folded {
-        unsound,
+        unsound: order.iter().any(|event| !sound.contains_key(event.cid())),
         ..Choice::new(&sound).folded()
     }
 }
 
-/// The events that follow, each from one that does; `order` has those before first. Of guardians that let others take
-/// their place, recoveries are void.
-fn sound<'a>(
-    agent: &AgentId,
-    order: &[&'a Verified<KeyEvent>],
-    void: &BTreeSet<Cid>,
-) -> BTreeMap<Cid, Sound<'a>> {
+/// The events that follow, each from one that does; `order` has those before first.
+fn sound<'a>(agent: &AgentId, order: &[&'a Verified<KeyEvent>]) -> BTreeMap<Cid, Sound<'a>> {
     let mut sound: BTreeMap<Cid, Sound<'a>> = BTreeMap::new();
     for event in order {
         let said = event.payload();
-        let epoch = match said.prev.and_then(|prev| sound.get(&prev)) {
-            None if said.seq == 0 => Epoch::begin(agent, event).ok().map(Arc::new),
+        let size = event.bytes().len();
+        let found = match said.prev.and_then(|prev| sound.get(&prev)) {
+            None if said.seq == 0 => Epoch::begin(agent, event).ok().map(|epoch| Sound {
+                event,
+                epoch: Arc::new(epoch),
+                bytes: size,
+                since: *event.cid(),
+                releases: None,
+            }),
             None => None,
             Some(before) => {
                 let follows = before.event.payload().seq.checked_add(1) == Some(said.seq);
-                let is_void = matches!(said.event, Event::Recover { .. })
-                    && before
-                        .epoch
-                        .guardians
-                        .as_ref()
-                        .is_some_and(|(named, _)| void.contains(named));
-                let fits = follows && !is_void && said.seq < KEYLOG_EVENTS_MAX as u64;
-                match before.epoch.after(event) {
-                    Ok(after) if fits => {
-                        Some(after.map_or_else(|| Arc::clone(&before.epoch), Arc::new))
+                let bytes = before.bytes + size;
+                let fits = said.seq < KEYLOG_EVENTS_MAX as u64 && bytes <= KEYLOG_BYTES_MAX;
+                let after = (follows && fits).then(|| before.epoch.after(event));
+                after.and_then(Result::ok).map(|after| {
+                    let is_recovery = matches!(said.event, Event::Recover { .. });
+                    let replaces = matches!(
+                        said.event,
+                        Event::Rotate {
+                            guardians: Some(_),
+                            ..
+                        }
+                    );
+                    let replaced = before.epoch.guardians.as_ref().filter(|_| replaces);
+                    Sound {
+                        event,
+                        epoch: after.map_or_else(|| Arc::clone(&before.epoch), Arc::new),
+                        bytes,
+                        since: if is_recovery {
+                            *event.cid()
+                        } else {
+                            before.since
+                        },
+                        releases: replaced.map(|(named, _)| *named),
                     }
-                    _ => None,
-                }
+                })
             }
         };
-        if let Some(epoch) = epoch.filter(|_| said.agent == *agent) {
-            sound.insert(*event.cid(), Sound { event, epoch });
+        if let Some(found) = found.filter(|_| said.agent == *agent) {
+            sound.insert(*event.cid(), found);
         }
     }
     sound
 }
 
-/// The events that named guardians who let others take their place (IDENT-36).
-fn released(agent: &AgentId, sound: &BTreeMap<Cid, Sound<'_>>) -> BTreeSet<Cid> {
-    let mut released = BTreeSet::new();
-    for Sound { event, .. } in sound.values() {
-        let said = event.payload();
-        let before = said.prev.and_then(|prev| sound.get(&prev));
-        if let Some(before) = before
-            && let Some((named, _)) = &before.epoch.guardians
-            && before.epoch.is_released(agent, &said.event)
-        {
-            released.insert(*named);
-        }
-    }
-    released
-}
+/// A way through events, and where it ends in a contradiction, the two of them.
+type Way = (Vec<Cid>, Option<[Cid; 2]>);
 
 /// Which way through the events is the log.
 struct Choice<'a> {
     sound: &'a BTreeMap<Cid, Sound<'a>>,
-    after: BTreeMap<Option<Cid>, Vec<Cid>>,
+    after: BTreeMap<Cid, Vec<Cid>>,
+    /// Of guardians who were replaced, by the event that had named them, the recoveries that were before that.
+    kept: BTreeMap<Cid, BTreeSet<Cid>>,
 }
 
 impl<'a> Choice<'a> {
     fn new(sound: &'a BTreeMap<Cid, Sound<'a>>) -> Self {
-        let mut after: BTreeMap<Option<Cid>, Vec<Cid>> = BTreeMap::new();
+        let mut after: BTreeMap<Cid, Vec<Cid>> = BTreeMap::new();
         for (cid, Sound { event, .. }) in sound {
-            after.entry(event.payload().prev).or_default().push(*cid);
+            if let Some(prev) = event.payload().prev {
+                after.entry(prev).or_default().push(*cid);
+            }
         }
-        Self { sound, after }
+        let mut choice = Self {
+            sound,
+            after,
+            kept: BTreeMap::new(),
+        };
+        let releases = sound
+            .iter()
+            .filter_map(|(cid, sound)| Some((*cid, sound.releases?)));
+        for (cid, named) in releases {
+            let before = choice.way(cid);
+            choice.kept.entry(named).or_default().extend(before);
+        }
+        choice
     }
 
     /// The way from the beginning to an event, that one included.
     fn way(&self, to: Cid) -> Vec<Cid> {
         let mut way = vec![to];
         let mut at = to;
-        while let Some(prev) = self
-            .sound
-            .get(&at)
-            .and_then(|sound| sound.event.payload().prev)
-        {
+        while let Some(prev) = self.prev(&at) {
             way.push(prev);
             at = prev;
         }
@@ -263,49 +290,99 @@ impl<'a> Choice<'a> {
         way
     }
 
-    /// The events that begin the newest epoch: one, or several that contradict each other.
-    fn newest(&self) -> Vec<Cid> {
+    fn prev(&self, cid: &Cid) -> Option<Cid> {
+        self.sound
+            .get(cid)
+            .and_then(|sound| sound.event.payload().prev)
+    }
+
+    /// Sound events that begin an epoch, by position and name.
+    fn begins(&self, is_one: impl Fn(&Sound<'_>) -> bool) -> Vec<Cid> {
         let begins = self
             .sound
             .iter()
-            .filter(|(_, sound)| sound.event.payload().event.is_establishment());
-        let numbers = begins.clone().map(|(_, sound)| sound.epoch.number);
-        let Some(newest) = numbers.max() else {
-            return Vec::new();
-        };
-        let of_it = begins.filter(|(_, sound)| sound.epoch.number == newest);
-        let mut found: Vec<(u64, Cid)> = of_it
+            .filter(|(_, sound)| sound.event.payload().event.is_establishment() && is_one(sound));
+        let mut found: Vec<(u64, Cid)> = begins
             .map(|(cid, sound)| (sound.event.payload().seq, *cid))
             .collect();
         found.sort_unstable();
         found.into_iter().map(|(_, cid)| cid).collect()
     }
 
-    /// The log, and where it ends in a contradiction, the two events.
-    fn chosen(&self) -> (Vec<Cid>, Option<[Cid; 2]>) {
-        match self.newest()[..] {
-            [] => (Vec::new(), None),
-            [one] => {
-                let mut path = self.way(one);
-                loop {
-                    let last = path.last().copied();
-                    match self.after.get(&last).map_or(&[][..], Vec::as_slice) {
-                        [] => return (path, None),
-                        [one] => path.push(*one),
-                        [first, second, ..] => return (path, Some([*first, *second])),
-                    }
-                }
+    /// Up to where events that contradict each other have the same way, with two that show it.
+    fn shared(&self, of: &[Cid]) -> Way {
+        let Some((first, others)) = of.split_first() else {
+            return (Vec::new(), None);
+        };
+        let mut shared = self.way(*first);
+        let mut second = None;
+        for other in others {
+            let way = self.way(*other);
+            let count = shared.iter().zip(&way).take_while(|(a, b)| a == b).count();
+            if count < shared.len() || second.is_none() {
+                shared.truncate(count);
+                second = Some(*other);
             }
-            [first, second, ref more @ ..] => {
-                let mut shared = self.way(first);
-                for other in [second].iter().chain(more) {
-                    let way = self.way(*other);
-                    let same = shared.iter().zip(&way).take_while(|(a, b)| a == b);
-                    let count = same.count();
-                    shared.truncate(count);
+        }
+        (shared, second.map(|second| [*first, second]))
+    }
+
+    /// The way to the newest key of those that come after some recoveries, or after the beginning, and what follows it.
+    fn newest(&self, since: &[Cid]) -> Way {
+        if since.len() > 1 {
+            // What guardians said twice the keys that came of it do not settle.
+            return self.shared(since);
+        }
+        let begins = self.begins(|sound| since.contains(&sound.since));
+        let number = |cid: &Cid| self.sound.get(cid).map(|sound| sound.epoch.number);
+        let newest = begins.iter().map(number).max();
+        let tips: Vec<Cid> = begins
+            .into_iter()
+            .filter(|cid| Some(number(cid)) == newest)
+            .collect();
+        let [one] = tips[..] else {
+            return self.shared(&tips);
+        };
+        let mut path = self.way(one);
+        let mut last = one;
+        loop {
+            let follow = self.after.get(&last).map_or(&[][..], Vec::as_slice);
+            // A recovery begins what comes after all this.
+            let mut follow = follow.iter().filter(|cid| number(cid) == newest.flatten());
+            match (follow.next(), follow.next()) {
+                (None, _) => return (path, None),
+                (Some(one), None) => {
+                    path.push(*one);
+                    last = *one;
                 }
-                (shared, Some([first, second]))
+                (Some(first), Some(second)) => return (path, Some([*first, *second])),
             }
+        }
+    }
+
+    fn chosen(&self) -> Way {
+        let mut since = self.begins(|sound| sound.event.payload().seq == 0);
+        loop {
+            let way = self.newest(&since);
+            let end = way.0.last().and_then(|cid| self.sound.get(cid));
+            let in_force = end.and_then(|end| end.epoch.guardians.as_ref());
+            let Some((in_force, _)) = in_force else {
+                return way;
+            };
+            let recoveries = self.begins(|sound| {
+                let said = sound.event.payload();
+                let before = said.prev.and_then(|prev| self.sound.get(&prev));
+                let by = sound.epoch.guardians.as_ref().map(|(named, _)| named);
+                let kept = self.kept.get(in_force);
+                matches!(said.event, Event::Recover { .. })
+                    && before.is_some_and(|before| since.contains(&before.since))
+                    && by == Some(in_force)
+                    && kept.is_none_or(|kept| kept.contains(sound.event.cid()))
+            });
+            if recoveries.is_empty() {
+                return way;
+            }
+            since = recoveries;
         }
     }
 
@@ -317,6 +394,7 @@ impl<'a> Choice<'a> {
         for cid in contradiction.iter().flatten() {
             forks.extend(self.way(*cid).into_iter().filter(|cid| seen.insert(*cid)));
         }
+        let most = forks.len() + FORKS_MAX;
         let mut others: Vec<(u64, Cid)> = self
             .sound
             .iter()
@@ -325,22 +403,17 @@ impl<'a> Choice<'a> {
             .collect();
         others.sort_unstable();
         for (_, cid) in others {
-            let prev = self
-                .sound
-                .get(&cid)
-                .and_then(|sound| sound.event.payload().prev);
-            if forks.len() < FORKS_MAX && prev.is_none_or(|prev| seen.contains(&prev)) {
+            let has_before = self.prev(&cid).is_none_or(|prev| seen.contains(&prev));
+            if forks.len() < most && has_before {
                 seen.insert(cid);
                 forks.push(cid);
             }
         }
         let of = |cid: &Cid| self.sound.get(cid).map(|sound| sound.event.clone());
         let pair = contradiction.and_then(|[first, second]| Some([of(&first)?, of(&second)?]));
+        let end = path.last().and_then(|cid| self.sound.get(cid));
         Folded {
-            epoch: path
-                .last()
-                .and_then(|cid| self.sound.get(cid))
-                .map(|sound| Arc::clone(&sound.epoch)),
+            epoch: end.map(|sound| Arc::clone(&sound.epoch)),
             path: path.iter().filter_map(of).collect(),
             forks: forks.iter().filter_map(of).collect(),
             contradiction: pair,

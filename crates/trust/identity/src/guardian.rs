@@ -15,6 +15,9 @@ use crate::statement::{CheckError, Payload, Signed, Verified};
 /// Guardians of an agent at most (IDENT-40): a family; their statements fit one event.
 pub const GUARDIANS_MAX: usize = 16;
 
+/// The longest statement of a guardian that an event carries, in bytes (IDENT-40): one that names 16 others has 800.
+pub(crate) const CARRIED_BYTES_MAX: usize = 1024;
+
 /// Who can recover an agent.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,18 +48,25 @@ impl Guardians {
         ))
     }
 
-    /// Whether enough of them said what `is_it` wants; what is no statement of theirs counts for nothing.
+    /// Whether enough of them said what `is_it` wants; what is no statement of theirs counts for nothing, and costs next
+    /// to nothing.
     pub(crate) fn said(&self, said: &[ByteBuf], is_it: impl Fn(&GuardianSays) -> bool) -> bool {
-        let said = said.iter().take(GUARDIANS_MAX);
-        let who: BTreeSet<PublicKey> = said
-            .filter_map(|bytes| {
-                let said = Signed::<GuardianSays>::decode(Bytes::copy_from_slice(bytes)).ok()?;
-                let said = said.verify().ok()?;
-                let counts = self.keys.contains(said.signer()) && is_it(said.payload());
-                counts.then_some(*said.signer())
-            })
-            .collect();
-        !self.keys.is_empty() && who.len() as u64 >= self.needed
+        let mut who = BTreeSet::new();
+        for bytes in said.iter().take(GUARDIANS_MAX) {
+            let Ok(said) = Signed::<GuardianSays>::decode(Bytes::copy_from_slice(bytes)) else {
+                continue;
+            };
+            let (signer, claim) = said.claims();
+            let signer = *signer;
+            let counts = self.keys.contains(&signer) && !who.contains(&signer) && is_it(claim);
+            if counts && said.verify().is_ok() {
+                who.insert(signer);
+            }
+            if who.len() as u64 >= self.needed {
+                return !self.keys.is_empty();
+            }
+        }
+        false
     }
 }
 

@@ -16,12 +16,13 @@ use crate::key::{AgentId, DeviceId, PublicKey};
 use crate::secret::SecretKey;
 use crate::statement::{SignError, Verified};
 
-/// The most events one log may have (IDENT-14).
-///
-/// 1024: a new device every week for twenty years. A log of that length is about 330 kB to fetch,
-/// which fits a frame, and 40 ms to verify, which is what a stranger can make a node do by naming
-/// an agent; the names of its events fit a reference.
-pub const KEYLOG_EVENTS_MAX: usize = 1024;
+/// The most events one log may have (IDENT-14): a new device every two weeks for twenty years. The names of two such logs
+/// that contradict each other fit a reference.
+pub const KEYLOG_EVENTS_MAX: usize = 512;
+
+/// The most bytes that the events of one log may have (IDENT-14): two such logs fit a frame, and what guardians signed in
+/// them is checked in a tenth of a second.
+pub const KEYLOG_BYTES_MAX: usize = 256 * 1024;
 
 /// Says which events are known: 16 bytes.
 pub type Mark = [u8; 16];
@@ -80,8 +81,10 @@ pub enum KeyLogError {
     /// Not enough guardians said what they have to (IDENT-41, IDENT-43).
     #[error("not enough guardians say so")]
     Guardians,
-    /// The log has [`KEYLOG_EVENTS_MAX`] events (IDENT-14).
-    #[error("the log has reached its limit of {KEYLOG_EVENTS_MAX} events")]
+    /// The log would have more than [`KEYLOG_EVENTS_MAX`] events, or [`KEYLOG_BYTES_MAX`] bytes (IDENT-14).
+    #[error(
+        "the log has reached its limit of {KEYLOG_EVENTS_MAX} events and {KEYLOG_BYTES_MAX} bytes"
+    )]
     Full,
     /// A newer key has let the log go on differently (IDENT-34).
     #[error("a newer key let the log go on without this event")]
@@ -173,7 +176,7 @@ pub struct KeyLog {
     devices: BTreeMap<DeviceId, Device>,
     /// Keys that spoke for the agent: those before the present one, and devices that were removed.
     past: BTreeSet<PublicKey>,
-    /// Devices that were added beside the log, and may have been believed.
+    /// Keys that are beside the log, and may have been believed: of devices, and of who became the agent's there.
     seemed: BTreeSet<PublicKey>,
     equivocation: Option<Box<Equivocation>>,
 }
@@ -196,8 +199,17 @@ impl KeyLog {
 
     /// Begins a log and commits to the keys that may replace `key` (IDENT-5).
     pub fn inception(key: &SecretKey, next: Commitment) -> Result<Self, KeyLogError> {
+        Self::inception_guarded(key, next, None)
+    }
+
+    /// The same, with guardians from the beginning: no thief of any key can do anything about them (IDENT-44).
+    pub fn inception_guarded(
+        key: &SecretKey,
+        next: Commitment,
+        guardians: Option<Guardians>,
+    ) -> Result<Self, KeyLogError> {
         let mut log = Self::new(key.agent_id());
-        log.say(key, Event::Inception { next })?;
+        log.say(key, None, Event::Inception { next, guardians })?;
         Ok(log)
     }
 
@@ -224,7 +236,8 @@ impl KeyLog {
             return Err(KeyLogError::DuplicateDevice);
         }
         let name = name.into();
-        self.say(key, Event::AddDevice { device, name, at })
+        let head = self.head().copied();
+        self.say(key, head, Event::AddDevice { device, name, at })
     }
 
     /// Ends that `device` acts for the agent; `key` is the agent's.
@@ -237,16 +250,17 @@ impl KeyLog {
         if !self.devices.contains_key(&device) {
             return Err(KeyLogError::NoDevice);
         }
-        self.say(key, Event::RemoveDevice { device, at })
+        let head = self.head().copied();
+        self.say(key, head, Event::RemoveDevice { device, at })
     }
 
-    /// Makes `key`, which was committed to, the agent's. `next` commits to the keys after it; `guardians` are named
-    /// if they change, with what the present ones said to that.
+    /// Makes `key`, which was committed to, the agent's, after an event that is known: what came after that one is
+    /// superseded. `next` commits to the keys after it; `guardians` are named if they change, with what the present ones
+    /// said to that.
     pub fn rotate(
         &mut self,
-        key: &SecretKey,
-        next: Commitment,
-        at: u64,
+        (key, next): (&SecretKey, Commitment),
+        (after, at): (Option<Cid>, u64),
         (guardians, released): (Option<Guardians>, Vec<ByteBuf>),
     ) -> Result<Verified<KeyEvent>, KeyLogError> {
         let event = Event::Rotate {
@@ -255,15 +269,14 @@ impl KeyLog {
             guardians,
             released,
         };
-        self.say(key, event)
+        self.say(key, after, event)
     }
 
-    /// Makes `key` the agent's, as its guardians confirmed.
+    /// Makes `key` the agent's after an event that is known, as its guardians confirmed.
     pub fn recover(
         &mut self,
-        key: &SecretKey,
-        next: Commitment,
-        at: u64,
+        (key, next): (&SecretKey, Commitment),
+        (after, at): (Option<Cid>, u64),
         confirmed: Vec<ByteBuf>,
     ) -> Result<Verified<KeyEvent>, KeyLogError> {
         let event = Event::Recover {
@@ -271,7 +284,7 @@ impl KeyLog {
             at,
             confirmed,
         };
-        self.say(key, event)
+        self.say(key, after, event)
     }
 
     /// Takes an event in. One that the log has already is accepted again without effect.
@@ -445,13 +458,23 @@ impl KeyLog {
         self.known().any(|event| event.cid() == cid)
     }
 
-    fn say(&mut self, key: &SecretKey, event: Event) -> Result<Verified<KeyEvent>, KeyLogError> {
+    fn find(&self, cid: &Cid) -> Option<&Verified<KeyEvent>> {
+        self.known().find(|event| event.cid() == cid)
+    }
+
+    fn say(
+        &mut self,
+        key: &SecretKey,
+        prev: Option<Cid>,
+        event: Event,
+    ) -> Result<Verified<KeyEvent>, KeyLogError> {
+        let before = prev.and_then(|prev| self.find(&prev));
         let event = Verified::sign(
             key,
             KeyEvent {
                 agent: self.agent,
-                seq: self.events.len() as u64,
-                prev: self.head().copied(),
+                seq: before.map_or(0, |before| before.payload().seq.saturating_add(1)),
+                prev,
                 event,
             },
         )?;
@@ -474,7 +497,9 @@ impl KeyLog {
             return Err(KeyLogError::Prev);
         }
         let epoch = self.epoch_after(&event)?;
-        if len >= KEYLOG_EVENTS_MAX {
+        let bytes = self.events.iter().map(|event| event.bytes().len());
+        if len >= KEYLOG_EVENTS_MAX || bytes.sum::<usize>() + event.bytes().len() > KEYLOG_BYTES_MAX
+        {
             return Err(KeyLogError::Full);
         }
         if let Some(epoch) = epoch {
@@ -493,29 +518,28 @@ impl KeyLog {
         let Some(prev) = said.prev else {
             return Epoch::begin(&self.agent, event).err();
         };
-        let Some(at) = self.known().position(|known| *known.cid() == prev) else {
+        let Some(before) = self.find(&prev) else {
             return Some(if said.seq > len {
                 KeyLogError::Gap { got: said.seq, len }
             } else {
                 KeyLogError::Prev
             });
         };
-        let before = self.known().nth(at).map_or(0, |known| known.payload().seq);
-        if before.checked_add(1) != Some(said.seq) {
+        if before.payload().seq.checked_add(1) != Some(said.seq) {
             return Some(KeyLogError::Prev);
-        }
-        if said.seq >= KEYLOG_EVENTS_MAX as u64 {
-            return Some(KeyLogError::Full);
         }
         // The way to it, alone, has the epoch that it follows in.
         let mut way: Vec<Verified<KeyEvent>> = Vec::new();
         let mut next = Some(prev);
-        while let Some(found) = next.and_then(|cid| self.known().find(|known| *known.cid() == cid))
-        {
+        while let Some(found) = next.and_then(|cid| self.find(&cid)) {
             next = found.payload().prev;
             way.push(found.clone());
         }
-        let epoch = fold(&self.agent, &way).epoch?;
+        let bytes = way.iter().map(|event| event.bytes().len()).sum::<usize>();
+        if said.seq >= KEYLOG_EVENTS_MAX as u64 || bytes + event.bytes().len() > KEYLOG_BYTES_MAX {
+            return Some(KeyLogError::Full);
+        }
+        let epoch = epoch_of(&self.agent, way.into_iter().rev())?;
         epoch.after(event).err()
     }
 
@@ -531,9 +555,11 @@ impl KeyLog {
             log.apply(event);
         }
         for event in &folded.forks {
-            if let Event::AddDevice { device, .. } = &event.payload().event {
-                log.seemed.insert(*device.key());
-            }
+            match &event.payload().event {
+                Event::AddDevice { device, .. } => log.seemed.insert(*device.key()),
+                Event::Rotate { .. } | Event::Recover { .. } => log.seemed.insert(*event.signer()),
+                _ => false,
+            };
         }
         let seq = folded.path.len() as u64;
         log.equivocation = folded
@@ -562,4 +588,16 @@ impl KeyLog {
             Event::Inception { .. } | Event::Rotate { .. } | Event::Recover { .. } => {}
         }
     }
+}
+
+/// The epoch at the end of a way through sound events.
+fn epoch_of(agent: &AgentId, way: impl Iterator<Item = Verified<KeyEvent>>) -> Option<Epoch> {
+    let mut epoch: Option<Epoch> = None;
+    for event in way {
+        epoch = match epoch {
+            None => Epoch::begin(agent, &event).ok(),
+            Some(before) => before.after(&event).ok()?.or(Some(before)),
+        };
+    }
+    epoch
 }

@@ -42,7 +42,8 @@ pub use crate::event::{DEVICE_NAME_BYTES_MAX, Event, KeyEvent, TIME_MS_MAX};
 pub use crate::guardian::{GUARDIANS_MAX, GuardianSays, Guardians, Says, carried};
 pub use crate::key::{AgentId, DeviceId, KeyError, PublicKey};
 pub use crate::keylog::{
-    Device, Equivocation, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError, Learned, Mark, Standing,
+    Device, Equivocation, KEYLOG_BYTES_MAX, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError, Learned, Mark,
+    Standing,
 };
 pub use crate::keystore::{KdfParams, Keystore, KeystoreError};
 pub use crate::secret::SecretKey;

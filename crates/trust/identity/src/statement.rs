@@ -194,6 +194,11 @@ impl<T: Payload> Signed<T> {
 }
 
 impl<T> Signed<T> {
+    /// What it claims, to find out whether it is worth a verification. Nothing is to be believed of it.
+    pub(crate) const fn claims(&self) -> (&PublicKey, &T) {
+        (&self.signer, &self.payload)
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -91,6 +91,33 @@ fn the_oldest_entries_cannot_be_lost_in_silence() {
     batch.set_ref(&b"log/begin"[..], Expect::Any, Some(&b"seven"[..]));
     let _done = store.commit(batch).unwrap();
     assert_eq!(problems(store.as_ref()).len(), 1);
+    // A log that is said to begin later than it ends has lost all.
+    let mut batch = Batch::new();
+    let far = 5000_u64.to_be_bytes();
+    batch.set_ref(&b"log/begin"[..], Expect::Any, Some(far.to_vec()));
+    let _done = store.commit(batch).unwrap();
+    assert_eq!(problems(store.as_ref()).len(), 1);
+}
+
+/// Two that trim at once leave a log that begins where it is said to.
+#[test]
+fn two_may_trim_at_once() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let repo = space(&store, 3);
+    let ada = Person::new(1);
+    let mut batch = Batch::new();
+    let entry = store.read_log(1, 1).unwrap().remove(0).bytes;
+    (0..20_000).for_each(|_| batch.append(entry.clone()));
+    let _done = store.commit(batch).unwrap();
+    std::thread::scope(|scope| {
+        for before in [9_000, 14_000, 18_000, 18_000] {
+            let store = &store;
+            scope.spawn(move || trim_log(store.as_ref(), before, &mut |_| ON).unwrap());
+        }
+    });
+    assert_eq!(log_range(store.as_ref()).unwrap().start, 18_000);
+    put(&repo, &ada, &[("key", Some("last"))], START + 50);
+    assert_eq!(problems(store.as_ref()), []);
 }
 
 /// HOOK-12: who follows the log hears of what is left, and counts what it missed. An end in the middle leaves a log

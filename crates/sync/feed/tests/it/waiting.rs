@@ -269,11 +269,35 @@ fn what_is_not_meant_for_all_is_kept_back() {
         0,
         "nothing more is told, also of before"
     );
+    // A page of a snapshot that had begun before is the last.
+    say(&other, Reach::Public);
+    for number in 0..40 {
+        put(
+            &other,
+            &ada,
+            "main",
+            &[(&format!("k{number}"), Some("1"))],
+            START,
+        );
+    }
+    let from = node.feed().snapshot().unwrap();
+    let mut reader = node.feed().read(from, Arc::new(filter.clone())).unwrap();
+    assert_eq!(reader.page(&node, 5, usize::MAX).unwrap().events.len(), 5);
+    say(&other, Reach::Private);
+    loop {
+        let page = reader.page(&node, 5, usize::MAX).unwrap();
+        assert_eq!(page.events.len(), 0);
+        if page.is_end {
+            break;
+        }
+    }
     // What a later version says is not taken for more than it may be.
     let mut change = other.begin(&BranchName::meta()).unwrap();
     change.put("reach", "commons").unwrap();
     change.commit(ada.author(), "", START).unwrap();
     assert_eq!(other.reach().unwrap(), Reach::Private);
+    assert!(say(&other, Reach::Private).is_some(), "and it goes");
+    assert!(say(&other, Reach::Private).is_none());
     let stranger = other.set_reach(Reach::Public, Person::new(2).author(), START);
     assert!(stranger.is_err(), "only its owner says so");
 }

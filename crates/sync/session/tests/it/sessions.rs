@@ -276,3 +276,45 @@ fn a_large_blob_goes_on_where_it_was_cut() {
     assert!(had.is_sorted() && had[0] < had[3], "{had:?}");
     assert!(had[3] > CHUNKS / 2 && had[3] < CHUNKS, "{had:?}");
 }
+
+/// SYNC-5, IDENT-37: that a device was removed, and that an agent deceives, is heard by who has all commits as well.
+#[test]
+fn what_becomes_of_devices_travels_without_commits() {
+    use allod_identity::{KeyChain, KeyLog};
+
+    let ada = Person::new(1);
+    let one = space(&ada, &[]);
+    put(&one, &ada, &pairs(0..3, "value"), START);
+    let other = replica(&one);
+    assert!(talk((&one, &ada), (&other, &ada)).is_complete());
+
+    let (chain, phone) = (
+        KeyChain::new(Person::new(8).0),
+        Person::new(9).0.device_id(),
+    );
+    let mut log = KeyLog::inception(&ada.0, chain.commitment(0)).unwrap();
+    log.add_device(&ada.0, phone, "phone", START).unwrap();
+    let bytes =
+        |log: &KeyLog| -> Vec<Bytes> { log.known().map(|event| event.bytes().clone()).collect() };
+    let agent = ada.0.agent_id();
+    for repo in [&one, &other] {
+        repo.agents().learn(&agent, &bytes(&log)).unwrap();
+    }
+    let mut fork = log.clone();
+    log.remove_device(&ada.0, phone, START).unwrap();
+    one.agents().learn(&agent, &bytes(&log)).unwrap();
+    let knows = |repo: &Repo| repo.agents().key_log(&agent).unwrap();
+    assert!(knows(&other).is_device(&phone));
+    assert!(talk((&other, &ada), (&one, &ada)).is_complete());
+    assert!(!knows(&other).is_device(&phone));
+    assert_eq!(knows(&one).mark(), knows(&other).mark());
+
+    // Somebody has the key, and says something else: neither is believed, by both.
+    fork.add_device(&ada.0, Person::new(7).0.device_id(), "thief", START)
+        .unwrap();
+    other.agents().learn(&agent, &bytes(&fork)).unwrap();
+    assert!(knows(&other).equivocation().is_some());
+    let last = fork.events().last().unwrap().bytes().clone();
+    one.agents().learn(&agent, &[last]).unwrap();
+    assert_eq!(knows(&one).mark(), knows(&other).mark());
+}

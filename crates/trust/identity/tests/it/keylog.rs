@@ -16,6 +16,14 @@ fn chain() -> KeyChain {
     KeyChain::new(key(2))
 }
 
+/// Changes the key to that of a number, at the end of the log.
+fn turn(log: &mut KeyLog, number: u32) -> Result<Verified<KeyEvent>, KeyLogError> {
+    let key = chain().key(number).expect("a key");
+    let next = chain().commitment(number);
+    let head = log.head().copied();
+    log.rotate((&key, next), (head, 2), (None, vec![]))
+}
+
 fn device(n: u16) -> SecretKey {
     let mut seed = [0xdd; 32];
     seed[..2].copy_from_slice(&n.to_le_bytes());
@@ -95,8 +103,7 @@ fn equivocation_is_proven_and_ends_the_log_before_it() {
     assert_eq!(next.unwrap_err().code(), "E_EQUIVOCATION");
     // The owner's next key says how it goes on.
     let second = chain().key(1).unwrap();
-    log.rotate(&second, chain().commitment(1), 9, (None, Vec::new()))
-        .unwrap();
+    turn(&mut log, 1).unwrap();
     assert_eq!(
         (log.equivocation(), log.key()),
         (None, Some(&second.public()))
@@ -119,26 +126,17 @@ fn a_key_is_changed_to_the_one_that_was_committed_to() {
     let early = log.clone();
     for number in 1..=3 {
         let stolen = chain().key(number).unwrap();
-        let other = log.rotate(
-            &stolen,
-            KeyChain::new(key(9)).commitment(0),
-            2,
-            (None, vec![]),
-        );
+        let elsewhere = KeyChain::new(key(9)).commitment(0);
+        let head = log.head().copied();
+        let other = log.rotate((&stolen, elsewhere), (head, 2), (None, vec![]));
         assert_eq!(
             other,
             Err(KeyLogError::Signer),
             "a thief commits to other keys"
         );
-        let early_next = log.rotate(
-            &chain().key(number + 1).unwrap(),
-            chain().commitment(number + 1),
-            2,
-            (None, vec![]),
-        );
+        let early_next = turn(&mut log, number + 1);
         assert_eq!(early_next, Err(KeyLogError::Signer));
-        log.rotate(&stolen, chain().commitment(number), 2, (None, vec![]))
-            .unwrap();
+        turn(&mut log, number).unwrap();
         assert_eq!(log.number(), (0, number));
     }
     assert!(log.is_device(&phone), "devices stay");
@@ -157,6 +155,39 @@ fn a_key_is_changed_to_the_one_that_was_committed_to() {
     );
     assert!(!log.is_device(&device(3).device_id()));
     assert!(chain().key(ROTATIONS_MAX + 1).is_none() && chain().key(0).is_none());
+}
+
+/// IDENT-34: the owner's next key says what of all that a thief of the present one did is to count: nothing.
+#[test]
+fn what_a_thief_did_is_taken_back() {
+    let mut log = log();
+    log.add_device(&key(1), device(1).device_id(), "mine", 1)
+        .unwrap();
+    let before = log.head().copied();
+    let mut full = log.clone();
+    for n in 2..u16::try_from(KEYLOG_EVENTS_MAX).unwrap() {
+        full.add_device(&key(1), device(n).device_id(), "theirs", 2)
+            .unwrap();
+    }
+    assert_eq!(turn(&mut full, 1), Err(KeyLogError::Full));
+    let (second, next) = (chain().key(1).unwrap(), chain().commitment(1));
+    full.rotate((&second, next), (before, 3), (None, vec![]))
+        .unwrap();
+    assert_eq!((full.devices().len(), full.events().len()), (1, 3));
+    assert_eq!(full.key(), Some(&second.public()));
+    // A thief of that key makes it the agent's once more, elsewhere: the next one says that this is nothing.
+    let lie = log
+        .rotate((&second, next), (before, 4), (None, vec![]))
+        .unwrap();
+    assert_ne!(lie.cid(), full.head().unwrap());
+    assert!(full.append(lie).is_err() && full.key().is_none());
+    let kept = full.known().find(|event| {
+        event.payload().seq == 2 && matches!(event.payload().event, Event::Rotate { at: 3, .. })
+    });
+    let after = kept.map(|event| *event.cid());
+    let third = (&chain().key(2).unwrap(), chain().commitment(2));
+    full.rotate(third, (after, 5), (None, vec![])).unwrap();
+    assert_eq!((full.number(), full.equivocation()), ((0, 2), None));
 }
 
 /// IDENT-12: a device that was removed is none for ever.

@@ -64,17 +64,33 @@ fn owner() -> KeyChain {
     KeyChain::new(key(2))
 }
 
+type Said = Result<Verified<KeyEvent>, KeyLogError>;
+
+/// Changes the key to that of a number of a chain, at the end of a log.
+fn turn(
+    log: &mut KeyLog,
+    (chain, number): (&KeyChain, u32),
+    guardians: (Option<Guardians>, Vec<serde_bytes::ByteBuf>),
+) -> Said {
+    let (key, next) = (chain.key(number).unwrap(), chain.commitment(number));
+    let head = log.head().copied();
+    log.rotate((&key, next), (head, 9), guardians)
+}
+
+fn recover(
+    log: &mut KeyLog,
+    new: (&SecretKey, [u8; 32]),
+    confirmed: Vec<serde_bytes::ByteBuf>,
+) -> Said {
+    let head = log.head().copied();
+    log.recover(new, (head, 2000), confirmed)
+}
+
 /// An agent whose guardians are the keys 11 to 13, two of which are needed.
 fn guarded() -> KeyLog {
     let mut log = KeyLog::inception(&key(1), owner().commitment(0)).unwrap();
     let guardians = Some(named(&[11, 12, 13], 2));
-    log.rotate(
-        &owner().key(1).unwrap(),
-        owner().commitment(1),
-        1,
-        (guardians, vec![]),
-    )
-    .unwrap();
+    turn(&mut log, (&owner(), 1), (guardians, vec![])).unwrap();
     log
 }
 
@@ -84,51 +100,44 @@ fn enough_guardians_recover_an_agent() {
     let log = guarded();
     let fresh = KeyChain::new(key(20));
     let (new, next) = (key(21), fresh.commitment(0));
-    let recover = |said: &[Verified<GuardianSays>]| {
+    let try_it = |said: &[Verified<GuardianSays>]| {
         let mut log = log.clone();
-        log.recover(&new, next, 2000, carried(said)).map(|_| log)
+        recover(&mut log, (&new, next), carried(said)).map(|_| log)
     };
     let refused = Err(KeyLogError::Guardians);
     let whole = confirm(&[11, 12], &log, &new, next, 1000 - WAIT);
-    assert_eq!(recover(&whole[..1]), refused, "one is not enough");
+    assert_eq!(try_it(&whole[..1]), refused, "one is not enough");
     let twice = [whole[0].clone(), whole[0].clone()];
-    assert_eq!(recover(&twice), refused, "nor is one twice");
+    assert_eq!(try_it(&twice), refused, "nor is one twice");
     assert_eq!(
-        recover(&confirm(&[11, 12], &log, &new, next, 1001 - WAIT)),
+        try_it(&confirm(&[11, 12], &log, &new, next, 1001 - WAIT)),
         refused,
         "they waited too short"
     );
     assert_eq!(
-        recover(&confirm(&[11, 14], &log, &new, next, 0)),
+        try_it(&confirm(&[11, 14], &log, &new, next, 0)),
         refused,
         "a stranger is no guardian"
     );
     assert_eq!(
-        recover(&confirm(&[11, 12], &log, &key(22), next, 0)),
+        try_it(&confirm(&[11, 12], &log, &key(22), next, 0)),
         refused,
         "of another key"
     );
     assert_eq!(
-        recover(&confirm(&[11, 12], &log, &new, [7; 32], 0)),
+        try_it(&confirm(&[11, 12], &log, &new, [7; 32], 0)),
         refused,
         "of another chain"
     );
     let mut unguarded = KeyLog::inception(&key(1), owner().commitment(0)).unwrap();
-    let none = unguarded.recover(&new, next, 2000, carried(&whole));
+    let none = recover(&mut unguarded, (&new, next), carried(&whole));
     assert_eq!(none.unwrap_err(), KeyLogError::Guardians);
 
-    let mut log = recover(&whole).unwrap();
+    let mut log = try_it(&whole).unwrap();
     assert_eq!((log.key(), log.number()), (Some(&new.public()), (1, 0)));
     // Neither the old key nor those that it had committed to say anything any more.
     let mut old = guarded();
-    let late = old
-        .rotate(
-            &owner().key(2).unwrap(),
-            owner().commitment(2),
-            3000,
-            (None, vec![]),
-        )
-        .unwrap();
+    let late = turn(&mut old, (&owner(), 2), (None, vec![])).unwrap();
     assert_eq!(
         log.append(late.clone()).unwrap_err(),
         KeyLogError::Superseded
@@ -138,13 +147,7 @@ fn enough_guardians_recover_an_agent() {
     let all: Vec<_> = log.known().cloned().collect();
     old.learn(all).unwrap();
     assert_eq!(old, log);
-    log.rotate(
-        &fresh.key(1).unwrap(),
-        fresh.commitment(1),
-        4000,
-        (None, vec![]),
-    )
-    .unwrap();
+    turn(&mut log, (&fresh, 1), (None, vec![])).unwrap();
 }
 
 /// IDENT-36, IDENT-41: guardians are replaced with their consent alone, and then can do nothing more.
@@ -168,15 +171,8 @@ fn guardians_let_others_take_their_place() {
         carried(&said.collect::<Vec<_>>())
     };
     let second = owner().key(2).unwrap();
-    let mut rotate = |released| {
-        log.rotate(
-            &second,
-            owner().commitment(2),
-            9,
-            (Some(others.clone()), released),
-        )
-        .map(drop)
-    };
+    let mut rotate =
+        |released| turn(&mut log, (&owner(), 2), (Some(others.clone()), released)).map(drop);
     assert_eq!(
         rotate(release(&[11], &others)),
         Err(KeyLogError::Guardians),
@@ -191,15 +187,68 @@ fn guardians_let_others_take_their_place() {
     // The former ones recover it from before: that is void, in whichever order it is heard.
     let mut forged = before.clone();
     let said = confirm(&[11, 12, 13], &before, &key(21), [0; 32], 0);
-    let recovery = forged
-        .recover(&key(21), [0; 32], 2000, carried(&said))
-        .unwrap();
+    let recovery = recover(&mut forged, (&key(21), [0; 32]), carried(&said)).unwrap();
     assert_eq!(forged.number(), (1, 0));
     assert!(log.append(recovery).is_err());
     assert_eq!(log.key(), Some(&second.public()));
     forged.learn(log.known().cloned().collect()).unwrap();
     assert_eq!(forged.key(), Some(&second.public()));
     assert_eq!(forged, log);
+}
+
+/// IDENT-36, IDENT-44: a thief of keys cannot bring guardians of the thief's own into play: those who are named in the
+/// beginning stay, whatever keys the thief has, and those who are named later count on the log alone.
+#[test]
+fn a_thief_does_not_choose_the_guardians() {
+    let mine = || (Some(named(&[30], 1)), vec![]);
+    let take = |log: &mut KeyLog| {
+        let said = confirm(&[30], log, &key(31), [1; 32], 0);
+        recover(log, (&key(31), [1; 32]), carried(&said)).map(drop)
+    };
+    let begun = KeyLog::inception(&key(1), owner().commitment(0)).unwrap();
+    // Of an old key: it was followed by another.
+    let mut log = guarded();
+    turn(&mut log, (&owner(), 2), (None, vec![])).unwrap();
+    let mut thief = begun.clone();
+    turn(&mut thief, (&owner(), 1), mine()).unwrap();
+    take(&mut thief).unwrap();
+    let both = |one: &KeyLog, other: &KeyLog| {
+        let mut log = one.clone();
+        log.learn(other.known().cloned().collect()).unwrap();
+        log
+    };
+    assert_eq!(both(&log, &thief).key(), log.key());
+    assert_eq!(both(&thief, &log), both(&log, &thief));
+    // Of the present one: nobody is believed, until the next key comes.
+    let mut present = both(&guarded(), &thief);
+    assert_eq!(present.key(), None);
+    let second = (&owner().key(2).unwrap(), owner().commitment(2));
+    let after = guarded().head().copied();
+    present.rotate(second, (after, 3), (None, vec![])).unwrap();
+    assert_eq!(present.number(), (0, 2));
+    // Of all keys: the guardians of the beginning stay, and take back whatever the thief did.
+    let guardians = Some(named(&[11, 12, 13], 2));
+    let begun = KeyLog::inception_guarded(&key(1), owner().commitment(0), guardians).unwrap();
+    let mut stolen = begun.clone();
+    assert_eq!(
+        turn(&mut stolen, (&owner(), 1), mine()),
+        Err(KeyLogError::Guardians)
+    );
+    for number in 1..9 {
+        turn(&mut stolen, (&owner(), number), (None, vec![])).unwrap();
+    }
+    let said = confirm(&[11, 13], &begun, &key(21), [2; 32], 0);
+    stolen
+        .recover(
+            (&key(21), [2; 32]),
+            (begun.head().copied(), 9),
+            carried(&said),
+        )
+        .unwrap();
+    assert_eq!(
+        (stolen.key(), stolen.events().len()),
+        (Some(&key(21).public()), 2)
+    );
 }
 
 /// IDENT-13: guardians who say two things stop the log, until enough of them say how it goes on.
@@ -209,7 +258,7 @@ fn guardians_who_say_two_things_are_not_believed() {
     let recovered = |new: &SecretKey| {
         let said = confirm(&[11, 12], &log, new, [5; 32], 0);
         let mut log = log.clone();
-        log.recover(new, [5; 32], 2000, carried(&said)).unwrap();
+        recover(&mut log, (new, [5; 32]), carried(&said)).unwrap();
         log
     };
     let (mut one, two) = (recovered(&key(21)), recovered(&key(22)));
@@ -219,9 +268,7 @@ fn guardians_who_say_two_things_are_not_believed() {
     assert_eq!(one.equivocation().unwrap().seq(), 2);
     let mut again = two;
     let said = confirm(&[12, 13], &again, &key(23), [6; 32], 0);
-    again
-        .recover(&key(23), [6; 32], 3000, carried(&said))
-        .unwrap();
+    recover(&mut again, (&key(23), [6; 32]), carried(&said)).unwrap();
     one.learn(again.known().cloned().collect()).unwrap();
     assert_eq!((one.key(), one.number()), (Some(&key(23).public()), (2, 0)));
 }
@@ -235,6 +282,8 @@ struct Naive {
     next: [u8; 32],
     number: (u32, u32),
     guardians: Option<(Cid, Guardians)>,
+    /// The last recovery on the way, or the beginning.
+    since: Cid,
 }
 
 fn hash(parts: &[&[u8]]) -> [u8; 32] {
@@ -264,71 +313,64 @@ fn count(
     guardians.needed > 0 && who.len() as u64 >= guardians.needed
 }
 
-fn is_release(agent: &AgentId, of: &(Cid, Guardians), event: &Event) -> bool {
-    let Event::Rotate {
-        guardians: Some(then),
-        released,
-        ..
-    } = event
-    else {
-        return false;
-    };
-    count(&of.1, released, &|said| {
-        said.agent == *agent
-            && said.says
-                == Says::Release {
-                    named: of.0,
-                    guardians: then.clone(),
-                }
-    })
-}
-
 type Events = [Verified<KeyEvent>];
 
+fn named_by(event: &Verified<KeyEvent>, some: Option<&Guardians>) -> Option<(Cid, Guardians)> {
+    let some = some.filter(|some| !some.keys.is_empty());
+    some.map(|some| (*event.cid(), some.clone()))
+}
+
 /// What the way to an event comes to, if it is sound.
-fn naive_way(
-    agent: &AgentId,
-    all: &Events,
-    to: &Verified<KeyEvent>,
-    void: &BTreeSet<Cid>,
-) -> Option<Naive> {
+fn naive_way(agent: &AgentId, all: &Events, to: &Verified<KeyEvent>) -> Option<Naive> {
     let said = to.payload();
-    if let Event::Inception { next } = said.event {
+    if let Event::Inception { next, guardians } = &said.event {
         let is_first = to.signer() == agent.key();
-        return is_first.then_some(Naive {
+        return is_first.then(|| Naive {
             key: *agent.key(),
-            next,
+            next: *next,
             number: (0, 0),
-            guardians: None,
+            guardians: named_by(to, guardians.as_ref()),
+            since: *to.cid(),
         });
     }
     let before = all.iter().find(|event| Some(*event.cid()) == said.prev)?;
-    let mut at = naive_way(agent, all, before, void)?;
+    let mut at = naive_way(agent, all, before)?;
     if before.payload().seq + 1 != said.seq {
         return None;
     }
     match &said.event {
         Event::Rotate {
-            next, guardians, ..
+            next,
+            guardians,
+            released,
+            ..
         } => {
             let commits = hash(&[b"allod/next/1\0", to.signer().as_bytes(), next]);
-            let is_let = match (&at.guardians, guardians) {
-                (Some(of), Some(_)) => is_release(agent, of, &said.event),
-                _ => true,
-            };
-            if commits != at.next || !is_let {
+            if let (Some((of, those)), Some(then)) = (&at.guardians, guardians) {
+                let wanted = Says::Release {
+                    named: *of,
+                    guardians: then.clone(),
+                };
+                let is_let = count(those, released, &|said| {
+                    said.agent == *agent && said.says == wanted
+                });
+                if !is_let {
+                    return None;
+                }
+            }
+            if commits != at.next {
                 return None;
             }
             at.number.1 += 1;
-            if let Some(named) = guardians {
-                at.guardians = (!named.keys.is_empty()).then(|| (*to.cid(), named.clone()));
+            if guardians.is_some() {
+                at.guardians = named_by(to, guardians.as_ref());
             }
             (at.key, at.next) = (*to.signer(), *next);
         }
         Event::Recover {
             next, confirmed, ..
         } => {
-            let (named, guardians) = at.guardians.clone()?;
+            let (_, guardians) = at.guardians.clone()?;
             let is_said = count(&guardians, confirmed, &|by| {
                 let Says::Confirm {
                     key,
@@ -345,15 +387,11 @@ fn naive_way(
                     && Some(*prev) == said.prev
                     && by.at >= since + guardians.wait
             });
-            if !is_said || void.contains(&named) {
+            if !is_said {
                 return None;
             }
-            at = Naive {
-                key: *to.signer(),
-                next: *next,
-                number: (at.number.0 + 1, 0),
-                guardians: Some((*to.cid(), guardians)),
-            };
+            (at.key, at.next) = (*to.signer(), *next);
+            (at.number, at.since) = ((at.number.0 + 1, 0), *to.cid());
         }
         _ if *to.signer() != at.key => return None,
         _ => {}
@@ -361,75 +399,113 @@ fn naive_way(
     Some(at)
 }
 
+fn steps_to(all: &Events, mut at: Cid) -> Vec<Cid> {
+    let mut way = vec![at];
+    while let Some(prev) = all
+        .iter()
+        .find(|event| *event.cid() == at)
+        .unwrap()
+        .payload()
+        .prev
+    {
+        way.insert(0, prev);
+        at = prev;
+    }
+    way
+}
+
+/// Where the ways to some events are one.
+fn naive_shared(all: &Events, of: &[Cid]) -> Vec<Cid> {
+    let ways: Vec<Vec<Cid>> = of.iter().map(|cid| steps_to(all, *cid)).collect();
+    let Some(first) = ways.first() else {
+        return Vec::new();
+    };
+    let is_one = |at: &usize| ways.iter().all(|way| way.get(*at) == first.get(*at));
+    let count = (0..first.len()).take_while(is_one).count();
+    first[..count].to_vec()
+}
+
 /// The log, by the names of its events, and whether it ends in a contradiction.
 fn naive(agent: &AgentId, all: &Events) -> (Vec<Cid>, bool) {
-    let mut void = BTreeSet::new();
+    let sound = |event: &Verified<KeyEvent>| naive_way(agent, all, event);
+    let after = |event: &Verified<KeyEvent>| {
+        all.iter()
+            .find(|before| Some(*before.cid()) == event.payload().prev)
+    };
+    let is = |event: &&Verified<KeyEvent>, what: &str| match event.payload().event {
+        Event::Inception { .. } => what == "inception",
+        Event::Rotate { .. } => what == "rotate",
+        Event::Recover { .. } => what == "recover",
+        _ => false,
+    };
+    let names = |events: Vec<&Verified<KeyEvent>>| -> Vec<Cid> {
+        events.iter().map(|event| *event.cid()).collect()
+    };
+    // Of guardians who were replaced: what was before that.
+    let mut before_release: Vec<(Cid, Vec<Cid>)> = Vec::new();
     for event in all {
-        let before = all
-            .iter()
-            .find(|before| Some(*before.cid()) == event.payload().prev);
-        if let Some(before) = before
-            && naive_way(agent, all, event, &BTreeSet::new()).is_some()
+        if let Event::Rotate {
+            guardians: Some(_), ..
+        } = event.payload().event
+            && sound(event).is_some()
             && let Some(Naive {
-                guardians: Some(of),
+                guardians: Some((of, _)),
                 ..
-            }) = naive_way(agent, all, before, &BTreeSet::new())
-            && is_release(agent, &of, &event.payload().event)
+            }) = after(event).and_then(sound)
         {
-            void.insert(of.0);
+            before_release.push((of, steps_to(all, *event.cid())));
         }
     }
-    let sound: Vec<_> = all
+    let firsts = all
         .iter()
-        .filter_map(|event| Some((event, naive_way(agent, all, event, &void)?)))
-        .collect();
-    let way = |mut at: Cid| {
-        let mut way = vec![at];
-        while let Some(prev) = all
-            .iter()
-            .find(|event| *event.cid() == at)
-            .unwrap()
-            .payload()
-            .prev
-        {
-            way.insert(0, prev);
-            at = prev;
-        }
-        way
-    };
-    let begins = sound
-        .iter()
-        .filter(|(event, _)| event.payload().event.is_establishment());
-    let newest = begins.clone().map(|(_, at)| at.number).max();
-    let newest: Vec<Cid> = begins
-        .filter(|(_, at)| Some(at.number) == newest)
-        .map(|(event, _)| *event.cid())
-        .collect();
-    let Some(first) = newest.first() else {
-        return (Vec::new(), false);
-    };
-    let mut log = way(*first);
-    if newest.len() > 1 {
-        let is_shared = |at: usize| {
-            newest
-                .iter()
-                .all(|other| way(*other).get(at) == log.get(at))
-        };
-        let shared = (0..log.len()).take_while(|at| is_shared(*at)).count();
-        log.truncate(shared);
-        return (log, true);
-    }
+        .filter(|event| is(event, "inception") && sound(event).is_some());
+    let mut begun = names(firsts.collect());
     loop {
-        let next: Vec<Cid> = sound
-            .iter()
-            .filter(|(event, _)| event.payload().prev == log.last().copied())
-            .map(|(event, _)| *event.cid())
-            .collect();
-        match next[..] {
-            [] => return (log, false),
-            [one] => log.push(one),
-            _ => return (log, true),
+        let (mut log, mut is_contradicted) = (naive_shared(all, &begun), begun.len() > 1);
+        if begun.len() == 1 {
+            let ours = all.iter().filter(|event| {
+                !matches!(
+                    event.payload().event,
+                    Event::AddDevice { .. } | Event::RemoveDevice { .. }
+                ) && sound(event).is_some_and(|at| begun.contains(&at.since))
+            });
+            let number = |event: &&Verified<KeyEvent>| sound(event).unwrap().number;
+            let newest = ours.clone().map(|event| number(&event)).max().unwrap();
+            let tips = names(ours.filter(|event| number(event) == newest).collect());
+            log = naive_shared(all, &tips);
+            is_contradicted = tips.len() > 1;
+            while !is_contradicted {
+                let next = all.iter().filter(|event| {
+                    event.payload().prev == log.last().copied()
+                        && sound(event).is_some_and(|at| at.number == newest)
+                });
+                let next = names(next.collect());
+                is_contradicted = next.len() > 1;
+                match next[..] {
+                    [one] => log.push(one),
+                    _ => break,
+                }
+            }
         }
+        let end = all.iter().find(|event| Some(event.cid()) == log.last());
+        let Some((force, _)) = end.and_then(|end| sound(end).unwrap().guardians) else {
+            return (log, is_contradicted);
+        };
+        let recoveries = all.iter().filter(|event| {
+            let is_void = before_release.iter().any(|(of, _)| *of == force)
+                && !before_release
+                    .iter()
+                    .any(|(of, way)| *of == force && way.contains(event.cid()));
+            is(event, "recover")
+                && !is_void
+                && sound(event).is_some_and(|at| at.guardians.unwrap().0 == force)
+                && begun.contains(&sound(after(event).unwrap()).unwrap().since)
+        });
+        let recoveries = names(recoveries.collect());
+        if recoveries.is_empty() {
+            return (log, is_contradicted);
+        }
+        begun = recoveries;
     }
 }
 
@@ -525,7 +601,12 @@ fn event_of(step: &Step, agent: AgentId, (prev, of): (Cid, Cid)) -> (SecretKey, 
 
 fn events(steps: &[Step]) -> Vec<Verified<KeyEvent>> {
     let agent = key(1).agent_id();
-    let first = KeyLog::inception(&key(1), owner().commitment(0)).unwrap();
+    let some = steps.first().filter(|step| step.more % 2 == 0);
+    let some = some
+        .map(|step| guardians_of(step.more))
+        .filter(|some| some.needed > 0);
+    let next = owner().commitment(0);
+    let first = KeyLog::inception_guarded(&key(1), next, some).unwrap();
     let mut all: Vec<Verified<KeyEvent>> = first.events().to_vec();
     for step in steps {
         // Mostly after what came last.
