@@ -6,7 +6,6 @@
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../crates/node/src/shown/keys.rs"]
-#[expect(dead_code, reason = "not all of it is read from strangers")]
 mod keys;
 #[path = "../../crates/node/src/http/percent.rs"]
 mod percent;
