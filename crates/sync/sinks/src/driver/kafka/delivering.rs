@@ -74,11 +74,19 @@ impl Topic {
             return Err(Fault::away("the topic has lost records"));
         }
         self.kept_already = self.kept_of(events, &parts);
+        let until = Instant::now() + PAGE_TIME;
         for (at, event) in events.iter().enumerate() {
             if self.is_kept_already(event) {
                 continue;
             }
-            let until = Instant::now() + PAGE_TIME;
+            // Each takes a way to the brokers and back: a sink that is to rest, or to end, is looked at between pages.
+            if (self.stopping)() || Instant::now() >= until {
+                return Err(Fault::Away {
+                    taken: at,
+                    words: "records are sent one by one, and the time of a page is over".to_owned(),
+                    after: None,
+                });
+            }
             let sent = self.send(0, event, until);
             let kept = sent.and_then(|()| self.settled(1, until).1);
             match kept {
@@ -110,6 +118,9 @@ impl Topic {
     }
 
     fn begin_anew(&mut self) -> Result<(), Fault> {
+        if !self.quiet() {
+            return Err(Fault::away("the brokers did not answer in time"));
+        }
         (self.producer, self.reports) = producing(&self.config)?;
         Ok(())
     }
