@@ -177,11 +177,11 @@ impl JetStream {
                 Ok(answer) if answer.sequence == self.sequence + end as u64 => taken = end,
                 // It was there before, elsewhere: the stream is not what it was thought to be.
                 Ok(_) => return (taken, Err(surprised(taken))),
-                Err(error) if is_of_stream(&error) => refused = Some((end, error)),
+                Err(error) if is_of_stream(&error) => refused = Some(end),
                 Err(error) => return (taken, Err(fault_of(taken, &error))),
             }
         }
-        if let Some((end, error)) = refused {
+        if let Some(end) = refused {
             let group = events.get(taken..end).unwrap_or_default();
             return match self.kept_of(group, taken).await {
                 Err(fault) => (taken, Err(behind(fault, taken))),
@@ -189,7 +189,8 @@ impl JetStream {
                     let (rest, before) = (group.get(kept..).unwrap_or_default(), taken + kept);
                     let (more, singly) = self.publish_singly(rest, before).await;
                     let taken = before + more;
-                    (taken, singly.and(Err(fault_of(taken, &error))))
+                    // What the stream takes now it refused before: of what came after that it has nothing.
+                    (taken, singly.and(Err(surprised(taken))))
                 }
             };
         }
@@ -277,8 +278,9 @@ impl JetStream {
         events: &[Outgoing],
         after: usize,
     ) -> (usize, Result<(), Fault>) {
-        let (messages, _) = self.messages(events, after);
-        let mut under_way = Vec::with_capacity(messages.len());
+        let (messages, unsent) = self.messages(events, after);
+        let count = messages.len();
+        let mut under_way = Vec::with_capacity(count);
         for message in messages {
             match self.ask(message).await {
                 Ok(answer) => under_way.push(answer),
@@ -293,7 +295,7 @@ impl JetStream {
                 Err(error) => return (count, Err(fault_of(at, &error))),
             }
         }
-        (events.len(), Ok(()))
+        (count, unsent.map_or(Ok(()), Err))
     }
 
     /// Sends a message, and asks what becomes of it.
