@@ -138,3 +138,69 @@ impl Topic {
         kept
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _};
+
+    use crate::definition::Mode;
+    use crate::driver::kafka::Topic;
+    use crate::open::Stopping;
+    use crate::target::{Fault, Target as _};
+
+    type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+    fn topic() -> (Cluster, Topic) {
+        let cluster: Cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("t", 1, 1).unwrap();
+        let said = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/kafka.properties");
+        let place = (&cluster.bootstrap_servers()[..], "t", None);
+        let more = (Some(&*said), Arc::new(|| false) as Stopping);
+        let topic = Topic::connect(place, Mode::Structured, more).unwrap();
+        (cluster, topic)
+    }
+
+    /// SINK-43, SINK-47: what a topic had is not forgotten where it is found after a refusal that it has less.
+    #[test]
+    fn a_lost_tail_is_not_forgotten_after_a_refusal() {
+        let (_cluster, mut topic) = topic();
+        topic.ends = vec![3];
+        let delivered = topic.deliver_singly(&[]);
+        assert!(
+            matches!(delivered, Err(Fault::Away { .. })),
+            "{delivered:?}"
+        );
+        assert_eq!(topic.ends(), [3]);
+    }
+
+    /// SINK-46: what is under way when a producer is given up is answered before that is over.
+    #[test]
+    fn what_is_under_way_is_answered_before_a_producer_is_given_up() {
+        let (cluster, topic) = topic();
+        let send = |at: usize| {
+            let record = BaseRecord::with_opaque_to("t", Box::new(at));
+            let record = record.partition(0).key("k").payload("v");
+            topic.producer.send(record).unwrap();
+        };
+        send(0);
+        topic.producer.flush(Duration::from_secs(20)).unwrap();
+        // Longer than the client waits by itself for what is under way when it ends.
+        let answers_after = Duration::from_secs(2);
+        cluster.broker_round_trip_time(1, answers_after).unwrap();
+        send(1);
+        let flushed = topic.producer.flush(Duration::from_millis(200));
+        assert!(flushed.is_err(), "it is under way");
+        assert!(topic.quiet());
+        let reports: Vec<(usize, bool)> = topic
+            .reports
+            .try_iter()
+            .map(|report| (report.at, report.kept.is_ok()))
+            .collect();
+        assert_eq!(reports, [(0, true), (1, true)]);
+    }
+}
