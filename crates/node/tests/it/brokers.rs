@@ -246,6 +246,45 @@ fn what_a_stream_does_not_take_is_found_among_many() {
     assert_eq!(keys, expected);
 }
 
+/// SINK-11: what somebody else publishes between messages that are under way takes the place of none of them unseen.
+#[test]
+fn a_stranger_among_messages_hides_none() {
+    let Some(python) = python() else {
+        return skipped("no Python with packages");
+    };
+    let home = Home::with_space();
+    let nats = Nats::new(&python, &home.file("nats"));
+    let url = nats.url();
+    let mut rows = "id,v\n".to_owned();
+    for number in 0..20_000 {
+        rows += &format!("k{number:05},small\n");
+    }
+    let rows = home.write("rows.csv", rows);
+    home.run(&["import", &rows, "--key", "id"]).ok();
+    home.run(&["commit", "-m", "many"]).ok();
+    lines_of(&python, "make_stream.py", &[&url, "allod", "allod", "4000"]);
+    let args = ["sink", "add", "broker", "--nats", &url];
+    home.run(&[&args[..], &["--kind", "change", "--from", "beginning"]].concat())
+        .ok();
+    // Where it comes in between is chance: what is asserted holds wherever it comes.
+    let stranger = |times: &str| {
+        let args = [&url, "allod", "allod.stranger", times];
+        lines_of(&python, "stranger.py", &args)
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| stranger("200"));
+        std::thread::sleep(Duration::from_secs(1));
+        home.run(&["sink", "run", "broker"]);
+    });
+    let standing = home.json(&["sink", "status", "broker"]);
+    let own = stranger("0")
+        .into_iter()
+        .filter(|row| row["subject"] != "allod.stranger");
+    let own: u64 = own.map(|row| row["messages"].as_u64().unwrap()).sum();
+    let delivered = standing["delivered"].as_u64().unwrap();
+    assert!(delivered <= own, "{delivered} of {own}: {standing}");
+}
+
 fn until_carried(home: &Home) {
     let began = Instant::now();
     loop {

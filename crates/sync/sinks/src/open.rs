@@ -64,7 +64,7 @@ pub fn open(
             let made = crate::driver::kafka::Topic::connect(
                 place,
                 definition.mode,
-                properties.as_deref(),
+                (properties.as_deref(), stopping),
             )?;
             Ok(Box::new(made))
         }

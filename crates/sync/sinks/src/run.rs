@@ -128,8 +128,13 @@ pub fn run(
             }
             Err(error) => return Err(error),
             Ok(Ended::AtEnd) => return Ok(carrying.state),
-            // What was given up for the end is no failure.
-            Ok(Ended::Fault(Fault::Away { .. })) if host.is_stopping() => Duration::ZERO,
+            // What was given up for the end is no failure, and what was taken before it is not delivered again.
+            Ok(Ended::Fault(Fault::Away { .. })) if host.is_stopping() => {
+                match carrying.keep(None) {
+                    Ok(()) | Err(SinkError::Unknown(_) | SinkError::Changed(_)) => Duration::ZERO,
+                    Err(error) => return Err(error),
+                }
+            }
             Ok(Ended::Fault(fault)) => carrying.note(fault)?,
         };
         if until_end && wait > Duration::ZERO {

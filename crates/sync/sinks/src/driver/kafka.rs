@@ -14,13 +14,16 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
+};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::definition::{Mode, PARTITIONS_MAX};
 use crate::driver::kafka_client::{ANSWER_TIME, Words, config, partitions, reader, set_up};
 use crate::driver::murmur::partition;
+use crate::open::Stopping;
 use crate::target::{Fault, Has, Last, Outgoing, Part, SINK, Target};
 
 /// Records under way at most (SINK, "Limits").
@@ -34,6 +37,10 @@ const CONFIG_TIME: Duration = Duration::from_secs(3);
 
 /// How long is waited for acknowledgements at a time.
 const STEP: Duration = Duration::from_millis(5);
+
+/// How long is waited at a time for answers to what is given up: a request whose connection broke is to be sent again, and
+/// that is given up then.
+const QUIET_STEP: Duration = Duration::from_millis(100);
 
 /// What brokers take as a record, where neither the topic nor the properties say it: what the client has by itself.
 const RECORD_BYTES: &str = "1000000";
@@ -98,6 +105,7 @@ pub(crate) struct Topic {
     ends: Vec<u64>,
     /// Cursors of events that the topic has, though it refused one before them.
     kept_already: BTreeSet<String>,
+    stopping: Stopping,
 }
 
 impl Topic {
@@ -105,7 +113,7 @@ impl Topic {
     pub(crate) fn connect(
         (brokers, topic, count): (&str, &str, Option<u16>),
         mode: Mode,
-        properties: Option<&Path>,
+        (properties, stopping): (Option<&Path>, Stopping),
     ) -> Result<Self, Fault> {
         let config = config(brokers, properties)?;
         let reader = reader(config.clone())?;
@@ -135,7 +143,23 @@ impl Topic {
             mode,
             ends: vec![0; found],
             kept_already: BTreeSet::new(),
+            stopping,
         })
+    }
+
+    /// Sends nothing any more, and waits until the brokers have answered what was sent (SINK-46): a topic that is asked
+    /// before that may not have it yet. Whether they did.
+    fn quiet(&self) -> bool {
+        let until = Instant::now() + ANSWER_TIME;
+        loop {
+            self.producer.purge(PurgeConfig::default().queue());
+            if self.producer.flush(QUIET_STEP).is_ok() {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+        }
     }
 
     fn headers(&self, event: &Outgoing) -> Result<(OwnedHeaders, Vec<u8>), String> {
@@ -453,6 +477,13 @@ impl Target for Topic {
 
     fn ends(&self) -> Vec<u64> {
         self.ends.clone()
+    }
+}
+
+impl Drop for Topic {
+    /// The next one asks the topic what it has.
+    fn drop(&mut self) {
+        self.quiet();
     }
 }
 

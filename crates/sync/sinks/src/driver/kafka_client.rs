@@ -34,7 +34,7 @@ impl Words {
     }
 
     /// Of partitions, up to where all that a reader is given was given by now, since this was asked last (SRC-17): the end
-    /// that it came to, behind marks of transactions and what they gave up. The library says so in order with records.
+    /// that it came to, behind marks of transactions and what they gave up.
     pub(crate) fn take_passed(&self) -> BTreeMap<u32, u64> {
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *passed)
@@ -61,8 +61,11 @@ impl ClientContext for Words {
 
     fn stats(&self, told: Statistics) {
         let partitions = told.topics.into_values().flat_map(|topic| topic.partitions);
-        // A reader that has not come to an end says so by a negative number.
-        let ends = partitions.filter_map(|(number, told)| {
+        // The end is that of what was fetched, and this comes before records that wait to be given: only where none waited
+        // after the end was noted were all before it given. A reader that has not come to an end says so by a negative
+        // number.
+        let given = partitions.filter(|(_, told)| told.fetchq_cnt == 0);
+        let ends = given.filter_map(|(number, told)| {
             Some((
                 u32::try_from(number).ok()?,
                 u64::try_from(told.eof_offset).ok()?,

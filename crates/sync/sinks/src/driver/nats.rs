@@ -7,7 +7,9 @@ use std::time::Duration;
 use allod_events::{CURSOR, Extension, Headers};
 use allod_feed::Kind;
 use allod_repo::{BranchName, SpaceId};
-use async_nats::header::{HeaderName, NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
+use async_nats::header::{
+    HeaderName, NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID,
+};
 use async_nats::jetstream::context::{
     ContextBuilder, PublishAckFuture, PublishError, PublishErrorKind,
 };
@@ -101,8 +103,13 @@ impl JetStream {
         })
     }
 
-    /// The message of an event that comes after a sequence; or why there is none.
-    fn message(&mut self, event: &Outgoing, sequence: u64) -> Result<Message, String> {
+    /// The message of an event that comes after a sequence, and after a message that is sent with it if there is one (SINK-11);
+    /// or why there is none.
+    fn message(
+        &mut self,
+        event: &Outgoing,
+        (sequence, before): (u64, Option<&str>),
+    ) -> Result<Message, String> {
         let mut headers = HeaderMap::new();
         let payload = match self.mode {
             Mode::Binary => {
@@ -126,9 +133,13 @@ impl JetStream {
         if let Some(Extension::Text(sink)) = event.cloud.extensions.get(SINK) {
             headers.insert(SINK_HEADER, &sink[..]);
         }
-        headers.insert(NATS_MESSAGE_ID, id);
+        headers.insert(NATS_MESSAGE_ID, &id[..]);
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+        if let Some(before) = before {
+            headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, before);
+        }
         let message = Message {
+            id,
             subject: self.subject_of(event),
             headers,
             payload,
@@ -141,12 +152,20 @@ impl JetStream {
         Ok(message)
     }
 
-    /// The messages of events, of which the first comes after so many others; up to one that there is no message for.
-    fn messages(&mut self, events: &[Outgoing], after: usize) -> (Vec<Message>, Option<Fault>) {
+    /// The messages of events, of which the first comes after so many others, and after a message that is sent with them if
+    /// there is one; up to one that there is no message for.
+    fn messages(
+        &mut self,
+        events: &[Outgoing],
+        (after, mut before): (usize, Option<String>),
+    ) -> (Vec<Message>, Option<Fault>) {
         let mut messages = Vec::with_capacity(events.len());
         for (at, event) in (after..).zip(events) {
-            match self.message(event, self.sequence + at as u64) {
-                Ok(message) => messages.push(message),
+            match self.message(event, (self.sequence + at as u64, before.as_deref())) {
+                Ok(message) => {
+                    before = Some(message.id.clone());
+                    messages.push(message);
+                }
                 Err(words) => return (messages, Some(Fault::Refused { at, words })),
             }
         }
@@ -177,11 +196,11 @@ impl JetStream {
                 Ok(answer) if answer.sequence == self.sequence + end as u64 => taken = end,
                 // It was there before, elsewhere: the stream is not what it was thought to be.
                 Ok(_) => return (taken, Err(surprised(taken))),
-                Err(error) if is_of_stream(&error) => refused = Some((end, error)),
+                Err(error) if is_of_stream(&error) => refused = Some(end),
                 Err(error) => return (taken, Err(fault_of(taken, &error))),
             }
         }
-        if let Some((end, error)) = refused {
+        if let Some(end) = refused {
             let group = events.get(taken..end).unwrap_or_default();
             return match self.kept_of(group, taken).await {
                 Err(fault) => (taken, Err(behind(fault, taken))),
@@ -189,7 +208,8 @@ impl JetStream {
                     let (rest, before) = (group.get(kept..).unwrap_or_default(), taken + kept);
                     let (more, singly) = self.publish_singly(rest, before).await;
                     let taken = before + more;
-                    (taken, singly.and(Err(fault_of(taken, &error))))
+                    // What the stream takes now it refused before: of what came after that it has nothing.
+                    (taken, singly.and(Err(surprised(taken))))
                 }
             };
         }
@@ -244,11 +264,12 @@ impl JetStream {
         &mut self,
         events: &[Outgoing],
     ) -> (Vec<(usize, PublishAckFuture)>, Option<Fault>) {
-        let (mut under_way, mut sent) = (Vec::new(), 0);
+        let (mut under_way, mut sent, mut before) = (Vec::new(), 0, None);
         for group in events.chunks(GROUP) {
-            let (mut messages, refused) = self.messages(group, sent);
+            let (mut messages, refused) = self.messages(group, (sent, before.take()));
             sent += messages.len();
             if let Some(last) = messages.pop() {
+                before = Some(last.id.clone());
                 for message in messages {
                     let (subject, headers) = (message.subject, message.headers);
                     let sent = self
@@ -277,8 +298,9 @@ impl JetStream {
         events: &[Outgoing],
         after: usize,
     ) -> (usize, Result<(), Fault>) {
-        let (messages, _) = self.messages(events, after);
-        let mut under_way = Vec::with_capacity(messages.len());
+        let (messages, unsent) = self.messages(events, (after, None));
+        let count = messages.len();
+        let mut under_way = Vec::with_capacity(count);
         for message in messages {
             match self.ask(message).await {
                 Ok(answer) => under_way.push(answer),
@@ -293,7 +315,7 @@ impl JetStream {
                 Err(error) => return (count, Err(fault_of(at, &error))),
             }
         }
-        (events.len(), Ok(()))
+        (count, unsent.map_or(Ok(()), Err))
     }
 
     /// Sends a message, and asks what becomes of it.
@@ -307,6 +329,7 @@ impl JetStream {
 
 /// A message on its way.
 struct Message {
+    id: String,
     subject: Subject,
     headers: HeaderMap,
     payload: Bytes,

@@ -51,6 +51,39 @@ struct Post {
     body: Vec<u8>,
 }
 
+/// What a server answered.
+struct Answer {
+    status: u16,
+    /// When it wants to be asked again, in seconds.
+    after: Option<u64>,
+    /// The words of one that did not take the events.
+    said: String,
+}
+
+impl Answer {
+    fn of(mut answer: Response<Body>) -> Self {
+        let status = answer.status().as_u16();
+        let after = answer.headers().get("retry-after");
+        let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let said = if is_taken(status) {
+            String::new()
+        } else {
+            body.read_to_string().unwrap_or_default()
+        };
+        Self {
+            status,
+            after,
+            said,
+        }
+    }
+}
+
+/// Whether a status says that the server has taken what it was sent (SINK-21).
+fn is_taken(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
 impl Webhook {
     pub(crate) fn new(
         (url, mode): (&str, Mode),
@@ -73,6 +106,10 @@ impl Webhook {
 
     /// Sends one POST. Its events are taken, or why not.
     fn post(&mut self, post: Post) -> Result<(), Fault> {
+        // What is not under way by then is not sent any more.
+        if (self.stopping)() {
+            return Err(Fault::away("all has to end"));
+        }
         let mut request = self.agent.post(&self.url);
         for (name, value) in &post.headers {
             request = request.header(name, value);
@@ -88,15 +125,15 @@ impl Webhook {
                 .header("webhook-timestamp", &seconds)
                 .header("webhook-signature", format!("v1,{signature}"));
         }
-        let mut answer = self.answer(move || request.send(&post.body[..]))?;
-        let status = answer.status().as_u16();
-        if (200..300).contains(&status) {
+        let answer = self.answer(move || request.send(&post.body[..]).map(Answer::of))?;
+        let Answer {
+            status,
+            after,
+            said,
+        } = answer;
+        if is_taken(status) {
             return Ok(());
         }
-        let after = answer.headers().get("retry-after");
-        let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let said = body.read_to_string().unwrap_or_default();
         let said = said.lines().next().unwrap_or_default();
         let words = format!("the server answered {status} {said}")
             .trim_end()
@@ -112,12 +149,12 @@ impl Webhook {
         })
     }
 
-    /// What a request comes to, in a thread of its own: that of a server which takes its time is left behind when all has
-    /// to end.
+    /// What a request comes to, words included, in a thread of its own: that of a server which takes its time is left behind
+    /// when all has to end.
     fn answer(
         &mut self,
-        request: impl FnOnce() -> Result<Response<Body>, ureq::Error> + Send + 'static,
-    ) -> Result<Response<Body>, Fault> {
+        request: impl FnOnce() -> Result<Answer, ureq::Error> + Send + 'static,
+    ) -> Result<Answer, Fault> {
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new().name("allod-post".to_owned());
         // Nobody listens any more to what was left behind.

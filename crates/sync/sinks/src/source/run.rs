@@ -93,6 +93,8 @@ enum Committed {
     Written(u64),
     /// The space takes them in no case, or not together.
     Refused(String),
+    /// A hook has not judged them: it may judge fewer in its time, or all but one.
+    NotJudged(String),
 }
 
 /// A source that is being imported.
@@ -282,7 +284,10 @@ impl Importing<'_> {
                 let dead = dead_record(record, words);
                 return self.take(place, &[(record.clone(), dead)]);
             }
-            (Committed::Refused(_), _) => return self.take_halves(place, read),
+            (Committed::NotJudged(words), [_]) => return Err(Fault::away(words).into()),
+            (Committed::Refused(_) | Committed::NotJudged(_), _) => {
+                return self.take_halves(place, read);
+            }
         };
         self.position = after;
         if written > 0 {
@@ -457,6 +462,7 @@ fn refused(error: RepoError) -> Result<Committed, Ended> {
         | RepoError::BadKey { .. }
         | RepoError::TooLong { .. }
         | RepoError::OutOfPart { .. } => Ok(Committed::Refused(error.to_string())),
+        RepoError::HookFailed(_) => Ok(Committed::NotJudged(error.to_string())),
         RepoError::Refused(_) | RepoError::Beside => Err(Fault::Stopped(error.to_string()).into()),
         error => Err(error.into()),
     }

@@ -513,6 +513,40 @@ fn what_a_hook_has_not_judged_waits_for_it() {
     assert_eq!(importer.import().imported, 1);
 }
 
+/// SRC-16: what is too much for a hook at a time is put to it in parts; and what it does not judge by itself waits, and
+/// holds up nothing that came before.
+#[test]
+fn what_a_hook_has_not_judged_is_put_to_it_in_parts() {
+    let (_dir, path) = temp();
+    let importer = Importer::new();
+    let hooked = importer.node.repo.clone().hooked(Arc::new(|proposal| {
+        let changes = proposal.changes().map_err(|error| error.to_string())?;
+        let after = proposal.after().map_err(|error| error.to_string())?;
+        let falls = after
+            .get(b"events/in/0-80")
+            .map_err(|error| error.to_string())?;
+        // The position is one of them.
+        if changes.count() > 5 || falls.is_some() {
+            return Err(Objection::Failed("it took too long".to_owned()));
+        }
+        Ok(())
+    }));
+    *importer.repo.borrow_mut() = hooked;
+    importer.add(file(&path));
+    append(&path, &"line\n".repeat(16));
+    let state = importer.import();
+    assert_eq!((state.imported, state.dead, state.words), (16, 0, None));
+    append(&path, &"line\n".repeat(3));
+    for failures in 1..3 {
+        let state = importer.import();
+        assert_eq!((state.imported, state.dead), (16, 0));
+        assert_eq!((state.failures, state.stopped), (failures, false));
+        assert!(state.words.unwrap().contains("it took too long"));
+    }
+    *importer.repo.borrow_mut() = importer.node.repo.clone();
+    assert_eq!(importer.import().imported, 19);
+}
+
 /// SRC, "Settings": what is no definition is refused, and what is one is read as it was written.
 #[test]
 fn what_is_no_source_is_refused() {

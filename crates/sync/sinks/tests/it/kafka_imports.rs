@@ -126,3 +126,35 @@ fn a_reader_says_up_to_where_there_is_nothing_else() {
         assert_eq!(origin.seek(Seek::At(&position)).is_ok(), is_there);
     }
 }
+
+/// SRC-17: what was fetched and waits to be given is not passed, of whichever partition it is.
+#[test]
+fn what_was_not_given_is_not_passed() {
+    const EACH: usize = 1500;
+    let cluster = cluster();
+    let messages: Vec<String> = (0..EACH).map(|number| number.to_string()).collect();
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    write(&cluster, 0, &messages);
+    write(&cluster, 1, &messages);
+    let mut origin = open_source(&from(&cluster)).unwrap();
+    origin.seek(Seek::Beginning).unwrap();
+    let (mut counts, mut passed) = (BTreeMap::new(), BTreeMap::new());
+    let mut is_first = true;
+    while passed.values().filter(|to| **to == EACH as u64).count() < 2 {
+        let batch = origin.next().unwrap();
+        for record in &batch.records {
+            *counts.entry(record.part).or_insert(0) += 1;
+        }
+        for (part, to) in batch.passed {
+            let count = counts.get(&part).copied().unwrap_or(0);
+            assert!(to <= count, "{to} of {count} in {part}");
+            passed.insert(part, to);
+        }
+        if is_first && !batch.records.is_empty() {
+            // The client goes on to the ends of both meanwhile, and says so.
+            std::thread::sleep(Duration::from_secs(3));
+            is_first = false;
+        }
+    }
+    assert_eq!(counts, [(0, EACH as u64), (1, EACH as u64)].into());
+}

@@ -1,5 +1,8 @@
 //! Servers that take POSTs (SINK-20 to SINK-22).
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -215,4 +218,75 @@ fn a_server_that_takes_its_time_holds_up_no_end() {
     let requests = server.requests.lock().unwrap();
     let id = |at: usize| requests[at].headers["ce-id"].clone();
     assert_eq!(id(0), id(1));
+}
+
+/// SINK-9: once all has to end, nothing more is sent; and what was taken of a batch that is sent one by one is not sent
+/// again.
+#[test]
+fn what_was_taken_before_the_end_is_not_sent_again() {
+    let node = Node::new();
+    let is_stopping = Arc::clone(&node.is_stopping);
+    let server = Server::new(move |place, _| match place {
+        0 => answer("400 Bad Request"),
+        3 => {
+            is_stopping.store(true, Ordering::SeqCst);
+            answer("204 No Content")
+        }
+        _ => answer("204 No Content"),
+    });
+    sink(&server, &node, json!({ "mode": "batch" }));
+    let keys: Vec<String> = (0..8).map(|key| format!("k{key}")).collect();
+    let edits: Vec<(&str, &str)> = keys.iter().map(|key| (&key[..], "v")).collect();
+    node.put(&edits);
+    let state = node.carry("hook").unwrap();
+    assert_eq!((state.delivered, state.failures), (3, 0));
+    assert_eq!(server.requests.lock().unwrap().len(), 4);
+    node.is_stopping.store(false, Ordering::SeqCst);
+    let state = node.carry("hook").unwrap();
+    assert_eq!(state.words, None);
+    let requests = server.requests.lock().unwrap();
+    let sent = requests[1..].iter().flat_map(|request| {
+        let events = batch_from_json(&request.body, 1 << 20).unwrap();
+        events.into_iter().map(|event| name(&event))
+    });
+    assert_eq!(sent.collect::<Vec<_>>(), node.log());
+}
+
+/// SINK-9: the words of an error are waited for no longer than the answer itself.
+#[test]
+fn words_that_do_not_come_hold_up_no_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, is_asked) = channel();
+    let (answers, may_answer) = channel::<()>();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut read = vec![0; 1 << 16];
+        loop {
+            let count = stream.read(&mut read).unwrap();
+            if read[..count].ends_with(b"}") {
+                break;
+            }
+        }
+        let head = "HTTP/1.1 422 Unprocessable\r\ncontent-length: 4\r\n\r\nso";
+        stream.write_all(head.as_bytes()).unwrap();
+        asked.send(()).unwrap();
+        // The rest comes when nobody waits for it any more, or so late that who still waited would have it.
+        may_answer.recv_timeout(Duration::from_secs(10)).ok();
+        stream.write_all(b"on").ok();
+    });
+    let node = Node::new();
+    let text = json!({ "to": { "webhook": { "url": url } }, "mode": "structured" }).to_string();
+    let from = node.tail.feed().beginning();
+    let definition: Definition = text.parse().unwrap();
+    node.register().add("hook", &definition, from).unwrap();
+    node.put(&[("a", "1")]);
+    let state = std::thread::scope(|scope| {
+        let carried = scope.spawn(|| node.carry("hook").unwrap());
+        is_asked.recv().unwrap();
+        node.is_stopping.store(true, Ordering::SeqCst);
+        carried.join().unwrap()
+    });
+    drop(answers);
+    assert_eq!((state.delivered, state.dead, state.failures), (0, 0, 0));
 }
