@@ -86,26 +86,40 @@ fn a_file_comes_from_two_nodes_at_once() {
     bob.run(&["space", "join", &ticket.to_text()]).ok();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let (carol, dave) = (Receiver::join(&ticket).await, Receiver::join(&ticket).await);
+        let mut receivers = Vec::new();
         // Whoever is not known for a member is not listened to.
         let first = (up.device.clone(), up.addr.clone());
-        for receiver in [&carol, &dave] {
+        for _ in 0..4 {
+            let receiver = Receiver::join(&ticket).await;
             receiver.sync(&first, &mut |_| {}).await.unwrap();
+            receivers.push(receiver);
         }
+        let dave = receivers.pop().unwrap();
         ada.feed(&["put", "film"], &content).ok();
         ada.run(&["commit", "-m", "a film"]).ok();
         bob.run(&["sync"]).ok();
         let other = bob.up();
         let second = (other.device.clone(), other.addr.clone());
 
-        let (ignore, ignore_too) = (&mut |_: &Stats| {}, &mut |_: &Stats| {});
-        let (one, two) = tokio::join!(carol.sync(&first, ignore), carol.sync(&second, ignore_too));
-        let [one, two] = [one, two].map(|report| report.unwrap().stats.bytes_in);
-        carol.check(&content);
         let bytes = BYTES as u64;
-        assert!(one + two <= bytes + bytes / 10, "{one} and {two}");
-        assert!(one.min(two) >= bytes / 10, "{one} and {two}");
+        let mut shares = Vec::new();
+        // On a machine that is busy elsewhere one of the two may come too late to have a share.
+        for carol in &receivers {
+            let (ignore, ignore_too) = (&mut |_: &Stats| {}, &mut |_: &Stats| {});
+            let (one, two) =
+                tokio::join!(carol.sync(&first, ignore), carol.sync(&second, ignore_too));
+            let [one, two] = [one, two].map(|report| report.unwrap().stats.bytes_in);
+            carol.check(&content);
+            assert!(one + two <= bytes + bytes / 10, "{one} and {two}");
+            shares.push((one, two));
+            if one.min(two) >= bytes / 10 {
+                break;
+            }
+        }
+        let is_shared = |(one, two): &(u64, u64)| *one.min(two) >= bytes / 10;
+        assert!(shares.iter().any(is_shared), "{shares:?}");
 
+        let ignore = &mut |_: &Stats| {};
         let mut source = Some(other);
         let kill = &mut |stats: &Stats| {
             if stats.bytes_in > bytes / 10
