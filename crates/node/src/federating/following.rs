@@ -145,6 +145,13 @@ impl Following {
 }
 
 impl Node {
+    /// Forgets which keys a space refused, as all of them are tried again.
+    pub fn forget_refused(&self, space: SpaceId) {
+        let mut all = lock(&self.federating().left_out);
+        let left_out = all.entry(space).or_default();
+        (left_out.refused, left_out.refusal) = (0, None);
+    }
+
     /// Notes what was left out of a space that is brought into, so that whoever looks at it hears of it.
     pub fn note_brought(&self, space: SpaceId, brought: &Brought) {
         let mut all = lock(&self.federating().left_out);

@@ -1,7 +1,6 @@
 //! Connections that this side opens, and opens again (FED-40).
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +8,14 @@ use allod_deltas::Delta;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
 
 use super::federation::Federation;
 use super::handle::RemoteLink;
+use super::here::leads_here;
 use super::run::{Connection, note_pause, socket_config};
 use crate::config::FederationConfig;
 use crate::event::{Event, Status};
@@ -224,7 +224,7 @@ impl Opening {
         let start = inner.start(&self.handle, inner.options.positions.load(&url));
         let mut rules = rules.unwrap_or_else(|| inner.options.rules.clone());
         // On this machine bytes cost less than packing them.
-        if rules.deflate == Deflate::Elsewhere && is_here(&url) {
+        if rules.deflate == Deflate::Elsewhere && leads_here(&url) {
             rules.deflate = Deflate::Never;
         }
         let me = inner.options.me.clone();
@@ -262,15 +262,6 @@ impl Opening {
         let reason = ended.machine.end_reason().to_owned();
         (is_agreed, ended.wanted, reason)
     }
-}
-
-/// Whether a server is on this machine.
-fn is_here(url: &str) -> bool {
-    let uri = url.parse::<Uri>();
-    let host = uri.as_ref().ok().and_then(Uri::host).unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_loopback || host.eq_ignore_ascii_case("localhost")
 }
 
 /// A connection, and the rules of the link if it has its own.
