@@ -821,6 +821,9 @@ fn links_do_not_wait_for_what_is_brought() {
     until("it is being brought", || began.exists());
     let meanwhile = say(&client, "meanwhile");
     until("it went over", || ids(&server).contains(&meanwhile));
+    // The hook is still at it: one that took too long would be told of.
+    let rows = client.run(&["federate", "list", "--json"]).rows();
+    assert!(rows[0]["trouble"].is_null(), "{rows:?}");
     assert!(!end.exists());
     std::fs::write(&end, "").unwrap();
     until("it was brought", || {
