@@ -8,7 +8,7 @@ use allod_repo::{
     BranchName, Content, Entry, Heads, RepoError, Stamp, State, VALUE_BLOCK_BYTES_MAX, View,
 };
 
-use self::writing::Writing;
+use self::writing::{ASKED, Writing};
 use crate::delta::Delta;
 use crate::hyperview::{HyperView, Looking, ViewError};
 use crate::keys;
@@ -77,12 +77,29 @@ pub struct Brought {
     pub refused: u64,
     /// The first eight of them.
     pub refusals: Vec<Refused>,
+    /// A key on which the hook failed.
+    waits: Option<Refused>,
 }
 
 /// Brings the deltas of a store into entries of its space, those that came since the last time, and keeps how far
 /// that went in the last of the commits (DELTA-57).
+///
+/// Fails with [`RepoError::HookFailed`] if the hook did so on a key; all others are brought, and it is tried with that
+/// one again the next time (DELTA-59).
 pub fn bring(deltas: &SpaceDeltas, bringing: &Bringing, now_ms: u64) -> Result<Brought, ViewError> {
     Making::new(deltas, bringing, &|| true)?.all(now_ms)
+}
+
+/// [`bring`] from the first delta on: what was refused before is tried again (DELTA-59), and what has not changed is not
+/// written.
+pub fn bring_again(
+    deltas: &SpaceDeltas,
+    bringing: &Bringing,
+    now_ms: u64,
+) -> Result<Brought, ViewError> {
+    let mut making = Making::new(deltas, bringing, &|| true)?;
+    making.is_again = true;
+    making.all(now_ms)
 }
 
 /// [`bring`] for a program that does so by itself, again and again: what was brought with other schemas is refused,
@@ -108,6 +125,8 @@ struct Making<'a> {
     own: String,
     /// Whether what was brought with other schemas is made again.
     is_alone: bool,
+    /// Whether all is made again, whatever was brought.
+    is_again: bool,
     go_on: &'a dyn Fn() -> bool,
 }
 
@@ -137,6 +156,7 @@ impl<'a> Making<'a> {
             deltas,
             bringing,
             is_alone: true,
+            is_again: false,
             go_on,
         })
     }
@@ -146,7 +166,7 @@ impl<'a> Making<'a> {
         loop {
             // What was set until others wrote too stays so.
             (brought.deltas, brought.left_out, brought.refused) = (0, 0, 0);
-            brought.refusals.clear();
+            (brought.refusals, brought.waits) = (Vec::new(), None);
             match self.once(now_ms, &mut brought) {
                 Err(ViewError::Store(StoreFault::Repo(
                     RepoError::Conflict { .. } | RepoError::Contended(_),
@@ -192,12 +212,19 @@ impl<'a> Making<'a> {
                 batch = writing.begin()?;
             }
         }
-        // Where nothing was written it is not written that it was looked: that would be a change as well.
+        // Where nothing was written it is not written that it was looked: that would be a change as well. But what was
+        // refused is not tried again, each time and for nothing.
         let has_written = brought.set + brought.deleted > 0 || batch.has_changes();
-        if has_written || brought.deltas >= LOOKED_MAX {
+        if has_written || brought.refused > 0 || brought.deltas >= LOOKED_MAX {
             writing.commit(batch, whole, brought)?;
         }
-        Ok(())
+        match brought.waits.take() {
+            Some(Refused { key, words }) => {
+                let words = format!("key {}: {words}", key.escape_ascii());
+                Err(fault(RepoError::HookFailed(words)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn position(&self) -> Vec<u8> {
@@ -221,10 +248,15 @@ impl<'a> Making<'a> {
             && let Some(at) = bytes.iter().position(|byte| *byte == b'\n')
         {
             if bytes[..at] == *self.settings().as_bytes() {
-                heads = Some(read_heads(Some(Content::Bytes(bytes.slice(at + 1..)))));
+                let text = &bytes[at + 1..];
+                let text = text.strip_suffix(ASKED).unwrap_or(text);
+                heads = Some(read_heads(Some(Content::Bytes(bytes.slice_ref(text)))));
             } else if !self.is_alone {
                 return Err(ViewError::Brought(self.prefix.clone()));
             }
+        }
+        if self.is_again {
+            heads = None;
         }
         if let Some(heads) = &heads
             && !heads.is_empty()

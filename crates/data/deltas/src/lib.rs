@@ -47,7 +47,7 @@ mod subscription;
 mod tell;
 mod told;
 
-pub use crate::bring::{Bringing, Brought, Refused, bring, bring_while};
+pub use crate::bring::{Bringing, Brought, Refused, bring, bring_again, bring_while};
 pub use crate::contract::{ContractBroken, check_store};
 pub use crate::delta::{DELTA_BYTES_MAX, Delta, DeltaError, POINTERS_MAX};
 pub use crate::filter::{DeltaFilter, FILTER_LIST_MAX, FilterError, TimestampRange};

@@ -24,7 +24,8 @@ const TRIES: u32 = 8;
 /// Log entries read at a time.
 const LOG_PAGE: usize = 64;
 
-/// A store over a branch of a space: what is appended is one commit, and travels with the space.
+/// A store over a branch of a space: what is appended is one commit, unless a hook refuses some of it, and travels with
+/// the space.
 pub struct SpaceDeltas {
     pub(crate) repo: Repo,
     pub(crate) branch: BranchName,
@@ -98,6 +99,22 @@ impl SpaceDeltas {
             }
             Ok(said)
         })
+    }
+
+    /// Appends the halves of what a hook refuses, down to single deltas: it is those alone that it refuses (DELTA-38).
+    fn append_apart(
+        &self,
+        deltas: &[Arc<Delta>],
+        words: String,
+        now_ms: u64,
+    ) -> Result<Vec<Appended>, StoreFault> {
+        if deltas.len() < 2 {
+            return Ok(vec![Appended::Refused(words)]);
+        }
+        let (first, second) = deltas.split_at(deltas.len() / 2);
+        let mut said = self.append(first, now_ms)?;
+        said.extend(self.append(second, now_ms)?);
+        Ok(said)
     }
 
     /// What `put` finds to write, in one commit; tried again while others write too.
@@ -317,7 +334,12 @@ pub(crate) fn read(content: Option<Content>, key: &[u8]) -> Option<Arc<Delta>> {
 
 impl DeltaStore for SpaceDeltas {
     fn append(&self, deltas: &[Arc<Delta>], now_ms: u64) -> Result<Vec<Appended>, StoreFault> {
-        self.append_with(deltas, None, now_ms)
+        match self.append_with(deltas, None, now_ms) {
+            Err(StoreFault::Repo(RepoError::Hook(words))) => {
+                self.append_apart(deltas, words, now_ms)
+            }
+            other => other,
+        }
     }
 
     fn redact(&self, id: &str, now_ms: u64) -> Result<bool, StoreFault> {

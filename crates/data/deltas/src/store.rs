@@ -83,6 +83,8 @@ pub enum Appended {
     Conflict(Conflict),
     /// It was redacted here.
     Redacted,
+    /// The space does not take it: a hook refuses it, in these words (DELTA-38).
+    Refused(String),
 }
 
 /// Two contents of one id. Blame: whoever gave it out twice.

@@ -5,12 +5,13 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
-use allod::{Node, now_ms};
+use allod::{Node, NodeError, now_ms};
 use allod_deltas::{
     Appended, DELTA_BYTES_MAX, Delta, DeltaFilter, DeltaStore as _, HyperSchema, HyperView,
     Looking, MayNegate, Number, NumberError, PAGE_MAX, Pointer, Schemas, SpaceDeltas, Target,
     ViewSchema, ViewValue, scan_visible,
 };
+use allod_repo::RepoError;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
@@ -115,6 +116,10 @@ fn append(store: &SpaceDeltas, deltas: &[Arc<Delta>]) -> Result<u64> {
             Appended::New | Appended::Signed => fresh += 1,
             Appended::Conflict(conflict) => return Err(conflict.into()),
             Appended::Redacted => bail!("{} was redacted here", delta.id()),
+            Appended::Refused(words) => {
+                let refused = NodeError::from(RepoError::Hook(words));
+                return Err(refused).with_context(|| format!("delta {}", delta.id()));
+            }
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::Usage;
 use crate::cli::federate_args::{Connect, Export, FederateCommand, Import, Serve};
 use crate::cli::io::{Io, count, plain, size};
+use crate::cli::keys::key_text;
 
 /// The branch that has the deltas of a space unless it is said otherwise: apart from what people keep in it.
 const BRANCH: &str = "deltas";
@@ -283,15 +284,6 @@ fn show(node: &Node, standing: &LinkStanding, io: &mut Io<'_>) -> Result<()> {
     let space = name_of(node, standing.space)?;
     let url = standing.definition.as_ref().map(|link| link.url.as_str());
     let since = |at: Option<u64>| at.map(|at| now_ms().saturating_sub(at));
-    let waits = standing.pending > 0 || standing.pending_more;
-    let send_lag_ms = if waits { since(state.sent_ms) } else { Some(0) };
-    // What the peer still has nobody here knows: while it sends as it has, nothing is late.
-    let is_current = standing.status == "connected";
-    let receive_lag_ms = if is_current {
-        Some(0)
-    } else {
-        since(state.received_ms)
-    };
     let value = json!({
         "link": standing.name,
         "space": space,
@@ -311,8 +303,8 @@ fn show(node: &Node, standing: &LinkStanding, io: &mut Io<'_>) -> Result<()> {
         "pending_more": standing.pending_more,
         "sent_ms": state.sent_ms,
         "received_ms": state.received_ms,
-        "send_lag_ms": send_lag_ms,
-        "receive_lag_ms": receive_lag_ms,
+        "since_sent_ms": since(state.sent_ms),
+        "since_received_ms": since(state.received_ms),
         "why": state.words,
     });
     io.data(&value, || text(standing, &space))
@@ -443,10 +435,17 @@ fn import(node: &Node, repo: &Repo, options: &Import, io: &mut Io<'_>) -> Result
         return io.say("nothing is brought in any more; what was brought stays");
     }
     let deltas = node.deltas(repo, &shared.branch)?;
-    let brought = allod_deltas::bring(&deltas, &bringing, now_ms());
+    let brought = if options.again {
+        allod_deltas::bring_again(&deltas, &bringing, now_ms())
+    } else {
+        allod_deltas::bring(&deltas, &bringing, now_ms())
+    };
     let brought = brought.context("deltas cannot be brought in")?;
     node.touch();
     if options.follow {
+        if options.again {
+            node.forget_refused(repo.id());
+        }
         node.note_brought(repo.id(), &brought);
     }
     let refusals: Vec<Value> = brought
@@ -482,8 +481,4 @@ fn import(node: &Node, repo: &Repo, options: &Import, io: &mut Io<'_>) -> Result
         }
         text
     })
-}
-
-fn key_text(key: &[u8]) -> String {
-    String::from_utf8_lossy(key).into_owned()
 }

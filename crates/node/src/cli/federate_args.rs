@@ -170,6 +170,9 @@ pub(crate) struct Import {
     /// Go on with what comes, while a node runs
     #[arg(long, conflicts_with = "off")]
     pub(crate) follow: bool,
+    /// Begin with the first delta: keys that were refused before are tried again
+    #[arg(long, conflicts_with = "off")]
+    pub(crate) again: bool,
     /// Do not go on any more
     #[arg(long)]
     pub(crate) off: bool,

@@ -63,41 +63,62 @@ impl Following {
     async fn moves(&self) {
         let mut consumer = None;
         loop {
-            let here = self.clone();
-            let passing = spawn_blocking(move || here.pass(consumer.take()));
-            let done = match words(passing.await) {
-                Ok((at_end, has_moved)) => {
-                    consumer = Some(at_end);
-                    // First: what is told and brought may take long, and nobody waits for it.
-                    self.federation.arrived();
-                    if has_moved {
-                        self.node.touch();
-                    }
-                    let here = self.clone();
-                    // After the place in the log was taken: what comes meanwhile is seen to again, and what this
-                    // writes too.
-                    words(spawn_blocking(move || here.exchange()).await)
-                }
-                Err(words) => {
-                    consumer = None;
-                    Err(words)
-                }
-            };
+            let done = self.round(&mut consumer).await;
             self.federation.arrived();
             // What could not be read or written now is tried again, from what is there.
             let federating = self.node.federating();
             match (done, &mut consumer) {
-                (Ok(()), Some(consumer)) => {
+                (Ok(has_more), consumer) => {
                     lock(&federating.troubles).remove(&self.repo.id());
-                    consumer.ready().await;
+                    if let Some(consumer) = consumer.as_mut().filter(|_| !has_more) {
+                        consumer.ready().await;
+                    }
                 }
-                (Ok(()), None) => {}
                 (Err(words), _) => {
                     lock(&federating.troubles).insert(self.repo.id(), words);
                     tokio::time::sleep(AFTER_FAULT).await;
                 }
             }
         }
+    }
+
+    /// Passes over what came, tells and brings it; whether more came meanwhile.
+    async fn round(&self, consumer: &mut Option<Subscription>) -> Result<bool, String> {
+        self.passed(consumer).await?;
+        let here = self.clone();
+        // After the place in the log was taken: what comes meanwhile is seen to again, and what this writes too.
+        let mut exchanging = spawn_blocking(move || here.exchange());
+        let mut has_more = false;
+        loop {
+            let more = async {
+                match consumer.as_mut() {
+                    Some(consumer) => consumer.ready().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                done = &mut exchanging => return words(done).map(|()| has_more),
+                () = more => {}
+            }
+            // What is told and brought may take long, and no link waits for it.
+            has_more = true;
+            if let Err(fault) = self.passed(consumer).await {
+                // Never two at a time: they would write over each other.
+                return words(exchanging.await).and(Err(fault));
+            }
+        }
+    }
+
+    /// Passes over what came, and says so to the links.
+    async fn passed(&self, consumer: &mut Option<Subscription>) -> Result<(), String> {
+        let (here, taken) = (self.clone(), consumer.take());
+        let (at_end, has_moved) = words(spawn_blocking(move || here.pass(taken)).await)?;
+        *consumer = Some(at_end);
+        self.federation.arrived();
+        if has_moved {
+            self.node.touch();
+        }
+        Ok(())
     }
 
     /// Goes to the end of the log, and says whether the space moved. Of what was before nothing is known to one that
@@ -145,6 +166,13 @@ impl Following {
 }
 
 impl Node {
+    /// Forgets which keys a space refused, as all of them are tried again.
+    pub fn forget_refused(&self, space: SpaceId) {
+        let mut all = lock(&self.federating().left_out);
+        let left_out = all.entry(space).or_default();
+        (left_out.refused, left_out.refusal) = (0, None);
+    }
+
     /// Notes what was left out of a space that is brought into, so that whoever looks at it hears of it.
     pub fn note_brought(&self, space: SpaceId, brought: &Brought) {
         let mut all = lock(&self.federating().left_out);

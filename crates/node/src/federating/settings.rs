@@ -1,17 +1,15 @@
 //! How a space is federated, and links to others: as they are kept (FED-50, FED-52).
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use allod_deltas::{DeltaFilter, HyperSchema, Number, ViewSchema};
 use allod_federation::{
     CONNECTIONS_MAX, Deflate, FederationConfig, InitialSync, Mode, Reconnect, Rules, Signatures,
-    TrustPolicy,
+    TrustPolicy, leads_here,
 };
 use allod_identity::PublicKey;
 use allod_repo::BranchName;
-use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 /// The longest address of a server, in bytes: what servers take for one.
@@ -338,11 +336,7 @@ impl LinkDefinition {
 
     /// Whether nobody on the way reads what goes over it.
     fn is_private(&self) -> bool {
-        let uri = self.url.parse::<Uri>();
-        let host = uri.as_ref().ok().and_then(Uri::host).unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let is_here = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        self.url.starts_with("wss://") || is_here || host.eq_ignore_ascii_case("localhost")
+        self.url.starts_with("wss://") || leads_here(&self.url)
     }
 
     /// What is asked of the server.
@@ -459,6 +453,7 @@ mod tests {
         for (url, is_private) in [
             ("ws://127.0.0.1:1/federation", true),
             ("ws://[::1]:1/federation", true),
+            ("ws://[::ffff:127.0.0.1]:1/federation", true),
             ("ws://localhost/federation", true),
             ("wss://example.org/federation", true),
             ("ws://example.org/federation", false),

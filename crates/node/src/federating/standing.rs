@@ -13,6 +13,7 @@ use crate::error::NodeError;
 use crate::hooks::lock;
 use crate::http::HttpToken;
 use crate::node::Node;
+use crate::shown::key_text;
 
 /// How a link stands.
 #[derive(Clone, Debug)]
@@ -66,8 +67,7 @@ impl Node {
             }
         }
         if let Some(refusal) = left_out.refusal {
-            let key = String::from_utf8_lossy(&refusal.key);
-            words.push(format!("{key}: {}", refusal.words));
+            words.push(format!("{}: {}", key_text(&refusal.key), refusal.words));
         }
         let shared = self.federations().shared(space).ok().flatten();
         let token = shared.and_then(|shared| shared.token);

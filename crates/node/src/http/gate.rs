@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use allod_federation::is_here;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE};
@@ -76,12 +77,8 @@ impl Rules {
     }
 
     fn is_known(&self, name: &str) -> bool {
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let is_loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let mut hosts = self.hosts.iter();
-        is_loopback
-            || name.eq_ignore_ascii_case("localhost")
-            || hosts.any(|host| host.eq_ignore_ascii_case(name))
+        is_here(name) || hosts.any(|host| host.eq_ignore_ascii_case(name))
     }
 
     /// A page of another origin asks nothing, unless its origin is allowed (HTTP-43).

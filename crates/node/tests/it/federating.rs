@@ -767,6 +767,15 @@ fn a_value_that_is_refused_holds_no_other_up() {
     let said = client.json(&["federate", "import", "--prefix", "again/"]);
     assert_eq!((&said["set"], &said["refused"]), (&14.into(), &1.into()));
     assert_eq!(said["refusals"][0]["key"], "again/post-bad");
+    // A hook that is mended changes nothing by itself: somebody says so.
+    hook(&client, "pre-commit", "exit 0");
+    let args = ["federate", "import", "--follow"];
+    assert_eq!(client.json(&args)["set"], 0);
+    assert!(!keys().contains("post-bad"));
+    let again = client.json(&[&args[..], &["--again"]].concat());
+    assert_eq!((&again["set"], &again["refused"]), (&1.into(), &0.into()));
+    assert!(keys().contains("post-bad"));
+    until("nothing is refused any more", || trouble().is_empty());
 }
 
 /// FED-52: who sets a link up hears where its space is stricter.
@@ -812,6 +821,9 @@ fn links_do_not_wait_for_what_is_brought() {
     until("it is being brought", || began.exists());
     let meanwhile = say(&client, "meanwhile");
     until("it went over", || ids(&server).contains(&meanwhile));
+    // The hook is still at it: one that took too long would be told of.
+    let rows = client.run(&["federate", "list", "--json"]).rows();
+    assert!(rows[0]["trouble"].is_null(), "{rows:?}");
     assert!(!end.exists());
     std::fs::write(&end, "").unwrap();
     until("it was brought", || {

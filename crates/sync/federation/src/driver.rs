@@ -6,6 +6,7 @@
 mod client;
 mod federation;
 mod handle;
+mod here;
 mod run;
 mod server;
 
@@ -14,4 +15,5 @@ pub use federation::{
     Clock, Federation, FederationError, FederationOptions, MemoryPositions, PositionStore,
 };
 pub use handle::{RemoteLink, Unsubscribe};
+pub use here::{is_here, leads_here};
 pub use server::Listening;

@@ -87,6 +87,15 @@ pub enum Event {
 }
 
 impl Event {
+    /// What a program hears of a delta for which there is no room in the queue (FED-17).
+    pub(crate) fn too_many_wait(delta: &Delta) -> Self {
+        Self::DeltaRejected {
+            id: Some(delta.id().to_owned()),
+            reason: "too many wait to be sent".to_owned(),
+            by_peer: false,
+        }
+    }
+
     /// The name that the original gives it.
     #[must_use]
     pub const fn name(&self) -> &'static str {

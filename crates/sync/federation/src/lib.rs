@@ -35,7 +35,7 @@ mod policy;
 pub use crate::config::{FederationConfig, InitialSync, Mode, Reconnect, TrustLists};
 pub use crate::driver::{
     Clock, ConnectError, Dial, Dialing, Federation, FederationError, FederationOptions, Listening,
-    MemoryPositions, PositionStore, RemoteLink, Unsubscribe,
+    MemoryPositions, PositionStore, RemoteLink, Unsubscribe, is_here, leads_here,
 };
 pub use crate::event::{Event, LinkStats, Status};
 pub use crate::limits::{

@@ -1,6 +1,6 @@
 //! What is brought goes into commits, without the keys that the space refuses (DELTA-57, DELTA-59).
 
-use allod_repo::{BranchName, Content, Heads, RepoError, Transaction};
+use allod_repo::{BranchName, Content, Heads, KindRules, RepoError, Transaction};
 use bytes::Bytes;
 
 use super::{Brought, Refused, fault};
@@ -11,6 +11,12 @@ use crate::tell::write_heads;
 /// Keys that are written in one commit, and their bytes: as much is held at a time.
 const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// What stands behind the heads where a commit was made to ask (DELTA-59).
+pub(super) const ASKED: &[u8] = b"\n";
+
+/// Single keys that are not taken after which it is asked whether any commit is.
+const DOUBTED_MAX: usize = 8;
 
 /// What the commits say.
 const MESSAGE: &str = "Bring deltas in";
@@ -33,6 +39,7 @@ type Change = (Bytes, Option<Bytes>);
 /// What goes into one commit.
 pub(super) struct Batch {
     pub(super) transaction: Transaction,
+    kinds: KindRules,
     changes: Vec<Change>,
     bytes: usize,
 }
@@ -54,17 +61,33 @@ impl Batch {
         brought: &mut Brought,
     ) -> Result<(), ViewError> {
         let change = (Bytes::from(key), value.map(Bytes::from));
+        // Each commit would name one of these, and all the others be tried again.
+        if let Some(error) = self.joins(&change) {
+            brought.refuse(&change.0, &error);
+            return Ok(());
+        }
         match put(&mut self.transaction, &change) {
             Ok(true) => {
                 self.bytes += change.0.len() + change.1.as_ref().map_or(0, Bytes::len);
                 self.changes.push(change);
             }
             Ok(false) => {}
-            // No space can have a key that is so long.
-            Err(error @ RepoError::BadKey { .. }) => brought.refuse(&change.0, &error),
+            // No space can have a key that is so long, and this replica none that is not in its part.
+            Err(error @ (RepoError::BadKey { .. } | RepoError::OutOfPart { .. })) => {
+                brought.refuse(&change.0, &error);
+            }
             Err(error) => return Err(fault(error)),
         }
         Ok(())
+    }
+
+    /// Why a key cannot be set, if it has values that join: nothing is put over them.
+    fn joins(&self, (key, value): &Change) -> Option<RepoError> {
+        value.as_ref()?;
+        let mut rules = self.kinds.iter();
+        let (_, kind) = rules.find(|(pattern, _)| pattern.matches(key))?;
+        let (key, kind) = (key.to_vec(), *kind);
+        Some(RepoError::Joins { key, kind })
     }
 }
 
@@ -72,13 +95,15 @@ impl Writing<'_> {
     pub(super) fn begin(&self) -> Result<Batch, ViewError> {
         Ok(Batch {
             transaction: self.deltas.repo.begin(self.branch).map_err(fault)?,
+            kinds: self.deltas.repo.kind_rules().map_err(fault)?,
             changes: Vec::new(),
             bytes: 0,
         })
     }
 
     /// Commits a batch, and with it how far deltas were brought: whoever tells the branch sees by that what was. Of
-    /// several commits that it takes all but the last say how far it was `before`.
+    /// several commits that it takes all but the last say how far it was `before`, and so does the last if a key
+    /// waits. Without a key, and no further than before, there is none.
     pub(super) fn commit(
         &self,
         batch: Batch,
@@ -86,9 +111,14 @@ impl Writing<'_> {
         brought: &mut Brought,
     ) -> Result<(), ViewError> {
         let changes = batch.changes;
-        match self.write(batch.transaction, &changes, heads, brought) {
+        let goes_on = |brought: &Brought| heads != before && brought.waits.is_none();
+        if changes.is_empty() && !goes_on(brought) {
+            return Ok(());
+        }
+        let at = if goes_on(brought) { heads } else { before };
+        match self.write(batch.transaction, &changes, at, brought) {
             Err(error) if self.is_of_keys(&error) => {
-                if self.sort_out(changes, before, error, brought)? {
+                if self.sort_out(changes, before, error, brought)? && goes_on(brought) {
                     self.again(&[], heads, brought).map_err(fault)?;
                 }
                 Ok(())
@@ -98,7 +128,8 @@ impl Writing<'_> {
     }
 
     /// Writes the changes that are taken: those that a refusal names are left out, and else the halves of what is
-    /// refused are tried, down to single keys. `false` if it was to end before that was done.
+    /// refused are tried, down to single keys. One on which the hook fails waits. `false` if it was to end before
+    /// that was done.
     fn sort_out(
         &self,
         mut part: Vec<Change>,
@@ -106,7 +137,7 @@ impl Writing<'_> {
         mut error: RepoError,
         brought: &mut Brought,
     ) -> Result<bool, ViewError> {
-        let (mut open, mut is_asked) = (Vec::new(), false);
+        let (mut open, mut doubt) = (Vec::new(), Doubt::default());
         loop {
             match key_of(&error) {
                 Some(key) if part.iter().any(|(of, _)| of == key) => {
@@ -114,15 +145,13 @@ impl Writing<'_> {
                     brought.refuse(key, &error);
                 }
                 _ => {
-                    // Whoever refuses a commit without any of the keys does not refuse them.
-                    if !is_asked {
+                    if doubt.is_to_ask(&error, part.len()) {
                         self.ask(before).map_err(fault)?;
-                        is_asked = true;
                     }
                     if part.len() > 1 {
                         open.push(part.split_off(part.len() / 2));
                     } else if let Some((key, _)) = part.pop() {
-                        brought.refuse(&key, &error);
+                        brought.leave_out(&key, error);
                     }
                 }
             }
@@ -137,7 +166,10 @@ impl Writing<'_> {
                     return Ok(false);
                 }
                 match self.again(&part, before, brought) {
-                    Ok(()) => part.clear(),
+                    Ok(()) => {
+                        doubt.is_over = true;
+                        part.clear();
+                    }
                     Err(refused) if self.is_of_keys(&refused) => break refused,
                     Err(other) => return Err(fault(other)),
                 }
@@ -145,10 +177,16 @@ impl Writing<'_> {
         }
     }
 
-    /// Fails if a commit that has none of the keys is refused too.
+    /// Fails if a commit that has none of the keys is refused too. That it was not is written in it, so that it is
+    /// asked once from where it was brought before, however often that is tried.
     fn ask(&self, before: &Heads) -> Result<(), RepoError> {
+        let asked = [&self.told(before)[..], ASKED].concat();
         let mut transaction = self.deltas.repo.begin(self.branch)?;
-        transaction.put(self.position.clone(), self.told(before))?;
+        let kept = transaction.get(&self.position)?;
+        if matches!(kept, Some(Content::Bytes(bytes)) if bytes == asked) {
+            return Ok(());
+        }
+        transaction.put(self.position.clone(), asked)?;
         transaction.commit(self.deltas.author(), MESSAGE, self.now_ms)?;
         Ok(())
     }
@@ -174,13 +212,7 @@ impl Writing<'_> {
         heads: &Heads,
         brought: &mut Brought,
     ) -> Result<(), RepoError> {
-        let told = self.told(heads);
-        let kept = transaction.get(&self.position)?;
-        let is_same = matches!(kept, Some(Content::Bytes(bytes)) if bytes == told);
-        if is_same && changes.is_empty() {
-            return Ok(());
-        }
-        transaction.put(self.position.clone(), told)?;
+        transaction.put(self.position.clone(), self.told(heads))?;
         transaction.commit(self.deltas.author(), MESSAGE, self.now_ms)?;
         let set = changes.iter().filter(|(_, value)| value.is_some()).count() as u64;
         brought.set += set;
@@ -197,7 +229,7 @@ impl Writing<'_> {
     fn is_of_keys(&self, error: &RepoError) -> bool {
         match key_of(error) {
             Some(key) => key != self.position,
-            None => matches!(error, RepoError::Hook(_)),
+            None => matches!(error, RepoError::Hook(_) | RepoError::HookFailed(_)),
         }
     }
 }
@@ -230,7 +262,39 @@ fn put(transaction: &mut Transaction, (key, value): &Change) -> Result<bool, Rep
     Ok(!is_so)
 }
 
+/// Whether it may be the commits that are not taken, whatever keys they have.
+#[derive(Default)]
+struct Doubt {
+    /// One was taken, or was asked for without any of the keys.
+    is_over: bool,
+    /// Single keys that were not taken.
+    keys: usize,
+}
+
+impl Doubt {
+    /// Whether it is time to ask. A hook that fails may take long to, so that is asked at once; else a commit is spared
+    /// that brings nothing, as another key will mostly be taken.
+    const fn is_to_ask(&mut self, error: &RepoError, keys: usize) -> bool {
+        self.keys += (keys == 1) as usize;
+        let is_time = matches!(error, RepoError::HookFailed(_)) || self.keys >= DOUBTED_MAX;
+        let is_to_ask = is_time && !self.is_over;
+        self.is_over |= is_to_ask;
+        is_to_ask
+    }
+}
+
 impl Brought {
+    /// Leaves a key out, or has it wait if that may pass.
+    fn leave_out(&mut self, key: &[u8], error: RepoError) {
+        match error {
+            RepoError::HookFailed(words) => {
+                let key = key.to_vec();
+                self.waits.get_or_insert(Refused { key, words });
+            }
+            error => self.refuse(key, &error),
+        }
+    }
+
     fn refuse(&mut self, key: &[u8], error: &RepoError) {
         self.refused += 1;
         if self.refusals.len() < super::REFUSALS_MAX {

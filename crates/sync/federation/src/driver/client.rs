@@ -1,24 +1,26 @@
 //! Connections that this side opens, and opens again (FED-40).
 
-use std::net::IpAddr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use allod_deltas::Delta;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::{
     Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
 };
 
 use super::federation::Federation;
 use super::handle::RemoteLink;
+use super::here::leads_here;
 use super::run::{Connection, note_pause, socket_config};
 use crate::config::FederationConfig;
 use crate::event::{Event, Status};
-use crate::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_MS};
-use crate::link::{Command, Deflate, Link, Rules};
+use crate::limits::{CLIENT_FRAME_BYTES_MAX, HANDSHAKE_MS, QUEUE_DELTAS};
+use crate::link::{Command, Deflate, Input, Link, Rules};
 
 /// How a server is reached.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +73,8 @@ struct Opening {
     handle: RemoteLink,
     commands: mpsc::Receiver<Command>,
     paused: bool,
+    /// Deltas that a program wants sent, while there is no connection to send them on.
+    waiting: VecDeque<Arc<Delta>>,
     config: FederationConfig,
     dialing: Dialing,
     first: Option<oneshot::Sender<Result<(), ConnectError>>>,
@@ -112,6 +116,7 @@ fn open(
         handle: handle.clone(),
         commands,
         paused: false,
+        waiting: VecDeque::new(),
         config,
         dialing,
         first,
@@ -169,11 +174,21 @@ impl Opening {
                 () = closing.closed() => return,
                 command = self.commands.recv() => match command {
                     Some(Command::Disconnect | Command::Leave) | None => return,
-                    // What is in the store is sent when it is back.
+                    Some(Command::Send(delta)) => self.hold(delta),
                     Some(command) => note_pause(&command, &mut self.paused),
                 },
             }
         }
+    }
+
+    /// Keeps a delta for the next connection; what does not fit is said so (FED-17).
+    fn hold(&mut self, delta: Arc<Delta>) {
+        if self.waiting.len() < QUEUE_DELTAS {
+            self.waiting.push_back(delta);
+            return;
+        }
+        let rejected = Event::too_many_wait(&delta);
+        self.federation.inner.tell(&self.handle, &rejected);
     }
 
     /// Opens the link once: whether both sides agreed, whether it was to end, and why it did.
@@ -209,13 +224,18 @@ impl Opening {
         let start = inner.start(&self.handle, inner.options.positions.load(&url));
         let mut rules = rules.unwrap_or_else(|| inner.options.rules.clone());
         // On this machine bytes cost less than packing them.
-        if rules.deflate == Deflate::Elsewhere && is_here(&url) {
+        if rules.deflate == Deflate::Elsewhere && leads_here(&url) {
             rules.deflate = Deflate::Never;
         }
         let me = inner.options.me.clone();
         let (agreed, mut has_agreed) = oneshot::channel();
+        let now_ms = inner.now_ms();
+        let mut machine = Link::client(me, rules, self.config.clone(), start, now_ms);
+        for delta in self.waiting.drain(..) {
+            machine.handle(now_ms, Input::Command(Command::Send(delta)));
+        }
         let connection = Connection {
-            machine: Link::client(me, rules, self.config.clone(), start, inner.now_ms()),
+            machine,
             inner: &inner,
             handle: &self.handle,
             commands: &mut self.commands,
@@ -225,7 +245,7 @@ impl Opening {
         let running = connection.run(socket);
         tokio::pin!(running);
         let mut is_agreed = false;
-        let ended = loop {
+        let mut ended = loop {
             tokio::select! {
                 ended = &mut running => break ended,
                 told = &mut has_agreed, if !is_agreed && !has_agreed.is_terminated() => {
@@ -238,18 +258,10 @@ impl Opening {
         };
         is_agreed |= has_agreed.try_recv().is_ok();
         self.handle.see(&ended.machine);
+        self.waiting = ended.machine.take_unsent();
         let reason = ended.machine.end_reason().to_owned();
         (is_agreed, ended.wanted, reason)
     }
-}
-
-/// Whether a server is on this machine.
-fn is_here(url: &str) -> bool {
-    let uri = url.parse::<Uri>();
-    let host = uri.as_ref().ok().and_then(Uri::host).unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    is_loopback || host.eq_ignore_ascii_case("localhost")
 }
 
 /// A connection, and the rules of the link if it has its own.

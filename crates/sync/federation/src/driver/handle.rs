@@ -119,7 +119,8 @@ impl RemoteLink {
         self.command(Command::Disconnect).await;
     }
 
-    /// Sends a delta that is in the store.
+    /// Sends a delta that is in the store: now, or once there is a connection, and on the next one if the peer has not
+    /// answered on this. Beyond the thousand that may wait it is told as [`Event::DeltaRejected`] (FED-17).
     pub async fn send_delta(&self, delta: Arc<Delta>) {
         self.command(Command::Send(delta)).await;
     }

@@ -13,7 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::federation::Inner;
+use super::federation::{Closing, Inner};
 use super::handle::RemoteLink;
 use crate::event::Event;
 use crate::limits::close;
@@ -89,13 +89,13 @@ impl Connection<'_> {
         };
         loop {
             self.outputs(&mut work, &writes);
-            if self.machine.is_closed() && work.held.is_none() {
+            if self.machine.is_closed() {
                 break;
             }
             let now_ms = self.inner.now_ms();
             let due = self.machine.deadline(now_ms).unwrap_or(now_ms);
             let sleep = Duration::from_millis(due.saturating_sub(now_ms));
-            let reads = self.machine.reads(now_ms) && !self.machine.is_closed();
+            let reads = self.machine.reads(now_ms);
             tokio::select! {
                 frame = frames.next(), if reads => self.on_frame(frame, &mut work),
                 said = ended(&mut work.appending), if work.appending.is_some() => {
@@ -195,7 +195,7 @@ impl Connection<'_> {
 
     /// Lets what was said last out, and nothing of the work behind.
     async fn finish<S>(
-        self,
+        mut self,
         mut work: Work,
         writes: mpsc::Sender<Message>,
         writer: JoinHandle<()>,
@@ -204,23 +204,27 @@ impl Connection<'_> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let is_leaving = self.inner.is_closed();
-        let patience = if is_leaving { LEAVE } else { CLOSE };
-        if let Some(held) = work.held.take() {
-            let sent = tokio::time::timeout(patience, writes.send(held)).await;
-            drop(sent);
-        }
-        drop(writes);
         let abort = writer.abort_handle();
+        let patience = patience(self.inner.closing());
         let parting = async {
+            // The close comes after all that waits for the socket.
+            while let Some(held) = work.held.take() {
+                if writes.send(held).await.is_err() {
+                    break;
+                }
+                self.outputs(&mut work, &writes);
+            }
+            drop(writes);
             let written = writer.await;
             drop(written);
             // The peer answers a close; who does not is cut off.
             while let Some(Ok(_)) = frames.next().await {}
         };
-        if tokio::time::timeout(patience, parting).await.is_err() {
-            abort.abort();
+        tokio::select! {
+            () = parting => {}
+            () = patience => abort.abort(),
         }
+        self.unsaid();
         // What the store was given it keeps, and others hear of it.
         if let Some(Ok(Ok(_))) = settle(work.appending).await {
             self.inner.notify();
@@ -229,6 +233,38 @@ impl Connection<'_> {
             machine: self.machine,
             wanted: work.wanted,
         }
+    }
+
+    /// Of what the machine still asks for, what does not go to the peer.
+    fn unsaid(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Event(event) => self.inner.tell(self.handle, &event),
+                Output::Save(positions) => {
+                    if let Some(url) = self.handle.remote_url() {
+                        self.inner.options.positions.save(url, &positions);
+                    }
+                }
+                Output::Send(_)
+                | Output::Packed(_)
+                | Output::Close { .. }
+                | Output::Append(_)
+                | Output::Read(_) => {}
+            }
+        }
+        self.handle.see(&self.machine);
+    }
+}
+
+/// Returns once who parts was waited for long enough: less once all links end, and then from that moment on.
+async fn patience(mut closing: Closing) {
+    let leaving = async {
+        closing.closed().await;
+        tokio::time::sleep(LEAVE).await;
+    };
+    tokio::select! {
+        () = leaving => {}
+        () = tokio::time::sleep(CLOSE) => {}
     }
 }
 

@@ -11,6 +11,9 @@ use crate::limits::{APPEND_DELTAS, PENDING_BYTES, PENDING_DELTAS, close};
 use crate::message::{Message, Sent};
 use crate::policy::Verdict;
 
+/// Why what was redacted does not come again.
+const REDACTED: &str = "It was redacted here";
+
 /// What waits for the store, in the order in which it came.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
@@ -131,10 +134,15 @@ impl Link {
     }
 
     fn reject(&mut self, now_ms: u64, id: Option<String>, reason: &str) {
+        self.reject_in_words(now_ms, id, (reason, reason));
+    }
+
+    /// Refuses a delta, with a reason for the program here and one for the peer.
+    fn reject_in_words(&mut self, now_ms: u64, id: Option<String>, (words, reason): (&str, &str)) {
         self.stats.deltas_rejected += 1;
         self.event(Event::DeltaRejected {
             id: id.clone(),
-            reason: reason.to_owned(),
+            reason: words.to_owned(),
             by_peer: false,
         });
         if let Some(delta_id) = id {
@@ -184,9 +192,11 @@ impl Link {
                 bytes,
             } = waiting;
             self.inbound.bytes = self.inbound.bytes.saturating_sub(bytes);
-            let refused = match said {
-                Appended::Conflict(_) => Conflict::CODE,
-                Appended::Redacted => "It was redacted here",
+            let refused = match &said {
+                Appended::Conflict(_) => (Conflict::CODE, Conflict::CODE),
+                Appended::Redacted => (REDACTED, REDACTED),
+                // The words of a hook stay here (HOOK-3).
+                Appended::Refused(words) => (words.as_str(), "It is not taken here"),
                 _ => {
                     self.stats.deltas_received += 1;
                     if acked {
@@ -196,7 +206,7 @@ impl Link {
                     continue;
                 }
             };
-            self.reject(now_ms, Some(delta.id().to_owned()), refused);
+            self.reject_in_words(now_ms, Some(delta.id().to_owned()), refused);
         }
         self.acknowledge(now_ms, acks);
     }

@@ -50,6 +50,8 @@ pub(crate) struct Pump {
     unacked: BTreeMap<String, Unacked>,
     unacked_bytes: usize,
     queue: VecDeque<Arc<Delta>>,
+    /// Those of the queue that are on their way.
+    asked_for: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -141,6 +143,7 @@ impl Pump {
 
     /// An id is answered; where the store was after the last page that is done, if one is.
     fn answered(&mut self, id: &str) -> bool {
+        self.asked_for.remove(id);
         let Some(unacked) = self.unacked.remove(id) else {
             return false;
         };
@@ -285,27 +288,38 @@ impl Link {
 
     /// Takes a delta that somebody wants sent; what does not fit is said so (FED-17).
     pub(super) fn enqueue(&mut self, delta: Arc<Delta>) {
-        let reason = if self.pump.queue.len() >= QUEUE_DELTAS {
-            "too many wait to be sent"
-        } else if !self.may_send(&delta) {
-            "mode or filter of the link do not allow it"
-        } else {
+        if self.pump.queue.len() >= QUEUE_DELTAS {
+            self.event(Event::too_many_wait(&delta));
+        } else if self.may_send(&delta) {
             self.pump.queue.push_back(delta);
-            return;
-        };
-        self.event(Event::DeltaRejected {
-            id: Some(delta.id().to_owned()),
-            reason: reason.to_owned(),
-            by_peer: false,
-        });
+        } else {
+            self.event(Event::DeltaRejected {
+                id: Some(delta.id().to_owned()),
+                reason: "mode or filter of the link do not allow it".to_owned(),
+                by_peer: false,
+            });
+        }
     }
 
     pub(super) fn send_queued(&mut self, now_ms: u64) {
         while self.pump.has_room()
             && let Some(delta) = self.pump.queue.pop_front()
         {
+            let id = delta.id().to_owned();
             self.send_page(now_ms, vec![delta], None);
+            if self.pump.unacked.contains_key(&id) {
+                self.pump.asked_for.insert(id);
+            }
         }
+    }
+
+    /// What a program wanted sent and was not answered, for the next connection: no cursor has it (FED-17).
+    pub(crate) fn take_unsent(&mut self) -> VecDeque<Arc<Delta>> {
+        let (unacked, asked_for) = (&mut self.pump.unacked, &self.pump.asked_for);
+        let open = asked_for.iter().filter_map(|id| unacked.remove(id));
+        let mut unsent: VecDeque<_> = open.map(|sent| sent.delta).collect();
+        unsent.append(&mut self.pump.queue);
+        unsent
     }
 
     pub(super) fn on_ack(&mut self, id: &str) {

@@ -11,6 +11,7 @@
 mod convergence;
 mod handshakes;
 mod hostile;
+mod lasting;
 mod links;
 mod messages;
 mod network;
