@@ -84,8 +84,11 @@ impl Agents {
             let names = canonical::encode(&names)
                 .map_err(|_error| RepoError::Damaged("a key log is too long to store"))?;
             let name = layout::key_log(agent.as_bytes());
-            batch.set_ref(name, Expect::read(raw), Some(names));
+            let said = Some(Bytes::from(names));
+            batch.set_ref(name, Expect::read(raw), said.clone());
             if let BatchOutcome::Done { .. } = self.store.commit(batch)? {
+                // Verified just now: it need not be once more.
+                self.keep_at_hand(agent, said, Arc::new(log));
                 return outcome;
             }
         }
@@ -124,16 +127,16 @@ impl Agents {
             return Ok((said, Arc::clone(&known.log)));
         }
         let log = Arc::new(self.verified(agent, said.as_ref())?);
+        self.keep_at_hand(agent, said.clone(), Arc::clone(&log));
+        Ok((said, log))
+    }
+
+    fn keep_at_hand(&self, agent: &AgentId, said: Option<Bytes>, log: Arc<KeyLog>) {
         let mut read = lock(&self.read);
         if read.len() >= LOGS_CACHED {
             read.clear();
         }
-        let known = Read {
-            said: said.clone(),
-            log: Arc::clone(&log),
-        };
-        read.insert(*agent, known);
-        Ok((said, log))
+        read.insert(*agent, Read { said, log });
     }
 
     fn verified(&self, agent: &AgentId, said: Option<&Bytes>) -> Result<KeyLog, RepoError> {

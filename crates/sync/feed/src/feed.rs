@@ -139,14 +139,17 @@ impl Feed {
             _ if from.position > self.inner.end.get() => {
                 return Err(self.expired("the log is shorter than it was")?);
             }
-            None if self.store().stats()?.log_begin > 0 => {
-                return Err(self.expired("the log begins after it")?);
+            None => {
+                let first = self.store().read_log(0, 1)?.into_iter().next();
+                if first.is_some_and(|first| first.position > 0) {
+                    return Err(self.expired("the log begins after it")?);
+                }
+                None
             }
-            None => None,
-            Some(last) if last < self.store().stats()?.log_begin => {
-                return Err(self.expired("the log begins after it")?);
-            }
-            Some(last) => self.check_of(last)?,
+            Some(last) => match self.check_of(last)? {
+                None => return Err(self.expired("the log begins after it")?),
+                check => check,
+            },
         };
         if before != from.check {
             return Err(self.expired("the log is another one before it")?);

@@ -126,7 +126,8 @@ impl Tail {
                     break;
                 }
                 if entry.position != self.lock().passed.position {
-                    self.wake_all();
+                    // What comes next for them is not there any more, and who reads finds out.
+                    self.wake(None, |_| true);
                 }
                 let said = RefMove::decode(&entry.bytes)?;
                 // What cannot be read may be for everybody: who reads it finds out why.
@@ -136,24 +137,17 @@ impl Tail {
                     check: Some(Check::of(&entry.bytes)),
                     ..self.lock().passed.clone()
                 };
-                self.wake(entry.position, &said, outline.as_ref(), after);
+                self.wake(Some(after), |consumer| {
+                    consumer
+                        .waits_from
+                        .is_some_and(|from| from <= entry.position)
+                        && consumer.filter.wants_branch(said.space, &said.branch)
+                        && outline
+                            .as_ref()
+                            .is_none_or(|outline| outline.may_concern(&consumer.filter))
+                });
             }
         }
-    }
-
-    /// Wakes all that wait: what comes next for them is not there any more, and who reads finds out.
-    fn wake_all(&self) {
-        let mut wakers = Vec::new();
-        let mut inner = self.lock();
-        let passed = inner.passed.clone();
-        for consumer in inner.consumers.values_mut() {
-            if consumer.waits_from.is_some() {
-                consumer.woken_at.get_or_insert_with(|| passed.clone());
-                wakers.extend(consumer.waker.take());
-            }
-        }
-        drop(inner);
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// What a move is about, as far as somebody who waits for it asks.
@@ -186,17 +180,17 @@ impl Tail {
         }
     }
 
-    fn wake(&self, position: u64, said: &RefMove, outline: Option<&Outline>, after: Cursor) {
+    /// Wakes those that wait and are concerned; with `after` all before that was looked at.
+    fn wake(&self, after: Option<Cursor>, concerns: impl Fn(&Consumer) -> bool) {
         let mut wakers = Vec::new();
         let mut inner = self.lock();
-        let before = std::mem::replace(&mut inner.passed, after);
+        let before = inner.passed.clone();
+        if let Some(after) = after {
+            inner.passed = after;
+        }
         for consumer in inner.consumers.values_mut() {
-            let waits = consumer.waits_from.is_some_and(|from| from <= position);
-            if waits
-                && consumer.woken_at.is_none()
-                && consumer.filter.wants_branch(said.space, &said.branch)
-                && outline.is_none_or(|outline| outline.may_concern(&consumer.filter))
-            {
+            let waits = consumer.waits_from.is_some() && consumer.woken_at.is_none();
+            if waits && concerns(consumer) {
                 consumer.woken_at = Some(before.clone());
                 wakers.extend(consumer.waker.take());
             }

@@ -193,55 +193,75 @@ pub(crate) fn fold(agent: &AgentId, events: &[Verified<KeyEvent>]) -> Folded {
     }
 }
 
+/// Why an event is not sound beside these, which are.
+pub(crate) fn fault_of<'a>(
+    agent: &AgentId,
+    known: impl Iterator<Item = &'a Verified<KeyEvent>>,
+    event: &Verified<KeyEvent>,
+) -> Option<KeyLogError> {
+    let order: Vec<&Verified<KeyEvent>> = known.collect();
+    let sound = sound(agent, &order);
+    let before = event.payload().prev.and_then(|prev| sound.get(&prev));
+    Sound::after(agent, before, event).err()
+}
+
 /// The events that follow, each from one that does; `order` has those before first.
 fn sound<'a>(agent: &AgentId, order: &[&'a Verified<KeyEvent>]) -> BTreeMap<Cid, Sound<'a>> {
     let mut sound: BTreeMap<Cid, Sound<'a>> = BTreeMap::new();
     for event in order {
+        let before = event.payload().prev.and_then(|prev| sound.get(&prev));
+        if let Ok(found) = Sound::after(agent, before, event) {
+            sound.insert(*event.cid(), found);
+        }
+    }
+    sound
+}
+
+impl<'a> Sound<'a> {
+    /// An event after the one that it names; `None` if that is not sound, or the event names none.
+    fn after(
+        agent: &AgentId,
+        before: Option<&Sound<'_>>,
+        event: &'a Verified<KeyEvent>,
+    ) -> Result<Self, KeyLogError> {
         let said = event.payload();
         let size = event.bytes().len();
-        let found = match said.prev.and_then(|prev| sound.get(&prev)) {
-            None if said.seq == 0 => Epoch::begin(agent, event).ok().map(|epoch| Sound {
+        if said.agent != *agent {
+            return Err(KeyLogError::OtherAgent);
+        }
+        let Some(before) = before else {
+            return Epoch::begin(agent, event).map(|epoch| Self {
                 event,
                 epoch: Arc::new(epoch),
                 bytes: size,
                 since: *event.cid(),
                 releases: None,
-            }),
-            None => None,
-            Some(before) => {
-                let follows = before.event.payload().seq.checked_add(1) == Some(said.seq);
-                let bytes = before.bytes + size;
-                let fits = said.seq < KEYLOG_EVENTS_MAX as u64 && bytes <= KEYLOG_BYTES_MAX;
-                let after = (follows && fits).then(|| before.epoch.after(event));
-                after.and_then(Result::ok).map(|after| {
-                    let is_recovery = matches!(said.event, Event::Recover { .. });
-                    let replaces = matches!(
-                        said.event,
-                        Event::Rotate {
-                            guardians: Some(_),
-                            ..
-                        }
-                    );
-                    let replaced = before.epoch.guardians.as_ref().filter(|_| replaces);
-                    Sound {
-                        event,
-                        epoch: after.map_or_else(|| Arc::clone(&before.epoch), Arc::new),
-                        bytes,
-                        since: if is_recovery {
-                            *event.cid()
-                        } else {
-                            before.since
-                        },
-                        releases: replaced.map(|(named, _)| *named),
-                    }
-                })
-            }
+            });
         };
-        if let Some(found) = found.filter(|_| said.agent == *agent) {
-            sound.insert(*event.cid(), found);
+        if before.event.payload().seq.checked_add(1) != Some(said.seq) {
+            return Err(KeyLogError::Prev);
         }
+        let bytes = before.bytes + size;
+        if said.seq >= KEYLOG_EVENTS_MAX as u64 || bytes > KEYLOG_BYTES_MAX {
+            return Err(KeyLogError::Full);
+        }
+        let after = before.epoch.after(event)?;
+        let (since, replaces) = match said.event {
+            Event::Recover { .. } => (*event.cid(), false),
+            Event::Rotate {
+                guardians: Some(_), ..
+            } => (before.since, true),
+            _ => (before.since, false),
+        };
+        let replaced = before.epoch.guardians.as_ref().filter(|_| replaces);
+        Ok(Self {
+            event,
+            epoch: after.map_or_else(|| Arc::clone(&before.epoch), Arc::new),
+            bytes,
+            since,
+            releases: replaced.map(|(named, _)| *named),
+        })
     }
-    sound
 }
 
 /// A way through events, and where it ends in a contradiction, the two of them.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::chain::Commitment;
 use crate::event::{Event, KeyEvent};
-use crate::fold::{Epoch, fold};
+use crate::fold::{Epoch, fault_of, fold};
 use crate::guardian::Guardians;
 use crate::key::{AgentId, DeviceId, PublicKey};
 use crate::secret::SecretKey;
@@ -173,6 +173,8 @@ pub struct KeyLog {
     events: Vec<Verified<KeyEvent>>,
     forks: Vec<Verified<KeyEvent>>,
     epoch: Option<Arc<Epoch>>,
+    /// The agent's key at the end of the log.
+    key: PublicKey,
     devices: BTreeMap<DeviceId, Device>,
     /// Keys that spoke for the agent: those before the present one, and devices that were removed.
     past: BTreeSet<PublicKey>,
@@ -190,6 +192,7 @@ impl KeyLog {
             events: Vec::new(),
             forks: Vec::new(),
             epoch: None,
+            key: *agent.key(),
             devices: BTreeMap::new(),
             past: BTreeSet::new(),
             seemed: BTreeSet::new(),
@@ -303,14 +306,12 @@ impl KeyLog {
         if self.forks.is_empty() && event.payload().prev.as_ref() == self.head() {
             return self.follow(event);
         }
-        let fault = self.fault_of(&event);
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
         let cid = *event.cid();
-        let known = self.events.iter().chain(&self.forks).cloned();
-        let pool: Vec<_> = known.chain([event]).collect();
-        self.take(&pool);
+        let pool: Vec<_> = self.known().cloned().chain([event.clone()]).collect();
+        // What is known is sound, and one that is not changes nothing.
+        if self.take(&pool) {
+            return Err(self.fault_of(&event));
+        }
         self.outcome_of(&cid)
     }
 
@@ -326,13 +327,12 @@ impl KeyLog {
         {
             return Err(KeyLogError::OtherAgent);
         }
-        let mut new = events.into_iter().filter(|event| !self.knows(event.cid()));
-        let Some(first) = new.next() else {
+        let new = events.into_iter().filter(|event| !self.knows(event.cid()));
+        let new: Vec<_> = new.collect();
+        if new.is_empty() {
             return Ok(Learned::default());
-        };
-        let rest: Vec<_> = new.collect();
-        let known = self.events.iter().chain(&self.forks).cloned();
-        let pool: Vec<_> = known.chain([first]).chain(rest).collect();
+        }
+        let pool: Vec<_> = self.known().cloned().chain(new).collect();
         let before = self.mark();
         let unsound = self.take(&pool);
         let changed = before != self.mark();
@@ -348,14 +348,7 @@ impl KeyLog {
     /// The key that speaks for the agent and changes its log; `None` while the log ends in a contradiction.
     #[must_use]
     pub fn key(&self) -> Option<&PublicKey> {
-        if self.equivocation.is_some() {
-            return None;
-        }
-        Some(
-            self.epoch
-                .as_ref()
-                .map_or(self.agent.key(), |epoch| &epoch.key),
-        )
+        self.equivocation.is_none().then_some(&self.key)
     }
 
     /// How often guardians recovered the agent, and how often its key was changed since then.
@@ -375,14 +368,7 @@ impl KeyLog {
     pub fn standing(&self, key: &PublicKey) -> Option<Standing> {
         if self.key() == Some(key) || self.devices.contains_key(&DeviceId::from(*key)) {
             Some(Standing::Now)
-        } else if self.past.contains(key)
-            || self.seemed.contains(key)
-            || self
-                .epoch
-                .as_ref()
-                .map_or(self.agent.key(), |epoch| &epoch.key)
-                == key
-        {
+        } else if self.past.contains(key) || self.seemed.contains(key) || self.key == *key {
             Some(Standing::Before)
         } else {
             None
@@ -482,65 +468,38 @@ impl KeyLog {
         Ok(event)
     }
 
-    /// The epoch after an event that follows the last one.
-    fn epoch_after(&self, event: &Verified<KeyEvent>) -> Result<Option<Epoch>, KeyLogError> {
-        match &self.epoch {
-            None => Epoch::begin(&self.agent, event).map(Some),
-            Some(epoch) => epoch.after(event),
-        }
-    }
-
     /// Appends an event that names the last one, where nothing contradicts the log.
     fn follow(&mut self, event: Verified<KeyEvent>) -> Result<(), KeyLogError> {
         let len = self.events.len();
         if event.payload().seq != len as u64 {
             return Err(KeyLogError::Prev);
         }
-        let epoch = self.epoch_after(&event)?;
+        let epoch = match &self.epoch {
+            None => Some(Epoch::begin(&self.agent, &event)?),
+            Some(epoch) => epoch.after(&event)?,
+        };
         let bytes = self.events.iter().map(|event| event.bytes().len());
         if len >= KEYLOG_EVENTS_MAX || bytes.sum::<usize>() + event.bytes().len() > KEYLOG_BYTES_MAX
         {
             return Err(KeyLogError::Full);
         }
         if let Some(epoch) = epoch {
-            let former = self.epoch.replace(Arc::new(epoch));
-            self.past.extend(former.map(|former| former.key));
+            self.epoch = Some(Arc::new(epoch));
         }
         self.apply(&event);
         self.events.push(event);
         Ok(())
     }
 
-    /// Why an event follows from nothing that is known, if it does not.
-    fn fault_of(&self, event: &Verified<KeyEvent>) -> Option<KeyLogError> {
-        let said = event.payload();
-        let len = self.events.len() as u64;
-        let Some(prev) = said.prev else {
-            return Epoch::begin(&self.agent, event).err();
-        };
-        let Some(before) = self.find(&prev) else {
-            return Some(if said.seq > len {
+    /// Why an event follows from nothing that is known.
+    fn fault_of(&self, event: &Verified<KeyEvent>) -> KeyLogError {
+        let (said, len) = (event.payload(), self.events.len() as u64);
+        match said.prev {
+            Some(prev) if !self.knows(&prev) && said.seq > len => {
                 KeyLogError::Gap { got: said.seq, len }
-            } else {
-                KeyLogError::Prev
-            });
-        };
-        if before.payload().seq.checked_add(1) != Some(said.seq) {
-            return Some(KeyLogError::Prev);
+            }
+            _ => fault_of(&self.agent, self.known(), event).unwrap_or(KeyLogError::Prev),
         }
-        // The way to it, alone, has the epoch that it follows in.
-        let mut way: Vec<Verified<KeyEvent>> = Vec::new();
-        let mut next = Some(prev);
-        while let Some(found) = next.and_then(|cid| self.find(&cid)) {
-            next = found.payload().prev;
-            way.push(found.clone());
-        }
-        let bytes = way.iter().map(|event| event.bytes().len()).sum::<usize>();
-        if said.seq >= KEYLOG_EVENTS_MAX as u64 || bytes + event.bytes().len() > KEYLOG_BYTES_MAX {
-            return Some(KeyLogError::Full);
-        }
-        let epoch = epoch_of(&self.agent, way.into_iter().rev())?;
-        epoch.after(event).err()
     }
 
     /// Makes of events what they make; whether some follow from nothing.
@@ -548,10 +507,6 @@ impl KeyLog {
         let folded = fold(&self.agent, pool);
         let mut log = Self::new(self.agent);
         for event in &folded.path {
-            if let Ok(Some(epoch)) = log.epoch_after(event) {
-                let former = log.epoch.replace(Arc::new(epoch));
-                log.past.extend(former.map(|former| former.key));
-            }
             log.apply(event);
         }
         for event in &folded.forks {
@@ -570,8 +525,8 @@ impl KeyLog {
         folded.unsound
     }
 
-    /// What an event of the log does to the devices. One that adds a device a second time, or removes one that is not
-    /// there, does nothing (IDENT-12).
+    /// What an event of the log does to the key and the devices. One that adds a device a second time, or removes one that
+    /// is not there, does nothing (IDENT-12).
     fn apply(&mut self, event: &Verified<KeyEvent>) {
         match &event.payload().event {
             Event::AddDevice { device, name, at } => {
@@ -585,19 +540,11 @@ impl KeyLog {
                     self.past.insert(*device.key());
                 }
             }
-            Event::Inception { .. } | Event::Rotate { .. } | Event::Recover { .. } => {}
+            Event::Rotate { .. } | Event::Recover { .. } => {
+                self.past.insert(self.key);
+                self.key = *event.signer();
+            }
+            Event::Inception { .. } => {}
         }
     }
-}
-
-/// The epoch at the end of a way through sound events.
-fn epoch_of(agent: &AgentId, way: impl Iterator<Item = Verified<KeyEvent>>) -> Option<Epoch> {
-    let mut epoch: Option<Epoch> = None;
-    for event in way {
-        epoch = match epoch {
-            None => Epoch::begin(agent, &event).ok(),
-            Some(before) => before.after(&event).ok()?.or(Some(before)),
-        };
-    }
-    epoch
 }
