@@ -9,6 +9,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::known;
+
 const DID_PREFIX: &str = "did:key:";
 
 /// The multicodec prefix of an ed25519 public key.
@@ -66,6 +68,9 @@ fn is_reduced(bytes: &[u8; 32]) -> bool {
 impl PublicKey {
     /// Checks that `bytes` are the canonical encoding of a point of large order (IDENT-1).
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        if known::find(&bytes).is_some() {
+            return Ok(Self(bytes));
+        }
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_error| KeyError::Point)?;
         if !is_reduced(&bytes) {
             return Err(KeyError::Point);
@@ -73,6 +78,7 @@ impl PublicKey {
         if key.is_weak() {
             return Err(KeyError::SmallOrder);
         }
+        known::keep(key);
         Ok(Self(bytes))
     }
 
@@ -98,7 +104,9 @@ impl PublicKey {
 
     /// Whether `signature` is a strict signature of `message` (STMT-7).
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
+        let known = known::find(&self.0);
+        let key = known.map_or_else(|| VerifyingKey::from_bytes(&self.0), Ok);
+        key.is_ok_and(|key| {
             let signature = ed25519_dalek::Signature::from_bytes(signature);
             key.verify_strict(message, &signature).is_ok()
         })

@@ -38,6 +38,7 @@ mod import;
 mod key;
 mod keylog;
 mod keystore;
+mod known;
 mod link;
 mod secret;
 mod statement;
@@ -57,6 +58,7 @@ pub use crate::keylog::{
     Standing,
 };
 pub use crate::keystore::{KdfParams, Keystore, KeystoreError};
+pub use crate::known::KnownKeys;
 pub use crate::link::{Link, NoLink};
 pub use crate::secret::SecretKey;
 pub use crate::statement::{
