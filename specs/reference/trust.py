@@ -241,8 +241,9 @@ class World:
             yield b, a, level
         for record in self.valid("attest", now):
             payload = record["payload"]
-            if payload["category"] == "vouch" and "agent" in payload["about"]:
-                yield payload["by"], payload["about"]["agent"], "network"
+            about = payload["about"].get("agent")
+            if payload["category"] == "vouch" and about is not None and not self.is_frozen(about):
+                yield payload["by"], about, "network"
 
     def witnesses(self, cid):
         """TRUST-15."""

@@ -305,6 +305,9 @@ def related(case):
 
 
 def circles(case):
+    frozen = said(BEN, "attest", attest(about={"agent": KEY[ANNA]}, category="vouch", claim="a good neighbour"))
+    yield case("TRUST-22/valid/frozen", "a vouch for an agent whose log ends in an equivocation", [frozen], {ANNA: FROZEN},
+               start=BEN)
     quartet = said(ANNA, "circle", circle())
     name = s.cid(quartet)
 

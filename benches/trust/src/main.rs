@@ -4,11 +4,12 @@
 //! Each round runs the contenders in turn on the same records; the median of the rounds counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use allod_identity::{AgentId, KeyLog, KnownKeys, Payload as _, SecretKey, Verified};
 use allod_trust::{
-    About, Attestation, Condition, Counted, DISTANCE_MAX, Graph, Level, Outcome, Policy,
+    About, Attestation, Condition, Counted, DISTANCE_MAX, Graph, Level, Moment, Outcome, Policy,
     Predicates, RECORDS_MAX, Record, Register, Relation, Rule, Signer, Subject, World,
 };
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -188,7 +189,8 @@ fn paths(asked: usize, count: usize) {
     };
     let policy = Policy::new(vec![rule], Outcome::Quarantine).expect("a policy");
     let predicates = Predicates::new();
-    let world = World::new(&counted, keys[0].agent_id(), NOW, &predicates);
+    let moment = Moment::new(Arc::new(counted), NOW);
+    let world = World::new(&moment, keys[0].agent_id(), &predicates);
     let mut times: Vec<f64> = (0..asked)
         .map(|_| {
             let subject = Subject {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use allod_identity::{AgentId, Verified};
 use cid::Cid;
 
+use crate::graph::VOUCH;
 use crate::record::{About, Attestation, Circle, Membership, Relation, Revocation, is_valid};
 use crate::register::{KeyLogs, Record, Register};
 
@@ -26,10 +27,12 @@ pub struct Counted {
     claims_about: BTreeMap<About, BTreeMap<String, Vec<Claim>>>,
     claims_by: BTreeMap<AgentId, Vec<Claim>>,
     witnesses: BTreeMap<Cid, BTreeSet<AgentId>>,
-    pub(crate) relations: Vec<Half>,
-    pub(crate) relations_by: BTreeMap<AgentId, BTreeMap<AgentId, Vec<Half>>>,
+    /// By whom, and with whom.
+    pub(crate) relations: BTreeMap<AgentId, BTreeMap<AgentId, Vec<Half>>>,
     circles: BTreeMap<Cid, Arc<Verified<Circle>>>,
     pub(crate) memberships: BTreeMap<Cid, Vec<Arc<Verified<Membership>>>>,
+    /// Agents for whom somebody vouches, and of whom nobody knows who they are.
+    frozen: BTreeSet<AgentId>,
 }
 
 /// Which claims are asked for: those for which everything holds that is given.
@@ -149,6 +152,11 @@ impl Counted {
         match record {
             Record::Attest(claim) => {
                 let said = claim.payload();
+                if let About::Agent(agent) = &said.about
+                    && logs.is_frozen(agent)
+                {
+                    self.frozen.insert(*agent);
+                }
                 let about = self.claims_about.entry(said.about).or_default();
                 let category = about.entry(said.category.clone()).or_default();
                 category.push(Arc::clone(claim));
@@ -162,9 +170,8 @@ impl Counted {
             }
             Record::Relation(half) => {
                 let said = half.payload();
-                let by = self.relations_by.entry(said.by).or_default();
+                let by = self.relations.entry(said.by).or_default();
                 by.entry(said.with).or_default().push(Arc::clone(half));
-                self.relations.push(Arc::clone(half));
             }
             Record::Circle(circle) => {
                 self.circles.insert(*circle.cid(), Arc::clone(circle));
@@ -214,6 +221,37 @@ impl Counted {
             .collect();
         found.sort_unstable_by_key(|claim| claim.cid());
         found
+    }
+
+    /// The claims of one agent for another by which paths lead, at a time (TRUST-22).
+    pub(crate) fn vouches(&self, now: u64) -> impl Iterator<Item = (&AgentId, &Claim)> {
+        let vouches = self.claims(Claims {
+            category: Some(VOUCH),
+            valid_at: Some(now),
+            ..Claims::default()
+        });
+        vouches
+            .into_iter()
+            .filter_map(|claim| match &claim.payload().about {
+                About::Agent(to) if !self.frozen.contains(to) => Some((to, claim)),
+                _ => None,
+            })
+    }
+
+    /// The next time after `now` at which something that counts begins or ends to be valid.
+    #[must_use]
+    pub fn changes_after(&self, now: u64) -> Option<u64> {
+        let claims = self.claims.values().map(|it| {
+            let said = it.payload();
+            (said.from, said.until)
+        });
+        let halves = self.relations.values().flat_map(BTreeMap::values).flatten();
+        let halves = halves.map(|it| (it.payload().from, it.payload().until));
+        let members = self.memberships.values().flatten();
+        let members = members.map(|it| (it.payload().from, it.payload().until));
+        let times = claims.chain(halves).chain(members);
+        let times = times.flat_map(|(from, until)| [Some(from), until]);
+        times.flatten().filter(|time| *time > now).min()
     }
 
     /// Who witnesses a claim, ascending (TRUST-15).

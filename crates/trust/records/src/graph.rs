@@ -1,12 +1,14 @@
 //! Who is related to whom, and by which way (TRUST-22, TRUST-23).
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use allod_identity::AgentId;
 use cid::Cid;
 
-use crate::counted::{Claims, Counted};
-use crate::record::{About, Level};
+use crate::counted::{Claim, Counted};
+use crate::record::Level;
+use crate::relationships::Relationship;
 use crate::words::Words;
 
 /// The greatest distance that is one (TRUST-23): beyond it everybody is related to everybody.
@@ -86,8 +88,19 @@ pub struct Graph {
     /// Of each agent where its edges begin; and the end of all.
     starts: Vec<u32>,
     edges: Vec<Edge>,
-    /// What the edges stand for.
-    ties: Vec<Step>,
+    /// What the edges stand for: first relationships, each of two edges, then vouches.
+    relationships: Vec<Relationship>,
+    vouches: Vec<Claim>,
+}
+
+/// From one agent to another. Their order is that in which of several between the same agents the first is the best.
+#[derive(Clone, Copy, Eq, PartialEq, Ord, PartialOrd)]
+struct Arrow {
+    from: u32,
+    to: u32,
+    level: Reverse<Level>,
+    /// The place among relationships, or after all of them among vouches.
+    tie: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -113,74 +126,83 @@ impl Graph {
     /// What holds at a time.
     #[must_use]
     pub fn new(counted: &Counted, now: u64) -> Self {
-        let mut arcs = Vec::new();
-        for it in counted.all_relationships(now) {
-            let [one, two] = it.agents;
-            for (from, to) in [(one, two), (two, one)] {
-                let step = Step {
-                    to,
-                    tie: Tie::Relationship,
-                    says: it.kind.clone(),
-                    level: it.level,
-                    since: it.since,
-                    evidence: it.halves.to_vec(),
-                };
-                arcs.push((from, step));
-            }
-        }
-        let vouches = counted.claims(Claims {
-            category: Some(VOUCH),
-            valid_at: Some(now),
-            ..Claims::default()
-        });
-        for claim in vouches {
-            let said = claim.payload();
-            if let About::Agent(to) = said.about {
-                let step = Step {
-                    to,
-                    tie: Tie::Vouch,
-                    says: said.claim.clone(),
-                    level: Level::Network,
-                    since: said.from,
-                    evidence: vec![*claim.cid()],
-                };
-                arcs.push((said.by, step));
-            }
-        }
-        Self::of(arcs)
-    }
-
-    fn of(mut arcs: Vec<(AgentId, Step)>) -> Self {
-        // Of all that leads from one agent to another, the closest is enough: it does for whatever level is asked for.
-        arcs.sort_by(|(from, a), (other, b)| {
-            let closest = b.level.cmp(&a.level).then(a.tie.cmp(&b.tie));
-            let places = (from, &a.to).cmp(&(other, &b.to));
-            places
-                .then(closest)
-                .then_with(|| a.evidence.cmp(&b.evidence))
-        });
-        arcs.dedup_by(|(from, later), (other, first)| from == other && later.to == first.to);
-        let mut agents: Vec<_> = arcs.iter().flat_map(|(from, to)| [*from, to.to]).collect();
+        let relationships = counted.all_relationships(now);
+        let (vouched, vouches): (Vec<_>, Vec<_>) = counted.vouches(now).unzip();
+        let vouches: Vec<Claim> = vouches.into_iter().cloned().collect();
+        let mut agents: Vec<AgentId> = relationships.iter().flat_map(|it| it.agents).collect();
+        agents.extend(vouched.iter().copied().copied());
+        agents.extend(vouches.iter().map(|claim| claim.payload().by));
         agents.sort_unstable();
         agents.dedup();
-        let mut graph = Self {
-            starts: Vec::with_capacity(agents.len() + 1),
-            agents,
-            edges: Vec::with_capacity(arcs.len()),
-            ties: Vec::with_capacity(arcs.len()),
-        };
-        let mut arcs = arcs.into_iter().peekable();
-        for agent in &graph.agents {
-            graph.starts.push(graph.edges.len() as u32);
-            while let Some((_, step)) = arcs.next_if(|(from, _)| from == agent) {
-                let to = graph.agents.binary_search(&step.to).unwrap_or(0) as u32;
-                let (level, tie) = (step.level, graph.ties.len() as u32);
-                graph.edges.push(Edge { to, level, tie });
-                graph.ties.push(step);
+        // All agents are in the list, so each is found.
+        let place = |agent: &AgentId| agents.binary_search(agent).unwrap_or_default() as u32;
+        let mut arrows = Vec::with_capacity(2 * relationships.len() + vouches.len());
+        for (tie, it) in (0..).zip(&relationships) {
+            let ([one, two], level) = (it.agents.map(|agent| place(&agent)), Reverse(it.level));
+            for (from, to) in [(one, two), (two, one)] {
+                arrows.push(Arrow {
+                    from,
+                    to,
+                    level,
+                    tie,
+                });
             }
         }
-        graph.starts.push(graph.edges.len() as u32);
-        graph
+        for (tie, (claim, to)) in (relationships.len() as u32..).zip(vouches.iter().zip(vouched)) {
+            arrows.push(Arrow {
+                from: place(&claim.payload().by),
+                to: place(to),
+                level: Reverse(Level::Network),
+                tie,
+            });
+        }
+        // Of all that leads from one agent to another, the closest is enough: it does for whatever level is asked for.
+        arrows.sort_unstable();
+        arrows.dedup_by_key(|arrow| (arrow.from, arrow.to));
+        let mut starts = vec![0; agents.len() + 1];
+        for arrow in &arrows {
+            starts[arrow.from as usize + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let edges = arrows.into_iter().map(|arrow| Edge {
+            to: arrow.to,
+            level: arrow.level.0,
+            tie: arrow.tie,
+        });
+        Self {
+            edges: edges.collect(),
+            agents,
+            starts,
+            relationships,
+            vouches,
+        }
+    }
+
+    /// What an edge stands for.
+    fn step(&self, edge: Edge) -> Step {
+        let to = self.agents[edge.to as usize];
+        let tie = edge.tie as usize;
+        if let Some(it) = self.relationships.get(tie) {
+            return Step {
+                to,
+                tie: Tie::Relationship,
+                says: it.kind.clone(),
+                level: it.level,
+                since: it.since,
+                evidence: it.halves.to_vec(),
+            };
+        }
+        let claim = &self.vouches[tie - self.relationships.len()];
+        Step {
+            to,
+            tie: Tie::Vouch,
+            says: claim.payload().claim.clone(),
+            level: Level::Network,
+            since: claim.payload().from,
+            evidence: vec![*claim.cid()],
+        }
     }
 
     /// How many agents have to do with another.
@@ -265,7 +287,7 @@ impl Graph {
         let (mut steps, mut at) = (Vec::new(), end);
         while seen[at as usize].distance > 0 {
             let edge = self.edges[seen[at as usize].edge as usize];
-            steps.push(self.ties[edge.tie as usize].clone());
+            steps.push(self.step(edge));
             at = seen[at as usize].from;
         }
         steps.reverse();

@@ -6,7 +6,7 @@
 //! A [`Record`] is what an agent says about others, signed, in at most 1024 bytes: a claim, half of a relationship, a circle
 //! or a member of one. A [`Register`] holds those that are known; [`Counted`] are those that count, by what key logs say of
 //! who signed them. [`Graph`] finds by which way an agent is related to another, [`Circles`] who is in which circle. A
-//! [`Policy`] says what is taken from whom; a [`World`] has the facts that it asks for.
+//! [`Policy`] says what is taken from whom; a [`World`], which is a [`Moment`] seen by somebody, has the facts that it asks for.
 //!
 //! # What it is not
 //! No storage, no network, no clock: records and times are arguments. It does not say who may see what.
@@ -14,7 +14,7 @@
 //! # The flow
 //! ```text
 //! bytes --Record::decode--> Record --Register::add--> Register --Counted::new(key logs)--> Counted
-//! Counted --World::new(reader, now)--> World --Policy::evaluate(subject)--> Verdict --> Decision
+//! Counted --Moment::new(now)--> Moment --World::new(reader)--> World --Policy::evaluate--> Verdict --> Decision
 //! ```
 //!
 //! # Invariants
@@ -48,7 +48,7 @@ pub use crate::register::{
     KeyLogs, RECORDS_MAX, RECORDS_OF_SIGNER_MAX, Record, RecordError, Register, RegisterFull,
 };
 pub use crate::relationships::Relationship;
-pub use crate::world::{Predicate, Predicates, World};
+pub use crate::world::{Moment, Predicate, Predicates, World};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -38,21 +38,17 @@ impl Relationship {
     }
 }
 
-/// By whom, with whom, and of which kind a half is.
-fn place(half: &Half) -> (AgentId, AgentId, &str) {
-    let said = half.payload();
-    (said.by, said.with, &said.kind)
-}
-
-/// Of each place the one half that stands there, in their order (TRUST-20).
-fn standing<'a>(halves: impl Iterator<Item = &'a Half>, now: u64) -> Vec<&'a Half> {
-    let valid = halves.filter(|half| is_valid(half.payload().from, half.payload().until, now));
+/// Of the halves of one agent with another, the one that stands of each kind, by kind (TRUST-20).
+fn standing(halves: &[Half], now: u64) -> Vec<&Half> {
+    let valid = halves
+        .iter()
+        .filter(|half| is_valid(half.payload().from, half.payload().until, now));
     let mut valid: Vec<_> = valid.collect();
-    valid.sort_unstable_by(|a, b| {
-        let rank = |half: &Half| (half.payload().level, *half.cid());
-        place(a).cmp(&place(b)).then_with(|| rank(a).cmp(&rank(b)))
+    valid.sort_unstable_by_key(|half| {
+        let said = half.payload();
+        (&said.kind, said.level, half.cid())
     });
-    valid.dedup_by(|later, first| place(later) == place(first));
+    valid.dedup_by(|later, first| later.payload().kind == first.payload().kind);
     valid
 }
 
@@ -60,35 +56,40 @@ impl Counted {
     /// The relationships of an agent that are in force at a time, by the other agent and the kind.
     #[must_use]
     pub fn relationships(&self, agent: &AgentId, now: u64) -> Vec<Relationship> {
-        let of_agent = self.relations_by.get(agent);
-        let mine = standing(of_agent.into_iter().flatten().flat_map(|(_, it)| it), now);
-        let both = mine.into_iter().filter_map(|half| {
-            let said = half.payload();
-            let back = self.relations_by.get(&said.with)?.get(agent)?;
-            let back = back.iter().filter(|it| it.payload().kind == said.kind);
-            let theirs = standing(back, now).first().copied()?;
-            Some(if said.by < said.with {
-                Relationship::of(half, theirs)
-            } else {
-                Relationship::of(theirs, half)
-            })
-        });
-        both.collect()
+        let others = self.relations.get(agent).into_iter().flatten();
+        let mut found = Vec::new();
+        for (other, _) in others {
+            let (one, two) = (agent.min(other), agent.max(other));
+            self.between(one, two, now, &mut found);
+        }
+        found
     }
 
     /// All relationships that are in force at a time, by agents and kind.
     #[must_use]
     pub fn all_relationships(&self, now: u64) -> Vec<Relationship> {
-        let all = standing(self.relations.iter(), now);
-        let both = all.iter().filter_map(|half| {
-            let (by, with, kind) = place(half);
-            if by > with {
-                return None;
+        let mut found = Vec::new();
+        for (one, others) in &self.relations {
+            for (two, _) in others.range(*one..) {
+                self.between(one, two, now, &mut found);
             }
-            let back = (with, by, kind);
-            let theirs = all.binary_search_by(|it| place(it).cmp(&back)).ok()?;
-            Some(Relationship::of(half, all[theirs]))
-        });
-        both.collect()
+        }
+        found
+    }
+
+    /// The relationships of two agents, the lesser first.
+    fn between(&self, one: &AgentId, two: &AgentId, now: u64, found: &mut Vec<Relationship>) {
+        let halves = |by: &AgentId, with: &AgentId| self.relations.get(by)?.get(with);
+        let (Some(there), Some(back)) = (halves(one, two), halves(two, one)) else {
+            return;
+        };
+        let back = standing(back, now);
+        for half in standing(there, now) {
+            let kind = &half.payload().kind;
+            let theirs = back.binary_search_by_key(&kind, |half| &half.payload().kind);
+            if let Ok(theirs) = theirs {
+                found.push(Relationship::of(half, back[theirs]));
+            }
+        }
     }
 }

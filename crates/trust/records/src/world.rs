@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use allod_identity::AgentId;
 use cid::Cid;
@@ -12,42 +13,39 @@ use crate::evaluate::{Answer, Facts, Signer, Subject};
 use crate::graph::Graph;
 use crate::record::{About, Level};
 
-/// A condition that a program has of its own, by which policies can ask (TRUST-42).
-pub trait Predicate {
-    /// Whether it holds for who something came from. Where that fails it cannot be told.
-    fn holds(&self, subject: &Subject) -> Answer;
-}
-
-/// The predicates of a program, by their names.
-pub type Predicates = BTreeMap<String, Box<dyn Predicate + Send + Sync>>;
-
-/// What counts at one time, seen from one agent.
-pub struct World<'a> {
-    reader: AgentId,
-    now: u64,
-    counted: &'a Counted,
+/// What counts, and what is made of it, at one time: to be kept by who asks often.
+#[derive(Clone)]
+pub struct Moment {
+    counted: Arc<Counted>,
     graph: Graph,
     circles: Circles,
-    predicates: &'a Predicates,
+    now: u64,
+    until: Option<u64>,
 }
 
-impl<'a> World<'a> {
-    /// What counts at `now`, in milliseconds since 1970, for a reader.
+impl Moment {
+    /// What there is at `now`, in milliseconds since 1970.
     #[must_use]
-    pub fn new(
-        counted: &'a Counted,
-        reader: AgentId,
-        now: u64,
-        predicates: &'a Predicates,
-    ) -> Self {
+    pub fn new(counted: Arc<Counted>, now: u64) -> Self {
         Self {
-            reader,
-            now,
+            graph: Graph::new(&counted, now),
+            circles: Circles::new(&counted, now),
+            until: counted.changes_after(now),
             counted,
-            graph: Graph::new(counted, now),
-            circles: Circles::new(counted, now),
-            predicates,
+            now,
         }
+    }
+
+    /// Whether the same holds at another time, of the same records: nothing begins or ends to be valid between them.
+    #[must_use]
+    pub fn holds_at(&self, time: u64) -> bool {
+        self.now <= time && self.until.is_none_or(|until| time < until)
+    }
+
+    /// The records that count.
+    #[must_use]
+    pub const fn counted(&self) -> &Arc<Counted> {
+        &self.counted
     }
 
     /// Who is related to whom.
@@ -63,6 +61,41 @@ impl<'a> World<'a> {
     }
 }
 
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Moment({:?} at {})", self.counted, self.now)
+    }
+}
+
+/// A condition that a program has of its own, by which policies can ask (TRUST-42).
+pub trait Predicate {
+    /// Whether it holds for who something came from. Where that fails it cannot be told.
+    fn holds(&self, subject: &Subject) -> Answer;
+}
+
+/// The predicates of a program, by their names.
+pub type Predicates = BTreeMap<String, Box<dyn Predicate + Send + Sync>>;
+
+/// A moment seen from one agent: all that a policy asks for.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    reader: AgentId,
+    moment: &'a Moment,
+    predicates: &'a Predicates,
+}
+
+impl<'a> World<'a> {
+    /// A moment as a reader sees it, with the predicates of the program.
+    #[must_use]
+    pub const fn new(moment: &'a Moment, reader: AgentId, predicates: &'a Predicates) -> Self {
+        Self {
+            reader,
+            moment,
+            predicates,
+        }
+    }
+}
+
 impl Facts for World<'_> {
     fn attested(
         &self,
@@ -74,15 +107,13 @@ impl Facts for World<'_> {
             Signer::Device(device) => Some(About::Device(device)),
             Signer::Agent | Signer::Unknown => None,
         };
+        let abouts = [Some(About::Agent(about.author)), device];
         let mut found = Vec::new();
-        for about in [Some(About::Agent(about.author)), device]
-            .into_iter()
-            .flatten()
-        {
-            let claims = self.counted.claims(Claims {
-                about: Some(&about),
+        for about in abouts.iter().flatten() {
+            let claims = self.moment.counted.claims(Claims {
+                about: Some(about),
                 category: Some(category),
-                valid_at: Some(self.now),
+                valid_at: Some(self.moment.now),
                 by: None,
             });
             let wanted = claims
@@ -95,14 +126,14 @@ impl Facts for World<'_> {
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
-        match self.graph.path(&self.reader, to, within, least) {
+        match self.moment.graph.path(&self.reader, to, within, least) {
             Some(path) => Answer::Yes(path.evidence().copied().collect()),
             None => Answer::No,
         }
     }
 
     fn member(&self, agent: &AgentId, circle: &Cid, role: Option<&str>) -> Answer {
-        match self.circles.admission(circle, agent, role) {
+        match self.moment.circles.admission(circle, agent, role) {
             Some(chain) => Answer::Yes(chain),
             None => Answer::No,
         }
@@ -118,6 +149,6 @@ impl Facts for World<'_> {
 
 impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "World({:?} at {})", self.counted, self.now)
+        write!(f, "World({:?} for {})", self.moment, self.reader)
     }
 }

@@ -457,6 +457,16 @@ proptest! {
         prop_assert_eq!(one.all_relationships(NOW), two.all_relationships(NOW));
         let all = Claims::default();
         prop_assert_eq!(one.claims(all), two.claims(all));
+        // Until the time that is told, the same holds.
+        let last = one.changes_after(NOW).map_or(u64::MAX, |next| next - 1);
+        prop_assert!(last >= NOW);
+        prop_assert_eq!(one.all_relationships(NOW), one.all_relationships(last));
+        let valid = |now| one.claims(Claims { valid_at: Some(now), ..all });
+        prop_assert_eq!(valid(NOW), valid(last));
+        let (now, then) = (Circles::new(&one, NOW), Circles::new(&one, last));
+        for circle in one.circles() {
+            prop_assert!(now.members(circle.cid()).eq(then.members(circle.cid())));
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use allod_identity::{AgentId, DecisionOutcome, DeviceId, KeyLog, Link, What, Who};
 use allod_trust::{
-    About, Answer, Attestation, By, Condition, Counted, Facts, Ground, Level, Outcome, Policy,
-    PolicyError, Predicate, Predicates, Register, Rule, Signer, Subject, VOUCH, World,
+    About, Answer, Attestation, By, Condition, Counted, Facts, Ground, Level, Moment, Outcome,
+    Policy, PolicyError, Predicate, Predicates, Register, Rule, Signer, Subject, VOUCH, World,
 };
 use cid::Cid;
 use proptest::prelude::*;
@@ -287,7 +288,7 @@ fn a_verdict_says_why() {
     register.add(first.clone()).unwrap();
     register.add(second.clone()).unwrap();
     let logs: BTreeMap<AgentId, KeyLog> = BTreeMap::new();
-    let counted = Counted::new(&register, &logs);
+    let counted = Arc::new(Counted::new(&register, &logs));
     let mut predicates = Predicates::new();
     let known = Known(BTreeSet::from([agent(4)]));
     predicates.insert("known".to_owned(), Box::new(known));
@@ -297,7 +298,10 @@ fn a_verdict_says_why() {
     ], "otherwise": "accept" }"#;
     let policy: Policy = serde_json::from_str(rules).unwrap();
     let verdict = |of: u8, now: u64| {
-        let world = World::new(&counted, agent(1), now, &predicates);
+        let moment = Moment::new(Arc::clone(&counted), now);
+        assert!(moment.holds_at(now) && !moment.holds_at(now - 1));
+        assert_eq!(moment.holds_at(NOW + 10), now >= NOW + 10);
+        let world = World::new(&moment, agent(1), &predicates);
         let subject = Subject {
             author: agent(of),
             device: Signer::Agent,
