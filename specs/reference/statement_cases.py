@@ -13,6 +13,7 @@ def files():
         ("statement/statement.json", "STMT", statements()),
         ("identity/did.json", "IDENT", dids()),
         ("identity/event.json", "IDENT", events()),
+        ("identity/guardian.json", "IDENT", guardian_says()),
         ("identity/keylog.json", "IDENT", keylogs()),
         ("identity/keystore.json", "IDENT", keystores()),
     ]
@@ -318,6 +319,49 @@ def events():
     ):
         yield case(added(first, name=text), f"IDENT-7/invalid/{name}", comment, "E_DEVICE_NAME")
     yield case(added(first, at=1 << 48), "IDENT-8/invalid/time", "a time of 49 bits", "E_TIME")
+
+
+def guardian_says():
+    def case(data, case_id, comment, error=None):
+        return (case_id, comment, {"domain": "guardian", "bytes": data.hex()}, error)
+
+    by = GUARDIANS[0]
+    prev = s.cid(inception())
+    approve = {"key": KEY[OTHER], "next": AFTER[1], "prev": prev}
+    some = {"keys": sorted(KEY[seed] for seed in GUARDIANS), "needed": 2, "wait": 7}
+
+    def said(says, **changes):
+        return s.make(by, "guardian", {"agent": KEY[AGENT], "at": 1000, "says": says} | changes)
+
+    good = said({"approve": approve})
+    yield case(good, "IDENT-42/valid/approve", "that waiting begins")
+    yield case(said({"confirm": approve | {"since": 1000}}), "IDENT-43/valid/confirm", "that it is over")
+    yield case(said({"release": {"named": prev, "guardians": some}}), "IDENT-41/valid/release", "that others take their place")
+    none = {"keys": [], "needed": 0, "wait": 0}
+    yield case(said({"release": {"named": prev, "guardians": none}}), "IDENT-41/valid/release-none", "that nobody does")
+    yield case(said({"confirm": approve | {"since": 1001}}), "IDENT-43/invalid/since", "before it was approved", "E_TIME")
+    yield case(said({"approve": approve}, at=1 << 48), "IDENT-42/invalid/time", "a time of 49 bits", "E_TIME")
+    yield case(said({"release": {"named": prev, "guardians": some | {"needed": 4}}}), "IDENT-41/invalid/needed",
+               "more needed than there are", "E_GUARDIANS")
+    for name, says, comment in (
+        ("none", {}, "nothing"),
+        ("two", {"approve": approve, "release": {"named": prev, "guardians": none}}, "two things at once"),
+        ("other", {"refuse": approve}, "something else"),
+        ("since", {"approve": approve | {"since": 1}}, "a member of another kind"),
+        ("no-since", {"confirm": approve}, "a member is missing"),
+        ("prev", {"approve": approve | {"prev": None}}, "no event"),
+        ("next", {"approve": approve | {"next": bytes(31)}}, "a commitment of 31 bytes"),
+        ("key", {"approve": approve | {"key": bytes(32)}}, "a key of small order"),
+        ("named", {"release": {"named": KEY[OTHER], "guardians": none}}, "a key for a link"),
+        ("guardians", {"release": {"named": prev, "guardians": []}}, "a list for guardians"),
+    ):
+        yield case(said(says), f"IDENT-42/invalid/{name}", comment, "E_SHAPE")
+    yield case(said({"approve": approve}, x=1), "IDENT-42/invalid/unknown", "an unknown member", "E_SHAPE")
+    yield case(s.make(by, "keylog", {"agent": KEY[AGENT], "at": 1, "says": {"approve": approve}}), "IDENT-42/invalid/domain",
+               "of another domain", "E_DOMAIN")
+    yield case(good.replace(KEY[by], KEY[GUARDIANS[1]], 1), "IDENT-42/invalid/signer", "another guardian", "E_SIGNATURE")
+    yield case(good[:-1], "IDENT-42/invalid/cut", "the last byte is missing", "E_CBOR")
+    yield case(good + b"\x00", "IDENT-42/invalid/trailing", "a byte follows", "E_TRAILING")
 
 
 def keylogs():

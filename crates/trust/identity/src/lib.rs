@@ -1,6 +1,7 @@
 //! Agents, devices, key logs and signed statements.
 //!
-//! Spec: `specs/10-statement.md` (STMT) and `specs/11-identity.md` (IDENT).
+//! Spec: `specs/10-statement.md` (STMT), `specs/11-identity.md` (IDENT), `specs/13-did.md` (DID), and decisions of
+//! `specs/12-trust.md` (TRUST).
 //!
 //! # What this crate is
 //! A *statement* is the one signed envelope for everything anyone says. [`Signed`] is a statement
@@ -28,24 +29,37 @@
 
 pub mod canonical;
 mod chain;
+mod decision;
+mod did;
 mod event;
 mod fold;
 mod guardian;
+mod import;
 mod key;
 mod keylog;
 mod keystore;
+mod known;
+mod link;
 mod secret;
 mod statement;
+pub mod text;
 
 pub use crate::chain::{Commitment, KeyChain, ROTATIONS_MAX};
+pub use crate::decision::{
+    DECISION_BYTES_MAX, Decision, DecisionError, DecisionOutcome, What, Who,
+};
+pub use crate::did::{DidDocument, Service, ServiceError};
 pub use crate::event::{DEVICE_NAME_BYTES_MAX, Event, KeyEvent, TIME_MS_MAX};
 pub use crate::guardian::{GUARDIANS_MAX, GuardianSays, Guardians, Says, carried};
+pub use crate::import::ImportError;
 pub use crate::key::{AgentId, DeviceId, KeyError, PublicKey};
 pub use crate::keylog::{
     Device, Equivocation, KEYLOG_BYTES_MAX, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError, Learned, Mark,
     Standing,
 };
 pub use crate::keystore::{KdfParams, Keystore, KeystoreError};
+pub use crate::known::KnownKeys;
+pub use crate::link::{Link, NoLink};
 pub use crate::secret::SecretKey;
 pub use crate::statement::{
     CheckError, DecodeError, Payload, STATEMENT_BYTES_MAX, SignError, Signed, Verified,
