@@ -282,6 +282,7 @@ impl Node {
     /// Makes this device act for the agent whose key log names it.
     pub fn adopt(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
         self.agents().learn(&agent, events)?;
+        self.heed()?;
         let log = self.agents().key_log(&agent)?;
         if !log.is_device(&self.device()?) {
             return Err(NodeError::Refused(allod_repo::Refusal::Device));
@@ -313,7 +314,16 @@ impl Node {
 
     fn learn(&self, log: &KeyLog) -> Result<(), NodeError> {
         let events: Vec<Bytes> = log.known().map(|event| event.bytes().clone()).collect();
-        Ok(self.agents().learn(log.agent(), &events)?)
+        self.agents().learn(log.agent(), &events)?;
+        self.heed()
+    }
+
+    /// Decides anew what counts in all spaces: something was learned of an agent (REPO-104).
+    pub(crate) fn heed(&self) -> Result<(), NodeError> {
+        for (_, id) in self.spaces()? {
+            let _moved = self.repo(id)?.reconsider()?;
+        }
+        Ok(())
     }
 
     /// Begins a space that this agent owns, and makes it the current one.
