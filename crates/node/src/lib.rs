@@ -48,6 +48,7 @@ mod sinks;
 mod sources;
 mod telling;
 mod touch;
+mod trusting;
 mod views;
 
 pub use crate::clock::{now_ms, utc};

@@ -219,10 +219,13 @@ impl Node {
 
     /// What a session about one space learned of agents counts in the others too (REPO-104).
     fn heed_since(&self, repo: &Repo, learned: u64) -> Result<(), NodeError> {
-        if repo.agents().learned() == learned {
-            return Ok(());
+        if repo.agents().learned() != learned {
+            self.heed()?;
         }
-        self.heed()
+        // What a public space has new may say of somebody whom to believe, and the policy may be another (RECS-12).
+        self.gather_from(repo)?;
+        let _released = repo.judge_again()?;
+        Ok(())
     }
 
     /// A stream for a session with a device: on the connection that is open, or on one to be dialled.

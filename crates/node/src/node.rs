@@ -23,6 +23,7 @@ use crate::hooks::Hooks;
 use crate::known::KnownPeers;
 use crate::links::Links;
 use crate::telling::Telling;
+use crate::trusting::{Trusting, judge_of};
 use crate::views::AllViews;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
@@ -50,6 +51,7 @@ struct Inner {
     claims: Claims,
     telling: Telling,
     federating: Federating,
+    trusting: Trusting,
     config: std::sync::Mutex<HomeConfig>,
     keys: Option<Keystore>,
     spaces: std::sync::Mutex<Vec<Repo>>,
@@ -132,6 +134,7 @@ impl Node {
             claims: Claims::default(),
             telling,
             federating: Federating::default(),
+            trusting: Trusting::new(home.path()),
             config: std::sync::Mutex::new(config),
             keys,
             spaces: std::sync::Mutex::default(),
@@ -157,6 +160,11 @@ impl Node {
     /// The federations that run.
     pub(crate) fn federating(&self) -> &Federating {
         &self.inner.federating
+    }
+
+    /// What is known of who says what of whom.
+    pub(crate) fn trusting(&self) -> &Trusting {
+        &self.inner.trusting
     }
 
     /// A handle that does not keep the home open.
@@ -320,10 +328,11 @@ impl Node {
 
     /// Decides anew what counts in all spaces: something was learned of an agent (REPO-104).
     pub(crate) fn heed(&self) -> Result<(), NodeError> {
+        self.inner.trusting.forget_moment();
         for (_, id) in self.spaces()? {
             let _moved = self.repo(id)?.reconsider()?;
         }
-        Ok(())
+        self.judge_again()
     }
 
     /// Begins a space that this agent owns, and makes it the current one.
@@ -373,6 +382,7 @@ impl Node {
     fn attended(&self, repo: Repo) -> Repo {
         let hooks = Arc::clone(&self.inner.hooks);
         let views = Arc::clone(&self.inner.views);
+        let repo = repo.judged_by(judge_of(self.weak()));
         repo.timed(self.inner.timings.clone())
             .hooked(Arc::new(move |proposal| {
                 let judged = views.judge(proposal).and_then(|()| hooks.propose(proposal));

@@ -108,6 +108,18 @@ impl Repo {
                 .is_none())
     }
 
+    /// Whether a commit counts (REPO-100): by itself, or as a commit that does is built on it.
+    pub fn counts(&self, id: CommitId) -> Result<bool, RepoError> {
+        if self.stands(id)? {
+            return Ok(true);
+        }
+        let is_meta = self.commit(id)?.payload().branch.is_meta();
+        let branches = self.branches()?.into_iter();
+        let branches = branches.filter(|(name, _)| name.is_meta() == is_meta);
+        let heads = branches.flat_map(|(_, heads)| heads).collect();
+        self.has_all(&heads, &Heads::from([id]))
+    }
+
     /// Decides anew which commits count, if something was learned of agents through this space since it was last
     /// decided (REPO-104). Whether a branch stands elsewhere now.
     pub fn heed_logs(&self) -> Result<bool, RepoError> {
