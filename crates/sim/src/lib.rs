@@ -32,6 +32,8 @@
 //!   committed apart, all have the same.
 //! - Honest nodes never break the protocol with each other, and at the end refuse each other
 //!   nothing. What a hostile one does has the code of a refusal or of an end.
+//! - In a world about keys ([`run_keys`]): whatever thieves do with devices and keys, honest nodes agree in the end on who
+//!   speaks for whom and on what counts, all see a contradiction that one sees, and nobody is locked out.
 //! - No storms: a link has no more sessions than there are commits that one end did not know the other to have,
 //!   and of what is written once all have the same, a commit or block crosses a link at most once.
 //!
@@ -45,6 +47,7 @@ mod error;
 mod guarding;
 mod healing;
 mod hostile;
+mod keys;
 mod ledger;
 mod meeting;
 mod model;
@@ -69,6 +72,7 @@ mod writing;
 
 pub use crate::error::Failure;
 pub use crate::hostile::Vice;
+pub use crate::keys::{KeySummary, run_keys};
 pub use crate::model::Rule;
 pub use crate::node::Disk;
 pub use crate::rng::Rng;

@@ -279,8 +279,13 @@ impl Repo {
                 batch.put(block.clone());
             }
             batch.put(statement_block(&complete.commit)?);
-            batch.set_ref(mark.clone(), Expect::Any, Some(held.clone()));
-            self.put_note(id, complete.note.as_ref(), &mut batch);
+            // What was taken before is not put in quarantine (REPO-108).
+            let is_new = complete.note.is_some() && self.store().get_ref(&mark)?.is_none();
+            let expect = if is_new { Expect::Absent } else { Expect::Any };
+            batch.set_ref(mark.clone(), expect, Some(held.clone()));
+            if is_new {
+                self.put_note(id, complete.note.as_ref(), &mut batch);
+            }
             for parent in &said.parents {
                 self.rely_on(*parent, &mut batch)?;
             }

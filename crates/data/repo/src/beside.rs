@@ -10,7 +10,7 @@ use allod_identity::{Standing, Verified};
 use bytes::Bytes;
 
 use crate::conflict;
-use crate::error::RepoError;
+use crate::error::{Refusal, RepoError};
 use crate::event::RefMove;
 use crate::hooks::Act;
 use crate::ids::{BranchName, CommitId};
@@ -28,9 +28,6 @@ pub use judging::{Judge, Judgement};
 /// The newest commits that are kept beside a branch (REPO-102).
 pub const BESIDE_MAX: usize = 64;
 
-/// Commits below one that does not count that are looked at (REPO-101): a fifth of a second.
-const BELOW_MAX: usize = 65_536;
-
 /// Where a branch stands: its heads, and the newest commits beside it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Stand {
@@ -42,6 +39,14 @@ impl Stand {
     pub(crate) fn all(&self) -> Heads {
         self.heads.union(&self.beside).copied().collect()
     }
+}
+
+/// What is below commits that do not count by themselves.
+struct Below {
+    /// The first on each way down that count; these commits too, if they are before what counts on another branch.
+    counting: Heads,
+    /// The others that were met, these commits too.
+    seen: Heads,
 }
 
 /// Why somebody commits on top of a branch without a change.
@@ -61,31 +66,30 @@ pub(crate) struct Raw {
 impl Repo {
     /// The newest commits beside a branch (REPO-101): those that do not count, and that none which counts comes after.
     pub fn beside(&self, branch: &BranchName) -> Result<Heads, RepoError> {
-        let (_, stand) = self.read_stand(branch)?;
-        if stand.beside.is_empty() {
-            return Ok(stand.beside);
-        }
-        let newest = self.newest_of(&stand.all())?;
-        Ok(newest.intersection(&stand.beside).copied().collect())
+        Ok(self.read_stand(branch)?.1.beside)
     }
 
-    /// What is told to others of each branch (REPO-103): its heads, and what is beside it.
-    pub fn offered(&self) -> Result<Vec<(BranchName, Heads)>, RepoError> {
-        let mut offered: BTreeMap<_, _> = self.branches()?.into_iter().collect();
+    /// What is beside all branches.
+    fn all_beside(&self) -> Result<Vec<(BranchName, Heads)>, RepoError> {
         let prefix = layout::all_beside(self.id());
         let page = self.store().scan_refs(&prefix, None, BRANCHES_MAX)?;
+        page.iter()
+            .map(|(name, value)| {
+                let name = std::str::from_utf8(&name[prefix.len()..]).ok();
+                let branch = name.and_then(|name| name.parse().ok());
+                let branch =
+                    branch.ok_or(RepoError::Damaged("a stored branch name is malformed"))?;
+                Ok((branch, decode_heads(value)?))
+            })
+            .collect()
+    }
+
+    /// What is told to others of each branch (REPO-103): its heads, and what is beside it, as far as a hello lists it.
+    pub fn offered(&self) -> Result<Vec<(BranchName, Heads)>, RepoError> {
+        let mut offered: BTreeMap<_, _> = self.branches()?.into_iter().collect();
         let mut room = offered.values().map(Heads::len).sum::<usize>();
         room = HEADS_TOTAL_MAX.saturating_sub(room);
-        for (name, _) in page {
-            let name = std::str::from_utf8(&name[prefix.len()..]).ok();
-            let branch: Option<BranchName> = name.and_then(|name| name.parse().ok());
-            let branch = branch.ok_or(RepoError::Damaged("a stored branch name is malformed"))?;
-            let beside = self.beside(&branch)?;
-            if beside.is_empty()
-                || (!offered.contains_key(&branch) && offered.len() >= BRANCHES_MAX)
-            {
-                continue;
-            }
+        for (branch, beside) in self.all_beside()? {
             let heads = offered.entry(branch).or_default();
             let most = room.min(HEADS_MAX.saturating_sub(heads.len()));
             room -= most.min(beside.len());
@@ -94,13 +98,21 @@ impl Repo {
         Ok(offered.into_iter().collect())
     }
 
+    /// Refuses a branch that is not known yet, beside or not, where there are as many as there may be.
+    pub(crate) fn check_names(&self, branch: &BranchName) -> Result<(), RepoError> {
+        let offered = self.offered()?;
+        if offered.len() < BRANCHES_MAX || offered.iter().any(|(name, _)| name == branch) {
+            return Ok(());
+        }
+        Err(Refusal::TooManyBranches.into())
+    }
+
     /// Whether a commit counts by itself: the key that signed it speaks for its author now, and it is not in quarantine
     /// (REPO-100).
     pub fn stands(&self, id: CommitId) -> Result<bool, RepoError> {
         let commit = self.commit(id)?;
         let log = self.agents().key_log(&commit.payload().author)?;
-        let speaks =
-            log.equivocation().is_none() && log.standing(commit.signer()) == Some(Standing::Now);
+        let speaks = log.standing(commit.signer()) == Some(Standing::Now);
         Ok(speaks
             && self
                 .store()
@@ -124,10 +136,12 @@ impl Repo {
     /// decided (REPO-104). Whether a branch stands elsewhere now.
     pub fn heed_logs(&self) -> Result<bool, RepoError> {
         let learned = self.agents().learned();
-        if self.inner.heeded.swap(learned, Ordering::Relaxed) == learned {
+        if self.inner.heeded.load(Ordering::Relaxed) == learned {
             return Ok(false);
         }
-        self.reconsider()
+        let moved = self.reconsider()?;
+        self.inner.heeded.store(learned, Ordering::Relaxed);
+        Ok(moved)
     }
 
     /// Decides anew which commits count (REPO-104). Whether a branch stands elsewhere now.
@@ -147,14 +161,45 @@ impl Repo {
         Ok(moved)
     }
 
+    /// Of commits that somebody offers for a branch what counts (REPO-100): the newest of that.
+    pub fn counting_of(&self, branch: &BranchName, commits: &Heads) -> Result<Heads, RepoError> {
+        Ok(self.stand_with(branch, commits, &Stand::default())?.heads)
+    }
+
+    /// After a branch moved: what came with it may have been beside a branch, and counts now; or its signer speaks no
+    /// more since somebody looked.
+    pub(crate) fn moved_on(
+        &self,
+        branch: &BranchName,
+        (before, next): (&Heads, &Heads),
+    ) -> Result<(), RepoError> {
+        for head in next.difference(before) {
+            if !self.stands(*head)? {
+                let _moved = self.settle(branch)?;
+                break;
+            }
+        }
+        let all = self.all_beside()?;
+        if all.is_empty() {
+            return Ok(());
+        }
+        let passed: Heads = self.missing(next, before)?.into_iter().collect();
+        for (name, beside) in all {
+            if !beside.is_disjoint(&passed) {
+                let _moved = self.settle(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Decides anew which commits of a branch count. No hook is asked, and no protection: that a key spoke for nobody
     /// any more is no change that somebody makes here.
     pub(crate) fn settle(&self, branch: &BranchName) -> Result<bool, RepoError> {
         let _hold = self.store().uses().hold();
         for _ in 0..TRIES {
             let (raw, before) = self.read_stand(branch)?;
-            let stand = self.stand_of(branch, &before.all(), &Stand::default())?;
-            if stand == before {
+            let stand = self.anew(branch, &before)?;
+            if stand == before || !self.may_return(branch, &before, &stand)? {
                 return Ok(false);
             }
             let mut batch = Batch::new();
@@ -288,6 +333,9 @@ impl Repo {
         if before.beside == stand.beside {
             return Ok(());
         }
+        if raw.beside.is_none() {
+            self.check_names(branch)?;
+        }
         for id in stand.beside.difference(&before.beside) {
             self.rely_on(*id, batch)?;
         }
@@ -297,58 +345,103 @@ impl Repo {
         Ok(())
     }
 
-    /// Where a branch stands that has these commits and what is before them (REPO-101). What was `decided` already is not
-    /// looked at once more.
-    pub(crate) fn stand_of(
+    /// Where a branch stands once these commits have come to it (REPO-101). What was decided before stays so.
+    pub(crate) fn stand_with(
         &self,
         branch: &BranchName,
         commits: &Heads,
-        decided: &Stand,
+        before: &Stand,
     ) -> Result<Stand, RepoError> {
-        let (mut heads, mut beside) = (Heads::new(), Heads::new());
-        let all = commits.union(&decided.all()).copied().collect();
+        let new = commits.difference(&before.beside);
+        let all = before.heads.iter().chain(new).copied().collect();
+        let (mut heads, mut new) = (Heads::new(), Heads::new());
         for id in self.newest_of(&all)? {
-            if decided.heads.contains(&id) || self.stands(id)? {
+            if before.heads.contains(&id) || self.stands(id)? {
                 heads.insert(id);
             } else {
-                beside.insert(id);
+                new.insert(id);
             }
         }
-        if beside.is_empty() {
+        let mut beside = before.beside.clone();
+        if new.is_empty() {
             return Ok(Stand { heads, beside });
         }
         // What counts may be below what does not.
-        heads.extend(&decided.heads);
-        let known = &decided.beside;
-        let new: Heads = beside.difference(known).copied().collect();
-        let below = self.counting_below(branch, &new)?;
-        if self.held_of(&below)? != below {
-            // Of a part the state before them may not be here.
-            heads.append(&mut beside);
-            return Ok(Stand { heads, beside });
+        heads.extend(&before.heads);
+        let below = self.below(branch, &new)?;
+        heads.extend(self.held_of(&below.counting)?);
+        beside.retain(|id| !below.seen.contains(id));
+        for id in new {
+            let one = Heads::from([id]);
+            let is_known = below.counting.contains(&id) || self.has_all(&beside, &one)?;
+            if !is_known && beside.len() < BESIDE_MAX {
+                beside.insert(id);
+            }
         }
-        beside.retain(|id| !below.contains(id));
-        heads.extend(below);
         let heads = self.newest_of(&heads)?;
-        let most = BESIDE_MAX.min(HEADS_MAX.saturating_sub(heads.len()));
-        // Those that are here already stay.
-        let (here, new): (Heads, Heads) = beside.iter().partition(|id| known.contains(id));
-        let beside = here.into_iter().chain(new).take(most).collect();
         Ok(Stand { heads, beside })
     }
 
-    /// The first commits that count on each way down from some that do not by themselves; these too, if they are before
-    /// what counts on another branch.
-    fn counting_below(&self, branch: &BranchName, from: &Heads) -> Result<Heads, RepoError> {
-        let (mut counting, mut seen) = (Heads::new(), from.clone());
-        if from.is_empty() {
-            return Ok(counting);
+    /// Where a branch stands by what is known now.
+    fn anew(&self, branch: &BranchName, before: &Stand) -> Result<Stand, RepoError> {
+        let (mut heads, mut rest) = (Heads::new(), Heads::new());
+        for id in before.all() {
+            if self.stands(id)? {
+                heads.insert(id);
+            } else {
+                rest.insert(id);
+            }
         }
+        if rest.is_empty() && before.beside.is_empty() {
+            return Ok(before.clone());
+        }
+        let below = self.below(branch, &rest)?;
+        let held = self.held_of(&below.counting)?;
+        if held != below.counting {
+            // Of a part the state before them may not be here: then it goes on with what it has.
+            for id in rest.intersection(&before.heads) {
+                if self.quarantined(*id)?.is_none() {
+                    heads.insert(*id);
+                }
+            }
+        }
+        heads.extend(held);
+        let heads = self.newest_of(&heads)?;
+        if heads.len() > HEADS_MAX {
+            // There is no state before what does not count that a branch could have.
+            return Ok(before.clone());
+        }
+        let newest = self.newest_of(&heads.union(&rest).copied().collect())?;
+        let beside = newest.difference(&heads).copied();
+        // Those that came first stay.
+        let (first, then): (Heads, Heads) = beside.partition(|id| before.beside.contains(id));
+        let beside = first.into_iter().chain(then).take(BESIDE_MAX).collect();
+        Ok(Stand { heads, beside })
+    }
+
+    /// Whether a branch may be taken to where it stands by what is known now: one that is protected goes back with what
+    /// counts, and not forward with what is no move forward (REPO-91).
+    fn may_return(
+        &self,
+        branch: &BranchName,
+        before: &Stand,
+        stand: &Stand,
+    ) -> Result<bool, RepoError> {
+        if before.heads == stand.heads || !self.has_all(&stand.heads, &before.heads)? {
+            return Ok(true);
+        }
+        match self.check_forward(branch, &before.heads, &stand.heads) {
+            Ok(()) => Ok(true),
+            Err(RepoError::Refused(Refusal::Protected)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is below commits that do not count by themselves.
+    fn below(&self, branch: &BranchName, from: &Heads) -> Result<Below, RepoError> {
+        let (mut counting, mut seen) = (Heads::new(), from.clone());
         let mut open: VecDeque<CommitId> = from.iter().copied().collect();
         while let Some(id) = open.pop_front() {
-            if seen.len() > BELOW_MAX {
-                break;
-            }
             for parent in &self.commit(id)?.payload().parents {
                 if seen.contains(parent) || counting.contains(parent) {
                     continue;
@@ -364,13 +457,16 @@ impl Repo {
                 }
             }
         }
+        if from.is_empty() {
+            return Ok(Below { counting, seen });
+        }
         let mut elsewhere = self.standing_elsewhere(branch)?;
         if !elsewhere.is_empty() {
             elsewhere.extend(&counting);
             let apart: Heads = self.missing(from, &elsewhere)?.into_iter().collect();
             counting.extend(seen.difference(&apart));
         }
-        Ok(counting)
+        Ok(Below { counting, seen })
     }
 
     /// The heads of the other branches that count by themselves.

@@ -3,6 +3,7 @@
 use allod_blocks::{Batch, BatchOutcome, Expect};
 use bytes::Bytes;
 
+use crate::beside::Raw;
 use crate::error::RepoError;
 use crate::ids::BranchName;
 use crate::layout;
@@ -25,18 +26,21 @@ impl Repo {
             return Err(RepoError::BranchKept(branch.clone()));
         }
         for _ in 0..TRIES {
-            let (raw, heads) = self.read_heads(branch)?;
-            if raw.is_none() {
+            let (Raw { heads: raw, .. }, stand) = self.read_stand(branch)?;
+            let heads = stand.heads.clone();
+            if raw.is_none() && stand.beside.is_empty() {
                 return Err(RepoError::NoBranch(branch.clone()));
             }
             let staged = self.staged(branch)?;
             let task = self.stored_task(branch)?;
             if !force {
-                self.check_merged(branch, &heads)?;
+                self.check_merged(branch, &stand.all())?;
                 self.check_idle(branch)?;
             }
             let mut batch = Batch::new();
-            self.move_heads(branch, (raw, &heads), &Heads::new(), &mut batch)?;
+            if raw.is_some() {
+                self.move_heads(branch, (raw, &heads), &Heads::new(), &mut batch)?;
+            }
             let beside = layout::beside(self.id(), branch);
             batch.set_ref(beside, Expect::Any, None::<Bytes>);
             self.consume(branch, &staged, &mut batch);
@@ -47,6 +51,9 @@ impl Repo {
             let mut all = lock(&self.inner.staged);
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
                 forget(all.entry(branch.clone()).or_default(), &staged);
+                drop(all);
+                // What counted as this branch led to it does no more.
+                let _moved = self.reconsider()?;
                 return Ok(heads);
             }
         }

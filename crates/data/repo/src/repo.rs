@@ -168,6 +168,16 @@ impl Repo {
 
     /// Opens a space of the store.
     pub fn open(store: Arc<dyn Store>, id: SpaceId) -> Result<Self, RepoError> {
+        let agents = Agents::new(Arc::clone(&store));
+        Self::open_with(store, id, agents)
+    }
+
+    /// The same, with key logs that others look at too: what one learns is known to all at once.
+    pub fn open_with(
+        store: Arc<dyn Store>,
+        id: SpaceId,
+        agents: Agents,
+    ) -> Result<Self, RepoError> {
         if store.get_ref(&layout::space(id))?.is_none() {
             return Err(RepoError::NoSpace(id));
         }
@@ -179,7 +189,7 @@ impl Repo {
             .ok_or(RepoError::Damaged("its genesis does not verify"))?;
         let repo = Self {
             inner: Arc::new(Inner {
-                agents: Agents::new(Arc::clone(&store)),
+                agents,
                 // Whether it was decided before it was opened nobody knows.
                 heeded: AtomicU64::new(u64::MAX),
                 forest: Forest::over(Arc::clone(&store), NODES_BYTES),

@@ -75,7 +75,10 @@ impl Repo {
         let back = RefMove::new(self.id(), branch, &to, &from).of_commits_here();
         batch.append(back.encode()?);
         match self.store().commit(batch)? {
-            BatchOutcome::Done { .. } => Ok(back),
+            BatchOutcome::Done { .. } => {
+                let _moved = self.settle(branch)?;
+                Ok(back)
+            }
             BatchOutcome::Moved { .. } => Err(self.moved_since(branch, position)?),
         }
     }

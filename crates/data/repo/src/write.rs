@@ -161,6 +161,8 @@ impl Repo {
         if let (Some(staged), Some(current)) = (staged, all.get_mut(draft.branch)) {
             forget(current, staged);
         }
+        drop(all);
+        self.moved_on(draft.branch, (heads, &next))?;
         Ok(Some(id))
     }
 
@@ -443,7 +445,7 @@ impl Repo {
         let _hold = self.inner.store.uses().hold();
         for _ in 0..TRIES {
             let (raw, before) = self.read_stand(branch)?;
-            let stand = self.stand_of(branch, commits, &before)?;
+            let stand = self.stand_with(branch, commits, &before)?;
             let (heads, next) = (&before.heads, &stand.heads);
             if stand == before {
                 return Ok(stand.heads);
@@ -463,7 +465,8 @@ impl Repo {
             self.put_beside(branch, (&raw, &before), &stand, &mut attempt)?;
             // Who is told that it was taken is told after a sync (BLOCKS-87).
             if let BatchOutcome::Done { .. } = self.inner.store.commit_later(attempt)? {
-                return Ok(stand.heads);
+                self.moved_on(branch, (heads, next))?;
+                return self.heads(branch);
             }
             for commit in commits {
                 if !self.has_commit(*commit)? {

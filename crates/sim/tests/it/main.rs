@@ -1,4 +1,5 @@
 //! Runs worlds, and shows that what they check can fail.
 
+mod keys;
 mod mutants;
 mod seeds;

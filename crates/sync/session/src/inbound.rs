@@ -273,7 +273,7 @@ impl Inbound {
         match message {
             Message::KeyEvents { agent, events } => match repo.agents().learn(&agent, &events) {
                 // Its commits will be refused for want of a device; the session goes on.
-                Ok(()) | Err(Rejected::Refused(_)) => drop(repo.heed_logs()?),
+                Ok(()) | Err(Rejected::Refused(_)) => {}
                 Err(Rejected::Fault(fault)) => return Err(fault.into()),
             },
             Message::Commit {
@@ -281,6 +281,8 @@ impl Inbound {
                 branch,
                 mode,
             } => {
+                // Once for all that was told before it (REPO-104).
+                let _moved = repo.heed_logs()?;
                 let index = usize::try_from(branch).unwrap_or(usize::MAX);
                 let named = self.branches.get(index);
                 if named.is_some_and(|(branch, _)| !branch.is_meta()) {
@@ -295,6 +297,7 @@ impl Inbound {
                 self.changes(repo, entries, last, send, stats)?;
             }
             Message::Done => {
+                let _moved = repo.heed_logs()?;
                 self.fills = Some(self.fills(repo)?);
             }
             _ => {}

@@ -142,7 +142,7 @@ impl Repo {
             BatchOutcome::Done { .. } => {}
             BatchOutcome::Moved { .. } => return Err(RepoError::Contended(branch)),
         }
-        let _moved = self.settle(&branch)?;
+        let _moved = self.reconsider()?;
         Ok(released)
     }
 

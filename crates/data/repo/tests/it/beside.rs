@@ -7,7 +7,7 @@ use allod_blocks::{MemoryStore, Store};
 use allod_identity::{KeyChain, KeyLog, SecretKey, Verified};
 use allod_repo::{
     Agents, Author, BESIDE_MAX, Commit, CommitId, Edit, Genesis, Heads, Judgement, Refusal, Repo,
-    RepoError, SpaceClass,
+    RepoError, SpaceClass, Span,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -40,6 +40,11 @@ impl Agent {
             devices,
             log,
         }
+    }
+
+    fn remove(&mut self, device: usize) {
+        let device = self.devices[device].device_id();
+        self.log.remove_device(&self.key, device, START).unwrap();
     }
 
     fn by(&self, device: usize) -> Author<'_> {
@@ -120,8 +125,7 @@ fn replicas_agree_whatever_they_heard_of_first() {
         sync(&repo, other, "main", START);
     }
     let stolen = put(&late, ada.by(1), "main", "b", START + 1);
-    let removed = ada.devices[1].device_id();
-    ada.log.remove_device(&ada.key, removed, START).unwrap();
+    ada.remove(1);
     ada.tell(&early);
     sync(&late, &early, "main", START + 2);
     assert_eq!(heads(&early), Heads::from([first]));
@@ -155,8 +159,7 @@ fn what_was_built_on_counts() {
     let repo = ada.space();
     put(&repo, ada.by(1), "main", "a", START);
     let last = put(&repo, ada.by(2), "main", "b", START + 1);
-    let removed = ada.devices[1].device_id();
-    ada.log.remove_device(&ada.key, removed, START).unwrap();
+    ada.remove(1);
     let other = ada.replica(&repo);
     sync(&repo, &other, "main", START + 1);
     ada.tell(&repo);
@@ -175,15 +178,13 @@ fn what_another_branch_leads_to_counts() {
     let old = put(&repo, ada.by(1), "main", "a", START);
     repo.create_branch(&on("old"), &Heads::from([old])).unwrap();
     let new = put(&repo, ada.by(0), "main", "b", START + 1);
-    let removed = ada.devices[1].device_id();
-    ada.log.remove_device(&ada.key, removed, START).unwrap();
+    ada.remove(1);
     ada.tell(&repo);
     assert_eq!(repo.heads(&on("old")).unwrap(), Heads::from([old]));
     let other = ada.replica(&repo);
-    // The older branch comes first.
-    sync(&repo, &other, "main", START + 1);
+    // The branch that does not count by itself comes first.
     sync(&repo, &other, "old", START + 1);
-    other.reconsider().unwrap();
+    sync(&repo, &other, "main", START + 1);
     assert_eq!(other.heads(&on("old")).unwrap(), Heads::from([old]));
     assert_eq!(heads(&other), Heads::from([new]));
 }
@@ -201,15 +202,14 @@ fn who_removes_a_device_keeps_what_it_wrote() {
     assert!(vouched.is_some());
     let again = repo.vouch(&main(), &needs, author, START + 2).unwrap();
     assert_eq!(again, None, "nothing needs it any more");
-    let removed = ada.devices[1].device_id();
-    ada.log.remove_device(&ada.key, removed, START).unwrap();
+    ada.remove(1);
     ada.tell(&repo);
     assert_eq!(heads(&repo), vouched.into_iter().collect::<Heads>());
     assert_eq!(get(&repo, "a").as_deref(), Some("a"));
     assert_ne!(heads(&repo), Heads::from([last]));
 }
 
-/// An agent that says two things at once is read, and what is new of it waits until it has said which counts.
+/// What an agent says two things about waits until it has said which counts; what neither is about stays.
 #[test]
 fn a_frozen_agent_waits_until_it_has_said_what_counts() {
     let ada = Agent::new(1, 1);
@@ -230,9 +230,9 @@ fn a_frozen_agent_waits_until_it_has_said_what_counts() {
     };
     let second = put(&repo, by_two, "main", "b", START + 1);
     tell(&repo, &mallory);
-    assert_eq!(heads(&repo), Heads::new(), "neither is trusted");
+    assert_eq!(heads(&repo), Heads::from([first]), "neither is trusted");
     assert_eq!(repo.beside(&main()).unwrap(), Heads::from([second]));
-    let frozen = repo.take_in(&main(), by_two, "", START + 2);
+    let frozen = repo.take_in(&main(), ada.by(0), "", START + 2);
     let is_refused = matches!(frozen, Err(RepoError::Refused(Refusal::Equivocation)));
     assert!(is_refused, "{frozen:?}");
     // Others read its history all the same.
@@ -240,6 +240,7 @@ fn a_frozen_agent_waits_until_it_has_said_what_counts() {
     tell(&other, &honest);
     tell(&other, &mallory);
     sync(&repo, &other, "main", START + 2);
+    assert_eq!(heads(&other), Heads::from([first]));
     assert_eq!(other.beside(&main()).unwrap(), Heads::from([second]));
 
     let after = honest.head().copied();
@@ -253,7 +254,156 @@ fn a_frozen_agent_waits_until_it_has_said_what_counts() {
         assert_eq!(heads(repo), Heads::from([second]));
         assert_eq!(repo.beside(&main()).unwrap(), Heads::new());
     }
+}
+
+/// However many commits somebody put on top: what counts below them stays, also when it is decided anew.
+#[test]
+fn a_long_line_takes_nothing_away() {
+    let mut ada = Agent::new(1, 2);
+    let repo = ada.space();
+    let head = put(&repo, ada.by(0), "main", "a", START);
+    let (thief, other) = (ada.replica(&repo), ada.replica(&repo));
+    sync(&repo, &thief, "main", START);
+    sync(&repo, &other, "main", START);
+    for number in 1..300 {
+        put(&thief, ada.by(1), "main", "k", START + number);
+    }
+    sync(&thief, &other, "main", START + 300);
+    ada.remove(1);
+    ada.tell(&repo);
+    sync(&thief, &repo, "main", START + 300);
+    ada.tell(&other);
+    for repo in [&repo, &other] {
+        repo.reconsider().unwrap();
+        assert_eq!(heads(repo), Heads::from([head]));
+        assert_eq!(repo.beside(&main()).unwrap(), heads(&thief));
+    }
+}
+
+/// What was merged is not more than a branch may have.
+#[test]
+fn heads_below_what_does_not_count_keep_the_limit() {
+    let mut ada = Agent::new(1, 2);
+    let repo = ada.space();
+    let origin = ada.replica(&repo);
+    for round in 0..5 {
+        for number in 0..60 {
+            let fork = ada.replica(&repo);
+            sync(&origin, &fork, "main", START + round);
+            put(
+                &fork,
+                ada.by(0),
+                "main",
+                &format!("{round}/{number}"),
+                START + round,
+            );
+            sync(&fork, &repo, "main", START + round);
+        }
+        put(&repo, ada.by(1), "main", "merge", START + round);
+    }
+    let before = heads(&repo);
+    assert_eq!(before.len(), 1, "with 300 below it");
+    ada.remove(1);
+    ada.tell(&repo);
+    assert_eq!(heads(&repo), before);
+    assert_eq!(
+        repo.state(&main())
+            .unwrap()
+            .range(&Span::all(), false)
+            .count(),
+        301
+    );
+}
+
+/// A commit that counts on a branch counts on others, whichever of them heard of it first.
+#[test]
+fn what_came_first_to_which_branch_decides_nothing() {
+    let mut ada = Agent::new(1, 2);
+    let origin = ada.space();
+    let old = put(&origin, ada.by(1), "main", "a", START);
+    origin
+        .create_branch(&on("feature"), &Heads::from([old]))
+        .unwrap();
+    put(&origin, ada.by(0), "feature", "b", START + 1);
+    ada.remove(1);
+    let (one, other) = (ada.replica(&origin), ada.replica(&origin));
+    for (repo, order) in [(&one, ["main", "feature"]), (&other, ["feature", "main"])] {
+        for branch in order {
+            sync(&origin, repo, branch, START + 1);
+        }
+        assert_eq!(heads(repo), Heads::from([old]), "{order:?}");
+        assert_eq!(repo.beside(&main()).unwrap(), Heads::new());
+    }
+}
+
+/// What was beside a branch is not gone with it unsaid.
+#[test]
+fn a_branch_with_something_beside_is_not_deleted_unasked() {
+    let mut ada = Agent::new(1, 2);
+    let repo = ada.space();
+    put(&repo, ada.by(0), "main", "a", START);
+    repo.create_branch(&on("side"), &heads(&repo)).unwrap();
+    let last = put(&repo, ada.by(1), "side", "b", START + 1);
+    ada.remove(1);
+    ada.tell(&repo);
+    assert_eq!(repo.heads(&on("side")).unwrap(), heads(&repo));
+    let deleted = repo.delete_branch(&on("side"), false);
+    assert!(
+        matches!(deleted, Err(RepoError::Unmerged(_))),
+        "{deleted:?}"
+    );
+    assert_eq!(repo.beside(&on("side")).unwrap(), Heads::from([last]));
+    repo.delete_branch(&on("side"), true).unwrap();
+    assert_eq!(repo.beside(&on("side")).unwrap(), Heads::new());
+}
+
+/// What returns to a protected branch goes forward, or stays beside.
+#[test]
+fn nothing_returns_to_a_protected_branch_that_is_no_move_forward() {
+    let ada = Agent::new(1, 3);
+    let origin = ada.space();
+    let first = put(&origin, ada.by(0), "main", "a", START);
+    origin.protect(&main(), true, ada.by(0), START).unwrap();
+    let (fork, judged) = (ada.replica(&origin), ada.replica(&origin));
+    let distrusted = ada.devices[1].public();
+    let judged = judged.judged_by(Arc::new(move |_, commit| {
+        let is_it = *commit.signer() == distrusted;
+        let words = || "not by that one".to_owned();
+        Ok(if is_it {
+            Judgement::Quarantine(words())
+        } else {
+            Judgement::Accept
+        })
+    }));
+    for repo in [&fork, &judged] {
+        sync(&origin, repo, "meta", START);
+        sync(&origin, repo, "main", START);
+    }
+    let apart = put(&fork, ada.by(1), "main", "b", START + 1);
+    sync(&fork, &judged, "main", START + 1);
+    let second = put(&origin, ada.by(0), "main", "c", START + 1);
+    sync(&origin, &judged, "main", START + 1);
+    judged.release(apart).unwrap();
+    assert_eq!(heads(&judged), Heads::from([second]));
+    assert_eq!(judged.beside(&main()).unwrap(), Heads::from([apart]));
     assert_ne!(first, second);
+}
+
+/// A note does not come after a commit was taken.
+#[test]
+fn what_was_accepted_is_not_put_in_quarantine_when_it_comes_again() {
+    let ada = Agent::new(1, 2);
+    let origin = ada.space();
+    let first = put(&origin, ada.by(0), "main", "a", START);
+    let plain = ada.replica(&origin);
+    sync(&origin, &plain, "main", START);
+    let judged = plain.clone().judged_by(Arc::new(|_, _| {
+        Ok(Judgement::Quarantine("nobody".to_owned()))
+    }));
+    deliver(&origin, &judged, first, &main(), START).unwrap();
+    judged.reconsider().unwrap();
+    assert_eq!(heads(&judged), Heads::from([first]));
+    assert_eq!(judged.quarantined(first).unwrap(), None);
 }
 
 /// What a judge puts in quarantine counts once it is released, or somebody whom the judge accepts builds on it.
@@ -334,8 +484,7 @@ fn what_is_beside_a_branch_is_bounded() {
         many.insert(id);
     }
     assert_eq!(heads(&thief), many);
-    let removed = ada.devices[1].device_id();
-    ada.log.remove_device(&ada.key, removed, START).unwrap();
+    ada.remove(1);
     ada.tell(&thief);
     assert_eq!(heads(&thief), base);
     assert_eq!(thief.beside(&main()).unwrap().len(), BESIDE_MAX);
