@@ -19,6 +19,7 @@ import crdt  # noqa: E402
 import deltas  # noqa: E402
 import feed  # noqa: E402
 import patch  # noqa: E402
+import pairing  # noqa: E402
 import payloads  # noqa: E402
 import projections  # noqa: E402
 import records  # noqa: E402
@@ -33,7 +34,7 @@ import views  # noqa: E402
 READINGS = [
     ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
     ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
-    ("payloads", payloads),
+    ("payloads", payloads), ("pairing", pairing),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)

@@ -13,6 +13,7 @@ def files():
         ("statement/statement.json", "STMT", statements()),
         ("identity/did.json", "IDENT", dids()),
         ("identity/event.json", "IDENT", events()),
+        ("identity/said.json", "IDENT", said()),
         ("identity/keylog.json", "IDENT", keylogs()),
         ("identity/keystore.json", "IDENT", keystores()),
     ]
@@ -318,6 +319,43 @@ def events():
     ):
         yield case(added(first, name=text), f"IDENT-7/invalid/{name}", comment, "E_DEVICE_NAME")
     yield case(added(first, at=1 << 48), "IDENT-8/invalid/time", "a time of 49 bits", "E_TIME")
+
+
+def said():
+    """What guardians say, and what is said against a recovery."""
+    def case(domain, payload, case_id, comment, error=None, seed=GUARDIANS[0]):
+        return (case_id, comment, {"domain": domain, "bytes": s.make(seed, domain, payload).hex()}, error)
+
+    about = {"agent": KEY[AGENT], "at": 1000}
+    what = {"key": KEY[OTHER], "next": bytes(32), "prev": s.cid(b"event")}
+    some = {"keys": sorted(KEY[seed] for seed in GUARDIANS), "needed": 2, "wait": 7}
+    release = {"named": s.cid(b"event"), "guardians": some}
+    yield case("guardian", about | {"says": {"approve": what}}, "IDENT-42/valid/approve", "an approval")
+    yield case("guardian", about | {"says": {"confirm": what | {"since": 900}}}, "IDENT-42/valid/confirm", "a confirmation")
+    yield case("guardian", about | {"says": {"release": release}}, "IDENT-41/valid/release", "guardians who let go")
+    for name, says, comment, error in (
+        ("before", {"confirm": what | {"since": 1001}}, "confirmed before it was approved", "E_TIME"),
+        ("kind", {"veto": what}, "a kind that is none", "E_SHAPE"),
+        ("two", {"approve": what, "confirm": what | {"since": 1}}, "two kinds at once", "E_SHAPE"),
+        ("none", {}, "no kind", "E_SHAPE"),
+        ("next", {"approve": what | {"next": bytes(31)}}, "a commitment of 31 bytes", "E_SHAPE"),
+        ("key", {"approve": what | {"key": bytes(32)}}, "a key of small order", "E_SHAPE"),
+        ("prev", {"approve": what | {"prev": None}}, "no event before it", "E_SHAPE"),
+        ("since", {"confirm": what}, "no time of approval", "E_SHAPE"),
+        ("guardians", {"release": release | {"guardians": some | {"needed": 4}}}, "more needed than there are", "E_GUARDIANS"),
+    ):
+        yield case("guardian", about | {"says": says}, f"IDENT-42/invalid/{name}", comment, error)
+    yield case("guardian", about | {"at": 1 << 48, "says": {"approve": what}}, "IDENT-42/invalid/time", "a time of 49 bits", "E_TIME")
+    objection = {"agent": KEY[AGENT], "at": 1000, "key": KEY[OTHER]}
+    yield case("objection", objection, "IDENT-46/valid/objection", "said by a device", seed=LAPTOP)
+    for name, change, comment, error in (
+        ("time", {"at": 1 << 48}, "a time of 49 bits", "E_TIME"),
+        ("key", {"key": bytes(32)}, "a key of small order", "E_SHAPE"),
+        ("member", {"prev": s.cid(b"event")}, "a member that it does not have", "E_SHAPE"),
+    ):
+        yield case("objection", objection | change, f"IDENT-46/invalid/{name}", comment, error, seed=LAPTOP)
+    other = s.make(LAPTOP, "guardian", objection)
+    yield ("IDENT-46/invalid/domain", "in the domain of guardians", {"domain": "objection", "bytes": other.hex()}, "E_DOMAIN")
 
 
 def keylogs():

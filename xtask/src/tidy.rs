@@ -16,7 +16,7 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 28] = [
+const PAGES: [(&str, &str); 29] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
@@ -42,6 +42,7 @@ const PAGES: [(&str, &str); 28] = [
     ("SINK", "34-sinks.md"),
     ("SRC", "35-sources.md"),
     ("TRANS", "40-transport.md"),
+    ("PAIR", "42-pairing.md"),
     ("DELTA", "50-deltas.md"),
     ("FED", "51-federation.md"),
     ("HTTP", "60-http.md"),

@@ -21,6 +21,7 @@ mod http_events;
 mod http_hostile;
 mod http_serving;
 mod http_writes;
+mod identity;
 mod imports;
 mod joining;
 mod keeping;

@@ -191,7 +191,7 @@ fn check_carried(said: &[ByteBuf]) -> Result<(), CheckError> {
 }
 
 /// A device name: 1 to 64 bytes, without control characters, not blank at either end (IDENT-7).
-fn check_name(name: &str) -> Result<(), CheckError> {
+pub(crate) fn check_name(name: &str) -> Result<(), CheckError> {
     let fits = (1..=DEVICE_NAME_BYTES_MAX).contains(&name.len());
     if fits && name.trim() == name && !name.chars().any(is_unprintable) {
         return Ok(());

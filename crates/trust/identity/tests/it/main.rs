@@ -3,6 +3,7 @@
 mod canonical;
 mod keylog;
 mod keystore;
+mod pairing;
 mod recovery;
 mod statement;
 mod vectors;
