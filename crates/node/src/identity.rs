@@ -102,10 +102,15 @@ fn bytes_of(log: &KeyLog) -> Vec<Bytes> {
     log.known().map(|event| event.bytes().clone()).collect()
 }
 
+/// What a device that is about to be removed wrote is to count: here commits go on top of its heads, in each space in which
+/// the agent may write. As it stands, all that a key signed while it spoke for the agent is taken (REPO-13), and nothing has
+/// to be done.
+fn build_upon(_node: &Node, _device: DeviceId) {}
+
 impl Node {
     /// Begins this agent's key log with this device: once, when the home is new.
     pub fn begin_log(&self, device_name: &str) -> Result<(), NodeError> {
-        let AgentKeys { agent, next } = self.agent_keys().clone();
+        let AgentKeys { agent, next } = self.agent_keys();
         let (Some(agent), Some(next)) = (agent, next) else {
             return Err(NodeError::NoAgentKey);
         };
@@ -130,7 +135,7 @@ impl Node {
             let seq = log.equivocation().map_or(0, |proof| proof.seq());
             return Err(IdentityError::Frozen(seq).into());
         };
-        let AgentKeys { agent, next } = self.agent_keys().clone();
+        let AgentKeys { agent, next } = self.agent_keys();
         match (agent, next) {
             (Some(agent), _) if agent.public() == *current => Ok(agent),
             (None, None) => Err(NodeError::NoAgentKey),
@@ -159,22 +164,10 @@ impl Node {
         }
         let mut log = KeyLog::clone(&*self.own_log()?);
         let agent = self.agent_key(&log)?;
-        self.build_upon(device)?;
+        build_upon(self, device);
         log.remove_device(&agent, device, now_ms())?;
         self.write_log(&log)?;
         self.touch();
-        Ok(())
-    }
-
-    /// What a device that is about to be removed wrote is to count: the place where commits go on top of its heads, in each
-    /// space in which this agent may write. As it stands, all that a key signed while it spoke for the agent is taken
-    /// (REPO-13), and nothing has to be done.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "what a removed device wrote is taken by the rule of today"
-    )]
-    fn build_upon(&self, _device: DeviceId) -> Result<(), NodeError> {
         Ok(())
     }
 
@@ -233,7 +226,7 @@ impl Node {
             device: self.device_key()?.clone(),
         };
         self.home().seal(&self.config(), &keystore, secret)?;
-        *self.agent_keys() = keys;
+        self.set_agent_keys(keys);
         Ok(())
     }
 
@@ -256,7 +249,7 @@ impl Node {
         how: Rotation,
     ) -> Result<(KeyLog, Verified<KeyEvent>, AgentKeys), NodeError> {
         let mut log = KeyLog::clone(&*self.own_log()?);
-        let AgentKeys { next, .. } = self.agent_keys().clone();
+        let AgentKeys { next, .. } = self.agent_keys();
         let given = how.chain.or_else(|| next.clone());
         let chain = KeyChain::new(given.ok_or(IdentityError::NoChain)?);
         let after = match (how.after, log.key()) {
@@ -307,13 +300,10 @@ impl Node {
         let signed = Signed::<KeyEvent>::decode(event.clone()).ok();
         let event = signed.and_then(|signed| signed.verify().ok());
         let sealed = self.agent_keys().agent.as_ref().map(SecretKey::public);
-        match event.filter(|event| sealed.as_ref() == Some(event.signer())) {
-            Some(event) => {
-                let agent = event.payload().agent;
-                self.agents().learn(&agent, &[event.bytes().clone()])?;
-                self.set(WROTE, event.cid().to_bytes())?;
-            }
-            None => {}
+        if let Some(event) = event.filter(|event| sealed.as_ref() == Some(event.signer())) {
+            let agent = event.payload().agent;
+            self.agents().learn(&agent, &[event.bytes().clone()])?;
+            self.set(WROTE, event.cid().to_bytes())?;
         }
         self.forget_rotation()
     }
@@ -321,7 +311,7 @@ impl Node {
     /// Whether the secret of the chain is here, and how many keys of it are left; `None` if that cannot be told without it.
     pub fn chain_left(&self, log: &KeyLog) -> Result<(bool, Option<u32>), NodeError> {
         self.device_key()?;
-        let Some(next) = self.agent_keys().next.clone() else {
+        let Some(next) = self.agent_keys().next else {
             return Ok((false, None));
         };
         let bound = log.head().and_then(|head| log.next_after(head));
@@ -333,7 +323,7 @@ impl Node {
     /// What gives the agent its next key, to be kept elsewhere.
     pub fn kit(&self) -> Result<Kit, NodeError> {
         self.device_key()?;
-        let next = self.agent_keys().next.clone();
+        let next = self.agent_keys().next;
         Ok(Kit {
             agent: self.agent()?,
             secret: next.ok_or(IdentityError::NoChain)?,
@@ -342,7 +332,7 @@ impl Node {
 
     /// Takes the secret of the chain out of this home. `secret` is that of the home.
     pub fn remove_chain(&self, secret: &[u8]) -> Result<(), NodeError> {
-        let agent = self.agent_keys().agent.clone();
+        let agent = self.agent_keys().agent;
         self.seal_agent_keys(secret, AgentKeys { agent, next: None })
     }
 
@@ -356,7 +346,7 @@ impl Node {
         let mut log = KeyLog::clone(&self.agents().with(&kit.agent, events)?);
         let head = *log.head().ok_or(IdentityError::NoLog(kit.agent))?;
         let chain = KeyChain::new(kit.secret.clone());
-        let sealed = self.agent_keys().agent.clone();
+        let sealed = self.agent_keys().agent;
         let key = match sealed.filter(|key| Some(&key.public()) == log.key()) {
             Some(key) => key,
             None => {

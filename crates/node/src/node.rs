@@ -229,8 +229,13 @@ impl Node {
     }
 
     /// The keys of the agent that are here.
-    pub(crate) fn agent_keys(&self) -> MutexGuard<'_, AgentKeys> {
-        lock(&self.inner.agent_keys)
+    pub(crate) fn agent_keys(&self) -> AgentKeys {
+        lock(&self.inner.agent_keys).clone()
+    }
+
+    /// Keeps other keys of the agent at hand.
+    pub(crate) fn set_agent_keys(&self, keys: AgentKeys) {
+        *lock(&self.inner.agent_keys) = keys;
     }
 
     /// The code that waits for a new device.

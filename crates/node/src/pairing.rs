@@ -15,6 +15,7 @@ use allod_sync::Ticket;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::clock::now_ms;
 use crate::error::NodeError;
@@ -167,13 +168,14 @@ impl Node {
                 };
                 let is_over = running.is_ended || running.end(Err(&error));
                 let refusal = error.refusal();
+                // First, as whoever is told of it may end this process.
+                drop(timeout(DIAL_TIMEOUT, send_last(stream, refusal)).await);
                 drop(
                     running
                         .tell
                         .try_send(PairingEvent::Failed { error, is_over }),
                 );
-                stream.send(refusal).await?;
-                Ok(stream.finish()?)
+                Ok(())
             }
         }
     }
@@ -306,6 +308,14 @@ impl Node {
     }
 }
 
+/// Sends what ends a pairing, and waits until it has arrived.
+async fn send_last(mut stream: Stream, last: Bytes) -> Result<(), NodeError> {
+    stream.send(last).await?;
+    stream.finish()?;
+    let (mut send, _recv) = stream.split();
+    Ok(send.finished().await?)
+}
+
 /// Dials whoever is at one of the addresses.
 async fn dial_any(endpoint: &Endpoint, addrs: &[String]) -> Result<Connection, NodeError> {
     let mut last = "no address is known".to_owned();
@@ -314,7 +324,7 @@ async fn dial_any(endpoint: &Endpoint, addrs: &[String]) -> Result<Connection, N
             last = format!("{addr} is no address");
             continue;
         };
-        match tokio::time::timeout(DIAL_TIMEOUT, endpoint.connect_to_any(parsed)).await {
+        match timeout(DIAL_TIMEOUT, endpoint.connect_to_any(parsed)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => last = format!("{addr}: {error}"),
             Err(_) => last = format!("{addr}: {}", QuicError::Unreachable),
@@ -342,13 +352,8 @@ impl Joining {
     }
 
     /// Gives up: the person said that the digits differ.
-    pub async fn refuse(mut self) -> Result<(), NodeError> {
-        self.stream.send(PairError::Digits.refusal()).await?;
-        self.stream.finish()?;
-        let (mut send, _recv) = self.stream.split();
-        // Who is gone need not hear it.
-        drop(send.finished().await);
-        Ok(())
+    pub async fn refuse(self) -> Result<(), NodeError> {
+        send_last(self.stream, PairError::Digits.refusal()).await
     }
 
     /// Waits for the person at the other device, and makes this device act for the agent. Which spaces the agent has there.
@@ -392,11 +397,7 @@ impl Joining {
     }
 
     /// Tells the other device that it is needed no longer.
-    pub async fn done(mut self) -> Result<(), NodeError> {
-        self.stream.send(Message::Done.encode()).await?;
-        self.stream.finish()?;
-        let (mut send, _recv) = self.stream.split();
-        drop(send.finished().await);
-        Ok(())
+    pub async fn done(self) -> Result<(), NodeError> {
+        send_last(self.stream, Message::Done.encode()).await
     }
 }

@@ -212,7 +212,7 @@ impl Node {
     /// The keys in this home that can sign: those of the agent, and the device's.
     fn own_keys(&self) -> Result<Vec<SecretKey>, NodeError> {
         let mut keys = vec![self.device_key()?.clone()];
-        let AgentKeys { agent, next } = self.agent_keys().clone();
+        let AgentKeys { agent, next } = self.agent_keys();
         keys.extend(agent);
         if let (Some(next), Ok(log)) = (next, self.own_log()) {
             let chain = KeyChain::new(next);
@@ -354,7 +354,7 @@ impl Node {
         let log = self.agents().key_log(&agent)?;
         let head = *log.head().ok_or(IdentityError::NoLog(agent))?;
         guardians_of(&log)?;
-        let next = match (self.asked()?, self.agent_keys().next.clone()) {
+        let next = match (self.asked()?, self.agent_keys().next) {
             (Some(asked), Some(next)) if asked.agent == agent => next,
             _ => {
                 let next = SecretKey::from_seed(random()?);
@@ -390,7 +390,7 @@ impl Node {
             return Err(IdentityError::HasAgent(agent).into());
         }
         let request = self.asked()?.ok_or(RecoveryError::NotBegun)?;
-        let next = self.agent_keys().next.clone();
+        let next = self.agent_keys().next;
         let next = next.ok_or(RecoveryError::NotBegun)?;
         let chain = KeyChain::new(next.clone());
         let key = chain.key(1).ok_or(IdentityError::ChainEnded)?;

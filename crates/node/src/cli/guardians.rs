@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cli::Usage;
-use crate::cli::id::{agent_named, chain_of, guardians_json, home_secret, said_key};
+use crate::cli::id::{agent_named, chain_of, home_secret, said_key};
 use crate::cli::id_args::{Chain, GuardiansCommand, Named};
+use crate::cli::id_show::guardians_json;
 use crate::cli::io::Io;
 use crate::cli::recover::read_said;
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use allod::{Node, Rotation};
 use allod_blocks::Cid;
-use allod_identity::{AgentId, DeviceId, Event, KeyEvent, KeyLog, Kit, Verified};
+use allod_identity::{AgentId, DeviceId, KeyLog, Kit};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::cli::id_args::{Chain, DeviceCommand, Export, IdCommand, Import, Rotate};
+use crate::cli::id_show::show;
 use crate::cli::io::Io;
 use crate::cli::{Usage, guardians, pair, qr, recover};
 
@@ -133,8 +134,6 @@ fn read_line(io: &mut Io<'_>) -> Result<String> {
         .to_owned())
 }
 
-// --- Key logs as files --------------------------------------------------------------------------
-
 fn key_log_text(log: &KeyLog) -> String {
     let mut text = format!("{KEY_LOG_HEADER}\n{}\n", log.agent());
     for event in log.known() {
@@ -197,170 +196,6 @@ fn unhex(line: &str) -> Option<Bytes> {
         .collect()
 }
 
-// --- Showing ------------------------------------------------------------------------------------
-
-/// An event in a line.
-fn event_json(event: &Verified<KeyEvent>) -> Value {
-    let said = event.payload();
-    let (kind, at, what) = match &said.event {
-        Event::Inception { .. } => ("inception", None, None),
-        Event::AddDevice { device, name, at } => {
-            ("add-device", Some(*at), Some(format!("{name} {device}")))
-        }
-        Event::RemoveDevice { device, at } => {
-            ("remove-device", Some(*at), Some(device.to_string()))
-        }
-        Event::Rotate { at, .. } => ("rotate", Some(*at), Some(event.signer().to_string())),
-        Event::Recover { at, .. } => ("recover", Some(*at), Some(event.signer().to_string())),
-        _ => ("unknown", None, None),
-    };
-    json!({
-        "event": event.cid().to_string(),
-        "position": said.seq,
-        "kind": kind,
-        "at": at.map(allod::utc),
-        "what": what,
-        "after": said.prev.map(|prev| prev.to_string()),
-    })
-}
-
-fn event_text(event: &Verified<KeyEvent>) -> String {
-    let shown = event_json(event);
-    let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
-    format!(
-        "  {}  {} {} {} {}",
-        event.cid(),
-        shown["position"],
-        text("kind"),
-        text("what"),
-        text("at")
-    )
-}
-
-pub(crate) fn guardians_json(log: &KeyLog) -> Value {
-    match log.guardians() {
-        None => Value::Null,
-        Some((named, guardians)) => json!({
-            "keys": guardians.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "needed": guardians.needed,
-            "wait_ms": guardians.wait,
-            "named": named.to_string(),
-        }),
-    }
-}
-
-fn show(node: &Node, io: &mut Io<'_>) -> Result<()> {
-    let device = node.device()?;
-    let config = node.config();
-    let Ok(agent) = node.agent() else {
-        let value = json!({
-            "agent": null, "device": device.to_string(), "device_name": config.device_name, "devices": [],
-        });
-        return io.data(&value, || {
-            format!(
-                "agent   none yet\ndevice  {device} ({})",
-                config.device_name
-            )
-        });
-    };
-    let log = node.own_log()?;
-    let has_keys = node.has_keys();
-    let (is_chain_here, left) = if has_keys {
-        node.chain_left(&log)?
-    } else {
-        (false, None)
-    };
-    let holds_key = has_keys.then(|| node.agent_key(&log).is_ok());
-    let devices = log.devices().map(|(id, device)| {
-        let added = allod::utc(device.at);
-        (id.to_string(), device.name.clone(), added)
-    });
-    let devices: Vec<_> = devices.collect();
-    let beside: Vec<&Verified<KeyEvent>> = log.known().skip(log.events().len()).collect();
-    let frozen = log.equivocation().map(|proof| proof.seq());
-    let value = json!({
-        "agent": agent.to_string(),
-        "fingerprint": agent.key().fingerprint(),
-        "key": log.key().map(ToString::to_string),
-        "key_here": holds_key,
-        "chain_here": has_keys.then_some(is_chain_here),
-        "rotations_left": left,
-        "recoveries": log.number().0,
-        "rotations": log.number().1,
-        "device": device.to_string(),
-        "device_name": config.device_name,
-        "acts": log.is_device(&device),
-        "devices": devices.iter().map(|(id, name, at)| json!({ "id": id, "name": name, "added": at }))
-            .collect::<Vec<_>>(),
-        "guardians": guardians_json(&log),
-        "frozen": frozen,
-        "beside": beside.iter().map(|event| event_json(event)).collect::<Vec<_>>(),
-    });
-    io.data(&value, || {
-        let mut text = format!("agent   {agent}  ({})", agent.key().fingerprint());
-        if let Some(key) = log.key().filter(|key| *key != agent.key()) {
-            text += &format!("\nkey     {key}");
-        }
-        text += &format!("\ndevice  {device} ({})", config.device_name);
-        for (id, name, at) in devices
-            .iter()
-            .filter(|(id, _, _)| *id != device.to_string())
-        {
-            text += &format!("\n        {id} ({name}, added {at})");
-        }
-        if !log.is_device(&device) {
-            text += "\n        this device acts for the agent no longer: it was removed";
-        }
-        if let Some((_, guardians)) = log.guardians() {
-            let wait = guardians::wait_text(guardians.wait);
-            text += &format!(
-                "\nguardians: {} of {}, who wait {wait}",
-                guardians.needed,
-                guardians.keys.len()
-            );
-            text.extend(guardians.keys.iter().map(|key| format!("\n        {key}")));
-        }
-        text += &chain_text(has_keys, (holds_key, is_chain_here, left));
-        if let Some(seq) = frozen {
-            text += &frozen_text(seq, &beside);
-        }
-        text
-    })
-}
-
-fn chain_text(
-    has_keys: bool,
-    (holds_key, is_here, left): (Option<bool>, bool, Option<u32>),
-) -> String {
-    if !has_keys || (holds_key == Some(false) && !is_here) {
-        return String::new();
-    }
-    if !is_here {
-        return "\nthe agent's key is here, the secret of the next keys is not: it is in the recovery kit".to_owned();
-    }
-    let left = left.map_or_else(String::new, |left| {
-        format!("; {left} changes of the key are left")
-    });
-    format!(
-        "\nthe secret of the next keys is in this home, beside the key{left}; better kept elsewhere: \
-         `allod id export --paper --remove`"
-    )
-}
-
-fn frozen_text(seq: u64, beside: &[&Verified<KeyEvent>]) -> String {
-    let mut text = format!(
-        "\n\nFROZEN: from position {seq} on the key log says two things that contradict each other, so no key and no new \
-         device of\nthis agent is believed by anybody. Either two homes had the agent's key and both used it, or somebody \
-         else has it.\nThe events on both sides:"
-    );
-    for event in beside {
-        text += &format!("\n{}", event_text(event));
-    }
-    text += "\n`allod id rotate` gives the agent its next key and lets what this home said last count; \
-             `--after EVENT` chooses another\nside. What is not on the side chosen does not count any more.";
-    text
-}
-
 fn devices(node: &Node, io: &mut Io<'_>) -> Result<()> {
     let here = node.device()?;
     let log = node.own_log()?;
@@ -383,8 +218,6 @@ fn remove(node: &Node, name: &str, io: &mut Io<'_>) -> Result<()> {
         format!("{device} acts for this agent no longer; peers hear of it in their next session")
     })
 }
-
-// --- The key ------------------------------------------------------------------------------------
 
 /// The secret of the chain that options give, if they do.
 pub(crate) fn chain_of(
@@ -452,7 +285,7 @@ fn export(node: &Node, options: &Export, io: &mut Io<'_>) -> Result<()> {
         io.data(&value, || text.to_string())?;
         if !options.no_qr && !io.json && !io.quiet {
             // Standard error, like all that is for eyes alone.
-            if let Some(image) = qr::drawn(&text) {
+            if let Some(image) = qr::drawn(&text, io.live) {
                 io.say(image)?;
             }
         }

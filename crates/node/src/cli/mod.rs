@@ -23,6 +23,7 @@ mod http;
 mod http_args;
 mod id;
 mod id_args;
+mod id_show;
 mod import;
 mod inspect;
 mod io;

@@ -80,7 +80,7 @@ fn show_code(code: &PairingCode, options: &Add, io: &mut Io<'_>) -> Result<()> {
     if let Some(image) = long
         .as_deref()
         .filter(|_| !options.no_qr && !io.json)
-        .and_then(qr::drawn)
+        .and_then(|long| qr::drawn(long, io.live))
     {
         io.say(image)?;
     }
@@ -91,9 +91,13 @@ fn show_code(code: &PairingCode, options: &Add, io: &mut Io<'_>) -> Result<()> {
 }
 
 /// What happened next; `None` while nothing did.
-fn next(net: &Net, told: &mut mpsc::Receiver<PairingEvent>) -> Option<PairingEvent> {
+fn next(net: &Net, told: &mut mpsc::Receiver<PairingEvent>) -> Result<Option<PairingEvent>> {
     let waited = async { tokio::time::timeout(POLL, told.recv()).await };
-    net.handle.block_on(waited).ok().flatten()
+    match net.handle.block_on(waited) {
+        Err(_elapsed) => Ok(None),
+        Ok(Some(event)) => Ok(Some(event)),
+        Ok(None) => bail!("another code took the place of this one"),
+    }
 }
 
 fn wait(
@@ -108,7 +112,7 @@ fn wait(
         if io.is_stopping() {
             bail!(NodeError::Stopped);
         }
-        match next(net, &mut told) {
+        match next(net, &mut told)? {
             Some(PairingEvent::Ask {
                 digits,
                 device,
@@ -158,11 +162,15 @@ fn wait(
                 ))?;
             }
             Some(_) => {}
-            None => match added {
-                Some(when) if when.elapsed() > FETCH_WAIT => return Ok(()),
-                None if allod::now_ms() >= until => bail!(NodeError::Pair(PairError::Expired)),
-                _ => {}
-            },
+            None => {
+                // Who made the code may be gone.
+                io.out.flush()?;
+                match added {
+                    Some(when) if when.elapsed() > FETCH_WAIT => return Ok(()),
+                    None if allod::now_ms() >= until => bail!(NodeError::Pair(PairError::Expired)),
+                    _ => {}
+                }
+            }
         }
     }
 }
@@ -184,7 +192,8 @@ pub(crate) fn join(node: &Node, options: &Join, io: &mut Io<'_>) -> Result<()> {
         if options.yes {
             io.warn("--yes: nobody compared the digits")?;
         } else if !asks_yes("Does the other device show the same digits?", io)? {
-            net.handle.block_on(joining.refuse())?;
+            // Who is gone need not hear it.
+            drop(net.handle.block_on(joining.refuse()));
             bail!("nothing was joined; make a new code, and look who is on the line");
         }
         io.say("waiting for the other device")?;

@@ -12,6 +12,7 @@ mod brokers;
 mod events;
 mod faults;
 mod federating;
+mod guardians;
 mod healing;
 mod home;
 mod hooks;

@@ -206,7 +206,8 @@ impl Offer {
         self.expires_ms
     }
 
-    /// Begins a pairing with a device that dialled. It has to be [ended](Self::end).
+    /// Begins a pairing with a device that dialled, which costs a try: from the host's nonce whoever is on the line knows the
+    /// digits, and could hang up and begin anew until they suit. It has to be [ended](Self::end).
     ///
     /// # Errors
     /// [`PairError::Expired`], [`PairError::Busy`].
@@ -223,9 +224,10 @@ impl Offer {
             return Err(PairError::Busy);
         }
         self.is_busy = true;
+        self.tries -= 1;
         Ok(Host {
             secret: self.secret.clone(),
-            host: self.device,
+            device: self.device,
             guest,
             nonce,
             phase: HostPhase::Hello,
@@ -235,10 +237,14 @@ impl Offer {
     /// A pairing ended, and so others may begin. Whether the code may be tried again.
     pub fn end(&mut self, outcome: Result<(), &PairError>) -> bool {
         self.is_busy = false;
-        match outcome {
-            Err(PairError::Proof) => self.tries = self.tries.saturating_sub(1),
-            Ok(()) | Err(PairError::Digits) => self.tries = 0,
-            Err(_) => {}
+        let is_over = match outcome {
+            Ok(()) | Err(PairError::Digits) => true,
+            // The person at the guest says so.
+            Err(PairError::Refused { code, .. }) => code == PairError::Digits.code(),
+            Err(_) => false,
+        };
+        if is_over {
+            self.tries = 0;
         }
         self.tries > 0
     }
@@ -248,7 +254,7 @@ impl Offer {
 #[derive(Debug)]
 pub struct Host {
     secret: Secret,
-    host: DeviceId,
+    device: DeviceId,
     guest: DeviceId,
     nonce: [u8; 32],
     phase: HostPhase,
@@ -299,7 +305,7 @@ impl Host {
         match (phase, Message::decode(frame)?) {
             (HostPhase::Hello, Message::Hello { commit, name }) => {
                 let parties = Parties {
-                    host: self.host,
+                    host: self.device,
                     guest: self.guest,
                     name,
                 };

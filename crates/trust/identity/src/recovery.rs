@@ -21,16 +21,25 @@ const TEXT_CHARS_MAX: usize = 4096;
 
 const CHECKSUM_BYTES: usize = 4;
 
-/// A text is no request, or no statement. Blame: whoever copied it.
+/// A text is not what it should be. Blame: whoever copied it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("this is no {0}, or it was not copied whole")]
-pub struct RecoveryTextError(&'static str);
+#[non_exhaustive]
+pub enum RecoveryTextError {
+    /// No request for a recovery.
+    #[error("this is no request for a recovery, or it was not copied whole")]
+    Request,
+    /// No statement.
+    #[error("this is no statement of a guardian, or it was not copied whole")]
+    Statement,
+}
 
 impl RecoveryTextError {
     /// The registered error code.
     #[must_use]
     pub const fn code(self) -> &'static str {
-        "E_RECOVERY"
+        match self {
+            Self::Request | Self::Statement => "E_RECOVERY",
+        }
     }
 }
 
@@ -103,7 +112,7 @@ impl FromStr for RecoveryRequest {
     type Err = RecoveryTextError;
 
     fn from_str(text: &str) -> Result<Self, RecoveryTextError> {
-        const FAULT: RecoveryTextError = RecoveryTextError("request for a recovery");
+        const FAULT: RecoveryTextError = RecoveryTextError::Request;
         let bytes = read(REQUEST_PREFIX, text).ok_or(FAULT)?;
         let end = bytes.len().checked_sub(CHECKSUM_BYTES).ok_or(FAULT)?;
         let (content, checksum) = bytes.split_at_checked(end).ok_or(FAULT)?;
@@ -124,7 +133,7 @@ pub fn said_text<T>(said: &Verified<T>) -> String {
 pub fn said_bytes(text: &str) -> Result<Bytes, RecoveryTextError> {
     read(SAID_PREFIX, text)
         .map(Bytes::from)
-        .ok_or(RecoveryTextError("statement of a guardian"))
+        .ok_or(RecoveryTextError::Statement)
 }
 
 fn written(prefix: &str, bytes: &[u8]) -> String {
