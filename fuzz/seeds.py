@@ -5,6 +5,7 @@
 Python 3.10 or later, standard library only.
 """
 
+import base64
 import json
 import pathlib
 import shutil
@@ -31,6 +32,7 @@ SOURCES = {
     "delta_filter": ["deltas/filter.json"],
     "cloud_event": ["events/event.json"],
     "feed_text": ["feed/cursor.json", "feed/filter.json"],
+    "trust_policy": ["trust/policy.json", "trust/decision.json"],
 }
 ACCEPTS, REJECTS, BYTES_MAX = 6, 3, 2048
 
@@ -39,6 +41,8 @@ def content(given):
     for name in ("text", "json", "filter"):
         if name in given:
             return given[name].encode()
+    if "policy" in given:
+        return json.dumps(given["policy"]).encode()
     data = given.get("bytes", given.get("key"))
     return bytes.fromhex(data) if isinstance(data, str) else None
 
@@ -46,6 +50,27 @@ def content(given):
 def payload(data):
     """The payload of a commit's statement, which its target signs anew."""
     return data[1 + 7 + 34 : -66]
+
+
+DOMAINS = (b"attest", b"witness", b"revoke", b"relation", b"circle", b"belong", b"keep")
+
+
+def parts(record):
+    """A record as its target reads it, which signs it anew: domain, key, length and payload."""
+    name = next(name for name in DOMAINS if record[2:].startswith(name))
+    said = record[2 + len(name) + 34 : -66]
+    signer = record[4 + len(name) :][:8].hex()
+    by = KEYS.index(signer) if signer in KEYS else 255
+    return bytes([DOMAINS.index(name), by]) + len(said).to_bytes(2, "little") + said
+
+
+# How the keys of the seeds 41 x 32 to 48 x 32 begin, by which the vectors are signed, and the target signs as well.
+KEYS = [
+    "fa4834147f6e690c", "197f6b23e16c8532",
+    "4508a07aa941707f", "9475c6cf0eda3405",
+    "a87b8a99bd88a696", "5b8649c0cfcdbe78",
+    "6e32c19741f0af82", "1ba4075b77c9e3fb",
+]  # fmt: skip
 
 
 def pick(path):
@@ -76,6 +101,27 @@ def main():
                 if target == "commit":
                     name = case_id.lower().replace("/", "-") + "-payload"
                     (folder / name).write_bytes(payload(data))
+    folder = HERE / "seeds" / "trust_record"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    counted = json.loads((VECTORS / "trust" / "counted.json").read_text())["cases"]
+    counted = [case for case in counted if "ok" in case["expect"]]
+    for case in spread(counted, 12):
+        data = b"".join(parts(bytes.fromhex(record)) for record in case["input"]["records"])
+        (folder / case["id"].lower().replace("/", "-")).write_bytes(data)
+    folder = HERE / "seeds" / "key_file"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    seed = bytes(range(32))
+    der = bytes.fromhex("302e020100300506032b657004220420") + seed
+    for name, data in (
+        ("seed", seed),
+        ("hex", seed.hex().encode()),
+        ("base64", base64.b64encode(seed)),
+        ("der", der),
+        ("pem", b"-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(der) + b"\n-----END PRIVATE KEY-----\n"),
+    ):
+        (folder / name).write_bytes(data)
     folder = HERE / "seeds" / "sync_session"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

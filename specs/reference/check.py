@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE))
 import blocks  # noqa: E402
 import crdt  # noqa: E402
 import deltas  # noqa: E402
+import documents  # noqa: E402
 import feed  # noqa: E402
 import patch  # noqa: E402
 import pairing  # noqa: E402
@@ -28,13 +29,14 @@ import sketch  # noqa: E402
 import statement  # noqa: E402
 import sync  # noqa: E402
 import tree  # noqa: E402
+import trust  # noqa: E402
 import views  # noqa: E402
 
 # statement.py runs the keystores too.
 READINGS = [
     ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
     ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
-    ("payloads", payloads), ("pairing", pairing),
+    ("payloads", payloads), ("pairing", pairing), ("trust", trust), ("documents", documents),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)

@@ -13,7 +13,8 @@ def files():
         ("statement/statement.json", "STMT", statements()),
         ("identity/did.json", "IDENT", dids()),
         ("identity/event.json", "IDENT", events()),
-        ("identity/said.json", "IDENT", said()),
+        ("identity/guardian.json", "IDENT", guardian_says()),
+        ("identity/objection.json", "IDENT", objections()),
         ("identity/keylog.json", "IDENT", keylogs()),
         ("identity/keystore.json", "IDENT", keystores()),
     ]
@@ -321,39 +322,62 @@ def events():
     yield case(added(first, at=1 << 48), "IDENT-8/invalid/time", "a time of 49 bits", "E_TIME")
 
 
-def said():
-    """What guardians say, and what is said against a recovery."""
-    def case(domain, payload, case_id, comment, error=None, seed=GUARDIANS[0]):
-        return (case_id, comment, {"domain": domain, "bytes": s.make(seed, domain, payload).hex()}, error)
+def guardian_says():
+    def case(data, case_id, comment, error=None):
+        return (case_id, comment, {"domain": "guardian", "bytes": data.hex()}, error)
 
-    about = {"agent": KEY[AGENT], "at": 1000}
-    what = {"key": KEY[OTHER], "next": bytes(32), "prev": s.cid(b"event")}
+    by = GUARDIANS[0]
+    prev = s.cid(inception())
+    approve = {"key": KEY[OTHER], "next": AFTER[1], "prev": prev}
     some = {"keys": sorted(KEY[seed] for seed in GUARDIANS), "needed": 2, "wait": 7}
-    release = {"named": s.cid(b"event"), "guardians": some}
-    yield case("guardian", about | {"says": {"approve": what}}, "IDENT-42/valid/approve", "an approval")
-    yield case("guardian", about | {"says": {"confirm": what | {"since": 900}}}, "IDENT-42/valid/confirm", "a confirmation")
-    yield case("guardian", about | {"says": {"release": release}}, "IDENT-41/valid/release", "guardians who let go")
-    for name, says, comment, error in (
-        ("before", {"confirm": what | {"since": 1001}}, "confirmed before it was approved", "E_TIME"),
-        ("kind", {"veto": what}, "a kind that is none", "E_SHAPE"),
-        ("two", {"approve": what, "confirm": what | {"since": 1}}, "two kinds at once", "E_SHAPE"),
-        ("none", {}, "no kind", "E_SHAPE"),
-        ("next", {"approve": what | {"next": bytes(31)}}, "a commitment of 31 bytes", "E_SHAPE"),
-        ("key", {"approve": what | {"key": bytes(32)}}, "a key of small order", "E_SHAPE"),
-        ("prev", {"approve": what | {"prev": None}}, "no event before it", "E_SHAPE"),
-        ("since", {"confirm": what}, "no time of approval", "E_SHAPE"),
-        ("guardians", {"release": release | {"guardians": some | {"needed": 4}}}, "more needed than there are", "E_GUARDIANS"),
+
+    def said(says, **changes):
+        return s.make(by, "guardian", {"agent": KEY[AGENT], "at": 1000, "says": says} | changes)
+
+    good = said({"approve": approve})
+    yield case(good, "IDENT-42/valid/approve", "that waiting begins")
+    yield case(said({"confirm": approve | {"since": 1000}}), "IDENT-43/valid/confirm", "that it is over")
+    yield case(said({"release": {"named": prev, "guardians": some}}), "IDENT-41/valid/release", "that others take their place")
+    none = {"keys": [], "needed": 0, "wait": 0}
+    yield case(said({"release": {"named": prev, "guardians": none}}), "IDENT-41/valid/release-none", "that nobody does")
+    yield case(said({"confirm": approve | {"since": 1001}}), "IDENT-43/invalid/since", "before it was approved", "E_TIME")
+    yield case(said({"approve": approve}, at=1 << 48), "IDENT-42/invalid/time", "a time of 49 bits", "E_TIME")
+    yield case(said({"release": {"named": prev, "guardians": some | {"needed": 4}}}), "IDENT-41/invalid/needed",
+               "more needed than there are", "E_GUARDIANS")
+    for name, says, comment in (
+        ("none", {}, "nothing"),
+        ("two", {"approve": approve, "release": {"named": prev, "guardians": none}}, "two things at once"),
+        ("other", {"refuse": approve}, "something else"),
+        ("since", {"approve": approve | {"since": 1}}, "a member of another kind"),
+        ("no-since", {"confirm": approve}, "a member is missing"),
+        ("prev", {"approve": approve | {"prev": None}}, "no event"),
+        ("next", {"approve": approve | {"next": bytes(31)}}, "a commitment of 31 bytes"),
+        ("key", {"approve": approve | {"key": bytes(32)}}, "a key of small order"),
+        ("named", {"release": {"named": KEY[OTHER], "guardians": none}}, "a key for a link"),
+        ("guardians", {"release": {"named": prev, "guardians": []}}, "a list for guardians"),
     ):
-        yield case("guardian", about | {"says": says}, f"IDENT-42/invalid/{name}", comment, error)
-    yield case("guardian", about | {"at": 1 << 48, "says": {"approve": what}}, "IDENT-42/invalid/time", "a time of 49 bits", "E_TIME")
+        yield case(said(says), f"IDENT-42/invalid/{name}", comment, "E_SHAPE")
+    yield case(said({"approve": approve}, x=1), "IDENT-42/invalid/unknown", "an unknown member", "E_SHAPE")
+    yield case(s.make(by, "keylog", {"agent": KEY[AGENT], "at": 1, "says": {"approve": approve}}), "IDENT-42/invalid/domain",
+               "of another domain", "E_DOMAIN")
+    yield case(good.replace(KEY[by], KEY[GUARDIANS[1]], 1), "IDENT-42/invalid/signer", "another guardian", "E_SIGNATURE")
+    yield case(good[:-1], "IDENT-42/invalid/cut", "the last byte is missing", "E_CBOR")
+    yield case(good + b"\x00", "IDENT-42/invalid/trailing", "a byte follows", "E_TRAILING")
+
+
+def objections():
+    """What is said against a recovery."""
+    def case(payload, case_id, comment, error=None):
+        return (case_id, comment, {"domain": "objection", "bytes": s.make(LAPTOP, "objection", payload).hex()}, error)
+
     objection = {"agent": KEY[AGENT], "at": 1000, "key": KEY[OTHER]}
-    yield case("objection", objection, "IDENT-46/valid/objection", "said by a device", seed=LAPTOP)
+    yield case(objection, "IDENT-46/valid/objection", "said by a device")
     for name, change, comment, error in (
         ("time", {"at": 1 << 48}, "a time of 49 bits", "E_TIME"),
         ("key", {"key": bytes(32)}, "a key of small order", "E_SHAPE"),
         ("member", {"prev": s.cid(b"event")}, "a member that it does not have", "E_SHAPE"),
     ):
-        yield case("objection", objection | change, f"IDENT-46/invalid/{name}", comment, error, seed=LAPTOP)
+        yield case(objection | change, f"IDENT-46/invalid/{name}", comment, error)
     other = s.make(LAPTOP, "guardian", objection)
     yield ("IDENT-46/invalid/domain", "in the domain of guardians", {"domain": "objection", "bytes": other.hex()}, "E_DOMAIN")
 

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::{command, root, step};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 14] = [
+const AREAS: [(&str, &str); 15] = [
+    ("trust", "bench-trust"),
     ("tree", "bench-tree"),
     ("store", "bench-store"),
     ("repo", "bench-repo"),

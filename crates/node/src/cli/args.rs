@@ -420,7 +420,7 @@ impl Command {
         matches!(
             self,
             Self::Id {
-                command: None | Some(IdCommand::Show)
+                command: None | Some(IdCommand::Show { .. })
             }
         )
     }
@@ -453,6 +453,10 @@ pub(crate) struct Init {
     /// Make a device that an agent on another one will take in
     #[arg(long)]
     pub(crate) device_only: bool,
+    /// Make the agent of a key that is there already: a file of mode 0600 with an ed25519 key as a seed, as PKCS#8 or as OpenSSH
+    /// has it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device_only", "pair"])]
+    pub(crate) agent_key: Option<PathBuf>,
     /// Make this a device of the agent whose device shows this code (`allod id device add`), and fetch its spaces; - reads it
     #[arg(long, value_name = "CODE", conflicts_with = "device_only")]
     pub(crate) pair: Option<String>,

@@ -1,5 +1,9 @@
 //! `init`, and the secret that opens a home.
 
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
 use allod::{Home, HomeConfig, KeySource, Node, NodeError, make_key_file, random, read_key_file};
 use allod_identity::pairing::PairingCode;
 use allod_identity::{Keystore, SecretKey};
@@ -11,6 +15,9 @@ use crate::cli::args::Init;
 use crate::cli::id_args::Join;
 use crate::cli::io::Io;
 use crate::cli::{id, pair};
+
+/// More than the longest file of a key that is read has, in bytes.
+const AGENT_KEY_BYTES_MAX: u64 = 16 * 1024;
 
 /// The least that a passphrase may have, in characters.
 const PASSPHRASE_CHARS_MIN: usize = 8;
@@ -73,6 +80,23 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
     } else {
         "next: `allod space new NAME`, or `allod space join TICKET`"
     })
+}
+
+/// The key of an agent that is there already.
+fn agent_key(path: &Path) -> Result<SecretKey> {
+    let name = || path.display().to_string();
+    let file = std::fs::File::open(path).with_context(name)?;
+    let mode = file.metadata().with_context(name)?.mode();
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "{} can be read by others; `chmod 600` it",
+        name()
+    );
+    // As much as there is of a key, and room for all at once: a buffer that grows leaves copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(AGENT_KEY_BYTES_MAX as usize + 1));
+    let mut some = file.take(AGENT_KEY_BYTES_MAX + 1);
+    some.read_to_end(&mut content).with_context(name)?;
+    SecretKey::import(&content).with_context(name)
 }
 
 /// Whether somebody would have to be asked for the secret.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use allod::{Node, Rotation};
 use allod_blocks::Cid;
-use allod_identity::{AgentId, DeviceId, KeyLog, Kit};
+use allod_identity::{AgentId, DeviceId, DidDocument, KeyLog, Kit};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::json;
@@ -30,7 +30,11 @@ const FILE_BYTES_MAX: u64 = 2 << 20;
 
 pub(crate) fn id(node: &Node, command: Option<&IdCommand>, io: &mut Io<'_>) -> Result<()> {
     match command {
-        None | Some(IdCommand::Show) => show(node, io),
+        Some(IdCommand::Show { did: true }) => {
+            let document = DidDocument::of(&*node.own_log()?, Vec::new())?;
+            io.line(serde_json::to_string_pretty(&document)?)
+        }
+        None | Some(IdCommand::Show { .. }) => show(node, io),
         Some(IdCommand::Device { command }) => match command {
             DeviceCommand::List => devices(node, io),
             DeviceCommand::Add(options) => pair::add(node, options, io),

@@ -8,7 +8,11 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdCommand {
     /// Show who this is: the agent, its key, devices and guardians
-    Show,
+    Show {
+        /// The DID document of the agent, as JSON
+        #[arg(long)]
+        did: bool,
+    },
     /// The devices that act for this agent
     Device {
         #[command(subcommand)]
@@ -323,7 +327,7 @@ impl IdCommand {
                 | Self::Recover {
                     command: RecoverCommand::Status { .. } | RecoverCommand::Hear { .. }
                 }
-                | Self::Show
+                | Self::Show { .. }
         )
     }
 

@@ -1,6 +1,7 @@
 //! Devices, the key of an agent and its kit, with real processes.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::Value;
@@ -423,4 +424,35 @@ fn a_log_that_contradicts_itself_is_told_of_and_resolved() {
     assert_eq!(shown(&copy)["devices"], resolved["devices"]);
     copy.run(&["id", "rotate", "--after", "nothing"])
         .fails(1, &["no event"]);
+}
+
+/// A key that other programs made is an agent, and others read who that is.
+#[test]
+fn an_agent_has_a_key_of_before_and_a_document() {
+    let home = Home::empty();
+    let seed = home.write("seed", "01".repeat(32));
+    let key = home.file("key").to_str().unwrap().to_owned();
+    let init = ["init", "--key-file", &key, "--agent-key", &seed];
+    home.run(&init).fails(1, &["chmod 600"]);
+    std::fs::set_permissions(&seed, std::fs::Permissions::from_mode(0o600)).unwrap();
+    home.run(&init).ok();
+    let agent = "did:key:z6Mkon3Necd6NkkyfoGoHxid2znGc59LU3K7mubaRcFbLfLX";
+    assert_eq!(shown(&home)["agent"], agent);
+    let document = home.run(&["id", "show", "--did"]).json();
+    assert_eq!(document["id"], agent);
+    let methods = document["verificationMethod"].as_array().unwrap();
+    assert_eq!(methods.len(), 2, "{document}");
+    home.run(&["id", "rotate"]).ok();
+    let after = home.run(&["id", "show", "--did"]).json();
+    assert_eq!(after["id"], agent);
+    assert_ne!(
+        after["verificationMethod"][0],
+        document["verificationMethod"][0]
+    );
+    let bad = Home::empty();
+    let seed = bad.write("seed", "no key");
+    std::fs::set_permissions(&seed, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let key = bad.file("key").to_str().unwrap().to_owned();
+    bad.run(&["init", "--key-file", &key, "--agent-key", &seed])
+        .fails(1, &["not a secret key"]);
 }

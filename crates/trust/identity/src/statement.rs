@@ -45,6 +45,9 @@ pub trait Payload: Serialize + DeserializeOwned {
     /// The domain, unique to the type: 1 to 23 of `a-z`, `0-9`, `-` (STMT-2).
     const DOMAIN: &'static str;
 
+    /// The largest statement of the domain, in bytes: [`STATEMENT_BYTES_MAX`] or less (STMT-4).
+    const BYTES_MAX: usize = STATEMENT_BYTES_MAX;
+
     /// Checks what the types of the members cannot say (STMT-9). Called before signing and after
     /// the signature was found good.
     fn check(&self, signer: &PublicKey) -> Result<(), CheckError>;
@@ -166,6 +169,7 @@ impl<T: Payload> Signed<T> {
     /// Reads a statement of domain `T::DOMAIN` (STMT-1 to STMT-5).
     pub fn decode(bytes: impl Into<Bytes>) -> Result<Self, DecodeError> {
         let bytes = bytes.into();
+        check_size(&bytes, T::BYTES_MAX)?;
         let envelope = Envelope::parse(&bytes)?;
         if envelope.domain != T::DOMAIN {
             return Err(DecodeError::Domain);
@@ -238,6 +242,7 @@ impl<T: Payload> Verified<T> {
         bytes.extend_from_slice(&SIGNATURE_HEAD);
         bytes.extend_from_slice(&signature);
         // What nobody could read must not leave: size, depth, and that the payload is a map.
+        check_size(&bytes, T::BYTES_MAX)?;
         Envelope::parse(&bytes)?;
         Ok(Self::new(bytes.into(), signer, payload))
     }
@@ -320,12 +325,7 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Checks size and canonical form of the whole, then takes the parts from where they must be.
     fn parse(bytes: &'a [u8]) -> Result<Self, CanonicalError> {
-        if bytes.len() > STATEMENT_BYTES_MAX {
-            return Err(CanonicalError::TooLarge {
-                got: bytes.len(),
-                max: STATEMENT_BYTES_MAX,
-            });
-        }
+        check_size(bytes, STATEMENT_BYTES_MAX)?;
         canonical::check(bytes)?;
         Self::parts(bytes).ok_or(CanonicalError::Shape)
     }
@@ -357,6 +357,15 @@ impl<'a> Envelope<'a> {
             payload,
         })
     }
+}
+
+/// Before anything else (STMT-4).
+const fn check_size(bytes: &[u8], max: usize) -> Result<(), CanonicalError> {
+    let got = bytes.len();
+    if got > max {
+        return Err(CanonicalError::TooLarge { got, max });
+    }
+    Ok(())
 }
 
 const fn domain_is_valid(domain: &[u8]) -> bool {

@@ -1,6 +1,9 @@
 //! Tests of the crate through its public interface.
 
 mod canonical;
+mod decision;
+mod did;
+mod import;
 mod keylog;
 mod keystore;
 mod pairing;

@@ -1,11 +1,12 @@
-//! The test vectors of STMT and IDENT.
+//! The test vectors of STMT, IDENT and DID, and decisions of TRUST.
 
 use std::collections::BTreeSet;
 
 use allod_identity::{
-    AgentId, CheckError, DecodeError, Event, GuardianSays, KdfParams, KeyError, KeyEvent, KeyLog,
-    KeyLogError, Keystore, KeystoreError, Kit, KitError, Objection, Payload, PublicKey,
-    RecoveryRequest, RecoveryTextError, SecretKey, Signed, Standing, Verified, VerifyError,
+    AgentId, CheckError, Decision, DecisionError, DecodeError, DidDocument, Event, GuardianSays,
+    KdfParams, KeyError, KeyEvent, KeyLog, KeyLogError, Keystore, KeystoreError, Kit, KitError,
+    Objection, Payload, PublicKey, RecoveryRequest, RecoveryTextError, SecretKey, Service,
+    ServiceError, Signed, Standing, Verified, VerifyError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -115,13 +116,13 @@ fn key_events() {
 }
 
 #[test]
-fn what_is_said_of_a_recovery() {
-    check("identity/said.json", "IDENT", 4, |input| {
-        match text(input, "domain") {
-            "guardian" => statement::<GuardianSays>(input),
-            _ => statement::<Objection>(input),
-        }
-    });
+fn what_is_said_against_a_recovery() {
+    check(
+        "identity/objection.json",
+        "IDENT",
+        1,
+        statement::<Objection>,
+    );
 }
 
 #[test]
@@ -148,6 +149,49 @@ fn requests_for_a_recovery() {
             "next": hex(&request.next),
             "prev": request.prev.to_string(),
         }))
+    });
+}
+
+#[test]
+fn what_guardians_say() {
+    check(
+        "identity/guardian.json",
+        "IDENT",
+        4,
+        statement::<GuardianSays>,
+    );
+}
+
+#[test]
+fn decisions() {
+    check("trust/decision.json", "TRUST", 5, |input| {
+        let bytes = unhex(text(input, "bytes"));
+        let decision = Decision::decode(&bytes).map_err(DecisionError::code)?;
+        assert_eq!(decision.encode(), Ok(bytes), "it is written as it was read");
+        Ok(serde_json::to_value(decision).expect("it is JSON"))
+    });
+}
+
+#[test]
+fn documents() {
+    check("identity/document.json", "DID", 5, |input| {
+        let agent: AgentId = text(input, "agent").parse().map_err(KeyError::code)?;
+        let mut log = KeyLog::new(agent);
+        for event in input["events"].as_array().expect("events") {
+            let event = verify::<KeyEvent>(unhex(event.as_str().expect("hex")))?;
+            match log.append(event) {
+                Ok(()) | Err(KeyLogError::Equivocation(_)) => {}
+                Err(error) => return Err(error.code()),
+            }
+        }
+        let services = input["services"].as_array().expect("services").iter();
+        let services = services.map(|service| Service {
+            name: text(service, "name").to_owned(),
+            kind: text(service, "type").to_owned(),
+            endpoint: text(service, "endpoint").to_owned(),
+        });
+        let document = DidDocument::of(&log, services.collect()).map_err(ServiceError::code)?;
+        Ok(serde_json::to_value(document).expect("it is JSON"))
     });
 }
 

@@ -1,0 +1,210 @@
+//! Records of trust: how long it takes to read and verify them beside the bare check of their signatures, to find what
+//! counts, and to find by which way one agent is related to another.
+//!
+//! Each round runs the contenders in turn on the same records; the median of the rounds counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use allod_identity::{AgentId, KeyLog, KnownKeys, Payload as _, SecretKey, Verified};
+use allod_trust::{
+    About, Attestation, Condition, Counted, DISTANCE_MAX, Graph, Level, Moment, Outcome, Policy,
+    Predicates, RECORDS_MAX, Record, Register, Relation, Rule, Signer, Subject, World,
+};
+use ed25519_dalek::{Signature, VerifyingKey};
+
+/// A time, in milliseconds since 1970.
+const NOW: u64 = 1_800_000_000_000;
+
+fn main() {
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    let (rounds, scale) = if quick { (3, 10) } else { (7, 1) };
+    verifying(rounds, 100_000 / scale);
+    paths(if quick { 20 } else { 200 }, 100_000 / scale);
+}
+
+fn row(case: &str, unit: &str, ours: f64, peers: &[(&str, f64)], target: &str) {
+    let peers: serde_json::Map<String, serde_json::Value> = peers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect();
+    println!(
+        "{}",
+        serde_json::json!({
+            "area": "trust", "case": case, "unit": unit, "better": "less",
+            "ours": ours, "peers": peers, "target": target,
+        })
+    );
+}
+
+fn seconds<T>(run: impl FnOnce() -> T) -> (f64, T) {
+    let started = Instant::now();
+    let result = std::hint::black_box(run());
+    (started.elapsed().as_secs_f64(), result)
+}
+
+fn at(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * part) as usize]
+}
+
+fn key(number: u32) -> SecretKey {
+    let mut seed = [7; 32];
+    seed[..4].copy_from_slice(&number.to_be_bytes());
+    SecretKey::from_seed(seed)
+}
+
+/// What a signature is over (STMT-6).
+fn signed_part(record: &Record) -> Vec<u8> {
+    let bytes = record.bytes();
+    let context = format!("allod/{}/1\0", Attestation::DOMAIN);
+    let said = &bytes[1..bytes.len() - 66];
+    [context.as_bytes(), &[0x83], said].concat()
+}
+
+/// Claims of 100 authors, read and verified.
+fn verifying(rounds: usize, count: usize) {
+    let keys: Vec<SecretKey> = (0..100).map(key).collect();
+    let record = |number: usize| {
+        let author = &keys[number % keys.len()];
+        let about = keys[(number + 1) % keys.len()].agent_id();
+        let claim = Attestation {
+            by: author.agent_id(),
+            about: About::Agent(about),
+            category: "skill".to_owned(),
+            claim: format!("plays the viola, as is shown by proof {number}"),
+            evidence: Vec::new(),
+            from: NOW,
+            until: Some(NOW * 2),
+            at: NOW,
+        };
+        Record::from(Verified::sign(author, claim).expect("it is signed"))
+    };
+    let records: Vec<Record> = (0..count).map(record).collect();
+    let mut known: BTreeMap<[u8; 32], VerifyingKey> = BTreeMap::new();
+    let bare: Vec<(VerifyingKey, Vec<u8>, Signature)> = records
+        .iter()
+        .map(|record| {
+            let bytes = *record.signer().as_bytes();
+            let key = known
+                .entry(bytes)
+                .or_insert_with(|| VerifyingKey::from_bytes(&bytes).expect("a key"));
+            let whole = record.bytes();
+            let signature = Signature::from_slice(&whole[whole.len() - 64..]).expect("64 bytes");
+            (*key, signed_part(record), signature)
+        })
+        .collect();
+    let (mut ours, mut cold, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    let read = || {
+        let read = records.iter().map(|it| Record::decode(it.bytes().clone()));
+        read.filter(Result::is_ok).count()
+    };
+    let mut keys = KnownKeys::new();
+    for _ in 0..rounds {
+        let (time, good) = seconds(|| keys.during(read));
+        assert_eq!(good, count);
+        ours.push(time * 1e6 / count as f64);
+        let (time, good) = seconds(read);
+        assert_eq!(good, count);
+        cold.push(time * 1e6 / count as f64);
+        let (time, held) = seconds(|| {
+            let held = bare
+                .iter()
+                .map(|(key, input, signature)| key.verify_strict(input, signature));
+            held.filter(Result::is_ok).count()
+        });
+        assert_eq!(held, count);
+        theirs.push(time * 1e6 / count as f64);
+    }
+    let case = format!("a record of {count} by 100 authors: read, and its signature checked");
+    let bare = [("verify_strict of ed25519-dalek 3", at(&mut theirs, 0.5))];
+    row(&format!("{case}, keys known"), "us", at(&mut ours, 0.5), &bare, "<= 1.2x");
+    row(&format!("{case}, keys not known"), "us", at(&mut cold, 0.5), &bare, "stated");
+}
+
+/// Relationships of many agents: what counts of their halves, the graph, and paths in it.
+fn paths(asked: usize, count: usize) {
+    // As many halves as there are to be do not fit the bound of one register, so the rest is of the same agents.
+    let count = count.min(RECORDS_MAX / 2);
+    let agents = count / 5;
+    let keys: Vec<SecretKey> = (0..agents as u32).map(key).collect();
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) as usize % below
+    };
+    let mut register = Register::new();
+    let mut made = 0;
+    while made < count {
+        let (one, two) = (next(agents), next(agents));
+        let level = Level::ALL[next(5)];
+        if one == two {
+            continue;
+        }
+        let half = |of: &SecretKey, with: &SecretKey| {
+            let relation = Relation {
+                by: of.agent_id(),
+                with: with.agent_id(),
+                kind: "friend".to_owned(),
+                level,
+                from: NOW,
+                until: None,
+                at: NOW,
+            };
+            Verified::sign(of, relation).expect("it is signed")
+        };
+        register.add(half(&keys[one], &keys[two])).expect("room");
+        register.add(half(&keys[two], &keys[one])).expect("room");
+        made += 1;
+    }
+    let logs: BTreeMap<AgentId, KeyLog> = BTreeMap::new();
+    let (time, counted) = seconds(|| Counted::new(&register, &logs));
+    let shown = register.records().len();
+    row(&format!("what counts of {shown} records"), "ms", time * 1e3, &[], "stated");
+    let (time, graph) = seconds(|| Graph::new(&counted, NOW));
+    row(&format!("the graph of {count} relationships"), "ms", time * 1e3, &[], "stated");
+
+    let mut found = 0;
+    let mut times: Vec<f64> = (0..asked)
+        .map(|_| {
+            let (from, to) = (keys[next(agents)].agent_id(), keys[next(agents)].agent_id());
+            let (time, path) = seconds(|| graph.path(&from, &to, DISTANCE_MAX, Level::Network));
+            found += usize::from(path.is_some());
+            time * 1e3
+        })
+        .collect();
+    assert!(found > asked * 9 / 10, "most are related");
+    let case = format!("a path between two of {agents} agents over {count} relationships");
+    row(&format!("{case}, median"), "ms", at(&mut times, 0.5), &[], "<= 10");
+    row(&format!("{case}, longest of {asked}"), "ms", at(&mut times, 1.0), &[], "<= 10");
+
+    let rule = Rule {
+        when: Condition::Related {
+            within: 3,
+            level: Some(Level::Community),
+        },
+        then: Outcome::Accept,
+        because: "near".to_owned(),
+    };
+    let policy = Policy::new(vec![rule], Outcome::Quarantine).expect("a policy");
+    let predicates = Predicates::new();
+    let moment = Moment::new(Arc::new(counted), NOW);
+    let world = World::new(&moment, keys[0].agent_id(), &predicates);
+    let mut times: Vec<f64> = (0..asked)
+        .map(|_| {
+            let subject = Subject {
+                author: keys[next(agents)].agent_id(),
+                device: Signer::Agent,
+            };
+            seconds(|| policy.evaluate(&subject, &world)).0 * 1e6
+        })
+        .collect();
+    row(
+        &format!("a verdict by distance over {count} relationships, median"),
+        "us",
+        at(&mut times, 0.5),
+        &[],
+        "stated",
+    );
+}

@@ -1,0 +1,305 @@
+//! Which of the known records count (TRUST-10 to TRUST-15), and the claims among them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use allod_identity::{AgentId, Verified};
+use cid::Cid;
+
+use crate::graph::VOUCH;
+use crate::record::{About, Attestation, Circle, Membership, Relation, Revocation, is_valid};
+use crate::register::{KeyLogs, Record, Register};
+
+/// A claim that counts. What it says is in its payload.
+pub type Claim = Arc<Verified<Attestation>>;
+
+/// Half of a relationship that counts.
+pub(crate) type Half = Arc<Verified<Relation>>;
+
+/// The records that count, for who asks. A function of the set of records and of the key logs; it stays as it is when
+/// those change, and is made anew then.
+#[derive(Clone, Default)]
+pub struct Counted {
+    counting: BTreeSet<Cid>,
+    claims: BTreeMap<Cid, Claim>,
+    /// By what they are about and their category, of which one stranger can make many.
+    claims_about: BTreeMap<About, BTreeMap<String, Vec<Claim>>>,
+    claims_by: BTreeMap<AgentId, Vec<Claim>>,
+    witnesses: BTreeMap<Cid, BTreeSet<AgentId>>,
+    /// By whom, and with whom.
+    pub(crate) relations: BTreeMap<AgentId, BTreeMap<AgentId, Vec<Half>>>,
+    circles: BTreeMap<Cid, Arc<Verified<Circle>>>,
+    pub(crate) memberships: BTreeMap<Cid, Vec<Arc<Verified<Membership>>>>,
+    /// Agents for whom somebody vouches, and of whom nobody knows who they are.
+    frozen: BTreeSet<AgentId>,
+}
+
+/// Which claims are asked for: those for which everything holds that is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claims<'a> {
+    /// Whose.
+    pub by: Option<&'a AgentId>,
+    /// About whom or what.
+    pub about: Option<&'a About>,
+    /// Of which category.
+    pub category: Option<&'a str>,
+    /// That are valid then, in milliseconds since 1970.
+    pub valid_at: Option<u64>,
+}
+
+impl Claims<'_> {
+    fn wants(&self, claim: &Attestation) -> bool {
+        self.by.is_none_or(|by| claim.by == *by)
+            && self.about.is_none_or(|about| claim.about == *about)
+            && self
+                .category
+                .is_none_or(|category| claim.category == category)
+            && self
+                .valid_at
+                .is_none_or(|now| is_valid(claim.from, claim.until, now))
+    }
+}
+
+/// What is said, and by whom it was taken back.
+struct Said<'a> {
+    register: &'a Register,
+    logs: &'a dyn KeyLogs,
+    /// Records that a `keep` names, each with the author of that.
+    kept: BTreeSet<(AgentId, Cid)>,
+    /// What is revoked, with who says so.
+    revoked: BTreeMap<Cid, Vec<AgentId>>,
+}
+
+impl<'a> Said<'a> {
+    fn new(register: &'a Register, logs: &'a dyn KeyLogs) -> Self {
+        let mut said = Self {
+            register,
+            logs,
+            kept: BTreeSet::new(),
+            revoked: BTreeMap::new(),
+        };
+        for record in register.records() {
+            if let Record::Keep(keep) = record
+                && logs.speaks(record.by(), record.signer())
+            {
+                let by = keep.payload().by;
+                said.kept
+                    .extend(keep.payload().of.iter().map(|of| (by, *of)));
+            }
+        }
+        // Those that are kept count as much, so all of what is kept has to be known before.
+        for record in register.records() {
+            if let Record::Revoke(revocation) = record
+                && said.is_said(record)
+            {
+                let Revocation { by, of, .. } = revocation.payload();
+                said.revoked.entry(*of).or_default().push(*by);
+            }
+        }
+        said
+    }
+
+    /// TRUST-10, TRUST-11.
+    fn is_said(&self, record: &Record) -> bool {
+        if self.logs.speaks(record.by(), record.signer()) {
+            return true;
+        }
+        !matches!(record, Record::Keep(_))
+            && self.kept.contains(&(*record.by(), *record.cid()))
+            && !self.logs.is_frozen(record.by())
+    }
+
+    /// TRUST-12.
+    fn is_revoked(&self, record: &Record) -> bool {
+        let Some(who) = self.revoked.get(record.cid()) else {
+            return false;
+        };
+        match record {
+            Record::Revoke(_) | Record::Keep(_) => false,
+            Record::Belong(membership) => {
+                let Membership {
+                    by, member, circle, ..
+                } = membership.payload();
+                let owner = match self.register.get(circle) {
+                    Some(Record::Circle(circle)) => Some(circle.payload().by),
+                    _ => None,
+                };
+                who.iter()
+                    .any(|it| it == by || it == member || Some(*it) == owner)
+            }
+            _ => who.contains(record.by()),
+        }
+    }
+}
+
+impl Counted {
+    /// Finds what counts, in a time that grows with how many records there are.
+    #[must_use]
+    pub fn new(register: &Register, logs: &dyn KeyLogs) -> Self {
+        let said = Said::new(register, logs);
+        let mut counted = Self::default();
+        for record in register.records() {
+            if said.is_said(record) && !said.is_revoked(record) {
+                counted.take(record, logs);
+            }
+        }
+        counted
+    }
+
+    fn take(&mut self, record: &Record, logs: &dyn KeyLogs) {
+        self.counting.insert(*record.cid());
+        match record {
+            Record::Attest(claim) => {
+                let said = claim.payload();
+                if let About::Agent(agent) = &said.about
+                    && logs.is_frozen(agent)
+                {
+                    self.frozen.insert(*agent);
+                }
+                let about = self.claims_about.entry(said.about).or_default();
+                let category = about.entry(said.category.clone()).or_default();
+                category.push(Arc::clone(claim));
+                let by = self.claims_by.entry(said.by).or_default();
+                by.push(Arc::clone(claim));
+                self.claims.insert(*claim.cid(), Arc::clone(claim));
+            }
+            Record::Witness(witness) => {
+                let said = witness.payload();
+                self.witnesses.entry(said.of).or_default().insert(said.by);
+            }
+            Record::Relation(half) => {
+                let said = half.payload();
+                let by = self.relations.entry(said.by).or_default();
+                by.entry(said.with).or_default().push(Arc::clone(half));
+            }
+            Record::Circle(circle) => {
+                self.circles.insert(*circle.cid(), Arc::clone(circle));
+            }
+            Record::Belong(membership) => {
+                // Of an agent of whom nobody knows who it is, nothing follows (TRUST-11).
+                let said = membership.payload();
+                if !logs.is_frozen(&said.member) {
+                    let members = self.memberships.entry(said.circle).or_default();
+                    members.push(Arc::clone(membership));
+                }
+            }
+            Record::Revoke(_) | Record::Keep(_) => {}
+        }
+    }
+
+    /// Whether a record counts.
+    #[must_use]
+    pub fn counts(&self, cid: &Cid) -> bool {
+        self.counting.contains(cid)
+    }
+
+    /// The names of all records that count, ascending.
+    pub fn counting(&self) -> impl ExactSizeIterator<Item = &Cid> {
+        self.counting.iter()
+    }
+
+    /// The claims that are asked for, in the order of their names.
+    #[must_use]
+    pub fn claims(&self, asked: Claims<'_>) -> Vec<&Claim> {
+        let among: Vec<&Claim> = match (asked.about, asked.category, asked.by) {
+            (Some(about), Some(category), _) => {
+                let about = self.claims_about.get(about);
+                let category = about.and_then(|about| about.get(category));
+                category.into_iter().flatten().collect()
+            }
+            (Some(about), None, _) => {
+                let about = self.claims_about.get(about);
+                about.into_iter().flatten().flat_map(|(_, it)| it).collect()
+            }
+            (None, _, Some(by)) => self.claims_by.get(by).into_iter().flatten().collect(),
+            (None, _, None) => self.claims.values().collect(),
+        };
+        let mut found: Vec<_> = among
+            .into_iter()
+            .filter(|claim| asked.wants(claim.payload()))
+            .collect();
+        found.sort_unstable_by_key(|claim| claim.cid());
+        found
+    }
+
+    /// The claims of one agent for another by which paths lead, at a time (TRUST-22).
+    pub(crate) fn vouches(&self, now: u64) -> impl Iterator<Item = (&AgentId, &Claim)> {
+        let vouches = self.claims(Claims {
+            category: Some(VOUCH),
+            valid_at: Some(now),
+            ..Claims::default()
+        });
+        vouches
+            .into_iter()
+            .filter_map(|claim| match &claim.payload().about {
+                About::Agent(to) if !self.frozen.contains(to) => Some((to, claim)),
+                _ => None,
+            })
+    }
+
+    /// The next time after `now` at which something that counts begins or ends to be valid.
+    #[must_use]
+    pub fn changes_after(&self, now: u64) -> Option<u64> {
+        let claims = self.claims.values().map(|it| {
+            let said = it.payload();
+            (said.from, said.until)
+        });
+        let halves = self.relations.values().flat_map(BTreeMap::values).flatten();
+        let halves = halves.map(|it| (it.payload().from, it.payload().until));
+        let members = self.memberships.values().flatten();
+        let members = members.map(|it| (it.payload().from, it.payload().until));
+        let times = claims.chain(halves).chain(members);
+        let times = times.flat_map(|(from, until)| [Some(from), until]);
+        times.flatten().filter(|time| *time > now).min()
+    }
+
+    /// Who witnesses a claim, ascending (TRUST-15).
+    pub fn witnesses<'a>(&'a self, claim: &'a Claim) -> impl Iterator<Item = &'a AgentId> {
+        let all = self.witnesses.get(claim.cid());
+        all.into_iter()
+            .flatten()
+            .filter(|by| **by != claim.payload().by)
+    }
+
+    /// The circles that are there, in the order of their names (TRUST-30).
+    pub fn circles(&self) -> impl ExactSizeIterator<Item = &Arc<Verified<Circle>>> {
+        self.circles.values()
+    }
+
+    /// A circle by its name.
+    #[must_use]
+    pub fn circle(&self, cid: &Cid) -> Option<&Arc<Verified<Circle>>> {
+        self.circles.get(cid)
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Counted({} records)", self.counting.len())
+    }
+}
+
+impl Register {
+    /// What an agent has to keep when `signer` speaks for it no more (TRUST-14): the records that this key signed for it and
+    /// that count because of that, revocations first.
+    pub fn to_keep<'a>(
+        &'a self,
+        agent: &'a AgentId,
+        signer: &'a allod_identity::PublicKey,
+        logs: &'a dyn KeyLogs,
+    ) -> Vec<Cid> {
+        let said = Said::new(self, logs);
+        let theirs = self.records().filter(|record| {
+            record.by() == agent
+                && record.signer() == signer
+                && !matches!(record, Record::Keep(_))
+                && said.is_said(record)
+                && !said.is_revoked(record)
+        });
+        let (mut first, rest): (Vec<_>, Vec<_>) =
+            theirs.partition(|record| matches!(record, Record::Revoke(_)));
+        first.extend(rest);
+        first.iter().map(|record| *record.cid()).collect()
+    }
+}

@@ -1,0 +1,154 @@
+//! The facts of a register at one time, as a reader sees them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use allod_identity::AgentId;
+use cid::Cid;
+
+use crate::circles::Circles;
+use crate::counted::{Claims, Counted};
+use crate::evaluate::{Answer, Facts, Signer, Subject};
+use crate::graph::Graph;
+use crate::record::{About, Level};
+
+/// What counts, and what is made of it, at one time: to be kept by who asks often.
+#[derive(Clone)]
+pub struct Moment {
+    counted: Arc<Counted>,
+    graph: Graph,
+    circles: Circles,
+    now: u64,
+    until: Option<u64>,
+}
+
+impl Moment {
+    /// What there is at `now`, in milliseconds since 1970.
+    #[must_use]
+    pub fn new(counted: Arc<Counted>, now: u64) -> Self {
+        Self {
+            graph: Graph::new(&counted, now),
+            circles: Circles::new(&counted, now),
+            until: counted.changes_after(now),
+            counted,
+            now,
+        }
+    }
+
+    /// Whether the same holds at another time, of the same records: nothing begins or ends to be valid between them.
+    #[must_use]
+    pub fn holds_at(&self, time: u64) -> bool {
+        self.now <= time && self.until.is_none_or(|until| time < until)
+    }
+
+    /// The records that count.
+    #[must_use]
+    pub const fn counted(&self) -> &Arc<Counted> {
+        &self.counted
+    }
+
+    /// Who is related to whom.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Who is in which circle.
+    #[must_use]
+    pub const fn circles(&self) -> &Circles {
+        &self.circles
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Moment({:?} at {})", self.counted, self.now)
+    }
+}
+
+/// A condition that a program has of its own, by which policies can ask (TRUST-42).
+pub trait Predicate {
+    /// Whether it holds for who something came from. Where that fails it cannot be told.
+    fn holds(&self, subject: &Subject) -> Answer;
+}
+
+/// The predicates of a program, by their names.
+pub type Predicates = BTreeMap<String, Box<dyn Predicate + Send + Sync>>;
+
+/// A moment seen from one agent: all that a policy asks for.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    reader: AgentId,
+    moment: &'a Moment,
+    predicates: &'a Predicates,
+}
+
+impl<'a> World<'a> {
+    /// A moment as a reader sees it, with the predicates of the program.
+    #[must_use]
+    pub const fn new(moment: &'a Moment, reader: AgentId, predicates: &'a Predicates) -> Self {
+        Self {
+            reader,
+            moment,
+            predicates,
+        }
+    }
+}
+
+impl Facts for World<'_> {
+    fn attested(
+        &self,
+        about: &Subject,
+        category: &str,
+        claim: Option<&str>,
+    ) -> Option<Vec<(AgentId, Cid)>> {
+        let device = match about.device {
+            Signer::Device(device) => Some(About::Device(device)),
+            Signer::Agent | Signer::Unknown => None,
+        };
+        let abouts = [Some(About::Agent(about.author)), device];
+        let mut found = Vec::new();
+        for about in abouts.iter().flatten() {
+            let claims = self.moment.counted.claims(Claims {
+                about: Some(about),
+                category: Some(category),
+                valid_at: Some(self.moment.now),
+                by: None,
+            });
+            let wanted = claims
+                .into_iter()
+                .filter(|it| claim.is_none_or(|text| it.payload().claim == text));
+            found.extend(wanted.map(|it| (it.payload().by, *it.cid())));
+        }
+        found.sort_unstable_by_key(|(_, record)| *record);
+        Some(found)
+    }
+
+    fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
+        match self.moment.graph.path(&self.reader, to, within, least) {
+            Some(path) => Answer::Yes(path.evidence().copied().collect()),
+            None => Answer::No,
+        }
+    }
+
+    fn member(&self, agent: &AgentId, circle: &Cid, role: Option<&str>) -> Answer {
+        match self.moment.circles.admission(circle, agent, role) {
+            Some(chain) => Answer::Yes(chain),
+            None => Answer::No,
+        }
+    }
+
+    fn custom(&self, name: &str, subject: &Subject) -> Answer {
+        match self.predicates.get(name) {
+            Some(predicate) => predicate.holds(subject),
+            None => Answer::Unknown,
+        }
+    }
+}
+
+impl fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World({:?} for {})", self.moment, self.reader)
+    }
+}

@@ -1,0 +1,84 @@
+//! Policies and decisions from any bytes: what is read is written so that it reads the same; an evaluation ends, and asks no
+//! more than it may.
+
+#![no_main]
+
+use std::cell::Cell;
+
+use allod_identity::{AgentId, Decision, SecretKey, What};
+use allod_trust::{
+    Answer, Facts, Ground, Level, Outcome, POLICY_BYTES_MAX, Policy, STEPS_MAX, Signer, Subject,
+};
+use cid::Cid;
+use libfuzzer_sys::fuzz_target;
+
+/// Facts that follow from the question, and how often one was asked.
+struct Asked(Cell<u32>);
+
+impl Asked {
+    fn answer(&self, number: usize) -> Answer {
+        self.0.set(self.0.get() + 1);
+        match number % 3 {
+            0 => Answer::Yes(Vec::new()),
+            1 => Answer::No,
+            _ => Answer::Unknown,
+        }
+    }
+}
+
+impl Facts for Asked {
+    fn attested(&self, _about: &Subject, category: &str, claim: Option<&str>) -> Option<Vec<(AgentId, Cid)>> {
+        self.0.set(self.0.get() + 1);
+        if category.len() % 4 == 3 {
+            return None;
+        }
+        let count = claim.map_or(3, str::len);
+        let author = |number: usize| SecretKey::from_seed([number as u8; 32]).agent_id();
+        Some((0..count).map(|number| (author(number % 4), Cid::default())).collect())
+    }
+
+    fn related(&self, _to: &AgentId, within: u8, _least: Level) -> Answer {
+        self.answer(usize::from(within))
+    }
+
+    fn member(&self, _agent: &AgentId, _circle: &Cid, role: Option<&str>) -> Answer {
+        self.answer(role.map_or(0, str::len))
+    }
+
+    fn custom(&self, name: &str, _subject: &Subject) -> Answer {
+        self.answer(name.len())
+    }
+}
+
+fn check(policy: &Policy) {
+    let bytes = policy.encode().expect("it is encoded");
+    assert!(bytes.len() <= POLICY_BYTES_MAX, "TRUST-40");
+    assert_eq!(Policy::decode(&bytes).as_ref(), Ok(policy));
+    let author = SecretKey::from_seed([1; 32]).agent_id();
+    for device in [Signer::Agent, Signer::Unknown, Signer::Device((*author.key()).into())] {
+        let asked = Asked(Cell::new(0));
+        let verdict = policy.evaluate(&Subject { author, device }, &asked);
+        assert!(asked.0.get() <= STEPS_MAX, "TRUST-44");
+        match verdict.ground {
+            Ground::Rule(at) => assert_eq!(verdict.outcome, policy.rules()[at].then),
+            Ground::Otherwise => assert_eq!(verdict.outcome, policy.otherwise()),
+            _ => assert_eq!(verdict.outcome, Outcome::Quarantine, "TRUST-43, TRUST-44"),
+        }
+        let decision = verdict.decision(1, author, What::new("commit"));
+        let bytes = decision.encode().expect("it is encoded");
+        assert_eq!(Decision::decode(&bytes), Ok(decision), "TRUST-51");
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(policy) = Policy::decode(data) {
+        assert_eq!(policy.encode().as_deref(), Ok(data));
+        check(&policy);
+    }
+    if let Ok(policy) = serde_json::from_slice::<Policy>(data) {
+        check(&policy);
+    }
+    if let Ok(decision) = Decision::decode(data) {
+        assert_eq!(decision.encode().as_deref(), Ok(data));
+    }
+});
