@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use allod_blocks::{Batch, Cid, Expect};
 use allod_identity::{
-    AgentId, DeviceId, Guardians, KeyChain, KeyEvent, KeyLog, Keystore, Kit, SecretKey, Signed,
-    Verified,
+    AgentId, DeviceId, Equivocation, Guardians, KeyChain, KeyEvent, KeyLog, Keystore, Kit,
+    SecretKey, Signed, Verified,
 };
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
@@ -132,7 +132,7 @@ impl Node {
     pub fn agent_key(&self, log: &KeyLog) -> Result<SecretKey, NodeError> {
         self.device_key()?;
         let Some(current) = log.key() else {
-            let seq = log.equivocation().map_or(0, |proof| proof.seq());
+            let seq = log.equivocation().map_or(0, Equivocation::seq);
             return Err(IdentityError::Frozen(seq).into());
         };
         let AgentKeys { agent, next } = self.agent_keys();

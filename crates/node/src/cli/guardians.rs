@@ -79,7 +79,7 @@ fn name(
     for text in released {
         match read_said(text, io)? {
             Said::Guardian(by) if matches!(by.payload().says, Says::Release { .. }) => {
-                said.push(by)
+                said.push(by);
             }
             _ => bail!("{text:?} lets no guardians go"),
         }

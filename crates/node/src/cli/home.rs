@@ -40,8 +40,14 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
         None => (KeySource::Passphrase, new_passphrase()?),
     };
     let seed = || random().map(SecretKey::from_seed);
+    let given = init.agent_key.as_deref();
+    let given = given.map(|path| agent_key(&io.path(path))).transpose()?;
     let keys = Keystore {
-        agent: if device_only { None } else { Some(seed()?) },
+        agent: match given {
+            None if device_only => None,
+            None => Some(seed()?),
+            given => given,
+        },
         next_agent: if device_only { None } else { Some(seed()?) },
         device: seed()?,
     };
@@ -86,9 +92,9 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
 fn agent_key(path: &Path) -> Result<SecretKey> {
     let name = || path.display().to_string();
     let file = std::fs::File::open(path).with_context(name)?;
-    let mode = file.metadata().with_context(name)?.mode();
+    let others = file.metadata().with_context(name)?.mode() & 0o077;
     anyhow::ensure!(
-        mode & 0o077 == 0,
+        others == 0,
         "{} can be read by others; `chmod 600` it",
         name()
     );

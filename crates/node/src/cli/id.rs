@@ -159,8 +159,11 @@ fn write_key_log(log: &KeyLog, out: Option<&Path>, io: &mut Io<'_>) -> Result<()
     }
 }
 
+/// Whose log a file has, and its events.
+type KeyLogFile = (AgentId, Vec<Bytes>);
+
 /// Reads a key log from a file.
-pub(crate) fn read_key_log(path: &Path) -> Result<(AgentId, Vec<Bytes>)> {
+pub(crate) fn read_key_log(path: &Path) -> Result<KeyLogFile> {
     let size = fs::metadata(path)
         .with_context(|| path.display().to_string())?
         .len();
@@ -170,7 +173,7 @@ pub(crate) fn read_key_log(path: &Path) -> Result<(AgentId, Vec<Bytes>)> {
     parse_key_log(&text).with_context(malformed)
 }
 
-fn parse_key_log(text: &str) -> Option<(AgentId, Vec<Bytes>)> {
+fn parse_key_log(text: &str) -> Option<KeyLogFile> {
     let mut lines = text.lines();
     if lines.next() != Some(KEY_LOG_HEADER) {
         return None;
@@ -311,7 +314,7 @@ fn export(node: &Node, options: &Export, io: &mut Io<'_>) -> Result<()> {
 }
 
 /// A kit from a file or from standard input, with the key log that the file has.
-fn read_kit(path: Option<&Path>, io: &mut Io<'_>) -> Result<(Kit, Option<(AgentId, Vec<Bytes>)>)> {
+fn read_kit(path: Option<&Path>, io: &mut Io<'_>) -> Result<(Kit, Option<KeyLogFile>)> {
     let text = match path {
         Some(path) if path != Path::new("-") => {
             let path = io.path(path);

@@ -72,7 +72,7 @@ pub(crate) fn text(value: &Value, name: &str) -> String {
 
 /// The arguments to make a home with a key file, and then these.
 fn init<'a>(home: &Home, more: &[&'a str], key: &'a mut String) -> Vec<&'a str> {
-    *key = home.file("key").to_str().unwrap().to_owned();
+    home.file("key").to_str().unwrap().clone_into(key);
     [&["init", "--key-file", key, "--device-name", "phone"], more].concat()
 }
 
