@@ -22,6 +22,7 @@ const PAGES: [(&str, &str); 31] = [
     ("IDENT", "11-identity.md"),
     ("TRUST", "12-trust.md"),
     ("DID", "13-did.md"),
+    ("RECS", "14-records.md"),
     ("BLOCKS", "20-blocks.md"),
     ("TREE", "21-tree.md"),
     ("REPO", "22-repo.md"),

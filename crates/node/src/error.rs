@@ -12,6 +12,7 @@ use allod_repo::{BranchName, CommitId, Rejected, RepoError};
 use allod_sinks::SinkError;
 use allod_sinks::source::SourceError;
 use allod_sync::TicketError;
+use allod_trust::{PolicyError, RecordError};
 
 use crate::federating::FederatingError;
 use crate::identity::IdentityError;
@@ -249,6 +250,15 @@ pub enum NodeError {
     /// A file could not be added or read.
     #[error(transparent)]
     Blob(#[from] FileError),
+    /// What was given is no record to be believed.
+    #[error("no record: {0} ({code})", code = .0.code())]
+    Record(#[from] RecordError),
+    /// A statement cannot be signed as it is.
+    #[error("{0} ({code})", code = .0.code())]
+    Sign(#[from] allod_identity::SignError),
+    /// The policy of a space cannot be read or written.
+    #[error("no policy: {0} ({code})", code = .0.code())]
+    Policy(#[from] PolicyError),
     /// Something made elsewhere was refused.
     #[error("refused: {0}")]
     Refused(allod_repo::Refusal),

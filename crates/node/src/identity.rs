@@ -7,6 +7,7 @@ use allod_identity::{
     AgentId, DeviceId, Equivocation, Guardians, KeyChain, KeyEvent, KeyLog, Keystore, Kit,
     SecretKey, Signed, Verified,
 };
+use allod_repo::{BranchName, Commit};
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
 
@@ -102,11 +103,6 @@ fn bytes_of(log: &KeyLog) -> Vec<Bytes> {
     log.known().map(|event| event.bytes().clone()).collect()
 }
 
-/// What a device that is about to be removed wrote is to count: here commits go on top of its heads, in each space in which
-/// the agent may write. As it stands, all that a key signed while it spoke for the agent is taken (REPO-13), and nothing has
-/// to be done.
-fn build_upon(_node: &Node, _device: DeviceId) {}
-
 impl Node {
     /// Begins this agent's key log with this device: once, when the home is new.
     pub fn begin_log(&self, device_name: &str) -> Result<(), NodeError> {
@@ -164,10 +160,31 @@ impl Node {
         }
         let mut log = KeyLog::clone(&*self.own_log()?);
         let agent = self.agent_key(&log)?;
-        build_upon(self, device);
+        self.build_upon(device)?;
         log.remove_device(&agent, device, now_ms())?;
         self.write_log(&log)?;
         self.touch();
+        Ok(())
+    }
+
+    /// Commits on top of what a device wrote that is about to be removed, in each space in which the agent may write, so that
+    /// it counts whatever becomes of the device (REPO-105).
+    fn build_upon(&self, device: DeviceId) -> Result<(), NodeError> {
+        const MESSAGE: &str = "Keep what a device wrote that is removed";
+        let agent = self.agent()?;
+        for (_, id) in self.spaces()? {
+            let repo = self.repo(id)?;
+            if !repo.is_member(&agent)? {
+                continue;
+            }
+            for (branch, _) in repo.branches()? {
+                if branch == BranchName::meta() && !repo.is_owner(&agent) {
+                    continue;
+                }
+                let wrote = |commit: &Verified<Commit>| commit.signer() == device.key();
+                let _kept = repo.vouch(&branch, &wrote, (self.author()?, MESSAGE), now_ms())?;
+            }
+        }
         Ok(())
     }
 
@@ -188,6 +205,7 @@ impl Node {
     /// Makes this device act for the agent whose key log names it.
     pub fn adopt(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
         self.agents().learn(&agent, events)?;
+        self.heed()?;
         let log = self.agents().key_log(&agent)?;
         if !log.is_device(&self.device()?) {
             return Err(NodeError::Refused(allod_repo::Refusal::Device));
@@ -200,6 +218,7 @@ impl Node {
     /// Keeps a log that this home wrote an event of.
     pub(crate) fn write_log(&self, log: &KeyLog) -> Result<(), NodeError> {
         self.agents().learn(log.agent(), &bytes_of(log))?;
+        self.heed()?;
         match log.head() {
             Some(head) => self.set(WROTE, head.to_bytes()),
             None => Ok(()),
@@ -303,6 +322,7 @@ impl Node {
         if let Some(event) = event.filter(|event| sealed.as_ref() == Some(event.signer())) {
             let agent = event.payload().agent;
             self.agents().learn(&agent, &[event.bytes().clone()])?;
+            self.heed()?;
             self.set(WROTE, event.cid().to_bytes())?;
         }
         self.forget_rotation()

@@ -51,6 +51,7 @@ mod sinks;
 mod sources;
 mod telling;
 mod touch;
+mod trusting;
 mod views;
 
 pub use crate::clock::{now_ms, utc};

@@ -193,7 +193,10 @@ impl Node {
             self.note_sent(repo, device, stats, &mut sent);
             progress(stats);
         };
-        let (session, outcome) = drive(session, stream, None, &mut progress).await?;
+        let learned = repo.agents().learned();
+        let driven = drive(session, stream, None, &mut progress).await;
+        self.heed_since(repo, learned)?;
+        let (session, outcome) = driven?;
         match outcome {
             Outcome::Complete => {
                 self.note_session(repo, device, &session, &connection, true)?;
@@ -212,6 +215,17 @@ impl Node {
             }),
             Outcome::EndedByPeer { code, reason } => Err(NodeError::Session { code, reason }),
         }
+    }
+
+    /// What a session about one space learned of agents counts in the others too (REPO-104).
+    fn heed_since(&self, repo: &Repo, learned: u64) -> Result<(), NodeError> {
+        if repo.agents().learned() != learned {
+            self.heed()?;
+        }
+        // What a public space has new may say of somebody whom to believe, and the policy may be another (RECS-12).
+        self.gather_from(repo)?;
+        let _released = repo.judge_again()?;
+        Ok(())
     }
 
     /// A stream for a session with a device: on the connection that is open, or on one to be dialled.
@@ -417,7 +431,10 @@ impl Node {
         let _serving = self.links().serve((repo.id(), device));
         let mut sent = false;
         let mut progress = |stats: &Stats| self.note_sent(&repo, device, stats, &mut sent);
-        let (session, outcome) = drive(session, stream, Some(first), &mut progress).await?;
+        let learned = repo.agents().learned();
+        let driven = drive(session, stream, Some(first), &mut progress).await;
+        self.heed_since(&repo, learned)?;
+        let (session, outcome) = driven?;
         if outcome == Outcome::Complete {
             self.note_session(&repo, device, &session, connection, false)?;
             self.links().keep(connection, false);

@@ -25,6 +25,7 @@ use crate::known::KnownPeers;
 use crate::links::Links;
 use crate::pairing::Pairings;
 use crate::telling::Telling;
+use crate::trusting::{Trusting, judge_of};
 use crate::views::AllViews;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
@@ -52,6 +53,7 @@ struct Inner {
     claims: Claims,
     telling: Telling,
     federating: Federating,
+    trusting: Trusting,
     config: std::sync::Mutex<HomeConfig>,
     device_key: Option<SecretKey>,
     agent_keys: std::sync::Mutex<AgentKeys>,
@@ -143,6 +145,7 @@ impl Node {
             claims: Claims::default(),
             telling,
             federating: Federating::default(),
+            trusting: Trusting::new(home.path()),
             config: std::sync::Mutex::new(config),
             device_key,
             agent_keys: std::sync::Mutex::new(agent_keys),
@@ -172,6 +175,11 @@ impl Node {
     /// The federations that run.
     pub(crate) fn federating(&self) -> &Federating {
         &self.inner.federating
+    }
+
+    /// What is known of who says what of whom.
+    pub(crate) fn trusting(&self) -> &Trusting {
+        &self.inner.trusting
     }
 
     /// A handle that does not keep the home open.
@@ -305,6 +313,15 @@ impl Node {
         Ok(())
     }
 
+    /// Decides anew what counts in all spaces: something was learned of an agent (REPO-104).
+    pub(crate) fn heed(&self) -> Result<(), NodeError> {
+        self.inner.trusting.forget_moment();
+        for (_, id) in self.spaces()? {
+            let _moved = self.repo(id)?.reconsider()?;
+        }
+        self.judge_again()
+    }
+
     /// Begins a space that this agent owns, and makes it the current one.
     pub fn create_space(&self, name: &str) -> Result<Repo, NodeError> {
         self.check_free(name)?;
@@ -352,6 +369,7 @@ impl Node {
     fn attended(&self, repo: Repo) -> Repo {
         let hooks = Arc::clone(&self.inner.hooks);
         let views = Arc::clone(&self.inner.views);
+        let repo = repo.judged_by(judge_of(self.weak()));
         repo.timed(self.inner.timings.clone())
             .hooked(Arc::new(move |proposal| {
                 let judged = views.judge(proposal).and_then(|()| hooks.propose(proposal));

@@ -159,7 +159,7 @@ pub(crate) fn mark(id: CommitId) -> String {
 
 /// What is noted of the heads of all branches.
 pub(crate) fn marks_of(repo: &Repo) -> Result<Vec<String>, NodeError> {
-    let heads = repo.branches()?.into_iter().flat_map(|(_, heads)| heads);
+    let heads = repo.offered()?.into_iter().flat_map(|(_, heads)| heads);
     Ok(heads.map(mark).collect())
 }
 

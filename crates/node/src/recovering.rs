@@ -232,7 +232,12 @@ impl Node {
         Ok(own.ok_or(RecoveryError::NotGuardian(*log.agent()))?)
     }
 
-    fn say(&self, key: &SecretKey, agent: AgentId, says: Says) -> Result<Said, NodeError> {
+    fn say_as_guardian(
+        &self,
+        key: &SecretKey,
+        agent: AgentId,
+        says: Says,
+    ) -> Result<Said, NodeError> {
         let at = now_ms();
         let said = Verified::sign(key, GuardianSays { agent, at, says });
         let said = said.map_err(allod_identity::KeyLogError::from)?;
@@ -258,7 +263,7 @@ impl Node {
         }
         match self.approved(request, &key)? {
             Some(said) => Ok(said),
-            None => self.say(&key, request.agent, request.approve()),
+            None => self.say_as_guardian(&key, request.agent, request.approve()),
         }
     }
 
@@ -303,7 +308,7 @@ impl Node {
                 return Err(RecoveryError::Objected(objection.signer()).into());
             }
         }
-        self.say(&key, request.agent, request.confirm(since))
+        self.say_as_guardian(&key, request.agent, request.confirm(since))
     }
 
     /// Lets others take the place of the guardians of an agent, of whom this home is one.
@@ -311,7 +316,7 @@ impl Node {
         let log = self.agents().key_log(&agent)?;
         let key = self.guardian_key(&log)?;
         let named = guardians_of(&log)?.0;
-        self.say(&key, agent, Says::Release { named, guardians })
+        self.say_as_guardian(&key, agent, Says::Release { named, guardians })
     }
 
     /// Says for the agent that a key is not to become its key.
@@ -337,7 +342,8 @@ impl Node {
 
     /// Takes in the key events of an agent.
     pub fn learn_log(&self, agent: &AgentId, events: &[Bytes]) -> Result<(), NodeError> {
-        Ok(self.agents().learn(agent, events)?)
+        self.agents().learn(agent, events)?;
+        self.heed()
     }
 
     /// Begins the recovery of an agent in a home that acts for nobody: makes a new chain of keys, and the request to show the

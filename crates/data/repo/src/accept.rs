@@ -46,12 +46,15 @@ const RECENT_BYTES: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Reviewed {
     commit: Verified<Commit>,
+    /// Why it is to be in quarantine, if it is.
+    note: Option<Bytes>,
 }
 
 /// A commit with its whole tree (REPO-15, REPO-16).
 #[derive(Debug)]
 pub struct Complete {
     commit: Verified<Commit>,
+    note: Option<Bytes>,
     tree: Tree,
     blocks: Vec<Block>,
     links: Vec<Cid>,
@@ -85,24 +88,26 @@ impl Reviewed {
 
     /// A commit that passed before, and was kept.
     pub(crate) const fn again(commit: Verified<Commit>) -> Self {
-        Self { commit }
+        Self { commit, note: None }
     }
 
-    pub(crate) fn into_commit(self) -> Verified<Commit> {
-        self.commit
+    /// The commit, and the note on it.
+    pub(crate) fn into_parts(self) -> (Verified<Commit>, Option<Bytes>) {
+        (self.commit, self.note)
     }
 }
 
 impl Complete {
     /// A commit whose tree is in the store.
     pub(crate) fn new(
-        commit: Verified<Commit>,
+        (commit, note): (Verified<Commit>, Option<Bytes>),
         tree: Tree,
         (links, states): (Vec<Cid>, Vec<Judged>),
         holding: Holding,
     ) -> Self {
         Self {
             commit,
+            note,
             tree,
             blocks: Vec::new(),
             links,
@@ -147,14 +152,12 @@ impl Repo {
         }
         self.review_parents(said)?;
         let log = self.agents().key_log(&said.author)?;
-        if log.equivocation().is_some() {
-            return Err(Refusal::Equivocation.into());
-        }
         if !spoke(&log, commit.signer()) {
             return Err(Refusal::Device.into());
         }
         self.may_write(&said.branch, &said.author)?;
-        Ok(Reviewed { commit })
+        let note = self.judge(&commit)?;
+        Ok(Reviewed { commit, note })
     }
 
     pub(crate) fn review_parents(&self, said: &Commit) -> Result<(), Rejected> {
@@ -213,6 +216,7 @@ impl Repo {
         }
         Ok(Complete {
             commit: reviewed.commit,
+            note: reviewed.note,
             tree,
             blocks,
             links,
@@ -233,7 +237,7 @@ impl Repo {
         let id = complete.id();
         let _hold = self.store().uses().hold();
         let heads = self.take(complete, branch)?;
-        if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? {
+        if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? && self.stands(id)? {
             self.advance(branch, &Heads::from([id]), Some(&heads))?;
         }
         Ok(())
@@ -276,6 +280,7 @@ impl Repo {
             }
             batch.put(statement_block(&complete.commit)?);
             batch.set_ref(mark.clone(), Expect::Any, Some(held.clone()));
+            self.put_note(id, complete.note.as_ref(), &mut batch);
             for parent in &said.parents {
                 self.rely_on(*parent, &mut batch)?;
             }

@@ -1,6 +1,7 @@
 //! The key logs a store knows: who acts for whom.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
@@ -27,6 +28,7 @@ const LOGS_CACHED: usize = 256;
 pub struct Agents {
     store: Arc<dyn Store>,
     read: Arc<Mutex<BTreeMap<AgentId, Read>>>,
+    learned: Arc<AtomicU64>,
 }
 
 /// A log as it was read when its reference said so.
@@ -43,6 +45,7 @@ impl Agents {
         Self {
             store,
             read: Arc::default(),
+            learned: Arc::default(),
         }
     }
 
@@ -89,12 +92,19 @@ impl Agents {
             if let BatchOutcome::Done { .. } = self.store.commit(batch)? {
                 // Verified just now: it need not be once more.
                 self.keep_at_hand(agent, said, Arc::new(log));
+                self.learned.fetch_add(1, Ordering::Relaxed);
                 return outcome;
             }
         }
         Err(Rejected::Fault(RepoError::Damaged(
             "a key log keeps changing",
         )))
+    }
+
+    /// How often something was learned through this handle and its clones.
+    #[must_use]
+    pub fn learned(&self) -> u64 {
+        self.learned.load(Ordering::Relaxed)
     }
 
     /// What the log of `agent` would be with these events; nothing is kept of them.

@@ -27,6 +27,7 @@ use crate::view::check_key;
 /// [`finish`](Self::finish).
 pub struct Arriving {
     commit: Verified<Commit>,
+    note: Option<Bytes>,
     /// The join of the parents, and the nodes of it that are not stored; of a part, of those that are held.
     base: Tree,
     joined: Arc<[Block]>,
@@ -56,7 +57,7 @@ impl fmt::Debug for Arriving {
 impl Repo {
     /// Completes a commit from the nodes of its tree. What the parents have is not asked for.
     pub fn fetch_tree(&self, reviewed: Reviewed) -> Result<Arriving, Rejected> {
-        let commit = reviewed.into_commit();
+        let (commit, note) = reviewed.into_parts();
         let said = commit.payload();
         let part = self.part_of(&said.branch);
         let parents = parents(said);
@@ -82,6 +83,7 @@ impl Repo {
         }
         Ok(Arriving {
             commit,
+            note,
             base,
             joined,
             walk,
@@ -170,7 +172,12 @@ impl Arriving {
         if let Some(slice) = self.slice {
             let (kept, holding) = slice.finish(repo, (&tree, &self.base), self.added)?;
             let found = (self.links, self.states);
-            return Ok(Complete::new(self.commit, kept, found, holding));
+            return Ok(Complete::new(
+                (self.commit, self.note),
+                kept,
+                found,
+                holding,
+            ));
         }
         // Every key of the tree was compared, or is in a node that the base has as well. A key that
         // vanished would come back with the next join (REPO-19).
@@ -178,7 +185,12 @@ impl Arriving {
             return Err(Refusal::Tree.into());
         }
         let found = (self.links, self.states);
-        Ok(Complete::new(self.commit, tree, found, Holding::Whole))
+        Ok(Complete::new(
+            (self.commit, self.note),
+            tree,
+            found,
+            Holding::Whole,
+        ))
     }
 
     /// Compares a leaf with what is there in the base; all of it or, at a fault, nothing.

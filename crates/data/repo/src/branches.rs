@@ -37,6 +37,8 @@ impl Repo {
             }
             let mut batch = Batch::new();
             self.move_heads(branch, (raw, &heads), &Heads::new(), &mut batch)?;
+            let beside = layout::beside(self.id(), branch);
+            batch.set_ref(beside, Expect::Any, None::<Bytes>);
             self.consume(branch, &staged, &mut batch);
             if let Some((_, stored)) = &task {
                 self.end_task(branch, stored, &mut batch);

@@ -334,6 +334,9 @@ pub enum Refusal {
     /// HOOK-3.
     #[error("a hook of the receiver refused it")]
     Hook,
+    /// REPO-106.
+    #[error("the receiver takes nothing like it from its author")]
+    Untrusted,
 }
 
 impl Refusal {
@@ -364,6 +367,7 @@ impl Refusal {
             Self::Equivocation => "E_EQUIVOCATION",
             Self::Tag => "E_TAG",
             Self::Hook => "E_HOOK",
+            Self::Untrusted => "E_UNTRUSTED",
         }
     }
 }

@@ -17,6 +17,7 @@ use allod_blocks::{
 use allod_tree::Node;
 use bytes::Bytes;
 
+use crate::beside::sweep_notes;
 use crate::error::RepoError;
 use crate::files::ALL;
 use crate::layout;
@@ -555,6 +556,9 @@ impl<'a> Marker<'a> {
                 } else {
                     self.sweep(&[], &dead)?.1
                 };
+            }
+            if !options.dry_run {
+                sweep_notes(self.store, space)?;
             }
         }
         Ok(self.look()?)

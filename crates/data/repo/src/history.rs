@@ -345,9 +345,9 @@ impl Repo {
         Ok(parents)
     }
 
-    /// The heads of all branches and tracking branches.
+    /// The heads of all branches and tracking branches, and what is beside them.
     pub(crate) fn all_heads(&self) -> Result<Heads, RepoError> {
-        let branches = self.branches()?.into_iter().flat_map(|(_, heads)| heads);
+        let branches = self.offered()?.into_iter().flat_map(|(_, heads)| heads);
         let tracking = self.tracking(None)?.into_iter();
         Ok(branches.chain(tracking.flat_map(|of| of.heads)).collect())
     }

@@ -3,7 +3,9 @@
 //! | reference | value | roots |
 //! |---|---|---|
 //! | `space/<id>` | empty; lists the spaces of a store | the genesis |
+//! | `s/<id>/quarantine/<digest>` | why a commit is in quarantine | nothing |
 //! | `s/<id>/head/<branch>` | the heads, a list of links | the heads |
+//! | `s/<id>/beside/<branch>` | the newest commits beside it, a list of links | the commits |
 //! | `s/<id>/track/<remote>/<branch>` | heads of a branch of a remote, as they were fetched | the heads |
 //! | `s/<id>/commit/<cid>` | marks a commit that was made or accepted here; says what is held of it, and nothing if all is | nothing |
 //! | `s/<id>/large/<digest><file>` | a link to a file that a commit made here needs, and that is larger than what is kept | the file |
@@ -56,6 +58,22 @@ pub(crate) fn heads(id: SpaceId) -> Vec<u8> {
 
 pub(crate) fn head(id: SpaceId, branch: &BranchName) -> Vec<u8> {
     [&heads(id)[..], branch.as_str().as_bytes()].concat()
+}
+
+pub(crate) fn all_beside(id: SpaceId) -> Vec<u8> {
+    scoped(id, "beside")
+}
+
+pub(crate) fn beside(id: SpaceId, branch: &BranchName) -> Vec<u8> {
+    [&all_beside(id)[..], branch.as_str().as_bytes()].concat()
+}
+
+pub(crate) fn quarantine(id: SpaceId) -> Vec<u8> {
+    scoped(id, "quarantine")
+}
+
+pub(crate) fn quarantined(id: SpaceId, commit: CommitId) -> Vec<u8> {
+    [&quarantine(id)[..], commit.cid().hash().digest()].concat()
 }
 
 pub(crate) fn tracking(id: SpaceId) -> Vec<u8> {
@@ -123,8 +141,14 @@ pub(crate) fn marked_commit(name: &[u8]) -> Option<Cid> {
 /// Whether all that the reference roots must be there (REPO-63). What others refer to may name
 /// what never was here, as notes on peers do.
 pub(crate) fn is_needed(name: &[u8]) -> bool {
-    const NEEDED: [&[u8]; 6] = [
-        b"/head/", b"/large/", b"/merge/", b"/stash/", b"/track/", b"/work/",
+    const NEEDED: [&[u8]; 7] = [
+        b"/beside/",
+        b"/head/",
+        b"/large/",
+        b"/merge/",
+        b"/stash/",
+        b"/track/",
+        b"/work/",
     ];
     name.starts_with(SPACES)
         || name.starts_with(PINS)

@@ -1,6 +1,4 @@
-//! A versioned space: entries, commits, branches, join.
-//!
-//! Specs: `specs/22-repo.md` (REPO), and MERGE, WORK, OBJ, PATCH and HOOK up to `27-hooks.md`.
+//! A versioned space: entries, commits, branches, join. Specs: `specs/22-repo.md` (REPO), to `27-hooks.md`.
 //!
 //! # What this crate is
 //! A [`Repo`] is a handle on one space in a store. Edits are staged and survive a crash; a commit signs the resulting
@@ -25,6 +23,7 @@
 mod accept;
 mod agents;
 mod arrive;
+mod beside;
 mod bisect;
 mod blame;
 mod branches;
@@ -77,41 +76,42 @@ mod view;
 mod work;
 mod write;
 
-pub use crate::entry::{
-    Entry, EntryError, KEY_BYTES_MAX, State, StateRef, VALUE_BLOCK_BYTES_MAX,
-    VALUE_INLINE_BYTES_MAX, left_wins,
-};
-pub use crate::error::{Refusal, Rejected, RepoError};
-pub use crate::follow::{FOLLOW_TRIES, Follower, Heard, begin_to_follow, follow, follower};
-pub use crate::gc::{GcError, GcOptions, GcPhase, GcReport, MOVES_KEPT, collect_garbage};
-pub use crate::heal::{BlockPeer, Keep, forget_found, heal_space, note_lost, noted_lost};
-pub use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
-pub use crate::inspect::{Parsed, SpaceStats, StoreSizes, parse, store_sizes};
-pub use crate::merge::{Done, FastForward, MergeOptions, Outcome, Stopped};
-pub use crate::objects::{ATTRIBUTES_MAX, OBJECT_NAME_BYTES_MAX, Object, ObjectError, Ref};
-pub use crate::patch::{
-    PATCH_BYTES_MAX, PATCH_CHANGES_MAX, PATCH_LINE_BYTES_MAX, Patch, PatchError, write_patch,
-};
-pub use crate::pending::{Applied, RULES_MAX, Replay, Task, UnderWay};
-pub use crate::repair::{Mended, Progress, StoreReport, check_store, lost_blocks, mend};
-pub use crate::repo::{Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo};
-pub use crate::resolve::{
-    BadStrategy, BadValue, Callback, MergeConflict, MergeType, MergeTypes, Resolution, Resolving,
-    Rule, Strategy,
-};
-pub use crate::statements::{Commit, Genesis, MESSAGE_BYTES_MAX, PARENTS_MAX, SpaceClass};
 pub use crate::{accept::Complete, accept::Reviewed, agents::Agents, arrive::Arriving};
-pub use crate::{bisect::Bisect, bisect::Verdict, blame::Blame, blame::KeyHistory, check::Problem};
+pub use crate::{beside::BESIDE_MAX, beside::Judge, beside::Judgement, bisect::Bisect};
+pub use crate::{bisect::Verdict, blame::Blame, blame::KeyHistory, check::Problem};
 pub use crate::{check::ProblemKind, check::Report, conflict::Conflict, copy::Copied};
 pub use crate::{copy::copy_store, diff::Changes, diff::Difference, diff::Differences};
-pub use crate::{event::RefMove, event::log_range, event::trim_log, files::Missing, history::Log};
-pub use crate::{hooks::Act, hooks::Objection, hooks::PreCommit, hooks::Proposal, joining::Load};
-pub use crate::{joining::join, joining::shown_text, kinds::KindRules, members::BadReach};
-pub use crate::{members::Reach, part::BadPart, part::Part, pattern::BadPattern, pattern::Pattern};
-pub use crate::{pick::REPLAY_MAX, pins::pin, pins::pins, pins::unpin, plan::KEYS_LISTED};
-pub use crate::{plan::Keys, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp, stash::STASHES_MAX};
-pub use crate::{stash::Stash, stash::Unstashed, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag};
-pub use crate::{timing::Timings, timing::Verb, tracking::Tracking, transaction::Savepoint};
+pub use crate::{entry::Entry, entry::EntryError, entry::KEY_BYTES_MAX, entry::State};
+pub use crate::{entry::StateRef, entry::VALUE_BLOCK_BYTES_MAX, entry::VALUE_INLINE_BYTES_MAX};
+pub use crate::{entry::left_wins, error::Refusal, error::Rejected, error::RepoError};
+pub use crate::{event::RefMove, event::log_range, event::trim_log, files::Missing};
+pub use crate::{follow::FOLLOW_TRIES, follow::Follower, follow::Heard, follow::begin_to_follow};
+pub use crate::{follow::follow, follow::follower, gc::GcError, gc::GcOptions, gc::GcPhase};
+pub use crate::{gc::GcReport, gc::MOVES_KEPT, gc::collect_garbage, heal::BlockPeer, heal::Keep};
+pub use crate::{heal::forget_found, heal::heal_space, heal::note_lost, heal::noted_lost};
+pub use crate::{history::Log, hooks::Act, hooks::Objection, hooks::PreCommit, hooks::Proposal};
+pub use crate::{ids::BadBranchName, ids::BranchName, ids::CommitId, ids::SpaceId, ids::TagName};
+pub use crate::{inspect::Parsed, inspect::SpaceStats, inspect::StoreSizes, inspect::parse};
+pub use crate::{inspect::store_sizes, joining::Load, joining::join, joining::shown_text};
+pub use crate::{kinds::KindRules, members::BadReach, members::Reach, merge::Done};
+pub use crate::{merge::FastForward, merge::MergeOptions, merge::Outcome, merge::Stopped};
+pub use crate::{objects::ATTRIBUTES_MAX, objects::OBJECT_NAME_BYTES_MAX, objects::Object};
+pub use crate::{objects::ObjectError, objects::Ref, part::BadPart, part::Part};
+pub use crate::{patch::PATCH_BYTES_MAX, patch::PATCH_CHANGES_MAX, patch::PATCH_LINE_BYTES_MAX};
+pub use crate::{patch::Patch, patch::PatchError, patch::write_patch, pattern::BadPattern};
+pub use crate::{pattern::Pattern, pending::Applied, pending::RULES_MAX, pending::Replay};
+pub use crate::{pending::Task, pending::UnderWay, pick::REPLAY_MAX, pins::pin, pins::pins};
+pub use crate::{pins::unpin, plan::KEYS_LISTED, plan::Keys, repair::Mended, repair::Progress};
+pub use crate::{repair::StoreReport, repair::check_store, repair::lost_blocks, repair::mend};
+pub use crate::{repo::Author, repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_TOTAL_MAX};
+pub use crate::{repo::Heads, repo::Repo, resolve::BadStrategy, resolve::BadValue};
+pub use crate::{resolve::Callback, resolve::MergeConflict, resolve::MergeType};
+pub use crate::{resolve::MergeTypes, resolve::Resolution, resolve::Resolving, resolve::Rule};
+pub use crate::{resolve::Strategy, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp};
+pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, statements::Commit};
+pub use crate::{statements::Genesis, statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX};
+pub use crate::{statements::SpaceClass, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings};
+pub use crate::{timing::Verb, tracking::Tracking, transaction::Savepoint};
 pub use crate::{transaction::Transaction, view::Content, view::Item, view::Span, view::View};
 pub use crate::{work::Edit, work::Staged};
 

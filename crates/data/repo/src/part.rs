@@ -400,13 +400,14 @@ impl Repo {
     pub fn accept_bare(&self, reviewed: Reviewed) -> Result<CommitId, Rejected> {
         let sweeps = self.store().uses().sweeps();
         let id = reviewed.id();
-        let commit = reviewed.into_commit();
+        let (commit, note) = reviewed.into_parts();
         self.observe(commit.payload().stamp);
         let mark = layout::commit(self.id(), id);
         for _ in 0..TRIES {
             let mut batch = Batch::new();
             batch.put(statement_block(&commit)?);
             batch.set_ref(mark.clone(), Expect::Absent, Some(Holding::BARE.encode()?));
+            self.put_note(id, note.as_ref(), &mut batch);
             for parent in &commit.payload().parents {
                 self.rely_on(*parent, &mut batch)?;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use allod_blocks::{Batch, BatchOutcome, Cid, Expect, REF_VALUE_BYTES_MAX, Store};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 use crate::accept::RecentChanges;
 use crate::agents::{Agents, spoke, statement_block};
+use crate::beside::Judge;
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::event::RefMove;
 use crate::history::{AtHand, ByCommit};
@@ -64,6 +66,7 @@ pub struct Repo {
     pub(crate) inner: Arc<Inner>,
     pub(crate) timings: Option<Timings>,
     pub(crate) hook: Option<Arc<PreCommit>>,
+    pub(crate) judge: Option<Arc<Judge>>,
     /// Who changes values that join through this handle.
     pub(crate) device: Option<DeviceId>,
     /// What is to be kept, for handles on that.
@@ -75,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) id: SpaceId,
     pub(crate) genesis: Verified<Genesis>,
     pub(crate) agents: Agents,
+    /// How much was learned of agents when it was last decided which commits count.
+    pub(crate) heeded: AtomicU64,
     pub(crate) clock: Mutex<Clock>,
     pub(crate) staged: Mutex<BTreeMap<BranchName, Arc<Staged>>>,
     commits: Mutex<Commits>,
@@ -175,6 +180,8 @@ impl Repo {
         let repo = Self {
             inner: Arc::new(Inner {
                 agents: Agents::new(Arc::clone(&store)),
+                // Whether it was decided before it was opened nobody knows.
+                heeded: AtomicU64::new(u64::MAX),
                 forest: Forest::over(Arc::clone(&store), NODES_BYTES),
                 store,
                 id,
@@ -193,6 +200,7 @@ impl Repo {
             }),
             timings: None,
             hook: None,
+            judge: None,
             device: None,
             as_part: None,
         };

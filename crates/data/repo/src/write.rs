@@ -301,6 +301,17 @@ impl Repo {
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
         self.check_forward(branch, heads, next)?;
+        self.put_heads(branch, (raw, heads), next, batch)
+    }
+
+    /// The same, whether it may be or not.
+    pub(crate) fn put_heads(
+        &self,
+        branch: &BranchName,
+        (raw, heads): (Option<Bytes>, &Heads),
+        next: &Heads,
+        batch: &mut Batch,
+    ) -> Result<(), RepoError> {
         self.rely_on_part(branch, batch)?;
         for head in next.difference(heads) {
             // No branch could be read that stands on a statement alone (PART-5). One that is not here yet is made.
@@ -431,24 +442,28 @@ impl Repo {
         }
         let _hold = self.inner.store.uses().hold();
         for _ in 0..TRIES {
-            let (raw, heads) = self.read_heads(branch)?;
-            let next = self.newest_of(&heads.union(commits).copied().collect())?;
-            if next == heads {
-                return Ok(heads);
-            }
-            // Nobody is asked about a move that is none.
-            self.check_forward(branch, &heads, &next)?;
-            if proposed != Some(&heads) && !heads.is_empty() {
-                self.propose_move(Act::Receive, branch, &heads, &next)?;
+            let (raw, before) = self.read_stand(branch)?;
+            let stand = self.stand_of(branch, commits, &before)?;
+            let (heads, next) = (&before.heads, &stand.heads);
+            if stand == before {
+                return Ok(stand.heads);
             }
             let mut attempt = Batch::new();
-            let met: Heads = next.intersection(&heads).copied().collect();
-            let new: Vec<CommitId> = next.difference(&heads).copied().collect();
-            conflict::record_each(self, branch, &met, &new, &mut attempt)?;
-            self.move_heads(branch, (raw, &heads), &next, &mut attempt)?;
+            if next != heads {
+                // Nobody is asked about a move that is none.
+                self.check_forward(branch, heads, next)?;
+                if proposed != Some(heads) && !heads.is_empty() {
+                    self.propose_move(Act::Receive, branch, heads, next)?;
+                }
+                let met: Heads = next.intersection(heads).copied().collect();
+                let new: Vec<CommitId> = next.difference(heads).copied().collect();
+                conflict::record_each(self, branch, &met, &new, &mut attempt)?;
+                self.move_heads(branch, (raw.heads.clone(), heads), next, &mut attempt)?;
+            }
+            self.put_beside(branch, (&raw, &before), &stand, &mut attempt)?;
             // Who is told that it was taken is told after a sync (BLOCKS-87).
             if let BatchOutcome::Done { .. } = self.inner.store.commit_later(attempt)? {
-                return Ok(next);
+                return Ok(stand.heads);
             }
             for commit in commits {
                 if !self.has_commit(*commit)? {

@@ -30,6 +30,7 @@ use crate::cli::source_args::SourceCommand;
 use crate::cli::sql_args::SqlArgs;
 use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
+use crate::cli::trust_args::{Attest, Attestations, CircleCommand, PolicyCommand, TrustCommand};
 use crate::cli::view_args::{ProjectionCommand, TypeCommand};
 use crate::cli::work_args::{StashArgs, TagArgs, Undo, Unstage};
 
@@ -335,6 +336,44 @@ pub(crate) enum Command {
     },
     /// List the programs that see commits, and where they stand
     Hooks(Hooks),
+    /// Claim something of somebody or something, signed, for everybody to read
+    Attest(Attest),
+    /// List what is claimed
+    Attestations(Attestations),
+    /// Say that a claim of somebody else is true
+    Witness {
+        /// Its CID
+        record: String,
+    },
+    /// Take back a record of yours; `allod attestations`, `trust list` and `circle list` show them
+    Revoke {
+        /// Its CID
+        record: String,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Groups of people with roles
+    Circle {
+        #[command(subcommand)]
+        command: CircleCommand,
+    },
+    /// Whom you know, how close, and what is taken from whom
+    Trust {
+        #[command(subcommand)]
+        command: TrustCommand,
+    },
+    /// Say why: about an agent, a commit, or a decision of the node; without any, the last decisions
+    #[command(
+        after_help = "Examples:\n  allod explain\n  allod explain did:key:z6Mk...\n  allod explain main"
+    )]
+    Explain {
+        /// An agent's DID, the end of a decision's name, or a commit
+        what: Option<String>,
+        /// So many decisions
+        #[arg(long, default_value_t = 20)]
+        last: usize,
+    },
     /// Remove what nothing refers to, and give its room back to the disk
     Gc(Gc),
     /// Keep a block and all below it; list what is kept so
@@ -385,6 +424,17 @@ impl Command {
                 FederateCommand::Status { .. }
                     | FederateCommand::Export(_)
                     | FederateCommand::Import(_)
+            ),
+            Self::Attest(_) | Self::Witness { .. } | Self::Revoke { .. } => true,
+            Self::Circle { command } => !matches!(command, CircleCommand::List { .. }),
+            Self::Trust { command } => matches!(
+                command,
+                TrustCommand::Relate { .. }
+                    | TrustCommand::Policy {
+                        command: PolicyCommand::Set { .. } | PolicyCommand::Clear,
+                    }
+                    | TrustCommand::TakeIn { .. }
+                    | TrustCommand::Take { .. }
             ),
             Self::Tag(options) => options.name.is_some(),
             Self::Branch(options) => options.protect.is_some() || options.unprotect.is_some(),

@@ -3,6 +3,7 @@
 mod args;
 mod ask_args;
 mod asking;
+mod attesting;
 mod branch_args;
 mod branches;
 mod conflicts;
@@ -12,6 +13,7 @@ mod deltas;
 mod demo;
 mod events;
 mod events_args;
+mod explaining;
 mod federate;
 mod federate_args;
 mod graph;
@@ -62,6 +64,8 @@ mod svg_tree;
 mod table_args;
 mod tables;
 mod tags;
+mod trust_args;
+mod trusting;
 mod types;
 mod undo;
 mod values;
@@ -283,6 +287,17 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Inspect { command } => inspect::inspect(node, space, command, io),
         Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),
         Command::Hooks(_) => hooks::hooks(node, io),
+        Command::Attest(options) => attesting::attest(node, options, io),
+        Command::Attestations(options) => attesting::attestations(node, options, io),
+        Command::Witness { record } => attesting::witness(node, record, io),
+        Command::Revoke { record, reason } => {
+            attesting::revoke(node, record, reason.as_deref(), io)
+        }
+        Command::Circle { command } => attesting::circle(node, command, io),
+        Command::Trust { command } => trusting::trust(node, space, command, io),
+        Command::Explain { what, last } => {
+            explaining::explain(node, space, (what.as_deref(), *last), io)
+        }
         Command::Gc(options) => keeping::gc(node, options, io),
         Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
         Command::Store { command } => keeping::store(node, command, io),

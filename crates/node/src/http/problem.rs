@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::limits::RETRY_AFTER_S;
 
 /// Every code that an answer may have, its status, and what it says in general.
-pub(crate) const CODES: [(&str, StatusCode, &str); 66] = [
+pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
     (
         "E_HTTP_ANSWER",
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -290,6 +290,11 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 66] = [
     ),
     ("E_TAG", StatusCode::CONFLICT, "A tag does not change"),
     ("E_TREE", StatusCode::CONFLICT, "The tree breaks a rule"),
+    (
+        "E_UNTRUSTED",
+        StatusCode::FORBIDDEN,
+        "Nothing like it is taken from its author",
+    ),
     (
         "E_WRONG_SPACE",
         StatusCode::CONFLICT,

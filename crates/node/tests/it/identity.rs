@@ -208,6 +208,7 @@ fn a_removed_device_is_served_no_longer() {
     old.commit("greeting", "hello");
     let up = old.up();
     let new = paired(&old, &[], "code");
+    new.commit("early", "1");
     new.run(&["sync"]).ok();
     let device = text(&shown(&new), "device");
     let own = text(&shown(&old), "device");
@@ -226,6 +227,10 @@ fn a_removed_device_is_served_no_longer() {
     assert_eq!(synced.code, Some(1), "{} {}", synced.out, synced.err);
     assert!(synced.out.contains("E_NOT_MEMBER"), "{}", synced.out);
     old.run(&["get", "late"]).fails(1, &["late"]);
+    // What it wrote before counts.
+    assert_eq!(old.run(&["get", "early"]).ok(), "1\n");
+    let last = &old.run(&["log", "--json"]).rows()[0];
+    assert_eq!(last["message"], "Keep what a device wrote that is removed");
     drop(up);
 }
 

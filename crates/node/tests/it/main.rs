@@ -43,6 +43,7 @@ mod status;
 mod tools;
 mod touch;
 mod tour;
+mod trusting;
 mod views;
 mod watched;
 mod watching;

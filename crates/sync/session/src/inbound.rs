@@ -273,7 +273,7 @@ impl Inbound {
         match message {
             Message::KeyEvents { agent, events } => match repo.agents().learn(&agent, &events) {
                 // Its commits will be refused for want of a device; the session goes on.
-                Ok(()) | Err(Rejected::Refused(_)) => {}
+                Ok(()) | Err(Rejected::Refused(_)) => drop(repo.heed_logs()?),
                 Err(Rejected::Fault(fault)) => return Err(fault.into()),
             },
             Message::Commit {

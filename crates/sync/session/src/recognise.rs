@@ -30,7 +30,7 @@ pub(crate) fn recognise(repo: &Repo, peer: DeviceId, hello: &Hello) -> Result<()
         .map(|event| Bytes::copy_from_slice(event))
         .collect();
     match repo.agents().learn(&hello.agent, &events) {
-        Ok(()) | Err(Rejected::Refused(_)) => {}
+        Ok(()) | Err(Rejected::Refused(_)) => drop(repo.heed_logs().map_err(Fault::from)?),
         Err(Rejected::Fault(fault)) => return Err(Fault::from(fault).into()),
     }
     let log = repo.agents().key_log(&hello.agent).map_err(Fault::from)?;

@@ -553,7 +553,7 @@ impl Session {
             apart,
         } = &self.me.scope;
         samples.extend(apart.iter().flatten().copied());
-        for (name, heads) in self.repo.branches()? {
+        for (name, heads) in self.repo.offered()? {
             if *anew && !name.is_meta() {
                 continue;
             }

@@ -143,6 +143,11 @@ impl Decision {
     /// What was decided at a time, in milliseconds since 1970.
     #[must_use]
     pub fn new(at: u64, what: What, outcome: DecisionOutcome) -> Self {
+        // It may have been read from somewhere.
+        let what = What {
+            space: what.space,
+            ..What::new(&what.act).on(&what.on)
+        };
         let outcome = match outcome {
             DecisionOutcome::Chose(choice) => {
                 DecisionOutcome::Chose(cut(&choice, CHOICE_BYTES_MAX))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use allod_identity::{AgentId, Verified};
+use allod_identity::{AgentId, PublicKey, Verified};
 use cid::Cid;
 
 use crate::graph::VOUCH;
@@ -280,22 +280,36 @@ impl fmt::Debug for Counted {
     }
 }
 
+/// Key logs as they will be when a key speaks for an agent no more.
+struct Without<'a> {
+    logs: &'a dyn KeyLogs,
+    agent: &'a AgentId,
+    key: &'a PublicKey,
+}
+
+impl KeyLogs for Without<'_> {
+    fn speaks(&self, agent: &AgentId, key: &PublicKey) -> bool {
+        (agent, key) != (self.agent, self.key) && self.logs.speaks(agent, key)
+    }
+
+    fn is_frozen(&self, agent: &AgentId) -> bool {
+        self.logs.is_frozen(agent)
+    }
+}
+
 impl Register {
-    /// What an agent has to keep when `signer` speaks for it no more (TRUST-14): the records that this key signed for it and
-    /// that count because of that, revocations first.
-    pub fn to_keep<'a>(
-        &'a self,
-        agent: &'a AgentId,
-        signer: &'a allod_identity::PublicKey,
-        logs: &'a dyn KeyLogs,
-    ) -> Vec<Cid> {
-        let said = Said::new(self, logs);
+    /// What an agent has to keep before `key` ceases to speak for it (TRUST-14): its records that count now and would not
+    /// then, revocations first. To be asked while the key speaks; [`Keep::all`](crate::Keep::all) makes records of it.
+    #[must_use]
+    pub fn to_keep(&self, agent: &AgentId, key: &PublicKey, logs: &dyn KeyLogs) -> Vec<Cid> {
+        let then = Without { logs, agent, key };
+        let (now, then) = (Said::new(self, logs), Said::new(self, &then));
         let theirs = self.records().filter(|record| {
             record.by() == agent
-                && record.signer() == signer
                 && !matches!(record, Record::Keep(_))
-                && said.is_said(record)
-                && !said.is_revoked(record)
+                && now.is_said(record)
+                && !then.is_said(record)
+                && !now.is_revoked(record)
         });
         let (mut first, rest): (Vec<_>, Vec<_>) =
             theirs.partition(|record| matches!(record, Record::Revoke(_)));

@@ -6,7 +6,7 @@ use cid::Cid;
 use crate::policy::{By, Condition, Outcome, Policy};
 use crate::record::Level;
 
-/// Steps of an evaluation at most (TRUST-44): about 10 milliseconds but for what predicates do.
+/// Steps of an evaluation at most (TRUST-44): some tens of milliseconds over a full register, but for what predicates do.
 pub const STEPS_MAX: u32 = 4096;
 
 /// Steps of a question for a distance, beside that of the condition (TRUST-44): one takes as long as some hundred others.

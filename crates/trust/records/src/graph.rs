@@ -221,36 +221,46 @@ impl Graph {
     /// the greatest level. `None` if there is none of at most `within` steps, which counts up to [`DISTANCE_MAX`].
     #[must_use]
     pub fn path(&self, from: &AgentId, to: &AgentId, within: u8, least: Level) -> Option<Path> {
-        if from == to {
-            return Some(Path {
-                from: *from,
-                steps: Vec::new(),
-            });
-        }
-        let start = self.agents.binary_search(from).ok()? as u32;
-        let end = self.agents.binary_search(to).ok()? as u32;
-        let mut seen = vec![
-            Seen {
-                level: Level::Network,
-                distance: NOWHERE,
-                from: 0,
-                edge: 0,
-            };
-            self.agents.len()
-        ];
-        seen[start as usize].distance = 0;
-        seen[start as usize].level = Level::Family;
-        let mut layer = vec![start];
+        let end = self.agents.binary_search(to).ok();
+        let routes = self.search(from, end.map(|end| end as u32), (within, least));
+        routes.path(to, within)
+    }
+
+    /// The best paths from one agent to all others, for who asks for several: as [`Graph::path`] finds them one by one.
+    #[must_use]
+    pub fn routes(&self, from: &AgentId, least: Level) -> Routes<'_> {
+        self.search(from, None, (DISTANCE_MAX, least))
+    }
+
+    /// Looks around an agent, step by step, until it is at the end or everywhere.
+    fn search(&self, from: &AgentId, end: Option<u32>, (within, least): (u8, Level)) -> Routes<'_> {
+        let mut routes = Routes {
+            graph: self,
+            from: *from,
+            seen: Vec::new(),
+        };
+        let Ok(start) = self.agents.binary_search(from) else {
+            return routes;
+        };
+        let nowhere = Seen {
+            level: Level::Network,
+            distance: NOWHERE,
+            from: 0,
+            edge: 0,
+        };
+        let mut seen = vec![nowhere; self.agents.len()];
+        seen[start].distance = 0;
+        seen[start].level = Level::Family;
+        let mut layer = vec![start as u32];
         for distance in 1..=within.min(DISTANCE_MAX) {
             layer = self.after(&layer, (distance, least), &mut seen);
-            if seen[end as usize].distance == distance {
-                return Some(self.way(from, end, &seen));
-            }
-            if layer.is_empty() {
+            let is_there = end.is_some_and(|end| seen[end as usize].distance != NOWHERE);
+            if is_there || layer.is_empty() {
                 break;
             }
         }
-        None
+        routes.seen = seen;
+        routes
     }
 
     /// The agents that are one step further than a layer, each with the best way to it.
@@ -282,16 +292,41 @@ impl Graph {
         }
         next
     }
+}
 
-    fn way(&self, from: &AgentId, end: u32, seen: &[Seen]) -> Path {
-        let (mut steps, mut at) = (Vec::new(), end);
-        while seen[at as usize].distance > 0 {
-            let edge = self.edges[seen[at as usize].edge as usize];
-            steps.push(self.step(edge));
-            at = seen[at as usize].from;
+/// The best paths from one agent to all others.
+#[derive(Clone)]
+pub struct Routes<'a> {
+    graph: &'a Graph,
+    from: AgentId,
+    /// Of each agent of the graph; empty if the first is none of them.
+    seen: Vec<Seen>,
+}
+
+impl Routes<'_> {
+    /// The path to an agent, if there is one of at most `within` steps.
+    #[must_use]
+    pub fn path(&self, to: &AgentId, within: u8) -> Option<Path> {
+        let (from, mut steps) = (self.from, Vec::new());
+        if from != *to {
+            let end = self.graph.agents.binary_search(to).ok()?;
+            let mut at = *self.seen.get(end)?;
+            if at.distance > within.min(DISTANCE_MAX) {
+                return None;
+            }
+            while at.distance > 0 {
+                steps.push(self.graph.step(self.graph.edges[at.edge as usize]));
+                at = self.seen[at.from as usize];
+            }
+            steps.reverse();
         }
-        steps.reverse();
-        Path { from: *from, steps }
+        Some(Path { from, steps })
+    }
+}
+
+impl fmt::Debug for Routes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Routes(from {} in {:?})", self.from, self.graph)
     }
 }
 

@@ -38,7 +38,7 @@ mod world;
 pub use crate::circles::{Circles, Member};
 pub use crate::counted::{Claim, Claims, Counted};
 pub use crate::evaluate::{Answer, Facts, Ground, STEPS_MAX, Signer, Subject, Verdict};
-pub use crate::graph::{DISTANCE_MAX, Graph, Path, Step, Tie, VOUCH};
+pub use crate::graph::{DISTANCE_MAX, Graph, Path, Routes, Step, Tie, VOUCH};
 pub use crate::policy::{By, Condition, Outcome, POLICY_BYTES_MAX, Policy, PolicyError, Rule};
 pub use crate::record::{
     About, Attestation, Circle, EVIDENCE_MAX, KEEP_MAX, Keep, Level, Membership, RECORD_BYTES_MAX,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use allod_identity::canonical::{self, CanonicalError};
 use allod_identity::text::{LINE_BYTES_MAX, is_line, is_name};
 use allod_identity::{
     AgentId, CheckError, DecodeError, DeviceId, Payload, PublicKey, STATEMENT_BYTES_MAX,
-    TIME_MS_MAX, canonical,
+    TIME_MS_MAX,
 };
 use cid::Cid;
 use serde::de::IgnoredAny;
@@ -223,16 +224,20 @@ impl Payload for Attestation {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() <= STATEMENT_BYTES_MAX && canonical::check(bytes).is_ok() {
-            let peek: Peek = serde_ipld_dagcbor::from_slice(bytes)
-                .map_err(|_error| canonical::CanonicalError::Shape)?;
+        canonical::decode(bytes, STATEMENT_BYTES_MAX).map_err(|error| match error {
             // One member whose name is new is a kind of the future; anything else has no shape.
-            if peek.about.len() == 1 && !peek.about.keys().any(|k| KINDS.contains(&k.as_str())) {
-                return Err(DecodeError::UnknownKind);
-            }
-        }
-        Ok(canonical::decode(bytes, STATEMENT_BYTES_MAX)?)
+            CanonicalError::Shape if is_of_unknown_kind(bytes) => DecodeError::UnknownKind,
+            error => error.into(),
+        })
     }
+}
+
+/// Whether a canonical payload is about something of a kind that this version does not read.
+fn is_of_unknown_kind(bytes: &[u8]) -> bool {
+    let peek = serde_ipld_dagcbor::from_slice::<Peek>(bytes);
+    peek.is_ok_and(|peek| {
+        peek.about.len() == 1 && !peek.about.keys().any(|kind| KINDS.contains(&kind.as_str()))
+    })
 }
 
 impl Payload for Witness {
@@ -295,6 +300,20 @@ impl Payload for Membership {
     fn check(&self, _signer: &PublicKey) -> Result<(), CheckError> {
         check_name(&self.role)?;
         check_times(self.at, self.from, self.until)
+    }
+}
+
+impl Keep {
+    /// What keeps all of these records: as many of it as are needed, in their order.
+    #[must_use]
+    pub fn all(by: AgentId, records: &[Cid], at: u64) -> Vec<Self> {
+        let some = records.chunks(KEEP_MAX).map(|some| {
+            let mut of = some.to_vec();
+            of.sort_unstable_by_key(Cid::to_bytes);
+            of.dedup();
+            Self { by, of, at }
+        });
+        some.collect()
     }
 }
 

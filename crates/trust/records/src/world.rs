@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use allod_identity::AgentId;
 use cid::Cid;
@@ -10,7 +10,7 @@ use cid::Cid;
 use crate::circles::Circles;
 use crate::counted::{Claims, Counted};
 use crate::evaluate::{Answer, Facts, Signer, Subject};
-use crate::graph::Graph;
+use crate::graph::{Graph, Routes};
 use crate::record::{About, Level};
 
 /// What counts, and what is made of it, at one time: to be kept by who asks often.
@@ -77,11 +77,12 @@ pub trait Predicate {
 pub type Predicates = BTreeMap<String, Box<dyn Predicate + Send + Sync>>;
 
 /// A moment seen from one agent: all that a policy asks for.
-#[derive(Clone, Copy)]
 pub struct World<'a> {
     reader: AgentId,
     moment: &'a Moment,
     predicates: &'a Predicates,
+    /// By level, once they were asked for: so that a policy with many distances takes no longer than one of each.
+    routes: [OnceLock<Routes<'a>>; Level::ALL.len()],
 }
 
 impl<'a> World<'a> {
@@ -92,6 +93,7 @@ impl<'a> World<'a> {
             reader,
             moment,
             predicates,
+            routes: [const { OnceLock::new() }; Level::ALL.len()],
         }
     }
 }
@@ -126,7 +128,9 @@ impl Facts for World<'_> {
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
-        match self.moment.graph.path(&self.reader, to, within, least) {
+        let routes = self.routes[least as usize]
+            .get_or_init(|| self.moment.graph.routes(&self.reader, least));
+        match routes.path(to, within) {
             Some(path) => Answer::Yes(path.evidence().copied().collect()),
             None => Answer::No,
         }

@@ -296,10 +296,10 @@ fn an_agent_that_says_two_things_at_once_is_frozen() {
     );
     other.agents().learn(&agent, &log(4)).unwrap();
     let again = Repo::open(Arc::clone(other.store()), other.id()).unwrap();
-    assert_eq!(
-        review(&again, repo.commit(id).unwrap().bytes().clone()),
-        Refusal::Equivocation
-    );
+    deliver(&repo, &again, id, &main(), START).unwrap();
+    again.join_branch(&main(), &[id].into()).unwrap();
+    assert_eq!(heads(&again), [].into());
+    assert_eq!(again.beside(&main()).unwrap(), [id].into());
     assert!(
         again
             .agents()

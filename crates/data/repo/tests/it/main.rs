@@ -10,6 +10,7 @@
 mod accept;
 mod arriving;
 mod asking;
+mod beside;
 mod entries;
 mod gc;
 mod hooks;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use allod_identity::{AgentId, KeyLog, STATEMENT_BYTES_MAX, SignError, Verified};
+use allod_identity::{AgentId, KeyChain, KeyLog, STATEMENT_BYTES_MAX, SignError, Verified};
 use allod_trust::{
     About, Attestation, Circle, Counted, KEEP_MAX, Keep, Level, RECORD_BYTES_MAX,
-    RECORDS_OF_SIGNER_MAX, Record, Register, Relation, Witness,
+    RECORDS_OF_SIGNER_MAX, Record, Register, Relation, Revocation, Witness,
 };
 use cid::Cid;
 use proptest::prelude::*;
@@ -73,57 +73,90 @@ fn a_signer_has_its_own_room() {
     assert_eq!(register.records().len(), RECORDS_OF_SIGNER_MAX + 1);
 }
 
-/// TRUST-14: what is to be kept is what would stop to count, revocations first.
+/// The log of the agent of key 1, whose device is that of key 2.
+fn log(states: usize) -> BTreeMap<AgentId, KeyLog> {
+    let chain = KeyChain::new(key(3));
+    let mut log = KeyLog::inception(&key(1), chain.commitment(0)).expect("a log");
+    let device = key(2).device_id();
+    log.add_device(&key(1), device, "phone", 1).expect("added");
+    if states > 0 {
+        log.remove_device(&key(1), device, 2).expect("removed");
+    }
+    for number in 1..states as u32 {
+        let (next, head) = (chain.key(number).expect("a key"), log.head().copied());
+        let commitment = chain.commitment(number);
+        log.rotate((&next, commitment), (head, 3), (None, vec![]))
+            .expect("rotated");
+    }
+    BTreeMap::from([(agent(1), log)])
+}
+
+/// TRUST-14: if what is told is kept each time, the same counts after keys come and go; and no more than that is told.
 #[test]
 fn what_has_to_be_kept_is_told() {
     let mut register = Register::new();
-    let claim = |by: u8, text: &str| {
-        said(
-            by,
-            Attestation {
-                by: agent(1),
-                about: About::Agent(agent(2)),
-                category: "skill".to_owned(),
-                claim: text.to_owned(),
-                evidence: Vec::new(),
-                from: NOW,
-                until: None,
-                at: NOW,
-            },
-        )
+    let claim = |number: u64| Attestation {
+        by: agent(1),
+        about: About::Agent(agent(9)),
+        category: "skill".to_owned(),
+        claim: format!("number {number}"),
+        evidence: Vec::new(),
+        from: NOW,
+        until: None,
+        at: NOW,
     };
-    let (first, second, taken) = (claim(1, "one"), claim(1, "two"), claim(1, "three"));
+    let claims: Vec<_> = (0..20).map(|number| said(2, claim(number))).collect();
+    for claim in &claims {
+        register.add(claim.clone()).expect("room");
+    }
+    let taken = said(1, claim(20));
     let revocation = said(
-        1,
-        allod_trust::Revocation {
+        2,
+        Revocation {
             by: agent(1),
             of: *taken.cid(),
             at: NOW,
             reason: None,
         },
     );
-    let foreign = claim(7, "four");
-    for record in [&first, &second, &taken, &foreign] {
-        register.add(record.clone()).expect("room");
-    }
+    register.add(taken.clone()).expect("room");
     register.add(revocation.clone()).expect("room");
-    let logs: BTreeMap<AgentId, KeyLog> = BTreeMap::new();
-    let keep = register.to_keep(&agent(1), &key(1).public(), &logs);
-    assert_eq!(keep[0], *revocation.cid());
-    let mut rest = keep[1..].to_vec();
-    rest.sort_unstable();
-    let mut claims = vec![*first.cid(), *second.cid()];
-    claims.sort_unstable();
-    assert_eq!(
-        rest, claims,
-        "neither what is revoked, nor what a stranger signed"
-    );
-    assert!(
-        register
-            .to_keep(&agent(1), &key(7).public(), &logs)
-            .is_empty()
-    );
-    assert!(Counted::new(&register, &logs).counts(first.cid()));
+    register.add(said(7, claim(21))).expect("room");
+    let counts = |register: &Register, logs: &BTreeMap<AgentId, KeyLog>| {
+        let counted = Counted::new(register, logs);
+        let all = claims.iter().all(|claim| counted.counts(claim.cid()));
+        all && !counted.counts(taken.cid())
+    };
+    let chain = KeyChain::new(key(3));
+    // The device goes, then the first key, then the next one.
+    let gone = [key(2), key(1), chain.key(1).expect("a key")];
+    let next = [
+        key(1),
+        chain.key(1).expect("a key"),
+        chain.key(2).expect("a key"),
+    ];
+    for state in 0..3 {
+        let (before, after) = (log(state), log(state + 1));
+        assert!(counts(&register, &before));
+        let keep = register.to_keep(&agent(1), &gone[state].public(), &before);
+        assert_eq!(
+            keep.first(),
+            Some(revocation.cid()),
+            "revocations are first"
+        );
+        assert_eq!(keep.len(), 21, "not what a stranger signed");
+        assert!(
+            !counts(&register, &after),
+            "something is lost if it is not kept"
+        );
+        for kept in Keep::all(agent(1), &keep, NOW + state as u64) {
+            let kept = Verified::sign(&next[state], kept).expect("it is signed");
+            register.add(kept).expect("room");
+        }
+        assert!(counts(&register, &after));
+    }
+    let none = register.to_keep(&agent(1), &key(7).public(), &log(3));
+    assert_eq!(none, []);
 }
 
 proptest! {

@@ -127,6 +127,8 @@ proptest! {
                 let found = graph.path(&agent(from), &agent(to), within, least);
                 let known = found.as_ref().map(|path| (path.steps.len(), path.level()));
                 prop_assert_eq!(known, naive(&steps, (from, to), within, &mut Vec::new()));
+                let routes = graph.routes(&agent(from), least);
+                prop_assert_eq!(&routes.path(&agent(to), within), &found);
                 let Some(path) = found else { continue };
                 let mut at = agent(from);
                 for step in &path.steps {

@@ -1,0 +1,225 @@
+//! What the node's agent says of others, what others say, and what is taken from whom (RECS).
+
+mod decisions;
+mod gathering;
+mod judging;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use allod_identity::{AgentId, Decision, PublicKey, Standing, Verified};
+use allod_repo::{Agents, BranchName, Content, Reach, Repo};
+use allod_tree::Tree;
+use allod_trust::{Counted, KEEP_MAX, Keep, KeyLogs, Moment, Predicates, Record, Register};
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::clock::now_ms;
+use crate::error::NodeError;
+use crate::hooks::lock;
+use crate::node::Node;
+
+use decisions::DecisionLog;
+pub(crate) use judging::judge_of;
+
+/// What records are kept under; the text of the CID follows.
+const RECORDS: &str = "trust/";
+
+/// What key events are kept under that records need.
+const KEY_EVENTS: &str = "trust/keys/";
+
+/// The name of a new public space.
+const PUBLIC: &str = "public";
+
+/// How often a change is tried beside others.
+const TRIES: u32 = 16;
+
+/// What is known of who says what of whom.
+pub(crate) struct Trusting {
+    known: Mutex<Known>,
+    predicates: Mutex<Arc<Predicates>>,
+    decisions: DecisionLog,
+}
+
+#[derive(Default)]
+struct Known {
+    register: Register,
+    /// Of each public space how far it was read.
+    read: BTreeMap<allod_repo::SpaceId, Tree>,
+    moment: Option<Arc<Moment>>,
+    is_gathered: bool,
+}
+
+/// Key logs as a store has them.
+struct StoredLogs(Agents);
+
+impl KeyLogs for StoredLogs {
+    fn speaks(&self, agent: &AgentId, key: &PublicKey) -> bool {
+        // A log that cannot be read lets nobody speak.
+        self.0.key_log(agent).is_ok_and(|log| {
+            log.equivocation().is_none() && log.standing(key) == Some(Standing::Now)
+        })
+    }
+
+    fn is_frozen(&self, agent: &AgentId) -> bool {
+        let log = self.0.key_log(agent);
+        log.map_or(true, |log| log.equivocation().is_some())
+    }
+}
+
+impl Trusting {
+    pub(crate) fn new(home: &std::path::Path) -> Self {
+        Self {
+            known: Mutex::default(),
+            predicates: Mutex::default(),
+            decisions: DecisionLog::at(home),
+        }
+    }
+
+    /// Key logs have changed, so other records count.
+    pub(crate) fn forget_moment(&self) {
+        lock(&self.known).moment = None;
+    }
+}
+
+impl Node {
+    /// The conditions of this program by which policies can ask (TRUST-42), in place of those it had.
+    pub fn set_predicates(&self, predicates: Predicates) {
+        *lock(&self.trusting().predicates) = Arc::new(predicates);
+    }
+
+    /// What counts now of the records that are known here.
+    pub fn moment(&self) -> Result<Arc<Moment>, NodeError> {
+        if !lock(&self.trusting().known).is_gathered {
+            self.gather()?;
+        }
+        let mut known = lock(&self.trusting().known);
+        let now = now_ms();
+        if let Some(moment) = known.moment.as_ref().filter(|moment| moment.holds_at(now)) {
+            return Ok(Arc::clone(moment));
+        }
+        let counted = Counted::new(&known.register, &StoredLogs(self.agents()));
+        let moment = Arc::new(Moment::new(Arc::new(counted), now));
+        known.moment = Some(Arc::clone(&moment));
+        Ok(moment)
+    }
+
+    /// A record that is known here, whether it counts or not.
+    pub fn record(&self, cid: &Cid) -> Result<Option<Record>, NodeError> {
+        let _moment = self.moment()?;
+        Ok(lock(&self.trusting().known).register.get(cid).cloned())
+    }
+
+    /// The agent's public space, if there is one here (RECS-2).
+    pub fn public_space(&self) -> Result<Option<Repo>, NodeError> {
+        let agent = self.agent()?;
+        let mut found: Option<Repo> = None;
+        for (_, id) in self.spaces()? {
+            let repo = self.repo(id)?;
+            let is_it = repo.is_owner(&agent) && repo.reach()? == Reach::Public;
+            if is_it && found.as_ref().is_none_or(|least| id < least.id()) {
+                found = Some(repo);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Says something for the agent: keeps the record in its public space, which is made if there is none.
+    pub fn say(&self, record: impl Into<Record>) -> Result<Cid, NodeError> {
+        let record = record.into();
+        let cid = *record.cid();
+        self.keep_records(vec![record])?;
+        Ok(cid)
+    }
+
+    /// Keeps records, also those of others, in the agent's public space with the key events that they need.
+    pub fn keep_records(&self, records: Vec<Record>) -> Result<(), NodeError> {
+        let public = match self.public_space()? {
+            Some(public) => public,
+            None => self.make_public()?,
+        };
+        let mut entries: BTreeMap<String, Bytes> = BTreeMap::new();
+        for record in &records {
+            entries.insert(format!("{RECORDS}{}", record.cid()), record.bytes().clone());
+            let log = self.agents().key_log(record.by())?;
+            for event in log.known() {
+                entries.insert(
+                    format!("{KEY_EVENTS}{}", event.cid()),
+                    event.bytes().clone(),
+                );
+            }
+        }
+        let main = BranchName::main();
+        let message = "Say something of others";
+        let made = public.transact(&main, self.author()?, message, (TRIES, now_ms()), |tx| {
+            for (key, value) in &entries {
+                if tx.get(key.as_bytes())?.is_none() {
+                    tx.put(key.clone(), value.clone())?;
+                }
+            }
+            Ok(())
+        });
+        match made {
+            // It was said before.
+            Ok(_) | Err(allod_repo::RepoError::NothingStaged) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.gather_from(&public)?;
+        self.touch();
+        Ok(())
+    }
+
+    /// Stands by what a key said for the agent that is going to speak for it no more (TRUST-14). How many records.
+    pub fn keep_said_by(&self, signer: &PublicKey) -> Result<usize, NodeError> {
+        let _moment = self.moment()?;
+        let (agent, logs) = (self.agent()?, StoredLogs(self.agents()));
+        let said = {
+            let known = lock(&self.trusting().known);
+            known.register.to_keep(&agent, signer, &logs)
+        };
+        let mut keeps = Vec::new();
+        for some in said.chunks(KEEP_MAX) {
+            let mut of = some.to_vec();
+            of.sort_by_key(Cid::to_bytes);
+            let keep = Keep {
+                by: agent,
+                of,
+                at: now_ms(),
+            };
+            keeps.push(Record::from(Verified::sign(self.device_key()?, keep)?));
+        }
+        if !keeps.is_empty() {
+            self.keep_records(keeps)?;
+        }
+        Ok(said.len())
+    }
+
+    /// The decisions that are noted, the newest first.
+    pub fn decisions(&self) -> Result<Vec<Decision>, NodeError> {
+        self.trusting().decisions.read()
+    }
+
+    fn make_public(&self) -> Result<Repo, NodeError> {
+        let mut name = PUBLIC.to_owned();
+        let mut number = 1;
+        while self.check_free(&name).is_err() {
+            number += 1;
+            name = format!("{PUBLIC}-{number}");
+        }
+        let current = self.space(None).ok();
+        let repo = self.create_space(&name)?;
+        repo.set_reach(Reach::Public, self.author()?, now_ms())?;
+        if let Some(current) = current {
+            self.use_space(&current)?;
+        }
+        Ok(repo)
+    }
+}
+
+/// The bytes of a value that is in the tree itself.
+fn inline(content: Option<Content>) -> Option<Bytes> {
+    match content {
+        Some(Content::Bytes(bytes)) => Some(bytes),
+        _ => None,
+    }
+}

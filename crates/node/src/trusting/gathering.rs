@@ -1,0 +1,104 @@
+//! Records and key events that public spaces have (RECS-1, RECS-3).
+
+use std::collections::BTreeMap;
+
+use allod_identity::{AgentId, KeyEvent, Signed};
+use allod_repo::{BranchName, Entry, Reach, Repo};
+use allod_trust::Record;
+use bytes::Bytes;
+
+use crate::error::NodeError;
+use crate::hooks::lock;
+use crate::node::Node;
+
+use super::{KEY_EVENTS, RECORDS, inline};
+
+impl Node {
+    /// Reads what is new of records in all public spaces here.
+    pub fn gather(&self) -> Result<(), NodeError> {
+        lock(&self.trusting().known).is_gathered = true;
+        for (_, id) in self.spaces()? {
+            self.read_records(&self.repo(id)?)?;
+        }
+        self.judge_again()
+    }
+
+    /// The same of one space, if it is public.
+    pub(crate) fn gather_from(&self, repo: &Repo) -> Result<(), NodeError> {
+        if self.read_records(repo)? {
+            self.judge_again()?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was something new.
+    fn read_records(&self, repo: &Repo) -> Result<bool, NodeError> {
+        if repo.reach()? != Reach::Public {
+            return Ok(false);
+        }
+        let tree = repo.state(&BranchName::main())?.tree().clone();
+        let before = lock(&self.trusting().known).read.get(&repo.id()).cloned();
+        let before = before.unwrap_or_else(allod_tree::Tree::empty);
+        if before.root() == tree.root() {
+            return Ok(false);
+        }
+        let (mut records, mut events) = (Vec::new(), BTreeMap::new());
+        for change in before.diff(&tree) {
+            let change = change.map_err(allod_repo::RepoError::from)?;
+            let (Some(entry), Ok(key)) = (change.right, std::str::from_utf8(&change.key)) else {
+                continue;
+            };
+            if !key.starts_with(RECORDS) {
+                continue;
+            }
+            // One that does not decode, or is not here, is none.
+            let content = Entry::decode(&entry).ok();
+            let content = content.and_then(|entry| repo.view(tree.clone()).content(&entry).ok());
+            let Some(bytes) = inline(content.flatten()) else {
+                continue;
+            };
+            match key.strip_prefix(KEY_EVENTS) {
+                Some(cid) => note_event(cid, bytes, &mut events),
+                None => records.extend(record(&key[RECORDS.len()..], bytes)),
+            }
+        }
+        let mut learned = false;
+        for (agent, events) in events {
+            let agents = self.agents();
+            match agents.learn(&agent, &events) {
+                // What follows from nothing is passed over.
+                Ok(()) | Err(allod_repo::Rejected::Refused(_)) => learned |= agents.learned() > 0,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        {
+            let mut known = lock(&self.trusting().known);
+            for record in records {
+                // Of who says too much the rest is passed over.
+                let _is_new = known.register.add(record);
+            }
+            known.moment = None;
+            known.read.insert(repo.id(), tree);
+        }
+        if learned {
+            self.heed()?;
+        }
+        Ok(true)
+    }
+}
+
+/// The record that a value is, if it has this name.
+fn record(name: &str, bytes: Bytes) -> Option<Record> {
+    let record = Record::decode(bytes).ok()?;
+    (record.cid().to_string() == name).then_some(record)
+}
+
+fn note_event(name: &str, bytes: Bytes, events: &mut BTreeMap<AgentId, Vec<Bytes>>) {
+    let signed = Signed::<KeyEvent>::decode(bytes.clone()).ok();
+    let Some(event) = signed.and_then(|signed| signed.verify().ok()) else {
+        return;
+    };
+    if event.cid().to_string() == name {
+        events.entry(event.payload().agent).or_default().push(bytes);
+    }
+}
