@@ -27,6 +27,7 @@ SOURCES = {
     "expr": ["views/expr.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],
+    "pairing": ["pairing/code.json", "pairing/message.json", "identity/kit.json", "identity/request.json"],
     "delta": ["deltas/delta.json", "deltas/signature.json"],
     "delta_filter": ["deltas/filter.json"],
     "cloud_event": ["events/event.json"],
@@ -93,6 +94,9 @@ def main():
         folder.mkdir(parents=True)
         for path in paths:
             for case_id, data in pick(path):
+                if target == "pairing" and path.endswith("message.json"):
+                    # A length and a frame.
+                    data = bytes([len(data) & 255]) + data[:255]
                 (folder / case_id.lower().replace("/", "-")).write_bytes(data)
                 if target == "commit":
                     name = case_id.lower().replace("/", "-") + "-payload"

@@ -20,6 +20,7 @@ import deltas  # noqa: E402
 import documents  # noqa: E402
 import feed  # noqa: E402
 import patch  # noqa: E402
+import pairing  # noqa: E402
 import payloads  # noqa: E402
 import projections  # noqa: E402
 import records  # noqa: E402
@@ -35,7 +36,7 @@ import views  # noqa: E402
 READINGS = [
     ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
     ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
-    ("payloads", payloads), ("trust", trust), ("documents", documents),
+    ("payloads", payloads), ("pairing", pairing), ("trust", trust), ("documents", documents),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)

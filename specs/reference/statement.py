@@ -467,6 +467,17 @@ def guardian_check(payload):
         guardians_check(body["guardians"])
 
 
+def objection_shape(payload):
+    members(payload, {"agent": bytes, "at": int, "key": bytes})
+    if not is_key(payload["agent"]) or not is_key(payload["key"]):
+        raise Fault("E_SHAPE")
+
+
+def objection_check(payload):
+    if payload["at"] > TIME_MS_MAX:
+        raise Fault("E_TIME")
+
+
 def keylog_shape(payload):
     """IDENT-4 to IDENT-6."""
     event = payload.get("event")
@@ -535,6 +546,7 @@ PAYLOADS = {
     "example": (example_shape, example_check),
     "keylog": (keylog_shape, keylog_check),
     "guardian": (guardian_shape, guardian_check),
+    "objection": (objection_shape, objection_check),
 }
 
 # STMT-4: where the page of a domain allows less.
@@ -836,6 +848,7 @@ RUNNERS = {
     "identity/did.json": run_did,
     "identity/event.json": run_statement,
     "identity/guardian.json": run_statement,
+    "identity/objection.json": run_statement,
     "identity/keylog.json": run_keylog,
     "identity/keystore.json": run_keystore,
 }

@@ -14,6 +14,7 @@ def files():
         ("identity/did.json", "IDENT", dids()),
         ("identity/event.json", "IDENT", events()),
         ("identity/guardian.json", "IDENT", guardian_says()),
+        ("identity/objection.json", "IDENT", objections()),
         ("identity/keylog.json", "IDENT", keylogs()),
         ("identity/keystore.json", "IDENT", keystores()),
     ]
@@ -362,6 +363,23 @@ def guardian_says():
     yield case(good.replace(KEY[by], KEY[GUARDIANS[1]], 1), "IDENT-42/invalid/signer", "another guardian", "E_SIGNATURE")
     yield case(good[:-1], "IDENT-42/invalid/cut", "the last byte is missing", "E_CBOR")
     yield case(good + b"\x00", "IDENT-42/invalid/trailing", "a byte follows", "E_TRAILING")
+
+
+def objections():
+    """What is said against a recovery."""
+    def case(payload, case_id, comment, error=None):
+        return (case_id, comment, {"domain": "objection", "bytes": s.make(LAPTOP, "objection", payload).hex()}, error)
+
+    objection = {"agent": KEY[AGENT], "at": 1000, "key": KEY[OTHER]}
+    yield case(objection, "IDENT-46/valid/objection", "said by a device")
+    for name, change, comment, error in (
+        ("time", {"at": 1 << 48}, "a time of 49 bits", "E_TIME"),
+        ("key", {"key": bytes(32)}, "a key of small order", "E_SHAPE"),
+        ("member", {"prev": s.cid(b"event")}, "a member that it does not have", "E_SHAPE"),
+    ):
+        yield case(objection | change, f"IDENT-46/invalid/{name}", comment, error)
+    other = s.make(LAPTOP, "guardian", objection)
+    yield ("IDENT-46/invalid/domain", "in the domain of guardians", {"domain": "objection", "bytes": other.hex()}, "E_DOMAIN")
 
 
 def keylogs():

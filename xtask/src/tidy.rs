@@ -45,6 +45,7 @@ const PAGES: [(&str, &str); 31] = [
     ("SINK", "34-sinks.md"),
     ("SRC", "35-sources.md"),
     ("TRANS", "40-transport.md"),
+    ("PAIR", "42-pairing.md"),
     ("DELTA", "50-deltas.md"),
     ("FED", "51-federation.md"),
     ("HTTP", "60-http.md"),

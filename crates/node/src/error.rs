@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use allod_blocks::{FileError, StoreError};
 use allod_deltas::{StoreFault, ViewError};
 use allod_feed::FeedError;
+use allod_identity::pairing::PairError;
 use allod_identity::{DeviceId, KeyLogError, KeystoreError};
 use allod_quic::{BindError, QuicError};
 use allod_repo::{BranchName, CommitId, Rejected, RepoError};
@@ -14,7 +15,9 @@ use allod_sync::TicketError;
 use allod_trust::{PolicyError, RecordError};
 
 use crate::federating::FederatingError;
+use crate::identity::IdentityError;
 use crate::reached::NotReached;
+use crate::recovering::RecoveryError;
 
 /// Why a node could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +89,8 @@ pub enum NodeError {
     NoAgentKey,
     /// The device belongs to no agent yet.
     #[error(
-        "this device belongs to no agent yet; on a device of the agent run \
-         `allod id add-device {0}`, then here `allod id adopt FILE`"
+        "this device belongs to no agent yet; on a device of the agent run `allod id device add`, then here \
+         `allod id join CODE`; or without a network there `allod id add-device {0}`, then here `allod id adopt FILE`"
     )]
     NoAgent(DeviceId),
     /// The system gave no random bytes.
@@ -209,6 +212,15 @@ pub enum NodeError {
     /// A key log is not as it should be.
     #[error("the key log is refused: {0}")]
     KeyLog(#[from] KeyLogError),
+    /// Something about the agent cannot be done.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Nothing comes of a recovery.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// Nothing came of a pairing.
+    #[error("not paired ({code}): {0}", code = .0.code())]
+    Pair(#[from] PairError),
     /// A type or projection could not be defined, computed or read.
     #[error(transparent)]
     View(#[from] allod_views::ViewError),

@@ -373,6 +373,7 @@ impl Node {
             }
             StreamKind::Sync => self.serve_session(connection, stream).await,
             StreamKind::Fetch => self.serve_fetch(connection, stream).await,
+            StreamKind::Pair => self.serve_pair(connection, stream).await,
             _ => {
                 stream.abort(CloseCode::SHUTDOWN);
                 Ok(())

@@ -1,12 +1,12 @@
 //! The node: keys, a store, and the spaces in it.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 
 use allod_blocks::{
     Batch, BatchOutcome, Cid, Compression, Expect, MeteredStore, Metrics, Packing, Store,
 };
 use allod_feed::AnnouncingStore;
-use allod_identity::{AgentId, DeviceId, KeyChain, KeyLog, Keystore, SecretKey};
+use allod_identity::{AgentId, DeviceId, Keystore, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Genesis, RefMove, Repo, RepoError, SpaceClass, SpaceId,
     Timings,
@@ -19,9 +19,11 @@ use crate::clock::{self, now_ms};
 use crate::error::NodeError;
 use crate::federating::Federating;
 use crate::home::{Home, HomeConfig, HomeLock, random};
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, lock};
+use crate::identity::AgentKeys;
 use crate::known::KnownPeers;
 use crate::links::Links;
+use crate::pairing::Pairings;
 use crate::telling::Telling;
 use crate::trusting::{Trusting, judge_of};
 use crate::views::AllViews;
@@ -53,7 +55,9 @@ struct Inner {
     federating: Federating,
     trusting: Trusting,
     config: std::sync::Mutex<HomeConfig>,
-    keys: Option<Keystore>,
+    device_key: Option<SecretKey>,
+    agent_keys: std::sync::Mutex<AgentKeys>,
+    pairings: Pairings,
     spaces: std::sync::Mutex<Vec<Repo>>,
     changed: watch::Sender<u64>,
     heard: watch::Sender<u64>,
@@ -109,7 +113,7 @@ impl Node {
     /// Opens a home. With `keys` the node can sign and speak to others; without, it reads.
     pub fn open(home: Home, keys: Option<Keystore>) -> Result<Self, NodeError> {
         let config = home.config()?;
-        let lock = home.lock()?;
+        let home_lock = home.lock()?;
         let packing = Packing::new(config.compression);
         let store = home.open_store(config.store, packing.clone())?;
         let metrics = Metrics::new();
@@ -121,8 +125,15 @@ impl Node {
             metrics.clone(),
             clock::ticks(),
         ));
+        let (device_key, agent_keys) = match keys {
+            Some(keys) => {
+                let (agent, next) = (keys.agent, keys.next_agent);
+                (Some(keys.device), AgentKeys { agent, next })
+            }
+            None => (None, AgentKeys::default()),
+        };
         let inner = Inner {
-            _lock: lock,
+            _lock: home_lock,
             store: store.clone(),
             packing,
             metrics,
@@ -136,15 +147,19 @@ impl Node {
             federating: Federating::default(),
             trusting: Trusting::new(home.path()),
             config: std::sync::Mutex::new(config),
-            keys,
+            device_key,
+            agent_keys: std::sync::Mutex::new(agent_keys),
+            pairings: Pairings::default(),
             spaces: std::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             heard: watch::Sender::new(0),
             home,
         };
-        Ok(Self {
+        let node = Self {
             inner: Arc::new(inner),
-        })
+        };
+        node.settle_rotation()?;
+        Ok(node)
     }
 
     /// The connections that stay open.
@@ -218,16 +233,28 @@ impl Node {
     /// Whether the keys are open.
     #[must_use]
     pub fn has_keys(&self) -> bool {
-        self.inner.keys.is_some()
+        self.inner.device_key.is_some()
     }
 
-    fn keys(&self) -> Result<&Keystore, NodeError> {
-        self.inner.keys.as_ref().ok_or(NodeError::NoPassphrase)
+    /// The keys of the agent that are here.
+    pub(crate) fn agent_keys(&self) -> AgentKeys {
+        lock(&self.inner.agent_keys).clone()
+    }
+
+    /// Keeps other keys of the agent at hand.
+    pub(crate) fn set_agent_keys(&self, keys: AgentKeys) {
+        *lock(&self.inner.agent_keys) = keys;
+    }
+
+    /// The code that waits for a new device.
+    pub(crate) fn pairings(&self) -> &Pairings {
+        &self.inner.pairings
     }
 
     /// The device's key.
     pub fn device_key(&self) -> Result<&SecretKey, NodeError> {
-        Ok(&self.keys()?.device)
+        let key = self.inner.device_key.as_ref();
+        key.ok_or(NodeError::NoPassphrase)
     }
 
     /// This device.
@@ -266,40 +293,6 @@ impl Node {
         Agents::new(Arc::clone(&self.inner.store))
     }
 
-    /// Begins this agent's key log with this device: once, when the home is new.
-    pub fn begin_log(&self, device_name: &str) -> Result<(), NodeError> {
-        let keys = self.keys()?;
-        let (Some(agent), Some(next)) = (&keys.agent, &keys.next_agent) else {
-            return Err(NodeError::NoAgentKey);
-        };
-        let mut log = KeyLog::inception(agent, KeyChain::new(next.clone()).commitment(0))?;
-        log.add_device(agent, keys.device.device_id(), device_name, now_ms())?;
-        self.learn(&log)
-    }
-
-    /// Lets another device act for this agent; returns the whole key log.
-    pub fn add_device(&self, device: DeviceId, name: &str) -> Result<KeyLog, NodeError> {
-        let keys = self.keys()?;
-        let agent = keys.agent.as_ref().ok_or(NodeError::NoAgentKey)?;
-        let mut log = KeyLog::clone(&*self.agents().key_log(&self.agent()?)?);
-        log.add_device(agent, device, name, now_ms())?;
-        self.learn(&log)?;
-        Ok(log)
-    }
-
-    /// Makes this device act for the agent whose key log names it.
-    pub fn adopt(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
-        self.agents().learn(&agent, events)?;
-        self.heed()?;
-        let log = self.agents().key_log(&agent)?;
-        if !log.is_device(&self.device()?) {
-            return Err(NodeError::Refused(allod_repo::Refusal::Device));
-        }
-        let mut config = self.config();
-        config.agent = Some(agent.to_string());
-        self.configure(config)
-    }
-
     /// Compresses new blocks differently from now on, also after a restart. What is stored already
     /// stays as it is, and readable.
     pub fn set_compression(&self, compression: Compression) -> Result<(), NodeError> {
@@ -310,7 +303,7 @@ impl Node {
         Ok(())
     }
 
-    fn configure(&self, config: HomeConfig) -> Result<(), NodeError> {
+    pub(crate) fn configure(&self, config: HomeConfig) -> Result<(), NodeError> {
         self.inner.home.write_config(&config)?;
         *self
             .inner
@@ -318,12 +311,6 @@ impl Node {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = config;
         Ok(())
-    }
-
-    fn learn(&self, log: &KeyLog) -> Result<(), NodeError> {
-        let events: Vec<Bytes> = log.known().map(|event| event.bytes().clone()).collect();
-        self.agents().learn(log.agent(), &events)?;
-        self.heed()
     }
 
     /// Decides anew what counts in all spaces: something was learned of an agent (REPO-104).
@@ -398,7 +385,7 @@ impl Node {
         &self.inner.hooks
     }
 
-    fn spaces_lock(&self) -> std::sync::MutexGuard<'_, Vec<Repo>> {
+    fn spaces_lock(&self) -> MutexGuard<'_, Vec<Repo>> {
         self.inner
             .spaces
             .lock()
@@ -449,7 +436,7 @@ impl Node {
         self.set(CURRENT, repo.id().cid().to_bytes())
     }
 
-    fn set(&self, name: impl Into<Bytes>, value: Vec<u8>) -> Result<(), NodeError> {
+    pub(crate) fn set(&self, name: impl Into<Bytes>, value: Vec<u8>) -> Result<(), NodeError> {
         let mut batch = Batch::new();
         batch.set_ref(name, Expect::Any, Some(value));
         let _outcome = self.inner.store.commit(batch)?;

@@ -16,6 +16,7 @@ use crate::cli::events_args::EventsCommand;
 use crate::cli::federate_args::FederateCommand;
 use crate::cli::hooks::Hooks;
 use crate::cli::http_args::{HttpArgs, HttpCommand};
+use crate::cli::id_args::IdCommand;
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
 };
@@ -67,7 +68,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make a home: keys, a store, an agent
     Init(Init),
-    /// Show who this is; let another device act for you
+    /// Show who this is; devices, the agent's key, guardians and recovery
     Id {
         #[command(subcommand)]
         command: Option<IdCommand>,
@@ -449,12 +450,29 @@ impl Command {
             ),
             Self::Values { command } => matches!(command, ValuesCommand::Define { .. }),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
-            Self::Id { command } => matches!(command, Some(IdCommand::AddDevice { .. })),
+            Self::Id { command } => command.as_ref().is_some_and(IdCommand::signs),
             Self::Space { command } => {
                 !matches!(command, SpaceCommand::List | SpaceCommand::Use { .. })
             }
             _ => false,
         }
+    }
+}
+
+impl Command {
+    /// Whether the command changes which keys the home holds.
+    pub(crate) fn seals(&self) -> bool {
+        matches!(self, Self::Id { command: Some(command) } if command.seals())
+    }
+
+    /// Whether the command shows more if the keys are open.
+    pub(crate) const fn shows_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Id {
+                command: None | Some(IdCommand::Show { .. })
+            }
+        )
     }
 }
 
@@ -485,6 +503,16 @@ pub(crate) struct Init {
     /// Make a device that an agent on another one will take in
     #[arg(long)]
     pub(crate) device_only: bool,
+    /// Make the agent of a key that is there already: a file of mode 0600 with an ed25519 key as a seed, as PKCS#8 or as OpenSSH
+    /// has it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device_only", "pair"])]
+    pub(crate) agent_key: Option<PathBuf>,
+    /// Make this a device of the agent whose device shows this code (`allod id device add`), and fetch its spaces; - reads it
+    #[arg(long, value_name = "CODE", conflicts_with = "device_only")]
+    pub(crate) pair: Option<String>,
+    /// Do not ask whether the digits of a pairing are the same: for tests and programs that compare them themselves
+    #[arg(long, requires = "pair")]
+    pub(crate) yes: bool,
     /// The engine of the store
     #[arg(long, value_enum, default_value_t = Engine::Fjall)]
     pub(crate) store: Engine,
@@ -575,26 +603,6 @@ pub(crate) struct Gc {
     /// Keep what the last N moves of branches name, so that they can be undone
     #[arg(long, value_name = "N", default_value_t = allod_repo::MOVES_KEPT)]
     pub(crate) keep_moves: u64,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum IdCommand {
-    /// Let another device act for this agent; writes the key log for it
-    AddDevice {
-        /// The device: what `allod id` prints there
-        device: String,
-        /// What to call it
-        #[arg(long, default_value = "device")]
-        name: String,
-        /// Where to write the key log [default: standard output]
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// Make this device act for the agent whose key log names it
-    Adopt {
-        /// The key log that `add-device` wrote
-        file: PathBuf,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@
 //!
 //! | kind | from | bytes |
 //! |---|---|---|
-//! | 0 | asker | JSON: arguments, directory, whether somebody watches, the width of the terminal |
+//! | 0 | asker | JSON: arguments, directory, whether somebody watches, the width of the terminal; what opens the home, for commands that seal its keys again |
 //! | 1 | asker | standard input; empty at its end |
 //! | 2 | node | wants standard input |
 //! | 3, 4 | node | standard output, standard error |
@@ -26,6 +26,7 @@ use clap::Parser as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::cli::args::Cli;
 use crate::cli::io::{Io, Net, terminal_columns};
@@ -56,14 +57,28 @@ const EXIT: u8 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct Request {
+    /// What opens the home, for a command that seals its keys again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<Secret>,
     args: Vec<String>,
     dir: PathBuf,
     live: bool,
     columns: Option<usize>,
 }
 
+/// Erased when dropped.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Secret(Vec<u8>);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Asks the node that holds `home` to run this process's command. Returns its exit code.
-pub(crate) fn ask(home: &Home, cli: &Cli) -> Result<u8> {
+pub(crate) fn ask(home: &Home, cli: &Cli, secret: Option<Zeroizing<Vec<u8>>>) -> Result<u8> {
     let mut stream = UnixStream::connect(home.socket())
         .context("no node answers on the home's control socket; is one starting or stopping?")?;
     let live = io::stderr().is_terminal() && !cli.quiet;
@@ -74,12 +89,13 @@ pub(crate) fn ask(home: &Home, cli: &Cli) -> Result<u8> {
         })
         .collect::<Result<Vec<String>>>()?;
     let request = Request {
+        secret: secret.map(|secret| Secret(secret.to_vec())),
         args,
         dir: std::env::current_dir()?,
         live,
         columns: terminal_columns(),
     };
-    let request = serde_json::to_vec(&request)?;
+    let request = Zeroizing::new(serde_json::to_vec(&request)?);
     write_frame(&mut stream, ARGS, &request)?;
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; FRAME_BYTES_MAX];
@@ -159,7 +175,10 @@ fn answer(
     if kind != ARGS {
         bail!("a command begins with its arguments");
     }
-    let request: Request = serde_json::from_slice(&bytes)?;
+    let bytes = Zeroizing::new(bytes);
+    let mut request: Request = serde_json::from_slice(&bytes)?;
+    let secret = request.secret.take();
+    let secret = secret.map(|secret| Zeroizing::new(secret.0.clone()));
     let shared = Arc::new(Mutex::new(stream));
     let mut out = Sender {
         stream: Arc::clone(&shared),
@@ -194,6 +213,7 @@ fn answer(
                 dir: request.dir,
                 net: Some(net),
                 stop: Some(stop.clone()),
+                secret,
             };
             match crate::cli::run(&cli, node, &mut io) {
                 Ok(()) => 0,

@@ -1,25 +1,23 @@
-//! `init` and `id`.
+//! `init`, and the secret that opens a home.
 
-use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use allod::{Home, HomeConfig, KeySource, Node, NodeError, make_key_file, random, read_key_file};
-use allod_identity::{DeviceId, Keystore, SecretKey};
+use allod_identity::pairing::PairingCode;
+use allod_identity::{Keystore, SecretKey};
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cli::Usage;
-use crate::cli::args::{IdCommand, Init};
+use crate::cli::args::Init;
+use crate::cli::id_args::Join;
 use crate::cli::io::Io;
+use crate::cli::{id, pair};
 
-/// The first line of a key log in a file.
-const KEY_LOG_HEADER: &str = "allod-keylog 1";
-
-/// The largest key log file that is read, in bytes: a thousand events.
-const KEY_LOG_FILE_BYTES_MAX: u64 = 1 << 20;
+/// More than the longest file of a key that is read has, in bytes.
+const AGENT_KEY_BYTES_MAX: u64 = 16 * 1024;
 
 /// The least that a passphrase may have, in characters.
 const PASSPHRASE_CHARS_MIN: usize = 8;
@@ -28,6 +26,11 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
     if home.exists() {
         return Err(NodeError::HomeExists(home.path().to_owned()).into());
     }
+    // Better now than when the home is made.
+    if let Some(code) = init.pair.as_deref().filter(|code| *code != "-") {
+        code.parse::<PairingCode>().map_err(NodeError::Pair)?;
+    }
+    let device_only = init.device_only || init.pair.is_some();
     let (source, secret) = match &init.key_file {
         Some(path) => {
             let path = std::path::absolute(io.path(path))?;
@@ -37,17 +40,15 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
         None => (KeySource::Passphrase, new_passphrase()?),
     };
     let seed = || random().map(SecretKey::from_seed);
+    let given = init.agent_key.as_deref();
+    let given = given.map(|path| agent_key(&io.path(path))).transpose()?;
     let keys = Keystore {
-        agent: if init.device_only {
-            None
-        } else {
-            Some(seed()?)
+        agent: match given {
+            None if device_only => None,
+            None => Some(seed()?),
+            given => given,
         },
-        next_agent: if init.device_only {
-            None
-        } else {
-            Some(seed()?)
-        },
+        next_agent: if device_only { None } else { Some(seed()?) },
         device: seed()?,
     };
     let device = keys.device.device_id();
@@ -69,17 +70,44 @@ pub(crate) fn init(home: &Home, init: &Init, io: &mut Io<'_>) -> Result<()> {
         || format!("home    {}", home.path().display()),
     )?;
     if !io.json {
-        show(&node, io)?;
+        id::id(&node, None, io)?;
     }
-    if agent.is_none() {
-        io.say(format!(
-            "next: on a device of the agent run `allod id add-device {device} --out FILE`,\n      \
-             then here `allod id adopt FILE`"
-        ))?;
+    if let Some(code) = &init.pair {
+        let options = Join {
+            code: code.clone(),
+            yes: init.yes,
+        };
+        return pair::join(&node, &options, io).context(
+            "the home is made, and acts for nobody yet; try again with `allod id join CODE`",
+        );
+    }
+    io.say(if agent.is_none() {
+        "next: on a device of the agent run `allod id device add`, then here `allod id join CODE`"
     } else {
-        io.say("next: `allod space new NAME`, or `allod space join TICKET`")?;
-    }
-    Ok(())
+        "next: `allod space new NAME`, or `allod space join TICKET`"
+    })
+}
+
+/// The key of an agent that is there already.
+fn agent_key(path: &Path) -> Result<SecretKey> {
+    let name = || path.display().to_string();
+    let file = std::fs::File::open(path).with_context(name)?;
+    let others = file.metadata().with_context(name)?.mode() & 0o077;
+    anyhow::ensure!(
+        others == 0,
+        "{} can be read by others; `chmod 600` it",
+        name()
+    );
+    // As much as there is of a key, and room for all at once: a buffer that grows leaves copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(AGENT_KEY_BYTES_MAX as usize + 1));
+    let mut some = file.take(AGENT_KEY_BYTES_MAX + 1);
+    some.read_to_end(&mut content).with_context(name)?;
+    SecretKey::import(&content).with_context(name)
+}
+
+/// Whether somebody would have to be asked for the secret.
+pub(crate) fn asks(source: &KeySource) -> bool {
+    matches!(source, KeySource::Passphrase) && std::env::var_os("ALLOD_PASSPHRASE").is_none()
 }
 
 /// The secret that opens the keys of a home.
@@ -119,112 +147,4 @@ fn check_passphrase(passphrase: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>
         anyhow::bail!("a passphrase has at least {PASSPHRASE_CHARS_MIN} characters");
     }
     Ok(passphrase)
-}
-
-pub(crate) fn id(node: &Node, command: Option<&IdCommand>, io: &mut Io<'_>) -> Result<()> {
-    match command {
-        None => show(node, io),
-        Some(IdCommand::AddDevice { device, name, out }) => {
-            let device: DeviceId = device
-                .parse()
-                .map_err(|error| Usage(format!("{device} is no device: {error}")))?;
-            let known = node.agents().key_log(&node.agent()?)?;
-            // Written out once more, if it was lost on the way.
-            let log = if known.is_device(&device) {
-                io.say("the key log has the device already")?;
-                known
-            } else {
-                Arc::new(node.add_device(device, name)?)
-            };
-            let mut text = format!("{KEY_LOG_HEADER}\n{}\n", log.agent());
-            for event in log.known() {
-                text += &event
-                    .bytes()
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>();
-                text.push('\n');
-            }
-            match out {
-                Some(path) => {
-                    let path = io.path(path);
-                    fs::write(&path, text).with_context(|| path.display().to_string())?;
-                    io.say(format!("key log written to {}", path.display()))
-                }
-                None => Ok(io.out.write_all(text.as_bytes())?),
-            }
-        }
-        Some(IdCommand::Adopt { file }) => {
-            let path = io.path(file);
-            let (agent, events) = read_key_log(&path)?;
-            node.adopt(agent, &events)
-                .context("the key log does not make this device act for its agent")?;
-            io.say("this device acts for its agent now")?;
-            show(node, io)
-        }
-    }
-}
-
-fn read_key_log(path: &Path) -> Result<(allod_identity::AgentId, Vec<Bytes>)> {
-    let size = fs::metadata(path)
-        .with_context(|| path.display().to_string())?
-        .len();
-    anyhow::ensure!(
-        size <= KEY_LOG_FILE_BYTES_MAX,
-        "{} is no key log",
-        path.display()
-    );
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let mut lines = text.lines();
-    let malformed = || format!("{} is no key log", path.display());
-    anyhow::ensure!(lines.next() == Some(KEY_LOG_HEADER), malformed());
-    let agent = lines
-        .next()
-        .and_then(|line| line.parse().ok())
-        .with_context(malformed)?;
-    let events = lines
-        .map(unhex)
-        .collect::<Option<Vec<Bytes>>>()
-        .with_context(malformed)?;
-    Ok((agent, events))
-}
-
-fn unhex(line: &str) -> Option<Bytes> {
-    let digits = line.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
-}
-
-fn show(node: &Node, io: &mut Io<'_>) -> Result<()> {
-    let device = node.device()?;
-    let config = node.config();
-    let agent = node.agent().ok();
-    let mut devices = Vec::new();
-    if let Some(agent) = &agent {
-        for (id, device) in node.agents().key_log(agent)?.devices() {
-            devices.push((id.to_string(), device.name.clone(), allod::utc(device.at)));
-        }
-    }
-    let value = json!({
-        "agent": config.agent,
-        "device": device.to_string(),
-        "device_name": config.device_name,
-        "devices": devices.iter().map(|(id, name, at)| json!({ "id": id, "name": name, "added": at }))
-            .collect::<Vec<_>>(),
-    });
-    io.data(&value, || {
-        let agent = config.agent.as_deref().unwrap_or("none yet");
-        let mut text = format!("agent   {agent}\ndevice  {device} ({})", config.device_name);
-        for (id, name, at) in &devices {
-            if *id != device.to_string() {
-                text += &format!("\n        {id} ({name}, added {at})");
-            }
-        }
-        text
-    })
 }

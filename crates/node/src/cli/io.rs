@@ -8,6 +8,7 @@ use allod_quic::Endpoint;
 use anyhow::Result;
 use serde_json::Value;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 /// How often a progress line is drawn again.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -33,6 +34,8 @@ pub(crate) struct Io<'a> {
     pub(crate) net: Option<Net>,
     /// Becomes true when that node stops.
     pub(crate) stop: Option<watch::Receiver<bool>>,
+    /// What opens the home, for commands that seal its keys again.
+    pub(crate) secret: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// An endpoint and the runtime it lives in.

@@ -17,11 +17,15 @@ mod explaining;
 mod federate;
 mod federate_args;
 mod graph;
+mod guardians;
 mod history;
 mod home;
 mod hooks;
 mod http;
 mod http_args;
+mod id;
+mod id_args;
+mod id_show;
 mod import;
 mod inspect;
 mod io;
@@ -35,11 +39,14 @@ mod log;
 mod merge_args;
 mod merging;
 mod net;
+mod pair;
 mod part_args;
 mod patch_args;
 mod patching;
 mod pictures;
 mod projections;
+mod qr;
+mod recover;
 mod remote_args;
 mod remotes;
 mod shapes;
@@ -74,6 +81,7 @@ use std::process::ExitCode;
 use allod::{Home, Node, NodeError};
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
+use zeroize::Zeroizing;
 
 use crate::cli::args::{Cli, Command, StoreCommand};
 use crate::cli::io::{Io, Net};
@@ -139,8 +147,10 @@ fn dispatch(cli: Cli) -> Result<u8> {
         }
         _ => {}
     }
-    match open(&home, &cli.command) {
+    let mut secret = None;
+    match open(&home, &cli.command, &mut secret) {
         Ok(node) => with_io(&cli, |io| {
+            io.secret = secret;
             let outcome = run(&cli, &node, io);
             let told = hooks::tell(&node, io);
             outcome.and(told)
@@ -148,18 +158,22 @@ fn dispatch(cli: Cli) -> Result<u8> {
         // Whoever holds the home may be a node that takes commands.
         Err(error) => match error.downcast_ref::<NodeError>() {
             Some(NodeError::HomeLocked(_)) if home.socket().exists() => {
-                control::ask(&home, &cli).with_context(|| error.to_string())
+                control::ask(&home, &cli, secret).with_context(|| error.to_string())
             }
             _ => Err(error),
         },
     }
 }
 
-fn open(home: &Home, command: &Command) -> Result<Node> {
+/// Opens the home with the keys that the command needs. What opened them is left in `secret` if the command seals them again.
+fn open(home: &Home, command: &Command, secret: &mut Option<Zeroizing<Vec<u8>>>) -> Result<Node> {
     let config = home.config()?;
-    let keys = if command.signs() {
-        let secret = home::secret(&config.keys)?;
-        Some(home.unlock(&secret)?)
+    let wants = command.signs() || (command.shows_keys() && !home::asks(&config.keys));
+    let keys = if wants {
+        let opened = home::secret(&config.keys)?;
+        let keys = home.unlock(&opened)?;
+        *secret = command.seals().then_some(opened);
+        Some(keys)
     } else {
         None
     };
@@ -182,6 +196,7 @@ fn with_io(cli: &Cli, run: impl FnOnce(&mut Io<'_>) -> Result<()>) -> Result<u8>
         dir: std::env::current_dir()?,
         net: None,
         stop: None,
+        secret: None,
     };
     let result = run(&mut io);
     let flushed = io.out.flush();
@@ -207,7 +222,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
     // What a command brings or looks up stays until it has said what refers to it.
     let _in_use = node.store().uses().hold();
     match &cli.command {
-        Command::Id { command } => home::id(node, command.as_ref(), io),
+        Command::Id { command } => id::id(node, command.as_ref(), io),
         Command::Http { command } => http::http(node, command, io),
         Command::Space { command } => space::space(node, command, io),
         Command::Put { key, value } => values::put(node, space, key, value.as_deref(), io),

@@ -129,8 +129,22 @@ impl Endpoint {
         addr: SocketAddr,
         expected: DeviceId,
     ) -> Result<Connection, QuicError> {
+        self.dial(addr, Some(expected)).await
+    }
+
+    /// Dials whoever answers at `addr`, who proves a key and no more than that (TRANS-5): for a pairing, in which the two
+    /// sides find out whether they are meant.
+    pub async fn connect_to_any(&self, addr: SocketAddr) -> Result<Connection, QuicError> {
+        self.dial(addr, None).await
+    }
+
+    async fn dial(
+        &self,
+        addr: SocketAddr,
+        expected: Option<DeviceId>,
+    ) -> Result<Connection, QuicError> {
         let inner = &self.inner;
-        let verifier = Verifier::expecting(expected);
+        let verifier = expected.map_or_else(Arc::default, Verifier::expecting);
         let crypto = inner
             .identity
             .client(verifier.clone())
@@ -151,14 +165,18 @@ impl Endpoint {
             .await
             .map_err(|_stopped| QuicError::ClosedHere)?
             .map_err(|_elapsed| QuicError::Unreachable)?;
-        let quic = outcome.map_err(|error| match verifier.seen() {
-            Some(answered) if answered != expected => QuicError::WrongPeer { expected, answered },
+        let quic = outcome.map_err(|error| match (verifier.seen(), expected) {
+            (Some(answered), Some(expected)) if answered != expected => {
+                QuicError::WrongPeer { expected, answered }
+            }
             _ => QuicError::dial(error),
         })?;
         let connection = Connection::new(quic, Side::Dialled, inner.here, &inner.limits, None)?;
         // The verifier has seen to this; it is asked again of the connection that came out.
         let answered = connection.peer();
-        if answered != expected {
+        if let Some(expected) = expected
+            && answered != expected
+        {
             return Err(QuicError::WrongPeer { expected, answered });
         }
         Ok(connection)

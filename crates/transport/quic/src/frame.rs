@@ -30,6 +30,8 @@ pub enum StreamKind {
     Join,
     /// Asking for blocks that are damaged or missing.
     Fetch,
+    /// Pairing a device.
+    Pair,
 }
 
 impl StreamKind {
@@ -39,6 +41,7 @@ impl StreamKind {
             Self::Sync => (1, 1),
             Self::Join => (2, 1),
             Self::Fetch => (3, 1),
+            Self::Pair => (4, 1),
         }
     }
 
@@ -53,7 +56,7 @@ impl StreamKind {
     pub(crate) fn from_hello(frame: &[u8]) -> Result<Self, QuicError> {
         let numbers: (u64, u64) =
             canonical::decode(frame, HELLO_BYTES_MAX).map_err(|_error| QuicError::StreamKind)?;
-        [Self::Sync, Self::Join, Self::Fetch]
+        [Self::Sync, Self::Join, Self::Fetch, Self::Pair]
             .into_iter()
             .find(|kind| kind.numbers() == numbers)
             .ok_or(QuicError::StreamKind)

@@ -63,6 +63,30 @@ impl KeyChain {
         let found = self.commitments.get(number as usize);
         found.copied().unwrap_or(END)
     }
+
+    /// The number of the key that a commitment binds; `None` if it binds no key of this chain.
+    #[must_use]
+    pub fn bound_by(&self, commitment: &Commitment) -> Option<u32> {
+        let found = self
+            .commitments
+            .iter()
+            .position(|known| known == commitment);
+        let number = found.and_then(|at| u32::try_from(at + 1).ok());
+        number.filter(|number| *number <= ROTATIONS_MAX)
+    }
+
+    /// The key of this chain whose public half this is, with its number.
+    #[must_use]
+    pub fn find(&self, key: &PublicKey) -> Option<(u32, SecretKey)> {
+        let keys = (1..=ROTATIONS_MAX).map(|number| (number, derive(&self.secret, number)));
+        keys.into_iter().find(|(_, found)| found.public() == *key)
+    }
+
+    /// The secret that the chain is made of.
+    #[must_use]
+    pub const fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
 }
 
 fn derive(secret: &SecretKey, number: u32) -> SecretKey {

@@ -192,7 +192,7 @@ fn check_carried(said: &[ByteBuf]) -> Result<(), CheckError> {
 }
 
 /// A device name: 1 to 64 bytes, without control characters, not blank at either end (IDENT-7).
-fn check_name(name: &str) -> Result<(), CheckError> {
+pub(crate) fn check_name(name: &str) -> Result<(), CheckError> {
     if is_line(name, DEVICE_NAME_BYTES_MAX) {
         return Ok(());
     }

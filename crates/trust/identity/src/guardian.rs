@@ -135,6 +135,26 @@ impl Payload for GuardianSays {
     }
 }
 
+/// What a key that speaks for an agent says of a recovery: the payload of domain `objection` (IDENT-46).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objection {
+    /// The agent.
+    pub agent: AgentId,
+    /// When, by the clock of whoever says it, in milliseconds since 1970.
+    pub at: u64,
+    /// The key that is not to become the agent's.
+    pub key: PublicKey,
+}
+
+impl Payload for Objection {
+    const DOMAIN: &'static str = "objection";
+
+    fn check(&self, _signer: &PublicKey) -> Result<(), CheckError> {
+        check_time(self.at)
+    }
+}
+
 /// The bytes of what guardians said, as an event carries them.
 #[must_use]
 pub fn carried(said: &[Verified<GuardianSays>]) -> Vec<ByteBuf> {

@@ -363,6 +363,21 @@ impl KeyLog {
         self.epoch.as_ref()?.guardians.as_ref()
     }
 
+    /// What commits to the keys after that of an event which is known, and so to who may change the key after it
+    /// (IDENT-30); `None` if the event is not known.
+    #[must_use]
+    pub fn next_after(&self, event: &Cid) -> Option<Commitment> {
+        let mut at = self.find(event)?;
+        loop {
+            match &at.payload().event {
+                Event::Inception { next, .. }
+                | Event::Rotate { next, .. }
+                | Event::Recover { next, .. } => return Some(*next),
+                _ => at = self.find(&at.payload().prev?)?,
+            }
+        }
+    }
+
     /// Whether a key speaks for the agent, or did; `None` if it never did.
     #[must_use]
     pub fn standing(&self, key: &PublicKey) -> Option<Standing> {

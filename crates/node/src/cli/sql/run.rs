@@ -228,6 +228,7 @@ mod tests {
             dir: std::path::PathBuf::new(),
             net: None,
             stop,
+            secret: None,
         };
         run(&mut session, (sql, &[]), &mut Json::array(), &mut io)
     }

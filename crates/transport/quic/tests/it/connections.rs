@@ -199,3 +199,13 @@ async fn an_endpoint_listens_on_ipv6_too() {
     assert_eq!(dialled.unwrap().peer(), key.device_id());
     assert_eq!(accepted.unwrap().peer(), here.device_id());
 }
+
+/// Who has the short code of a pairing does not know whom it will meet, and finds out (TRANS-5).
+#[tokio::test]
+async fn whoever_answers_proves_a_key() {
+    let (here, there) = (bind(1, Limits::default()), bind(2, Limits::default()));
+    let dialled = here.connect_to_any(there.local_addr().unwrap()).await;
+    assert_eq!(dialled.unwrap().peer(), key(2).device_id());
+    let accepted = there.accept().await.unwrap();
+    assert_eq!(accepted.peer(), key(1).device_id());
+}

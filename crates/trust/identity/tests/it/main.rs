@@ -6,6 +6,7 @@ mod did;
 mod import;
 mod keylog;
 mod keystore;
+mod pairing;
 mod recovery;
 mod statement;
 mod vectors;

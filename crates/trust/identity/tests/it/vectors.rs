@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use allod_identity::{
     AgentId, CheckError, Decision, DecisionError, DecodeError, DidDocument, Event, GuardianSays,
-    KdfParams, KeyError, KeyEvent, KeyLog, KeyLogError, Keystore, KeystoreError, Payload,
-    PublicKey, SecretKey, Service, ServiceError, Signed, Standing, Verified, VerifyError,
+    KdfParams, KeyError, KeyEvent, KeyLog, KeyLogError, Keystore, KeystoreError, Kit, KitError,
+    Objection, Payload, PublicKey, RecoveryRequest, RecoveryTextError, SecretKey, Service,
+    ServiceError, Signed, Standing, Verified, VerifyError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ struct Case {
 }
 
 /// Runs a file's cases; `run` gives what is expected under `ok`, or an error code.
-fn check(
+pub(crate) fn check(
     path: &str,
     spec: &str,
     accepts_at_least: usize,
@@ -80,7 +81,7 @@ impl Payload for Example {
     }
 }
 
-fn text<'a>(input: &'a Value, member: &str) -> &'a str {
+pub(crate) fn text<'a>(input: &'a Value, member: &str) -> &'a str {
     input[member].as_str().expect(member)
 }
 
@@ -112,6 +113,43 @@ fn statements() {
 #[test]
 fn key_events() {
     check("identity/event.json", "IDENT", 5, statement::<KeyEvent>);
+}
+
+#[test]
+fn what_is_said_against_a_recovery() {
+    check(
+        "identity/objection.json",
+        "IDENT",
+        1,
+        statement::<Objection>,
+    );
+}
+
+#[test]
+fn kits() {
+    check("identity/kit.json", "IDENT", 2, |input| {
+        let kit: Kit = text(input, "text").parse().map_err(KitError::code)?;
+        let again: Kit = kit.to_text().parse().map_err(KitError::code)?;
+        assert_eq!(again.agent, kit.agent);
+        assert!(!format!("{kit:?}").contains(&hex(&kit.secret.to_seed()[..])));
+        let secret = hex(&again.secret.to_seed()[..]);
+        Ok(json!({ "agent": kit.agent.to_string(), "secret": secret }))
+    });
+}
+
+#[test]
+fn requests_for_a_recovery() {
+    check("identity/request.json", "IDENT", 2, |input| {
+        let given = text(input, "text");
+        let request: RecoveryRequest = given.parse().map_err(RecoveryTextError::code)?;
+        assert_eq!(request.to_text(), given.to_ascii_lowercase());
+        Ok(json!({
+            "agent": request.agent.to_string(),
+            "key": request.key.to_string(),
+            "next": hex(&request.next),
+            "prev": request.prev.to_string(),
+        }))
+    });
 }
 
 #[test]

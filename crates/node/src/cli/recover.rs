@@ -1,0 +1,170 @@
+//! `id recover`.
+
+use std::path::Path;
+
+use allod::{Node, Said};
+use allod_identity::{RecoveryRequest, said_bytes};
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::cli::guardians::{print_said, wait_text};
+use crate::cli::id::{agent_named, event_named, home_secret, learn_log};
+use crate::cli::id_args::{Answer, RecoverCommand};
+use crate::cli::io::Io;
+
+/// The longest file with a request or statement, in bytes.
+const FILE_BYTES_MAX: u64 = 8192;
+
+pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) -> Result<()> {
+    match command {
+        RecoverCommand::Begin { agent, log, after } => {
+            let agent = agent_named(node, Some(agent))?;
+            learn_log(node, log.as_deref(), io)?;
+            begin(node, agent, after.as_deref(), io)
+        }
+        RecoverCommand::Approve(answer) => {
+            let request = read_request(node, answer, io)?;
+            say_who(&request, io)?;
+            let said = node.approve(&request)?;
+            let log = node.agents().key_log(&request.agent)?;
+            let wait = log.guardians().map_or(0, |(_, guardians)| guardians.wait);
+            let next = format!(
+                "tell the other guardians, and people who may know the person; after {} run `allod id recover confirm` with the \
+                 same request",
+                wait_text(wait)
+            );
+            print_said(&said, &next, io)
+        }
+        RecoverCommand::Confirm {
+            answer,
+            despite_objection,
+        } => {
+            let request = read_request(node, answer, io)?;
+            let said = node.confirm(&request, *despite_objection)?;
+            print_said(&said, "give this to the person who asked", io)
+        }
+        RecoverCommand::Object(answer) => {
+            let request = read_request(node, answer, io)?;
+            let said = node.object(&request)?;
+            print_said(
+                &said,
+                "give this to the guardians: `allod id recover hear` there",
+                io,
+            )
+        }
+        RecoverCommand::Hear { said } => hear(node, said, io),
+        RecoverCommand::Finish { said } => {
+            hear(node, said, io)?;
+            let agent = node.finish_recovery(home_secret(io)?)?;
+            let key = node.own_log()?.key().map(ToString::to_string);
+            let value = json!({ "agent": agent.to_string(), "key": key });
+            io.data(&value, || {
+                format!("this home acts for {agent} again, with a new key")
+            })?;
+            io.say("keep its recovery kit elsewhere: `allod id export --paper --remove`; and join your spaces again")
+        }
+        RecoverCommand::Status { agent } => status(node, agent.as_deref(), io),
+    }
+}
+
+fn begin(
+    node: &Node,
+    agent: allod_identity::AgentId,
+    after: Option<&str>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let log = node.agents().key_log(&agent)?;
+    let after = after.map(|text| event_named(&log, text)).transpose()?;
+    let request = node.begin_recovery(home_secret(io)?, agent, after)?;
+    let text = request.to_text();
+    let (needed, count) = log.guardians().map_or((0, 0), |(_, guardians)| {
+        (guardians.needed, guardians.keys.len())
+    });
+    let value = json!({
+        "request": text,
+        "key": request.key.to_string(),
+        "fingerprint": request.key.fingerprint(),
+        "needed": needed,
+    });
+    io.data(&value, || text.clone())?;
+    io.say(format!(
+        "give this to {needed} or more of the {count} guardians; the new key has the fingerprint {}, which they may ask you for",
+        request.key.fingerprint()
+    ))
+}
+
+/// Says what a guardian has to find out.
+fn say_who(request: &RecoveryRequest, io: &mut Io<'_>) -> Result<()> {
+    io.say(format!(
+        "somebody asks for a new key of {}.\nAnybody can make such a request. Meet or call the person, and have them say the \
+         fingerprint of the new key: {}",
+        request.agent,
+        request.key.fingerprint()
+    ))
+}
+
+/// A text that was given, or the content of a file.
+fn text_or_file(given: &str, io: &Io<'_>) -> Result<String> {
+    if given.starts_with("allod-") {
+        return Ok(given.to_owned());
+    }
+    let path = io.path(Path::new(given));
+    let size = std::fs::metadata(&path)
+        .with_context(|| path.display().to_string())?
+        .len();
+    anyhow::ensure!(size <= FILE_BYTES_MAX, "{} is too long", path.display());
+    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+fn read_request(node: &Node, answer: &Answer, io: &Io<'_>) -> Result<RecoveryRequest> {
+    learn_log(node, answer.log.as_deref(), io)?;
+    Ok(text_or_file(&answer.request, io)?.parse()?)
+}
+
+/// What was said, from a text or a file with it.
+pub(crate) fn read_said(given: &str, io: &Io<'_>) -> Result<Said> {
+    let text = text_or_file(given, io)?;
+    Ok(Said::read(&said_bytes(&text)?)?)
+}
+
+fn hear(node: &Node, said: &[String], io: &mut Io<'_>) -> Result<()> {
+    for given in said {
+        let said = read_said(given, io)?;
+        node.hear(&said)?;
+        io.say(format!("{} by {}", said.kind(), said.signer()))?;
+    }
+    Ok(())
+}
+
+fn status(node: &Node, agent: Option<&str>, io: &mut Io<'_>) -> Result<()> {
+    let asked = node.asked()?;
+    let agent = match (agent, &asked) {
+        (None, Some(asked)) if node.agent().is_err() => asked.agent,
+        (agent, _) => agent_named(node, agent)?,
+    };
+    if let Some(asked) = asked.filter(|asked| asked.agent == agent && node.agent().is_err()) {
+        let value = json!({
+            "kind": "request", "key": asked.key.to_string(), "request": asked.to_text(),
+        });
+        io.data(&value, || format!("asked for here: the key {}", asked.key))?;
+    }
+    let log = node.agents().key_log(&agent)?;
+    for said in node.said_of(agent)? {
+        let (kind, by, at) = (said.kind(), said.signer(), allod::utc(said.at()));
+        let key = said.key().map(|key| key.to_string());
+        let wait = log.guardians().map_or(0, |(_, guardians)| guardians.wait);
+        let until = (kind == "approve").then(|| allod::utc(said.at().saturating_add(wait)));
+        let value =
+            json!({ "kind": kind, "by": by.to_string(), "at": at, "key": key, "until": until });
+        io.data(&value, || {
+            let about = key
+                .as_deref()
+                .map_or(String::new(), |key| format!(" {key}"));
+            let until = until
+                .as_deref()
+                .map_or(String::new(), |until| format!(", waits until {until}"));
+            format!("{at}  {kind}{about}  by {by}{until}")
+        })?;
+    }
+    Ok(())
+}

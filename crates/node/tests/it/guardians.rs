@@ -1,0 +1,156 @@
+//! Guardians, and the recovery of an agent, with real processes.
+
+use crate::home::Home;
+use crate::identity::{device_only, shown, text};
+
+/// A home with an agent that has the three others as guardians.
+fn guarded(wait: &str) -> (Home, [Home; 3], String) {
+    let home = Home::new();
+    let friends = [Home::new(), Home::new(), Home::new()];
+    let keys = [0, 1, 2].map(|at| text(&shown(&friends[at]), "key"));
+    let keys = keys.each_ref().map(String::as_str);
+    let name = [
+        &["id", "guardians", "set"],
+        &keys[..],
+        &["--needed", "2", "--wait", wait],
+    ];
+    home.run(&name.concat()).ok();
+    let log = home.file("log").to_str().unwrap().to_owned();
+    home.run(&["id", "log", "--out", &log]).ok();
+    (home, friends, log)
+}
+
+#[test]
+fn guardians_recover_an_agent() {
+    let (lost, friends, log) = guarded("0s");
+    let agent = text(&shown(&lost), "agent");
+    assert_eq!(lost.json(&["id", "guardians", "show"])["needed"], 2);
+    let new = device_only();
+    new.run(&["id", "recover", "begin", &agent])
+        .fails(1, &["no key log"]);
+    let begun = new.json(&["id", "recover", "begin", &agent, "--log", &log]);
+    let request = text(&begun, "request");
+    assert_eq!(
+        new.json(&["id", "recover", "begin", &agent])["request"],
+        request.as_str()
+    );
+    let stranger = Home::new();
+    stranger
+        .run(&["id", "recover", "approve", &request, "--log", &log])
+        .fails(1, &["guardian"]);
+    let mut confirmed = Vec::new();
+    for friend in &friends[..2] {
+        friend
+            .run(&["id", "recover", "confirm", &request])
+            .fails(1, &["no key log"]);
+        friend
+            .run(&["id", "recover", "confirm", &request, "--log", &log])
+            .fails(1, &["approve"]);
+        let approved = friend.json(&["id", "recover", "approve", &request]);
+        assert_eq!(
+            friend.json(&["id", "recover", "approve", &request]),
+            approved
+        );
+        let said = text(
+            &friend.json(&["id", "recover", "confirm", &request]),
+            "said",
+        );
+        confirmed.push(new.write(&format!("said-{}", confirmed.len()), said));
+    }
+    new.run(&["id", "recover", "finish", &confirmed[0]])
+        .fails(1, &["1 of the 2"]);
+    assert_eq!(
+        new.run(&["id", "recover", "status", "--json"]).rows().len(),
+        2
+    );
+    new.run(&["id", "recover", "finish", &confirmed[1]]).ok();
+    let recovered = shown(&new);
+    assert_eq!(
+        (&recovered["agent"], &recovered["recoveries"]),
+        (&agent.as_str().into(), &1.into())
+    );
+    assert_eq!(
+        (&recovered["key_here"], &recovered["acts"]),
+        (&true.into(), &true.into())
+    );
+    // The keys that were lost say nothing any more, and the new ones all.
+    let log = new.file("log").to_str().unwrap().to_owned();
+    new.run(&["id", "log", "--out", &log]).ok();
+    lost.run(&["id", "learn", &log]).ok();
+    let device = text(&shown(&stranger), "device");
+    lost.run(&["id", "add-device", &device])
+        .fails(1, &["changed elsewhere"]);
+    new.run(&["id", "rotate"]).ok();
+    new.run(&["id", "add-device", &device]).ok();
+}
+
+#[test]
+fn guardians_wait_and_hear_objections() {
+    let (owner, friends, log) = guarded("1h");
+    let agent = text(&shown(&owner), "agent");
+    let thief = device_only();
+    let begun = thief.json(&["id", "recover", "begin", &agent, "--log", &log]);
+    let request = text(&begun, "request");
+    let friend = &friends[0];
+    friend
+        .run(&["id", "recover", "approve", &request, "--log", &log])
+        .ok();
+    friend
+        .run(&["id", "recover", "confirm", &request])
+        .fails(1, &["wait is not over"]);
+
+    let (owner, friends, log) = guarded("0s");
+    let agent = text(&shown(&owner), "agent");
+    let thief = device_only();
+    let begun = thief.json(&["id", "recover", "begin", &agent, "--log", &log]);
+    let request = text(&begun, "request");
+    let [friend, second, _] = &friends;
+    friend
+        .run(&["id", "recover", "approve", &request, "--log", &log])
+        .ok();
+    friend
+        .run(&["id", "recover", "object", &request])
+        .fails(1, &["speaks for"]);
+    let objection = text(&owner.json(&["id", "recover", "object", &request]), "said");
+    friend.run(&["id", "recover", "hear", &objection]).ok();
+    friend
+        .run(&["id", "recover", "confirm", &request])
+        .fails(1, &["objected"]);
+    friend
+        .run(&["id", "recover", "confirm", &request, "--despite-objection"])
+        .ok();
+    // Nobody else is heard.
+    second
+        .run(&["id", "recover", "object", &request, "--log", &log])
+        .fails(1, &["speaks for"]);
+}
+
+#[test]
+fn guardians_let_others_take_their_place() {
+    let (home, friends, log) = guarded("0s");
+    let agent = text(&shown(&home), "agent");
+    let key = text(&shown(&Home::new()), "key");
+    let then = ["--needed", "1", "--wait", "2d"];
+    home.run(&[&["id", "guardians", "set", &key], &then[..]].concat())
+        .fails(1, &["2 of the present guardians"]);
+    let mut said = Vec::new();
+    for friend in &friends[..2] {
+        friend.run(&["id", "learn", &log]).ok();
+        let release = [&["id", "guardians", "release", &agent, &key], &then[..]].concat();
+        said.push(text(&friend.json(&release), "said"));
+    }
+    let released = ["--released", &said[0], "--released", &said[1]];
+    home.run(&[&["id", "guardians", "set", &key], &then[..], &released[..]].concat())
+        .ok();
+    let guardians = home.json(&["id", "guardians", "show"]);
+    assert_eq!(guardians["keys"], serde_json::json!([key]));
+    assert_eq!(guardians["wait_ms"], 172_800_000);
+    home.run(&["id", "guardians", "set", "nobody"])
+        .fails(2, &["nobody"]);
+    home.run(&["id", "guardians", "set", &key, "--needed", "2"])
+        .fails(2, &["cannot be needed"]);
+    home.run(&["id", "guardians", "set", &key, "--wait", "7"])
+        .code
+        .filter(|code| *code == 2)
+        .unwrap();
+}
