@@ -319,6 +319,11 @@ def circles(case):
     yield case("TRUST-31/valid/owner", "admitted by the owner", [quartet, host])
     yield case("TRUST-31/valid/host", "admitted by a member who may", [quartet, host, guest])
     yield case("TRUST-31/valid/guest", "admitted by one who may not", [quartet, joins(ANNA, BEN), guest])
+    choir = said(ANNA, "circle", circle(roles={"guest": [], "host": [], "usher": ["guest"]}))
+    into = {"circle": s.cid(choir)}
+    usher = joins(ANNA, BEN, "usher", **into)
+    yield case("TRUST-31/valid/usher", "admitted by one who may to one of two roles", [
+        choir, usher, joins(BEN, CARA, "guest", **into), joins(BEN, DORA, "host", **into)])
     yield case("TRUST-31/valid/stranger", "admitted by nobody's member", [quartet, guest])
     yield case("TRUST-31/valid/no-circle", "without the circle", [host])
     yield case("TRUST-31/valid/no-role", "a role that the circle does not have", [quartet, joins(ANNA, BEN, "chief")])

@@ -221,8 +221,12 @@ impl Graph {
     /// the greatest level. `None` if there is none of at most `within` steps, which counts up to [`DISTANCE_MAX`].
     #[must_use]
     pub fn path(&self, from: &AgentId, to: &AgentId, within: u8, least: Level) -> Option<Path> {
-        let end = self.agents.binary_search(to).ok();
-        let routes = self.search(from, end.map(|end| end as u32), (within, least));
+        let end = self.agents.binary_search(to).ok().map(|end| end as u32);
+        if end.is_none() && from != to {
+            // Whom nobody is related to is not looked for.
+            return None;
+        }
+        let routes = self.search(from, end, (within, least));
         routes.path(to, within)
     }
 

@@ -53,7 +53,8 @@ enum Says {
 }
 
 const AGENTS: u8 = 4;
-const ROLES: [&str; 3] = ["chief", "guest", "host"];
+/// Of these there is no chief in a circle.
+const ROLES: [&str; 4] = ["chief", "guest", "host", "usher"];
 
 fn chain(of: u8) -> KeyChain {
     KeyChain::new(key(of + 60))
@@ -115,9 +116,13 @@ where
         .into()
 }
 
-/// A circle in which hosts admit hosts and guests.
+/// A circle in which hosts admit hosts, ushers and guests, and ushers guests.
 fn circle(by: AgentId) -> Circle {
-    let roles = [("guest", vec![]), ("host", vec!["guest", "host"])];
+    let roles = [
+        ("guest", vec![]),
+        ("host", vec!["guest", "host", "usher"]),
+        ("usher", vec!["guest"]),
+    ];
     let roles = roles.map(|(role, admits)| {
         let admits = admits.into_iter().map(str::to_owned).collect();
         (role.to_owned(), admits)
@@ -334,7 +339,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => any.clone().prop_map(Says::Revoke),
         4 => (who.clone(), 0..5usize).prop_map(|(with, level)| Says::Relation(with, level)),
         1 => Just(Says::Circle),
-        4 => (any.clone(), who.clone(), 0..3usize)
+        4 => (any.clone(), who.clone(), 0..ROLES.len())
             .prop_map(|(circle, member, role)| Says::Belong(circle, member, role)),
         2 => prop::collection::vec(any, 1..6).prop_map(Says::Keep),
     ];
