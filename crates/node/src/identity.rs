@@ -161,6 +161,8 @@ impl Node {
         let mut log = KeyLog::clone(&*self.own_log()?);
         let agent = self.agent_key(&log)?;
         self.build_upon(device)?;
+        // And by what it said of others (TRUST-14).
+        let _kept = self.keep_said_by(device.key())?;
         log.remove_device(&agent, device, now_ms())?;
         self.write_log(&log)?;
         self.touch();

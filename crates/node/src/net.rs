@@ -23,6 +23,7 @@ use crate::node::{Node, TICKET_MS_DEFAULT};
 use crate::peers::Peer;
 use crate::places::Places;
 use crate::remotes::ORIGIN;
+use crate::trusting::Heeding;
 
 /// How long a dial may take before the next address is tried.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -135,6 +136,7 @@ impl Node {
             }
         };
         let entered = enter(Arc::clone(self.store()), ticket.space, &welcome, part)?.id();
+        self.heed_anew()?;
         // The one handle of this process on the space, which may be open already.
         let repo = self.repo(entered)?;
         let known = self.spaces()?.iter().any(|(_, id)| *id == repo.id());
@@ -193,10 +195,10 @@ impl Node {
             self.note_sent(repo, device, stats, &mut sent);
             progress(stats);
         };
-        let learned = repo.agents().learned();
-        let driven = drive(session, stream, None, &mut progress).await;
-        self.heed_since(repo, learned)?;
-        let (session, outcome) = driven?;
+        // Whatever becomes of the session: what it learned is heeded.
+        let heeding = Heeding::begin(self, repo);
+        let (session, outcome) = drive(session, stream, None, &mut progress).await?;
+        drop(heeding);
         match outcome {
             Outcome::Complete => {
                 self.note_session(repo, device, &session, &connection, true)?;
@@ -215,17 +217,6 @@ impl Node {
             }),
             Outcome::EndedByPeer { code, reason } => Err(NodeError::Session { code, reason }),
         }
-    }
-
-    /// What a session about one space learned of agents counts in the others too (REPO-104).
-    fn heed_since(&self, repo: &Repo, learned: u64) -> Result<(), NodeError> {
-        if repo.agents().learned() != learned {
-            self.heed()?;
-        }
-        // What a public space has new may say of somebody whom to believe, and the policy may be another (RECS-12).
-        self.gather_from(repo)?;
-        let _released = repo.judge_again()?;
-        Ok(())
     }
 
     /// A stream for a session with a device: on the connection that is open, or on one to be dialled.
@@ -431,10 +422,9 @@ impl Node {
         let _serving = self.links().serve((repo.id(), device));
         let mut sent = false;
         let mut progress = |stats: &Stats| self.note_sent(&repo, device, stats, &mut sent);
-        let learned = repo.agents().learned();
-        let driven = drive(session, stream, Some(first), &mut progress).await;
-        self.heed_since(&repo, learned)?;
-        let (session, outcome) = driven?;
+        let heeding = Heeding::begin(self, &repo);
+        let (session, outcome) = drive(session, stream, Some(first), &mut progress).await?;
+        drop(heeding);
         if outcome == Outcome::Complete {
             self.note_session(&repo, device, &session, connection, false)?;
             self.links().keep(connection, false);

@@ -54,6 +54,8 @@ struct Inner {
     telling: Telling,
     federating: Federating,
     trusting: Trusting,
+    /// The key logs that all spaces look at: what one session learns all know.
+    agents: Agents,
     config: std::sync::Mutex<HomeConfig>,
     device_key: Option<SecretKey>,
     agent_keys: std::sync::Mutex<AgentKeys>,
@@ -146,6 +148,7 @@ impl Node {
             telling,
             federating: Federating::default(),
             trusting: Trusting::new(home.path()),
+            agents: Agents::new(store.clone()),
             config: std::sync::Mutex::new(config),
             device_key,
             agent_keys: std::sync::Mutex::new(agent_keys),
@@ -290,7 +293,7 @@ impl Node {
     /// The key logs known here.
     #[must_use]
     pub fn agents(&self) -> Agents {
-        Agents::new(Arc::clone(&self.inner.store))
+        self.inner.agents.clone()
     }
 
     /// Compresses new blocks differently from now on, also after a restart. What is stored already
@@ -315,10 +318,26 @@ impl Node {
 
     /// Decides anew what counts in all spaces: something was learned of an agent (REPO-104).
     pub(crate) fn heed(&self) -> Result<(), NodeError> {
-        self.inner.trusting.forget_moment();
+        let mut fault = None;
+        for (_, id) in self.spaces()? {
+            // One that cannot be read keeps no other from being looked at.
+            let heeded = self.repo(id).map(|repo| repo.heed_logs());
+            match heeded {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => fault = Some(error.into()),
+                Err(error) => fault = Some(error),
+            }
+        }
+        self.judge_again()?;
+        fault.map_or(Ok(()), Err)
+    }
+
+    /// The same, where something was learned past the logs that spaces look at.
+    pub(crate) fn heed_anew(&self) -> Result<(), NodeError> {
         for (_, id) in self.spaces()? {
             let _moved = self.repo(id)?.reconsider()?;
         }
+        self.trusting().forget_moment();
         self.judge_again()
     }
 
@@ -332,8 +351,8 @@ impl Node {
             nonce: random()?,
             owner: self.agent()?,
         };
-        let repo = Repo::create(Arc::clone(&self.inner.store), genesis, self.author()?)?;
-        let repo = self.attended(repo);
+        let made = Repo::create(Arc::clone(&self.inner.store), genesis, self.author()?)?;
+        let repo = self.repo(made.id())?;
         self.register(&repo, name)?;
         Ok(repo)
     }
@@ -425,7 +444,8 @@ impl Node {
         if let Some(repo) = spaces.iter().find(|repo| repo.id() == id) {
             return Ok(repo.clone());
         }
-        let repo = Repo::open(Arc::clone(&self.inner.store), id)?.on_device(self.device()?);
+        let (store, agents) = (Arc::clone(&self.inner.store), self.agents());
+        let repo = Repo::open_with(store, id, agents)?.on_device(self.device()?);
         let repo = self.attended(repo);
         spaces.push(repo.clone());
         Ok(repo)

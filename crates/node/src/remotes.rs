@@ -217,6 +217,8 @@ impl Node {
                     heads.insert(*head);
                 }
             }
+            // To merge what does not count would be to vouch for it unseen (REPO-105).
+            let heads = repo.counting_of(branch, &heads)?;
             // Where all was refused, what was taken before still says most.
             if !branch.is_meta() && !heads.is_empty() {
                 found.push((branch.clone(), heads));

@@ -2,13 +2,15 @@
 
 mod decisions;
 mod gathering;
+mod heeding;
 mod judging;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use allod_identity::{AgentId, Decision, PublicKey, Standing, Verified};
-use allod_repo::{Agents, BranchName, Content, Reach, Repo};
+use allod_identity::{AgentId, Decision, KeyLog, PublicKey, Standing, Verified};
+use allod_repo::{Agents, BranchName, Content, Reach, Repo, SpaceId};
 use allod_tree::Tree;
 use allod_trust::{Counted, KEEP_MAX, Keep, KeyLogs, Moment, Predicates, Record, Register};
 use bytes::Bytes;
@@ -20,6 +22,7 @@ use crate::hooks::lock;
 use crate::node::Node;
 
 use decisions::DecisionLog;
+pub(crate) use heeding::Heeding;
 pub(crate) use judging::judge_of;
 
 /// What records are kept under; the text of the CID follows.
@@ -39,31 +42,64 @@ pub(crate) struct Trusting {
     known: Mutex<Known>,
     predicates: Mutex<Arc<Predicates>>,
     decisions: DecisionLog,
+    /// Held by who reads spaces, and by who makes one: one at a time.
+    gathering: Mutex<()>,
+    making: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
     register: Register,
     /// Of each public space how far it was read.
-    read: BTreeMap<allod_repo::SpaceId, Tree>,
-    moment: Option<Arc<Moment>>,
+    read: BTreeMap<SpaceId, Tree>,
+    /// What counts, and how much was learned of agents when that was found.
+    moment: Option<(u64, Arc<Moment>)>,
     is_gathered: bool,
+    /// By what each space was judged anew last.
+    judged: BTreeMap<SpaceId, Basis>,
+    /// How often the register has changed.
+    changes: u64,
 }
 
-/// Key logs as a store has them.
-struct StoredLogs(Agents);
+/// What a judgement rests on: what was learned of agents, how often the register changed, and the state of `meta`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Basis {
+    learned: u64,
+    changes: u64,
+    meta: Cid,
+}
+
+/// Key logs as a store has them, each looked at once.
+struct StoredLogs {
+    agents: Agents,
+    at_hand: RefCell<BTreeMap<AgentId, Option<Arc<KeyLog>>>>,
+}
+
+impl StoredLogs {
+    fn new(agents: Agents) -> Self {
+        let at_hand = RefCell::default();
+        Self { agents, at_hand }
+    }
+
+    fn of(&self, agent: &AgentId) -> Option<Arc<KeyLog>> {
+        let mut at_hand = self.at_hand.borrow_mut();
+        let log = at_hand.entry(*agent);
+        let log = log.or_insert_with(|| self.agents.key_log(agent).ok());
+        log.clone()
+    }
+}
 
 impl KeyLogs for StoredLogs {
     fn speaks(&self, agent: &AgentId, key: &PublicKey) -> bool {
         // A log that cannot be read lets nobody speak.
-        self.0.key_log(agent).is_ok_and(|log| {
+        self.of(agent).is_some_and(|log| {
             log.equivocation().is_none() && log.standing(key) == Some(Standing::Now)
         })
     }
 
     fn is_frozen(&self, agent: &AgentId) -> bool {
-        let log = self.0.key_log(agent);
-        log.map_or(true, |log| log.equivocation().is_some())
+        self.of(agent)
+            .is_none_or(|log| log.equivocation().is_some())
     }
 }
 
@@ -73,12 +109,16 @@ impl Trusting {
             known: Mutex::default(),
             predicates: Mutex::default(),
             decisions: DecisionLog::at(home),
+            gathering: Mutex::default(),
+            making: Mutex::default(),
         }
     }
 
-    /// Key logs have changed, so other records count.
+    /// What counts is found anew.
     pub(crate) fn forget_moment(&self) {
-        lock(&self.known).moment = None;
+        let mut known = lock(&self.known);
+        known.moment = None;
+        known.changes += 1;
     }
 }
 
@@ -93,14 +133,24 @@ impl Node {
         if !lock(&self.trusting().known).is_gathered {
             self.gather()?;
         }
-        let mut known = lock(&self.trusting().known);
-        let now = now_ms();
-        if let Some(moment) = known.moment.as_ref().filter(|moment| moment.holds_at(now)) {
-            return Ok(Arc::clone(moment));
-        }
-        let counted = Counted::new(&known.register, &StoredLogs(self.agents()));
+        let (now, learned) = (now_ms(), self.agents().learned());
+        let register = {
+            let known = lock(&self.trusting().known);
+            match &known.moment {
+                Some((at, moment)) if *at == learned && moment.holds_at(now) => {
+                    return Ok(Arc::clone(moment));
+                }
+                _ => (known.changes, known.register.clone()),
+            }
+        };
+        // Others go on with what they have meanwhile.
+        let (changes, register) = register;
+        let counted = Counted::new(&register, &StoredLogs::new(self.agents()));
         let moment = Arc::new(Moment::new(Arc::new(counted), now));
-        known.moment = Some(Arc::clone(&moment));
+        let mut known = lock(&self.trusting().known);
+        if known.changes == changes {
+            known.moment = Some((learned, Arc::clone(&moment)));
+        }
         Ok(moment)
     }
 
@@ -134,9 +184,12 @@ impl Node {
 
     /// Keeps records, also those of others, in the agent's public space with the key events that they need.
     pub fn keep_records(&self, records: Vec<Record>) -> Result<(), NodeError> {
-        let public = match self.public_space()? {
-            Some(public) => public,
-            None => self.make_public()?,
+        let public = {
+            let _one_at_a_time = lock(&self.trusting().making);
+            match self.public_space()? {
+                Some(public) => public,
+                None => self.make_public()?,
+            }
         };
         let mut entries: BTreeMap<String, Bytes> = BTreeMap::new();
         for record in &records {
@@ -169,10 +222,16 @@ impl Node {
         Ok(())
     }
 
+    /// Learns key events of an agent that somebody gave.
+    pub fn learn_of(&self, agent: &AgentId, events: &[Bytes]) -> Result<(), NodeError> {
+        self.agents().learn(agent, events)?;
+        self.heed()
+    }
+
     /// Stands by what a key said for the agent that is going to speak for it no more (TRUST-14). How many records.
     pub fn keep_said_by(&self, signer: &PublicKey) -> Result<usize, NodeError> {
         let _moment = self.moment()?;
-        let (agent, logs) = (self.agent()?, StoredLogs(self.agents()));
+        let (agent, logs) = (self.agent()?, StoredLogs::new(self.agents()));
         let said = {
             let known = lock(&self.trusting().known);
             known.register.to_keep(&agent, signer, &logs)
@@ -202,9 +261,15 @@ impl Node {
     fn make_public(&self) -> Result<Repo, NodeError> {
         let mut name = PUBLIC.to_owned();
         let mut number = 1;
-        while self.check_free(&name).is_err() {
-            number += 1;
-            name = format!("{PUBLIC}-{number}");
+        loop {
+            match self.check_free(&name) {
+                Ok(()) => break,
+                Err(NodeError::NameTaken(_)) => {
+                    number += 1;
+                    name = format!("{PUBLIC}-{number}");
+                }
+                Err(error) => return Err(error),
+            }
         }
         let current = self.space(None).ok();
         let repo = self.create_space(&name)?;

@@ -285,9 +285,13 @@ fn find_circle(moment: &Moment, text: &str) -> Result<Cid> {
             .cid());
     }
     let circles = moment.counted().circles();
-    let named: Vec<_> = circles
+    let mut named: Vec<_> = circles
         .filter(|circle| circle.payload().name.starts_with(text))
         .collect();
+    // What begins so is meant only if nothing is called so.
+    if named.iter().any(|circle| circle.payload().name == text) {
+        named.retain(|circle| circle.payload().name == text);
+    }
     match &named[..] {
         [one] => Ok(*one.cid()),
         [] => Err(Usage(format!(

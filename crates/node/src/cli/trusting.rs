@@ -1,13 +1,15 @@
 //! `trust`.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
 use allod::{Node, Position, now_ms, one_commit, utc};
-use allod_identity::AgentId;
+use allod_identity::{AgentId, KeyEvent, Payload as _, Signed, Verified, domain_of};
 use allod_repo::{BranchName, CommitId, Repo};
 use allod_trust::{Ground, POLICY_BYTES_MAX, Path as TrustPath, Policy, Record, Relation, Verdict};
 use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
 use cid::Cid;
 use serde_json::{Value, json};
 
@@ -86,10 +88,12 @@ pub(crate) fn trust(
                 let cid = cid(text)?;
                 let record = node.record(&cid)?;
                 let record = record.with_context(|| format!("no record {cid} is known here"))?;
-                io.line(multibase::encode(
-                    multibase::Base::Base64Url,
-                    record.bytes(),
-                ))?;
+                // By which it counts at whoever takes it.
+                let log = node.agents().key_log(record.by())?;
+                let events = log.known().map(Verified::bytes);
+                for bytes in events.chain([record.bytes()]) {
+                    io.line(multibase::encode(multibase::Base::Base64Url, bytes))?;
+                }
             }
             Ok(())
         }
@@ -295,11 +299,20 @@ fn take_in(node: &Node, repo: &Repo, branch: Option<&str>, io: &mut Io<'_>) -> R
 
 fn take(node: &Node, file: Option<&Path>, io: &mut Io<'_>) -> Result<()> {
     let text = read_text(file, RECORDS_TEXT_MAX, io)?;
-    let mut records = Vec::new();
+    let (mut records, mut events) = (Vec::new(), BTreeMap::<AgentId, Vec<Bytes>>::new());
     for word in text.split_whitespace() {
         let (_, bytes) =
             multibase::decode(word).context("what was given is no text of a record")?;
-        records.push(Record::decode(bytes)?);
+        if domain_of(&bytes)? == KeyEvent::DOMAIN {
+            let event = Signed::<KeyEvent>::decode(bytes)?.verify()?;
+            let events = events.entry(event.payload().agent).or_default();
+            events.push(event.bytes().clone());
+        } else {
+            records.push(Record::decode(bytes)?);
+        }
+    }
+    for (agent, events) in events {
+        node.learn_of(&agent, &events)?;
     }
     ensure!(!records.is_empty(), "there is no record in it");
     let cids: Vec<String> = records

@@ -13,22 +13,44 @@ use crate::node::Node;
 
 use super::{KEY_EVENTS, RECORDS, inline};
 
+/// Key events that are learned at once: a log has as many.
+const EVENTS_AT_ONCE: usize = 512;
+
+/// Key events by agent, each with its position.
+type Events = BTreeMap<AgentId, Vec<(u64, Bytes)>>;
+
 impl Node {
-    /// Reads what is new of records in all public spaces here.
+    /// Reads the records in all public spaces here, once.
     pub fn gather(&self) -> Result<(), NodeError> {
-        lock(&self.trusting().known).is_gathered = true;
-        for (_, id) in self.spaces()? {
-            self.read_records(&self.repo(id)?)?;
+        {
+            let _one_at_a_time = lock(&self.trusting().gathering);
+            if lock(&self.trusting().known).is_gathered {
+                return Ok(());
+            }
+            for (_, id) in self.spaces()? {
+                self.read_records(&self.repo(id)?)?;
+            }
+            lock(&self.trusting().known).is_gathered = true;
         }
-        self.judge_again()
+        self.heed()
     }
 
     /// The same of one space, if it is public.
     pub(crate) fn gather_from(&self, repo: &Repo) -> Result<(), NodeError> {
-        if self.read_records(repo)? {
-            self.judge_again()?;
+        let learned = self.agents().learned();
+        let is_new = {
+            let _one_at_a_time = lock(&self.trusting().gathering);
+            // Before all were read, this one is read with them.
+            lock(&self.trusting().known).is_gathered && self.read_records(repo)?
+        };
+        if !is_new {
+            return Ok(());
         }
-        Ok(())
+        if self.agents().learned() == learned {
+            self.judge_again()
+        } else {
+            self.heed()
+        }
     }
 
     /// Whether there was something new.
@@ -42,7 +64,7 @@ impl Node {
         if before.root() == tree.root() {
             return Ok(false);
         }
-        let (mut records, mut events) = (Vec::new(), BTreeMap::new());
+        let (mut records, mut events) = (Vec::new(), Events::new());
         for change in before.diff(&tree) {
             let change = change.map_err(allod_repo::RepoError::from)?;
             let (Some(entry), Ok(key)) = (change.right, std::str::from_utf8(&change.key)) else {
@@ -62,13 +84,16 @@ impl Node {
                 None => records.extend(record(&key[RECORDS.len()..], bytes)),
             }
         }
-        let mut learned = false;
-        for (agent, events) in events {
-            let agents = self.agents();
-            match agents.learn(&agent, &events) {
-                // What follows from nothing is passed over.
-                Ok(()) | Err(allod_repo::Rejected::Refused(_)) => learned |= agents.learned() > 0,
-                Err(error) => return Err(error.into()),
+        for (agent, mut events) in events {
+            // The first come first; and what somebody else put among them keeps none of the others away.
+            events.sort_by_key(|(seq, _)| *seq);
+            for some in events.chunks(EVENTS_AT_ONCE) {
+                let some: Vec<Bytes> = some.iter().map(|(_, event)| event.clone()).collect();
+                match self.agents().learn(&agent, &some) {
+                    // What follows from nothing is passed over.
+                    Ok(()) | Err(allod_repo::Rejected::Refused(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         {
@@ -78,10 +103,8 @@ impl Node {
                 let _is_new = known.register.add(record);
             }
             known.moment = None;
+            known.changes += 1;
             known.read.insert(repo.id(), tree);
-        }
-        if learned {
-            self.heed()?;
         }
         Ok(true)
     }
@@ -93,12 +116,16 @@ fn record(name: &str, bytes: Bytes) -> Option<Record> {
     (record.cid().to_string() == name).then_some(record)
 }
 
-fn note_event(name: &str, bytes: Bytes, events: &mut BTreeMap<AgentId, Vec<Bytes>>) {
+fn note_event(name: &str, bytes: Bytes, events: &mut Events) {
     let signed = Signed::<KeyEvent>::decode(bytes.clone()).ok();
     let Some(event) = signed.and_then(|signed| signed.verify().ok()) else {
         return;
     };
     if event.cid().to_string() == name {
-        events.entry(event.payload().agent).or_default().push(bytes);
+        let said = event.payload();
+        events
+            .entry(said.agent)
+            .or_default()
+            .push((said.seq, bytes));
     }
 }

@@ -11,7 +11,7 @@ use crate::error::NodeError;
 use crate::hooks::lock;
 use crate::node::{Node, WeakNode};
 
-use super::TRIES;
+use super::{Basis, TRIES};
 
 /// The key in `meta` that has the policy.
 const POLICY: &str = "trust-policy";
@@ -147,10 +147,33 @@ impl Node {
     /// Judges anew what is in quarantine (RECS-12).
     pub(crate) fn judge_again(&self) -> Result<(), NodeError> {
         for (_, id) in self.spaces()? {
-            let repo = self.repo(id)?;
-            if !repo.quarantine()?.is_empty() && repo.judge_again()? > 0 {
-                self.touch();
-            }
+            self.judge_anew(&self.repo(id)?)?;
+        }
+        Ok(())
+    }
+
+    /// The same in one space, unless nothing that a judgement rests on is another than when it was judged last.
+    pub(crate) fn judge_anew(&self, repo: &Repo) -> Result<(), NodeError> {
+        if repo.quarantine()?.is_empty() {
+            return Ok(());
+        }
+        let basis = Basis {
+            learned: self.agents().learned(),
+            changes: lock(&self.trusting().known).changes,
+            meta: repo.state(&BranchName::meta())?.tree().root(),
+        };
+        if lock(&self.trusting().known).judged.insert(repo.id(), basis) == Some(basis) {
+            return Ok(());
+        }
+        // That the policy is gone lets nothing out while its owner's word is in doubt: it may come back.
+        let owner = self.agents().key_log(&repo.genesis().payload().owner)?;
+        let is_in_doubt =
+            owner.equivocation().is_some() || !repo.beside(&BranchName::meta())?.is_empty();
+        if is_in_doubt && self.trust_policy(repo).is_ok_and(|policy| policy.is_none()) {
+            return Ok(());
+        }
+        if repo.judge_again()? > 0 {
+            self.touch();
         }
         Ok(())
     }
