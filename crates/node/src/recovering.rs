@@ -162,7 +162,7 @@ impl Said {
         }
     }
 
-    const fn name(&self) -> &Cid {
+    pub(crate) const fn name(&self) -> &Cid {
         match self {
             Self::Guardian(said) => said.cid(),
             Self::Objection(said) => said.cid(),
@@ -243,6 +243,7 @@ impl Node {
         let said = said.map_err(allod_identity::KeyLogError::from)?;
         let said = Said::Guardian(said);
         self.hear(&said)?;
+        self.tell_of_recovery(&said)?;
         Ok(said)
     }
 
@@ -337,6 +338,7 @@ impl Node {
         let said = Verified::sign(&key, said).map_err(allod_identity::KeyLogError::from)?;
         let said = Said::Objection(said);
         self.hear(&said)?;
+        self.tell_of_recovery(&said)?;
         Ok(said)
     }
 

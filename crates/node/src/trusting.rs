@@ -6,11 +6,11 @@ mod heeding;
 mod judging;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use allod_identity::{AgentId, Decision, KeyLog, PublicKey, Standing, Verified};
-use allod_repo::{Agents, BranchName, Content, Reach, Repo, SpaceId};
+use allod_repo::{Agents, BranchName, CommitId, Content, Reach, Repo, RepoError, SpaceId};
 use allod_tree::Tree;
 use allod_trust::{Counted, KEEP_MAX, Keep, KeyLogs, Moment, Predicates, Record, Register};
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::hooks::lock;
 use crate::node::Node;
+use crate::recovering::Said;
 
 use decisions::DecisionLog;
 pub(crate) use heeding::Heeding;
@@ -30,6 +31,9 @@ const RECORDS: &str = "trust/";
 
 /// What key events are kept under that records need.
 const KEY_EVENTS: &str = "trust/keys/";
+
+/// What is said of recoveries is kept under this.
+const RECOVERIES: &str = "trust/recovery/";
 
 /// The name of a new public space.
 const PUBLIC: &str = "public";
@@ -59,6 +63,8 @@ struct Known {
     judged: BTreeMap<SpaceId, Basis>,
     /// How often the register has changed.
     changes: u64,
+    /// Commits whose refusal was noted.
+    refused: BTreeSet<CommitId>,
 }
 
 /// What a judgement rests on: what was learned of agents, how often the register changed, and the state of `meta`.
@@ -202,10 +208,31 @@ impl Node {
                 );
             }
         }
+        self.write_public(&public, &entries)
+    }
+
+    /// Keeps what a guardian or an owner says of a recovery in the agent's public space, if it has one (RECS-5).
+    pub(crate) fn tell_of_recovery(&self, said: &Said) -> Result<(), NodeError> {
+        // Who acts for nobody has none.
+        let public = self.agent().ok().map(|_agent| self.public_space());
+        let Some(public) = public.transpose()?.flatten() else {
+            return Ok(());
+        };
+        let key = format!("{RECOVERIES}{}", said.name());
+        self.write_public(&public, &BTreeMap::from([(key, said.bytes().clone())]))
+    }
+
+    /// Writes what is not there yet.
+    fn write_public(
+        &self,
+        public: &Repo,
+        entries: &BTreeMap<String, Bytes>,
+    ) -> Result<(), NodeError> {
         let main = BranchName::main();
         let message = "Say something of others";
-        let made = public.transact(&main, self.author()?, message, (TRIES, now_ms()), |tx| {
-            for (key, value) in &entries {
+        let author = self.author()?;
+        let made = public.transact(&main, author, message, (TRIES, now_ms()), |tx| {
+            for (key, value) in entries {
                 if tx.get(key.as_bytes())?.is_none() {
                     tx.put(key.clone(), value.clone())?;
                 }
@@ -214,10 +241,10 @@ impl Node {
         });
         match made {
             // It was said before.
-            Ok(_) | Err(allod_repo::RepoError::NothingStaged) => {}
+            Ok(_) | Err(RepoError::NothingStaged) => {}
             Err(error) => return Err(error.into()),
         }
-        self.gather_from(&public)?;
+        self.gather_from(public)?;
         self.touch();
         Ok(())
     }

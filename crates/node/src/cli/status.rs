@@ -65,6 +65,10 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         // Whoever keeps a part does not keep this state (SYNC-51).
         current += usize::from(!peer.part && peer.is_current(&repo)?);
     }
+    let mut apart = 0;
+    for (branch, _) in repo.offered()? {
+        apart += repo.beside(&branch)?.len();
+    }
     let name = &repo.genesis().payload().name;
     let have: Vec<String> = place.heads.iter().map(ToString::to_string).collect();
     let value = json!({
@@ -77,6 +81,7 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         "part": repo.part().as_deref().map(part_json),
         "staged": place.staged,
         "conflicts": place.conflicts,
+        "apart": apart,
         "under_way": place.under_way,
         "peers": lags.len(),
         "peers_current": current,
@@ -101,6 +106,10 @@ pub(crate) fn status(node: &Node, space: Option<&str>, io: &mut Io<'_>) -> Resul
         }
         if let Some(what) = &place.under_way {
             text += &format!("under way  {what}\n");
+        }
+        if apart > 0 {
+            let apart = count(apart as u64);
+            text += &format!("kept apart {apart}; `allod trust held` shows them\n");
         }
         text += &format!(
             "conflicts  {}\npeers      {current} of {} have this state",

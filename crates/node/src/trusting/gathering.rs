@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::error::NodeError;
 use crate::hooks::lock;
 use crate::node::Node;
+use crate::recovering::Said;
 
-use super::{KEY_EVENTS, RECORDS, inline};
+use super::{KEY_EVENTS, RECORDS, RECOVERIES, inline};
 
 /// Key events that are learned at once: a log has as many.
 const EVENTS_AT_ONCE: usize = 512;
@@ -65,6 +66,7 @@ impl Node {
             return Ok(false);
         }
         let (mut records, mut events) = (Vec::new(), Events::new());
+        let mut recoveries = Vec::new();
         for change in before.diff(&tree) {
             let change = change.map_err(allod_repo::RepoError::from)?;
             let (Some(entry), Ok(key)) = (change.right, std::str::from_utf8(&change.key)) else {
@@ -79,9 +81,13 @@ impl Node {
             let Some(bytes) = inline(content.flatten()) else {
                 continue;
             };
-            match key.strip_prefix(KEY_EVENTS) {
-                Some(cid) => note_event(cid, bytes, &mut events),
-                None => records.extend(record(&key[RECORDS.len()..], bytes)),
+            if let Some(cid) = key.strip_prefix(KEY_EVENTS) {
+                note_event(cid, bytes, &mut events);
+            } else if let Some(cid) = key.strip_prefix(RECOVERIES) {
+                let said = Said::read(&bytes).ok();
+                recoveries.extend(said.filter(|said| said.name().to_string() == cid));
+            } else {
+                records.extend(record(&key[RECORDS.len()..], bytes));
             }
         }
         for (agent, mut events) in events {
@@ -94,6 +100,13 @@ impl Node {
                     Ok(()) | Err(allod_repo::Rejected::Refused(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
+            }
+        }
+        for said in recoveries {
+            match self.hear(&said) {
+                // Whoever has no say there is not heard.
+                Ok(()) | Err(NodeError::Recovery(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         {

@@ -16,6 +16,9 @@ use super::{Basis, TRIES};
 /// The key in `meta` that has the policy.
 const POLICY: &str = "trust-policy";
 
+/// Refused commits that are remembered, so that each is noted once: a session brings as many at most at a time.
+const REFUSED_MAX: usize = 4096;
+
 /// Judges by the policies of a node's spaces.
 pub(crate) fn judge_of(node: WeakNode) -> Arc<Judge> {
     Arc::new(move |repo, commit| {
@@ -135,6 +138,16 @@ impl Node {
         // That it stays where it was put is no new decision.
         if judgement != Judgement::Accept && repo.quarantined(id)?.is_some() {
             return Ok(judgement);
+        }
+        // Nor is it that what was refused is refused each time that it is sent.
+        if judgement == Judgement::Refuse {
+            let refused = &mut lock(&self.trusting().known).refused;
+            if refused.len() >= REFUSED_MAX {
+                refused.clear();
+            }
+            if !refused.insert(id) {
+                return Ok(judgement);
+            }
         }
         let what = What::new("take")
             .in_space(Link::from(*repo.id().cid()))

@@ -55,6 +55,9 @@ fn a_policy_keeps_apart_what_strangers_say_until_they_are_none() {
     let apart = held(&ada);
     assert_eq!(apart.len(), 1);
     assert_eq!(apart[0]["author"], you);
+    assert_eq!(ada.json(&["status"])["apart"], 1);
+    let status = ada.run(&["status"]).ok();
+    assert!(status.contains("kept apart 1"), "{status}");
     let commit = apart[0]["commit"].as_str().unwrap();
     let why = ada.json(&["explain", commit]);
     assert_eq!(why["counts"], false);
@@ -198,4 +201,63 @@ fn circles_have_members_with_roles() {
     assert_ne!(by_bob, admitted);
     ada.run(&["circle", "list", "Nowhere"])
         .fails(2, &["no circle"]);
+}
+
+/// What a guardian says reaches the owner, and what the owner says the guardian, by the spaces that they share.
+#[test]
+fn what_is_said_of_a_recovery_travels_in_public_spaces() {
+    let (owner, friend) = (Home::with_space(), Home::new());
+    let (me, you) = (agent(&owner), agent(&friend));
+    let key = friend.json(&["id"])["key"].as_str().unwrap().to_owned();
+    owner
+        .run(&[
+            "id",
+            "guardians",
+            "set",
+            &key,
+            "--needed",
+            "1",
+            "--wait",
+            "1h",
+        ])
+        .ok();
+    let log = owner.file("log").to_str().unwrap().to_owned();
+    owner.run(&["id", "log", "--out", &log]).ok();
+    // Each has a public space, which the other keeps as well.
+    record(&owner, &["attest", &you, "vouch", "a friend"]);
+    record(&friend, &["attest", &me, "vouch", "a friend"]);
+    let up = owner.up();
+    let ticket = owner.run(&["space", "ticket", "public"]).ok();
+    friend
+        .run(&["space", "join", ticket.trim(), "--name", "of-owner"])
+        .ok();
+    up.stop();
+    let up = friend.up();
+    let ticket = friend.run(&["space", "ticket", "public"]).ok();
+    owner
+        .run(&["space", "join", ticket.trim(), "--name", "of-friend"])
+        .ok();
+    up.stop();
+
+    let thief = crate::identity::device_only();
+    let begun = thief.json(&["id", "recover", "begin", &me, "--log", &log]);
+    let request = begun["request"].as_str().unwrap();
+    friend
+        .run(&["id", "recover", "approve", request, "--log", &log])
+        .ok();
+    let up = friend.up();
+    owner.run(&["sync", "--space", "of-friend"]).ok();
+    up.stop();
+    let seen = owner
+        .run(&["id", "recover", "status", &me, "--json"])
+        .rows();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    owner.run(&["id", "recover", "object", request]).ok();
+    let up = owner.up();
+    friend.run(&["sync", "--space", "of-owner"]).ok();
+    up.stop();
+    let seen = friend
+        .run(&["id", "recover", "status", &me, "--json"])
+        .rows();
+    assert_eq!(seen.len(), 2, "{seen:?}");
 }
