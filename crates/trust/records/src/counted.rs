@@ -1,5 +1,6 @@
 //! Which of the known records count (TRUST-10 to TRUST-15), and the claims among them.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ pub(crate) type Half = Arc<Verified<Relation>>;
 pub struct Counted {
     counting: BTreeSet<Cid>,
     claims: BTreeMap<Cid, Claim>,
-    /// By what they are about and their category, of which one stranger can make many.
-    claims_about: BTreeMap<About, BTreeMap<String, Vec<Claim>>>,
+    /// By what they are about, category, author, text and name.
+    claims_in_order: Vec<Claim>,
     claims_by: BTreeMap<AgentId, Vec<Claim>>,
     witnesses: BTreeMap<Cid, BTreeSet<AgentId>>,
     /// By whom, and with whom.
@@ -144,6 +145,13 @@ impl Counted {
                 counted.take(record, logs);
             }
         }
+        counted.claims_in_order = counted.claims.values().cloned().collect();
+        counted.claims_in_order.sort_unstable_by(|one, two| {
+            let (it, other) = (one.payload(), two.payload());
+            let place = (&it.about, &it.category, &it.by, &it.claim);
+            let place = place.cmp(&(&other.about, &other.category, &other.by, &other.claim));
+            place.then_with(|| one.cid().cmp(two.cid()))
+        });
         counted
     }
 
@@ -157,9 +165,6 @@ impl Counted {
                 {
                     self.frozen.insert(*agent);
                 }
-                let about = self.claims_about.entry(said.about).or_default();
-                let category = about.entry(said.category.clone()).or_default();
-                category.push(Arc::clone(claim));
                 let by = self.claims_by.entry(said.by).or_default();
                 by.push(Arc::clone(claim));
                 self.claims.insert(*claim.cid(), Arc::clone(claim));
@@ -202,18 +207,10 @@ impl Counted {
     /// The claims that are asked for, in the order of their names.
     #[must_use]
     pub fn claims(&self, asked: Claims<'_>) -> Vec<&Claim> {
-        let among: Vec<&Claim> = match (asked.about, asked.category, asked.by) {
-            (Some(about), Some(category), _) => {
-                let about = self.claims_about.get(about);
-                let category = about.and_then(|about| about.get(category));
-                category.into_iter().flatten().collect()
-            }
-            (Some(about), None, _) => {
-                let about = self.claims_about.get(about);
-                about.into_iter().flatten().flat_map(|(_, it)| it).collect()
-            }
-            (None, _, Some(by)) => self.claims_by.get(by).into_iter().flatten().collect(),
-            (None, _, None) => self.claims.values().collect(),
+        let among: Vec<&Claim> = match (asked.about, asked.by) {
+            (Some(about), _) => self.about(about, asked.category).iter().collect(),
+            (None, Some(by)) => self.claims_by.get(by).into_iter().flatten().collect(),
+            (None, None) => self.claims.values().collect(),
         };
         let mut found: Vec<_> = among
             .into_iter()
@@ -221,6 +218,24 @@ impl Counted {
             .collect();
         found.sort_unstable_by_key(|claim| claim.cid());
         found
+    }
+
+    /// All claims, by what they are about, category, author, text and name.
+    pub(crate) fn claims_in_order(&self) -> &[Claim] {
+        &self.claims_in_order
+    }
+
+    /// The claims about something, of a category if one is given.
+    fn about(&self, about: &About, category: Option<&str>) -> &[Claim] {
+        let place = |claim: &Claim| {
+            let it = claim.payload();
+            let category = category.map_or(Ordering::Equal, |is| it.category.as_str().cmp(is));
+            it.about.cmp(about).then(category)
+        };
+        let all = &self.claims_in_order;
+        let start = all.partition_point(|claim| place(claim).is_lt());
+        let end = all.partition_point(|claim| place(claim).is_le());
+        &all[start..end]
     }
 
     /// The claims of one agent for another by which paths lead, at a time (TRUST-22).

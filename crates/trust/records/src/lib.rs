@@ -24,6 +24,7 @@
 //! - A level compares with levels alone. Nothing here has to do with who may see a space.
 //! - What cannot be told, and running out of steps, is never an acceptance; and no empty list is anybody.
 
+mod attested;
 mod circles;
 mod counted;
 mod evaluate;
@@ -37,7 +38,7 @@ mod world;
 
 pub use crate::circles::{Circles, Member};
 pub use crate::counted::{Claim, Claims, Counted};
-pub use crate::evaluate::{Answer, Facts, Ground, STEPS_MAX, Signer, Subject, Verdict};
+pub use crate::evaluate::{Answer, Authors, Facts, Ground, STEPS_MAX, Signer, Subject, Verdict};
 pub use crate::graph::{DISTANCE_MAX, Graph, Path, Routes, Step, Tie, VOUCH};
 pub use crate::policy::{By, Condition, Outcome, POLICY_BYTES_MAX, Policy, PolicyError, Rule};
 pub use crate::record::{

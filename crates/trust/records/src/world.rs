@@ -7,9 +7,10 @@ use std::sync::{Arc, OnceLock};
 use allod_identity::AgentId;
 use cid::Cid;
 
+use crate::attested::Attested;
 use crate::circles::Circles;
-use crate::counted::{Claims, Counted};
-use crate::evaluate::{Answer, Facts, Signer, Subject};
+use crate::counted::Counted;
+use crate::evaluate::{Answer, Authors, Facts, Subject};
 use crate::graph::{Graph, Routes};
 use crate::record::{About, Level};
 
@@ -19,6 +20,7 @@ pub struct Moment {
     counted: Arc<Counted>,
     graph: Graph,
     circles: Circles,
+    attested: Attested,
     now: u64,
     until: Option<u64>,
 }
@@ -30,6 +32,7 @@ impl Moment {
         Self {
             graph: Graph::new(&counted, now),
             circles: Circles::new(&counted, now),
+            attested: Attested::new(&counted, now),
             until: counted.changes_after(now),
             counted,
             now,
@@ -99,32 +102,15 @@ impl<'a> World<'a> {
 }
 
 impl Facts for World<'_> {
-    fn attested(
-        &self,
-        about: &Subject,
-        category: &str,
-        claim: Option<&str>,
-    ) -> Option<Vec<(AgentId, Cid)>> {
-        let device = match about.device {
-            Signer::Device(device) => Some(About::Device(device)),
-            Signer::Agent | Signer::Unknown => None,
-        };
-        let abouts = [Some(About::Agent(about.author)), device];
-        let mut found = Vec::new();
-        for about in abouts.iter().flatten() {
-            let claims = self.moment.counted.claims(Claims {
-                about: Some(about),
-                category: Some(category),
-                valid_at: Some(self.moment.now),
-                by: None,
-            });
-            let wanted = claims
-                .into_iter()
-                .filter(|it| claim.is_none_or(|text| it.payload().claim == text));
-            found.extend(wanted.map(|it| (it.payload().by, *it.cid())));
+    fn attested(&self, by: &AgentId, about: &About, category: &str, claim: Option<&str>) -> Answer {
+        match self.moment.attested.by(by, about, category, claim) {
+            Some(claim) => Answer::Yes(vec![*claim.cid()]),
+            None => Answer::No,
         }
-        found.sort_unstable_by_key(|(_, record)| *record);
-        Some(found)
+    }
+
+    fn authors<'b>(&'b self, about: &About, category: &str) -> Option<Authors<'b>> {
+        Some(Box::new(self.moment.attested.authors(about, category)))
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
