@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use allod_identity::{AgentId, Decision, SecretKey, What};
 use allod_trust::{
-    Answer, Facts, Ground, Level, Outcome, POLICY_BYTES_MAX, Policy, STEPS_MAX, Signer, Subject,
+    About, Answer, Authors, Facts, Ground, Level, Outcome, POLICY_BYTES_MAX, Policy, STEPS_MAX, Signer, Subject,
 };
 use cid::Cid;
 use libfuzzer_sys::fuzz_target;
@@ -27,14 +27,17 @@ impl Asked {
 }
 
 impl Facts for Asked {
-    fn attested(&self, _about: &Subject, category: &str, claim: Option<&str>) -> Option<Vec<(AgentId, Cid)>> {
-        self.0.set(self.0.get() + 1);
+    fn attested(&self, by: &AgentId, _about: &About, category: &str, claim: Option<&str>) -> Answer {
+        let number = usize::from(by.key().as_bytes()[0]);
+        self.answer(number + category.len() + claim.map_or(0, str::len))
+    }
+
+    fn authors<'a>(&'a self, _about: &About, category: &str) -> Option<Authors<'a>> {
         if category.len() % 4 == 3 {
             return None;
         }
-        let count = claim.map_or(3, str::len);
         let author = |number: usize| SecretKey::from_seed([number as u8; 32]).agent_id();
-        Some((0..count).map(|number| (author(number % 4), Cid::default())).collect())
+        Some(Box::new((0..category.len() % 5).map(author)))
     }
 
     fn related(&self, _to: &AgentId, within: u8, _least: Level) -> Answer {

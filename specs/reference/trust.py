@@ -359,7 +359,7 @@ class Evaluation:
     """TRUST-42, over facts that are tables: what cannot be told is None."""
 
     def __init__(self, facts):
-        self.facts, self.steps = facts, 4096
+        self.facts, self.steps, self.routed = facts, 131072, set()
 
     def step(self, count=1):
         if self.steps < count:
@@ -375,6 +375,7 @@ class Evaluation:
         if kind == "device":
             return None if device is UNKNOWN else device is not None and device in body
         if kind == "custom":
+            self.step(32)
             return facts["custom"].get(body)
         if kind == "member":
             return any(
@@ -382,8 +383,10 @@ class Evaluation:
                 for circle, member, role in facts["members"]
             )
         if kind == "related":
-            self.step(64)
-            found = distances(facts["steps"], facts["reader"], body.get("level", "network"))
+            level = body.get("level", "network")
+            self.step(0 if level in self.routed else 2048)
+            self.routed.add(level)
+            found = distances(facts["steps"], facts["reader"], level)
             return author in found and found[author][0] <= body["within"]
         if kind == "not":
             inner = self.holds(body, author, device)
@@ -402,14 +405,18 @@ class Evaluation:
 
     def attested(self, body, author, device):
         result = False
-        for by, about, category, claim in self.facts["attested"]:
-            if category != body["category"] or body.get("claim", claim) != claim or about not in (author, device):
+        for about in (author, device):
+            if about is None or about is UNKNOWN:
                 continue
-            self.step()
-            is_it = by in body["by"] if isinstance(body["by"], list) else self.holds(body["by"], by, UNKNOWN)
-            if is_it:
-                return True
-            result = None if is_it is None else result
+            said = [(by, claim) for by, of, category, claim in self.facts["attested"] if (of, category) == (about, body["category"])]
+            named = isinstance(body["by"], list)
+            for by in body["by"] if named else sorted({by for by, _ in said}, key=s.from_did):
+                self.step()
+                claims = any(who == by and body.get("claim", claim) == claim for who, claim in said)
+                is_it = claims and (named or self.holds(body["by"], by, UNKNOWN))
+                if is_it:
+                    return True
+                result = None if is_it is None else result
         return result
 
 

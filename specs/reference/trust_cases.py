@@ -367,8 +367,8 @@ FACTS = {
 
 
 def policies():
-    def case(case_id, comment, policy, error=None, author="ben", device=None):
-        given = {"policy": policy, "facts": FACTS, "author": DID[author], "device": device and DID[device]}
+    def case(case_id, comment, policy, error=None, author="ben", device=None, facts=FACTS):
+        given = {"policy": policy, "facts": facts, "author": DID[author], "device": device and DID[device]}
         return (case_id, comment, given, error)
 
     def rules(*rules, otherwise="refuse"):
@@ -425,8 +425,23 @@ def policies():
     yield case("TRUST-43/valid/unsure-otherwise", "otherwise, but one cannot be told", rules((later, "accept")))
     yield case("TRUST-43/valid/late", "what cannot be told after the rule that holds", rules((ben, "accept"), (later, "refuse")))
     far = {"related": {"within": 8}}
-    yield case("TRUST-44/valid/enough", "62 distances", accept({"all": [far] * 62}))
-    yield case("TRUST-44/valid/steps", "64 distances are too many", rules(({"any": [{"all": [far, no]}] * 64}, "refuse"), otherwise="accept"))
+    yield case("TRUST-44/valid/enough", "20 distances over one level", accept({"all": [far] * 20}))
+    # Each of 45 authors takes 2 + 33 * 88 steps, and the rest of 131072 goes before: 2 + 3 + 33 * 9.
+    crowd = [[s.to_did(s.public(bytes([n]) * 32)), DID["ben"], "skill", "viola"] for n in range(60, 105)]
+    by_crowd = {"attested": {"category": "skill", "by": {"all": [yes] * 87 + [no]}}}
+    for name, before, comment in (("all", 3, "all steps"), ("steps", 4, "one step more than there are")):
+        first = {"any": [cara] * before + [no] * 9}
+        yield case(f"TRUST-44/valid/{name}", comment, rules((first, "refuse"), (by_crowd, "refuse"), otherwise="accept"),
+                   facts=FACTS | {"attested": crowd})
+    named = {"attested": attested | {"by": [DID["dora"], DID["anna"]]}}
+    yield case("TRUST-44/valid/named", "attested by one of those who are named, after another", accept(named))
+    mutual = [[DID[one], DID[two], "skill", "viola"] for one in ("anna", "ben", "cara") for two in ("anna", "ben", "cara")]
+    for name, deepness, comment in (("ring", 8, "claims about authors of claims"), ("long-ring", 14, "and so on, for too long")):
+        ring = {"author": [DID["dora"]]}
+        for _ in range(deepness):
+            ring = {"attested": {"category": "skill", "by": ring}}
+        yield case(f"TRUST-44/valid/{name}", comment, rules((ring, "refuse"), otherwise="accept"),
+                   facts=FACTS | {"attested": mutual})
     deep = yes
     for _ in range(15):
         deep = {"all": [deep]}

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use allod_identity::{AgentId, KeyLog, KnownKeys, Payload as _, SecretKey, Verified};
 use allod_trust::{
-    About, Attestation, Condition, Counted, DISTANCE_MAX, Graph, Level, Moment, Outcome, Policy,
-    Predicates, RECORDS_MAX, Record, Register, Relation, Rule, Signer, Subject, World,
+    About, Attestation, By, Condition, Counted, DISTANCE_MAX, Graph, Level, Moment, Outcome,
+    Policy, Predicates, RECORDS_MAX, Record, Register, Relation, Rule, Signer, Subject, World,
 };
 use bytes::Bytes;
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -23,6 +23,7 @@ fn main() {
     let (rounds, scale) = if quick { (3, 10) } else { (7, 1) };
     verifying(rounds, 100_000 / scale);
     paths(if quick { 20 } else { 200 }, 100_000 / scale);
+    strangers(rounds, 100_000 / scale);
 }
 
 fn row(case: &str, unit: &str, ours: f64, peers: &[(&str, f64)], target: &str) {
@@ -256,4 +257,62 @@ fn paths(asked: usize, count: usize) {
         &[],
         "stated",
     );
+}
+
+/// A verdict about somebody of whom many strangers claim something, each with a key of its own.
+fn strangers(rounds: usize, count: usize) {
+    let keys: Vec<SecretKey> = (0..count as u32).map(key).collect();
+    let subject = keys[0].agent_id();
+    let mut register = Register::new();
+    for key in &keys {
+        let claim = Attestation {
+            by: key.agent_id(),
+            about: About::Agent(subject),
+            category: "spam".to_owned(),
+            claim: "sends advertisements".to_owned(),
+            evidence: Vec::new(),
+            from: NOW,
+            until: None,
+            at: NOW,
+        };
+        register
+            .add(Verified::sign(key, claim).expect("it is signed"))
+            .expect("room");
+    }
+    let logs: BTreeMap<AgentId, KeyLog> = BTreeMap::new();
+    let moment = Moment::new(Arc::new(Counted::new(&register, &logs)), NOW);
+    let (predicates, reader) = (Predicates::new(), key(u32::MAX).agent_id());
+    let near = Condition::Related {
+        within: 3,
+        level: None,
+    };
+    for (case, by, unit, scale) in [
+        ("by somebody near", By::Who(Box::new(near)), "ms", 1e3),
+        ("by one who is named", By::Agents(vec![reader]), "us", 1e6),
+    ] {
+        let when = Condition::Attested {
+            category: "spam".to_owned(),
+            claim: None,
+            by,
+        };
+        let (then, because) = (Outcome::Refuse, "spam".to_owned());
+        let rule = Rule {
+            when,
+            then,
+            because,
+        };
+        let policy = Policy::new(vec![rule], Outcome::Accept).expect("a policy");
+        let subject = Subject {
+            author: subject,
+            device: Signer::Agent,
+        };
+        let mut times: Vec<f64> = (0..rounds)
+            .map(|_| {
+                let world = World::new(&moment, reader, &predicates);
+                seconds(|| policy.evaluate(&subject, &world)).0 * scale
+            })
+            .collect();
+        let case = format!("a verdict over claims of {count} strangers, asked for one {case}");
+        row(&case, unit, at(&mut times, 0.5), &[], "stated");
+    }
 }

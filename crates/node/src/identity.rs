@@ -7,7 +7,7 @@ use allod_identity::{
     AgentId, DeviceId, Equivocation, Guardians, KeyChain, KeyEvent, KeyLog, Keystore, Kit,
     SecretKey, Signed, Verified,
 };
-use allod_repo::{BranchName, Commit};
+use allod_repo::{BranchName, Commit, SpaceId};
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
 
@@ -146,6 +146,7 @@ impl Node {
 
     /// Lets another device act for this agent; returns the whole key log.
     pub fn add_device(&self, device: DeviceId, name: &str) -> Result<KeyLog, NodeError> {
+        let _one_at_a_time = self.saying();
         let mut log = KeyLog::clone(&*self.own_log()?);
         let agent = self.agent_key(&log)?;
         log.add_device(&agent, device, name, now_ms())?;
@@ -153,39 +154,49 @@ impl Node {
         Ok(log)
     }
 
-    /// Ends that a device acts for this agent, for ever.
-    pub fn remove_device(&self, device: DeviceId) -> Result<(), NodeError> {
+    /// Ends that a device acts for this agent, for ever. What it wrote and said before is kept first if `keeps`: not for a
+    /// device that a thief has had. Where that failed, in words; the device is removed all the same.
+    pub fn remove_device(&self, device: DeviceId, keeps: bool) -> Result<Vec<String>, NodeError> {
         if device == self.device()? {
             return Err(IdentityError::OwnDevice.into());
         }
+        let _agent = self.agent_key(&*self.own_log()?)?;
+        let mut unkept = Vec::new();
+        if keeps {
+            for (name, id) in self.spaces()? {
+                let kept = self.build_upon(id, device);
+                unkept.extend(kept.err().map(|error| format!("the space {name}: {error}")));
+            }
+            // And by what it said of others (TRUST-14).
+            let kept = self.keep_said_by(device.key());
+            unkept.extend(
+                kept.err()
+                    .map(|error| format!("what it said of others: {error}")),
+            );
+        }
+        let _one_at_a_time = self.saying();
         let mut log = KeyLog::clone(&*self.own_log()?);
         let agent = self.agent_key(&log)?;
-        self.build_upon(device)?;
-        // And by what it said of others (TRUST-14).
-        let _kept = self.keep_said_by(device.key())?;
         log.remove_device(&agent, device, now_ms())?;
         self.write_log(&log)?;
         self.touch();
-        Ok(())
+        Ok(unkept)
     }
 
-    /// Commits on top of what a device wrote that is about to be removed, in each space in which the agent may write, so that
+    /// Commits on top of what a device wrote that is about to be removed, in a space in which the agent may write, so that
     /// it counts whatever becomes of the device (REPO-105).
-    fn build_upon(&self, device: DeviceId) -> Result<(), NodeError> {
+    fn build_upon(&self, id: SpaceId, device: DeviceId) -> Result<(), NodeError> {
         const MESSAGE: &str = "Keep what a device wrote that is removed";
-        let agent = self.agent()?;
-        for (_, id) in self.spaces()? {
-            let repo = self.repo(id)?;
-            if !repo.is_member(&agent)? {
+        let (agent, repo) = (self.agent()?, self.repo(id)?);
+        if !repo.is_member(&agent)? {
+            return Ok(());
+        }
+        for (branch, _) in repo.branches()? {
+            if branch == BranchName::meta() && !repo.is_owner(&agent) {
                 continue;
             }
-            for (branch, _) in repo.branches()? {
-                if branch == BranchName::meta() && !repo.is_owner(&agent) {
-                    continue;
-                }
-                let wrote = |commit: &Verified<Commit>| commit.signer() == device.key();
-                let _kept = repo.vouch(&branch, &wrote, (self.author()?, MESSAGE), now_ms())?;
-            }
+            let wrote = |commit: &Verified<Commit>| commit.signer() == device.key();
+            let _kept = repo.vouch(&branch, &wrote, (self.author()?, MESSAGE), now_ms())?;
         }
         Ok(())
     }
@@ -206,8 +217,18 @@ impl Node {
 
     /// Makes this device act for the agent whose key log names it.
     pub fn adopt(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
+        let _one_at_a_time = self.saying();
+        self.act_for(agent, events)
+    }
+
+    /// The same, for who holds the lock already.
+    fn act_for(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
+        let (own, theirs) = (self.config().agent, agent.to_string());
+        if let Some(own) = own.filter(|own| *own != theirs) {
+            return Err(IdentityError::HasAgent(own).into());
+        }
         self.agents().learn(&agent, events)?;
-        self.heed()?;
+        self.heed_later();
         let log = self.agents().key_log(&agent)?;
         if !log.is_device(&self.device()?) {
             return Err(NodeError::Refused(allod_repo::Refusal::Device));
@@ -220,11 +241,18 @@ impl Node {
     /// Keeps a log that this home wrote an event of.
     pub(crate) fn write_log(&self, log: &KeyLog) -> Result<(), NodeError> {
         self.agents().learn(log.agent(), &bytes_of(log))?;
-        self.heed()?;
-        match log.head() {
+        let written = match log.head() {
             Some(head) => self.set(WROTE, head.to_bytes()),
             None => Ok(()),
-        }
+        };
+        self.heed_later();
+        written
+    }
+
+    /// Heeds what was learned. The event is kept and told, whatever a space says that cannot be read: the next session
+    /// looks at it again.
+    fn heed_later(&self) {
+        drop(self.heed());
     }
 
     /// The last key event that this home wrote, if it is in `log`.
@@ -257,6 +285,7 @@ impl Node {
     /// # Errors
     /// [`IdentityError::NoChain`], [`IdentityError::OtherChain`], [`IdentityError::ChainEnded`], [`IdentityError::After`].
     pub fn rotate(&self, secret: &[u8], how: Rotation) -> Result<KeyLog, NodeError> {
+        let _one_at_a_time = self.saying();
         let (log, event, keys) = self.prepare_rotation(how)?;
         self.set(ROTATING, event.bytes().to_vec())?;
         self.seal_agent_keys(secret, keys)?;
@@ -324,7 +353,7 @@ impl Node {
         if let Some(event) = event.filter(|event| sealed.as_ref() == Some(event.signer())) {
             let agent = event.payload().agent;
             self.agents().learn(&agent, &[event.bytes().clone()])?;
-            self.heed()?;
+            self.heed_later();
             self.set(WROTE, event.cid().to_bytes())?;
         }
         self.forget_rotation()
@@ -362,6 +391,7 @@ impl Node {
     /// it. `events` is its key log, as far as it is not known here; `secret` is that of the home. Once more after it was cut
     /// off, it goes on.
     pub fn restore(&self, secret: &[u8], kit: Kit, events: &[Bytes]) -> Result<(), NodeError> {
+        let _one_at_a_time = self.saying();
         if let Some(agent) = self.config().agent {
             return Err(IdentityError::HasAgent(agent).into());
         }
@@ -387,7 +417,7 @@ impl Node {
         let (agent, next) = (Some(key), Some(kit.secret.clone()));
         self.seal_agent_keys(secret, AgentKeys { agent, next })?;
         self.write_log(&log)?;
-        self.adopt(kit.agent, &[])
+        self.act_for(kit.agent, &[])
     }
 }
 

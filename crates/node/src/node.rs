@@ -54,6 +54,8 @@ struct Inner {
     telling: Telling,
     federating: Federating,
     trusting: Trusting,
+    /// Held from when a key log is read until what goes on from it is kept: two events after one are a contradiction.
+    saying: std::sync::Mutex<()>,
     /// The key logs that all spaces look at: what one session learns all know.
     agents: Agents,
     config: std::sync::Mutex<HomeConfig>,
@@ -148,6 +150,7 @@ impl Node {
             telling,
             federating: Federating::default(),
             trusting: Trusting::new(home.path()),
+            saying: std::sync::Mutex::default(),
             agents: Agents::new(store.clone()),
             config: std::sync::Mutex::new(config),
             device_key,
@@ -178,6 +181,11 @@ impl Node {
     /// The federations that run.
     pub(crate) fn federating(&self) -> &Federating {
         &self.inner.federating
+    }
+
+    /// Held by who signs a key event.
+    pub(crate) fn saying(&self) -> MutexGuard<'_, ()> {
+        lock(&self.inner.saying)
     }
 
     /// What is known of who says what of whom.

@@ -132,6 +132,7 @@ impl Node {
     /// The conditions of this program by which policies can ask (TRUST-42), in place of those it had.
     pub fn set_predicates(&self, predicates: Predicates) {
         *lock(&self.trusting().predicates) = Arc::new(predicates);
+        self.trusting().forget_moment();
     }
 
     /// What counts now of the records that are known here.

@@ -403,7 +403,10 @@ impl Command {
     pub(crate) fn signs(&self) -> bool {
         match self {
             Self::Get(options) => options.ask,
-            Self::Commit(_)
+            Self::Attest(_)
+            | Self::Witness { .. }
+            | Self::Revoke { .. }
+            | Self::Commit(_)
             | Self::Delta { .. }
             | Self::Sync(_)
             | Self::Await(_)
@@ -425,7 +428,6 @@ impl Command {
                     | FederateCommand::Export(_)
                     | FederateCommand::Import(_)
             ),
-            Self::Attest(_) | Self::Witness { .. } | Self::Revoke { .. } => true,
             Self::Circle { command } => !matches!(command, CircleCommand::List { .. }),
             Self::Trust { command } => matches!(
                 command,

@@ -38,7 +38,7 @@ pub(crate) fn id(node: &Node, command: Option<&IdCommand>, io: &mut Io<'_>) -> R
         Some(IdCommand::Device { command }) => match command {
             DeviceCommand::List => devices(node, io),
             DeviceCommand::Add(options) => pair::add(node, options, io),
-            DeviceCommand::Remove { device } => remove(node, device, io),
+            DeviceCommand::Remove { device, stolen } => remove(node, device, !stolen, io),
         },
         Some(IdCommand::Join(options)) => pair::join(node, options, io),
         Some(IdCommand::Rotate(options)) => rotate(node, options, io),
@@ -217,13 +217,19 @@ fn devices(node: &Node, io: &mut Io<'_>) -> Result<()> {
     Ok(())
 }
 
-fn remove(node: &Node, name: &str, io: &mut Io<'_>) -> Result<()> {
+fn remove(node: &Node, name: &str, keeps: bool, io: &mut Io<'_>) -> Result<()> {
     let device = node.find_device(name)?;
-    node.remove_device(device)?;
-    let value = json!({ "removed": device.to_string() });
+    let unkept = node.remove_device(device, keeps)?;
+    let value = json!({ "removed": device.to_string(), "unkept": unkept });
     io.data(&value, || {
         format!("{device} acts for this agent no longer; peers hear of it in their next session")
-    })
+    })?;
+    for what in &unkept {
+        io.warn(format!(
+            "not kept, so what only the device signed is set aside there: {what}"
+        ))?;
+    }
+    Ok(())
 }
 
 /// The secret of the chain that options give, if they do.

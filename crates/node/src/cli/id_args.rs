@@ -111,6 +111,9 @@ pub(crate) enum DeviceCommand {
     Remove {
         /// Its name, its did:key, or the end of that
         device: String,
+        /// A thief has it: what it signed last is not kept, but set aside (`allod trust held`)
+        #[arg(long)]
+        stolen: bool,
     },
 }
 

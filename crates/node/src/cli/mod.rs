@@ -287,6 +287,24 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Inspect { command } => inspect::inspect(node, space, command, io),
         Command::Dump { cid, raw } => inspect::dump(node, cid, *raw, io),
         Command::Hooks(_) => hooks::hooks(node, io),
+        Command::Gc(options) => keeping::gc(node, options, io),
+        Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
+        Command::Store { command } => keeping::store(node, command, io),
+        Command::Check { repair, heal } => {
+            keeping::check(node, space, *repair, heal.as_deref(), io)
+        }
+        command => run_about_people(node, space, command, io),
+    }
+}
+
+/// The commands about people: what they say of each other, and whom to believe.
+fn run_about_people(
+    node: &Node,
+    space: Option<&str>,
+    command: &Command,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    match command {
         Command::Attest(options) => attesting::attest(node, options, io),
         Command::Attestations(options) => attesting::attestations(node, options, io),
         Command::Witness { record } => attesting::witness(node, record, io),
@@ -298,15 +316,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
         Command::Explain { what, last } => {
             explaining::explain(node, space, (what.as_deref(), *last), io)
         }
-        Command::Gc(options) => keeping::gc(node, options, io),
-        Command::Pin { cid, remove } => keeping::pin_command(node, cid.as_deref(), *remove, io),
-        Command::Store { command } => keeping::store(node, command, io),
-        Command::Check { repair, heal } => {
-            keeping::check(node, space, *repair, heal.as_deref(), io)
-        }
-        Command::Init(_) | Command::Up(_) | Command::Demo(_) | Command::Completions { .. } => {
-            Err(Usage("this command does not run inside a node".to_owned()).into())
-        }
+        _ => Err(Usage("this command does not run inside a node".to_owned()).into()),
     }
 }
 

@@ -29,7 +29,11 @@ impl Node {
                 return Ok(());
             }
             for (_, id) in self.spaces()? {
-                self.read_records(&self.repo(id)?)?;
+                let read = self.repo(id).and_then(|repo| self.read_records(&repo));
+                if read.is_err() {
+                    // What it has is not known, and what rests on that cannot be told.
+                    lock(&self.trusting().known).register.note_missing();
+                }
             }
             lock(&self.trusting().known).is_gathered = true;
         }

@@ -36,6 +36,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Policy`] if it cannot be read.
+    #[expect(clippy::unused_self, reason = "whatever judges is asked of the node")]
     pub fn trust_policy(&self, repo: &Repo) -> Result<Option<Policy>, NodeError> {
         let meta = repo.state(&BranchName::meta())?;
         let entry = meta.entry(POLICY.as_bytes())?;
@@ -175,7 +176,7 @@ impl Node {
             changes: lock(&self.trusting().known).changes,
             meta: repo.state(&BranchName::meta())?.tree().root(),
         };
-        if lock(&self.trusting().known).judged.insert(repo.id(), basis) == Some(basis) {
+        if lock(&self.trusting().known).judged.get(&repo.id()) == Some(&basis) {
             return Ok(());
         }
         // That the policy is gone lets nothing out while its owner's word is in doubt: it may come back.
@@ -188,6 +189,8 @@ impl Node {
         if repo.judge_again()? > 0 {
             self.touch();
         }
+        let judged = &mut lock(&self.trusting().known).judged;
+        judged.insert(repo.id(), basis);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::home::{Done, Home};
 
@@ -231,6 +231,28 @@ fn a_removed_device_is_served_no_longer() {
     assert_eq!(old.run(&["get", "early"]).ok(), "1\n");
     let last = &old.run(&["log", "--json"]).rows()[0];
     assert_eq!(last["message"], "Keep what a device wrote that is removed");
+    drop(up);
+}
+
+/// What only a stolen device signed is set aside, and taken in by whoever trusts it after all.
+#[test]
+fn what_a_stolen_device_wrote_is_set_aside() {
+    let old = Home::with_space();
+    old.commit("greeting", "hello");
+    let up = old.up();
+    let new = paired(&old, &[], "code");
+    new.commit("late", "by whom?");
+    new.run(&["sync"]).ok();
+    assert_eq!(old.run(&["get", "late"]).ok(), "by whom?\n");
+    let removed = old.json(&["id", "device", "remove", "phone", "--stolen"]);
+    assert_eq!(removed["unkept"], json!([]));
+    old.run(&["get", "late"]).fails(1, &["late"]);
+    let apart = old.run(&["trust", "held", "--json"]).rows();
+    assert_eq!(apart.len(), 1);
+    let why = text(&apart[0], "why");
+    assert!(why.contains("no more"), "{why}");
+    old.run(&["trust", "take-in"]).ok();
+    assert_eq!(old.run(&["get", "late"]).ok(), "by whom?\n");
     drop(up);
 }
 

@@ -1,5 +1,6 @@
 //! Which of the known records count (TRUST-10 to TRUST-15), and the claims among them.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use cid::Cid;
 use crate::graph::VOUCH;
 use crate::record::{About, Attestation, Circle, Membership, Relation, Revocation, is_valid};
 use crate::register::{KeyLogs, Record, Register};
+use crate::unheard::{Heard, unheard};
 
 /// A claim that counts. What it says is in its payload.
 pub type Claim = Arc<Verified<Attestation>>;
@@ -23,8 +25,8 @@ pub(crate) type Half = Arc<Verified<Relation>>;
 pub struct Counted {
     counting: BTreeSet<Cid>,
     claims: BTreeMap<Cid, Claim>,
-    /// By what they are about and their category, of which one stranger can make many.
-    claims_about: BTreeMap<About, BTreeMap<String, Vec<Claim>>>,
+    /// By what they are about, category, author, text and name.
+    claims_in_order: Vec<Claim>,
     claims_by: BTreeMap<AgentId, Vec<Claim>>,
     witnesses: BTreeMap<Cid, BTreeSet<AgentId>>,
     /// By whom, and with whom.
@@ -33,6 +35,11 @@ pub struct Counted {
     pub(crate) memberships: BTreeMap<Cid, Vec<Arc<Verified<Membership>>>>,
     /// Agents for whom somebody vouches, and of whom nobody knows who they are.
     frozen: BTreeSet<AgentId>,
+    /// Agents of whom the register has left something out, and whether it has left out others' (TRUST-16).
+    unheard: BTreeSet<AgentId>,
+    is_cut: bool,
+    /// By circle who admits one of these.
+    unsure_members: BTreeMap<Cid, BTreeSet<AgentId>>,
 }
 
 /// Which claims are asked for: those for which everything holds that is given.
@@ -62,7 +69,7 @@ impl Claims<'_> {
 }
 
 /// What is said, and by whom it was taken back.
-struct Said<'a> {
+pub(crate) struct Said<'a> {
     register: &'a Register,
     logs: &'a dyn KeyLogs,
     /// Records that a `keep` names, each with the author of that.
@@ -72,7 +79,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn new(register: &'a Register, logs: &'a dyn KeyLogs) -> Self {
+    pub(crate) fn new(register: &'a Register, logs: &'a dyn KeyLogs) -> Self {
         let mut said = Self {
             register,
             logs,
@@ -101,7 +108,7 @@ impl<'a> Said<'a> {
     }
 
     /// TRUST-10, TRUST-11.
-    fn is_said(&self, record: &Record) -> bool {
+    pub(crate) fn is_said(&self, record: &Record) -> bool {
         if self.logs.speaks(record.by(), record.signer()) {
             return true;
         }
@@ -137,13 +144,29 @@ impl Counted {
     /// Finds what counts, in a time that grows with how many records there are.
     #[must_use]
     pub fn new(register: &Register, logs: &dyn KeyLogs) -> Self {
-        let said = Said::new(register, logs);
-        let mut counted = Self::default();
+        let unheard = unheard(register, logs);
+        let heard = Heard {
+            logs,
+            unheard: &unheard,
+        };
+        let said = Said::new(register, &heard);
+        let mut counted = Self {
+            unheard: unheard.clone(),
+            is_cut: register.is_cut(),
+            ..Self::default()
+        };
         for record in register.records() {
             if said.is_said(record) && !said.is_revoked(record) {
-                counted.take(record, logs);
+                counted.take(record, &heard);
             }
         }
+        counted.claims_in_order = counted.claims.values().cloned().collect();
+        counted.claims_in_order.sort_unstable_by(|one, two| {
+            let (it, other) = (one.payload(), two.payload());
+            let place = (&it.about, &it.category, &it.by, &it.claim);
+            let place = place.cmp(&(&other.about, &other.category, &other.by, &other.claim));
+            place.then_with(|| one.cid().cmp(two.cid()))
+        });
         counted
     }
 
@@ -157,9 +180,6 @@ impl Counted {
                 {
                     self.frozen.insert(*agent);
                 }
-                let about = self.claims_about.entry(said.about).or_default();
-                let category = about.entry(said.category.clone()).or_default();
-                category.push(Arc::clone(claim));
                 let by = self.claims_by.entry(said.by).or_default();
                 by.push(Arc::clone(claim));
                 self.claims.insert(*claim.cid(), Arc::clone(claim));
@@ -179,13 +199,33 @@ impl Counted {
             Record::Belong(membership) => {
                 // Of an agent of whom nobody knows who it is, nothing follows (TRUST-11).
                 let said = membership.payload();
-                if !logs.is_frozen(&said.member) {
+                if self.unheard.contains(&said.member) {
+                    let by = self.unsure_members.entry(said.circle).or_default();
+                    by.insert(said.by);
+                } else if !logs.is_frozen(&said.member) {
                     let members = self.memberships.entry(said.circle).or_default();
                     members.push(Arc::clone(membership));
                 }
             }
             Record::Revoke(_) | Record::Keep(_) => {}
         }
+    }
+
+    /// Whether nothing can be told, because the register has left out records of anybody (TRUST-16).
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The agents of whom nothing counts, because the register has left out some of what they said (TRUST-16).
+    #[must_use]
+    pub const fn unheard(&self) -> &BTreeSet<AgentId> {
+        &self.unheard
+    }
+
+    /// Who admits to a circle an agent who is not heard.
+    pub(crate) fn unsure_members(&self, circle: &Cid) -> impl Iterator<Item = &AgentId> {
+        self.unsure_members.get(circle).into_iter().flatten()
     }
 
     /// Whether a record counts.
@@ -202,18 +242,10 @@ impl Counted {
     /// The claims that are asked for, in the order of their names.
     #[must_use]
     pub fn claims(&self, asked: Claims<'_>) -> Vec<&Claim> {
-        let among: Vec<&Claim> = match (asked.about, asked.category, asked.by) {
-            (Some(about), Some(category), _) => {
-                let about = self.claims_about.get(about);
-                let category = about.and_then(|about| about.get(category));
-                category.into_iter().flatten().collect()
-            }
-            (Some(about), None, _) => {
-                let about = self.claims_about.get(about);
-                about.into_iter().flatten().flat_map(|(_, it)| it).collect()
-            }
-            (None, _, Some(by)) => self.claims_by.get(by).into_iter().flatten().collect(),
-            (None, _, None) => self.claims.values().collect(),
+        let among: Vec<&Claim> = match (asked.about, asked.by) {
+            (Some(about), _) => self.about(about, asked.category).iter().collect(),
+            (None, Some(by)) => self.claims_by.get(by).into_iter().flatten().collect(),
+            (None, None) => self.claims.values().collect(),
         };
         let mut found: Vec<_> = among
             .into_iter()
@@ -221,6 +253,24 @@ impl Counted {
             .collect();
         found.sort_unstable_by_key(|claim| claim.cid());
         found
+    }
+
+    /// All claims, by what they are about, category, author, text and name.
+    pub(crate) fn claims_in_order(&self) -> &[Claim] {
+        &self.claims_in_order
+    }
+
+    /// The claims about something, of a category if one is given.
+    fn about(&self, about: &About, category: Option<&str>) -> &[Claim] {
+        let place = |claim: &Claim| {
+            let it = claim.payload();
+            let category = category.map_or(Ordering::Equal, |is| it.category.as_str().cmp(is));
+            it.about.cmp(about).then(category)
+        };
+        let all = &self.claims_in_order;
+        let start = all.partition_point(|claim| place(claim).is_lt());
+        let end = all.partition_point(|claim| place(claim).is_le());
+        &all[start..end]
     }
 
     /// The claims of one agent for another by which paths lead, at a time (TRUST-22).

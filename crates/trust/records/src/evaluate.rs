@@ -4,13 +4,18 @@ use allod_identity::{AgentId, Decision, DecisionOutcome, DeviceId, What, Who};
 use cid::Cid;
 
 use crate::policy::{By, Condition, Outcome, Policy};
-use crate::record::Level;
+use crate::record::{About, Level};
 
-/// Steps of an evaluation at most (TRUST-44): some tens of milliseconds over a full register, but for what predicates do.
-pub const STEPS_MAX: u32 = 4096;
+/// Steps of an evaluation at most (TRUST-44): some tens of milliseconds over a full register, but for what predicates do;
+/// and more than strangers can use up who do not fill a good part of one.
+pub const STEPS_MAX: u32 = 131_072;
 
-/// Steps of a question for a distance, beside that of the condition (TRUST-44): one takes as long as some hundred others.
-const DISTANCE_STEPS: u32 = 64;
+/// Steps of the first question for a distance over each level, beside that of the condition (TRUST-44): it is then that
+/// ways are looked for.
+const DISTANCE_STEPS: u32 = 2048;
+
+/// Steps of a predicate, beside that of the condition (TRUST-44): a program's own may take long.
+const CUSTOM_STEPS: u32 = 32;
 
 /// Records that a verdict names at most: as many as a decision does.
 const EVIDENCE_MAX: usize = 32;
@@ -46,16 +51,16 @@ pub enum Answer {
     Unknown,
 }
 
-/// What a policy asks. Each answer is as of the same time and the same records.
+/// What a policy asks. Each answer is as of the same time and the same records, and takes about as long as a look into a
+/// sorted list; but for the first about a distance over a level, and for predicates.
 pub trait Facts {
-    /// The claims of a category, and with a text if one is given, that count and are valid, about the author or the device
-    /// of a subject: each with its author, in the order of the names of the records. `None` if that cannot be told.
-    fn attested(
-        &self,
-        about: &Subject,
-        category: &str,
-        claim: Option<&str>,
-    ) -> Option<Vec<(AgentId, Cid)>>;
+    /// Whether an agent claims this of a category, with a text if one is given, by a record that counts and is valid. Of
+    /// several it is the one whose text has the least bytes, and of these the one whose name has.
+    fn attested(&self, by: &AgentId, about: &About, category: &str, claim: Option<&str>) -> Answer;
+
+    /// Who claims anything of this category, each once, ascending. What is claimed counts and is valid. `None` if that
+    /// cannot be told.
+    fn authors<'a>(&'a self, about: &About, category: &str) -> Option<Authors<'a>>;
 
     /// Whether an agent is at most so far from the reader, over steps of at least a level (TRUST-23).
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer;
@@ -66,6 +71,9 @@ pub trait Facts {
     /// What the program's predicate of this name says. One that there is not cannot be told.
     fn custom(&self, name: &str, subject: &Subject) -> Answer;
 }
+
+/// The authors of claims, as they are asked for.
+pub type Authors<'a> = Box<dyn Iterator<Item = AgentId> + 'a>;
 
 /// What decided.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,6 +131,7 @@ impl Policy {
         let mut evaluation = Evaluation {
             facts,
             steps: STEPS_MAX,
+            routed: [false; Level::ALL.len()],
             evidence: Vec::new(),
         };
         let (mut given, mut unsure) = (None, Vec::new());
@@ -189,6 +198,8 @@ struct Exhausted;
 struct Evaluation<'a> {
     facts: &'a dyn Facts,
     steps: u32,
+    /// The levels over which a distance was asked for.
+    routed: [bool; Level::ALL.len()],
     /// Of all conditions that hold on the way to here.
     evidence: Vec<Cid>,
 }
@@ -225,14 +236,20 @@ impl Evaluation<'_> {
                 by,
             } => return self.attested(subject, (category, claim.as_deref()), by),
             Condition::Related { within, level } => {
-                self.step(DISTANCE_STEPS)?;
                 let level = level.unwrap_or(Level::Network);
+                if !self.routed[level as usize] {
+                    self.routed[level as usize] = true;
+                    self.step(DISTANCE_STEPS)?;
+                }
                 self.told(self.facts.related(author, *within, level))
             }
             Condition::Member { circle, role } => {
                 self.told(self.facts.member(author, circle.cid(), role.as_deref()))
             }
-            Condition::Custom(name) => self.told(self.facts.custom(name, subject)),
+            Condition::Custom(name) => {
+                self.step(CUSTOM_STEPS)?;
+                self.told(self.facts.custom(name, subject))
+            }
             Condition::All(inner) if inner.is_empty() => Truth::No,
             Condition::All(inner) => return self.every(inner, subject, Truth::No),
             Condition::Any(inner) => return self.every(inner, subject, Truth::Yes),
@@ -267,33 +284,64 @@ impl Evaluation<'_> {
         Ok(truth)
     }
 
+    /// Claims about the author, and then about the device. Those of agents who are named are looked for one by one, so
+    /// that whatever others claim takes no step.
     fn attested(
         &mut self,
         subject: &Subject,
         (category, claim): (&str, Option<&str>),
         by: &By,
     ) -> Result<Truth, Exhausted> {
-        let Some(claims) = self.facts.attested(subject, category, claim) else {
-            return Ok(Truth::Unknown);
+        let device = match subject.device {
+            Signer::Device(device) => Some(About::Device(device)),
+            Signer::Agent | Signer::Unknown => None,
         };
+        let abouts = [Some(About::Agent(subject.author)), device];
+        let facts = self.facts;
         let mut truth = Truth::No;
-        for (author, record) in claims {
-            self.step(1)?;
-            let is_it = match by {
-                By::Agents(agents) => agents.contains(&author).into(),
-                By::Who(who) => {
-                    let device = Signer::Unknown;
-                    self.holds(who, &Subject { author, device })?
-                }
+        for about in abouts.iter().flatten() {
+            let authors = match by {
+                By::Agents(agents) => Some(Box::new(agents.iter().copied()) as Authors<'_>),
+                By::Who(_) => facts.authors(about, category),
             };
-            match is_it {
-                Truth::Yes => {
-                    self.evidence.push(record);
-                    return Ok(Truth::Yes);
+            let Some(authors) = authors else {
+                truth = Truth::Unknown;
+                continue;
+            };
+            for author in authors {
+                self.step(1)?;
+                match self.claimed(&author, (about, category, claim), by)? {
+                    Truth::Yes => return Ok(Truth::Yes),
+                    Truth::Unknown => truth = Truth::Unknown,
+                    Truth::No => {}
                 }
-                Truth::Unknown => truth = Truth::Unknown,
-                Truth::No => {}
             }
+        }
+        Ok(truth)
+    }
+
+    /// Whether an author claims something, and is one of those whose claims are asked for.
+    fn claimed(
+        &mut self,
+        author: &AgentId,
+        (about, category, claim): (&About, &str, Option<&str>),
+        by: &By,
+    ) -> Result<Truth, Exhausted> {
+        let shown = self.evidence.len();
+        let claimed = self.told(self.facts.attested(author, about, category, claim));
+        let By::Who(who) = by else {
+            return Ok(claimed);
+        };
+        if claimed == Truth::No {
+            return Ok(Truth::No);
+        }
+        let (author, device) = (*author, Signer::Unknown);
+        let truth = match self.holds(who, &Subject { author, device })? {
+            Truth::Yes => claimed,
+            other => other,
+        };
+        if truth != Truth::Yes {
+            self.evidence.truncate(shown);
         }
         Ok(truth)
     }

@@ -22,8 +22,10 @@
 //! - What counts is a function of the set of records, of key logs, and of the time that is asked for.
 //! - No time in a record is believed for whether it counts.
 //! - A level compares with levels alone. Nothing here has to do with who may see a space.
+//! - Of whom a register has left something out nothing counts; and where that may matter, it cannot be told.
 //! - What cannot be told, and running out of steps, is never an acceptance; and no empty list is anybody.
 
+mod attested;
 mod circles;
 mod counted;
 mod evaluate;
@@ -32,12 +34,13 @@ mod policy;
 mod record;
 mod register;
 mod relationships;
+mod unheard;
 mod words;
 mod world;
 
 pub use crate::circles::{Circles, Member};
 pub use crate::counted::{Claim, Claims, Counted};
-pub use crate::evaluate::{Answer, Facts, Ground, STEPS_MAX, Signer, Subject, Verdict};
+pub use crate::evaluate::{Answer, Authors, Facts, Ground, STEPS_MAX, Signer, Subject, Verdict};
 pub use crate::graph::{DISTANCE_MAX, Graph, Path, Routes, Step, Tie, VOUCH};
 pub use crate::policy::{By, Condition, Outcome, POLICY_BYTES_MAX, Policy, PolicyError, Rule};
 pub use crate::record::{

@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 use allod_identity::AgentId;
 use cid::Cid;
 
+use crate::attested::Attested;
 use crate::circles::Circles;
-use crate::counted::{Claims, Counted};
-use crate::evaluate::{Answer, Facts, Signer, Subject};
-use crate::graph::{Graph, Routes};
+use crate::counted::Counted;
+use crate::evaluate::{Answer, Authors, Facts, Subject};
+use crate::graph::{DISTANCE_MAX, Graph, Routes};
 use crate::record::{About, Level};
+use crate::unheard::{Doubts, leads};
 
 /// What counts, and what is made of it, at one time: to be kept by who asks often.
 #[derive(Clone)]
@@ -19,6 +21,9 @@ pub struct Moment {
     counted: Arc<Counted>,
     graph: Graph,
     circles: Circles,
+    attested: Attested,
+    /// Who leads to agents who are not heard.
+    leads: Vec<(AgentId, AgentId, Level)>,
     now: u64,
     until: Option<u64>,
 }
@@ -30,6 +35,8 @@ impl Moment {
         Self {
             graph: Graph::new(&counted, now),
             circles: Circles::new(&counted, now),
+            attested: Attested::new(&counted, now),
+            leads: leads(&counted, now),
             until: counted.changes_after(now),
             counted,
             now,
@@ -82,7 +89,7 @@ pub struct World<'a> {
     moment: &'a Moment,
     predicates: &'a Predicates,
     /// By level, once they were asked for: so that a policy with many distances takes no longer than one of each.
-    routes: [OnceLock<Routes<'a>>; Level::ALL.len()],
+    routes: [OnceLock<(Routes<'a>, Doubts)>; Level::ALL.len()],
 }
 
 impl<'a> World<'a> {
@@ -99,47 +106,64 @@ impl<'a> World<'a> {
 }
 
 impl Facts for World<'_> {
-    fn attested(
-        &self,
-        about: &Subject,
-        category: &str,
-        claim: Option<&str>,
-    ) -> Option<Vec<(AgentId, Cid)>> {
-        let device = match about.device {
-            Signer::Device(device) => Some(About::Device(device)),
-            Signer::Agent | Signer::Unknown => None,
-        };
-        let abouts = [Some(About::Agent(about.author)), device];
-        let mut found = Vec::new();
-        for about in abouts.iter().flatten() {
-            let claims = self.moment.counted.claims(Claims {
-                about: Some(about),
-                category: Some(category),
-                valid_at: Some(self.moment.now),
-                by: None,
-            });
-            let wanted = claims
-                .into_iter()
-                .filter(|it| claim.is_none_or(|text| it.payload().claim == text));
-            found.extend(wanted.map(|it| (it.payload().by, *it.cid())));
+    fn attested(&self, by: &AgentId, about: &About, category: &str, claim: Option<&str>) -> Answer {
+        let counted = &self.moment.counted;
+        if counted.is_cut() || counted.unheard().contains(by) {
+            return Answer::Unknown;
         }
-        found.sort_unstable_by_key(|(_, record)| *record);
-        Some(found)
+        match self.moment.attested.by(by, about, category, claim) {
+            Some(claim) => Answer::Yes(vec![*claim.cid()]),
+            None => Answer::No,
+        }
+    }
+
+    fn authors<'b>(&'b self, about: &About, category: &str) -> Option<Authors<'b>> {
+        let counted = &self.moment.counted;
+        if counted.is_cut() {
+            return None;
+        }
+        // Who is not heard may have claimed anything.
+        let authors = self.moment.attested.authors(about, category);
+        Some(Box::new(authors.chain(counted.unheard().iter().copied())))
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
-        let routes = self.routes[least as usize]
-            .get_or_init(|| self.moment.graph.routes(&self.reader, least));
+        let counted = &self.moment.counted;
+        if counted.is_cut() {
+            return Answer::Unknown;
+        }
+        let (routes, doubts) = self.routes[least as usize].get_or_init(|| {
+            let routes = self.moment.graph.routes(&self.reader, least);
+            let from = (&self.reader, &routes, least);
+            let doubts = Doubts::new(&self.moment.leads, counted.unheard(), from);
+            (routes, doubts)
+        });
         match routes.path(to, within) {
             Some(path) => Answer::Yes(path.evidence().copied().collect()),
+            None if doubts.has(to, within.min(DISTANCE_MAX)) => Answer::Unknown,
             None => Answer::No,
         }
     }
 
     fn member(&self, agent: &AgentId, circle: &Cid, role: Option<&str>) -> Answer {
-        match self.moment.circles.admission(circle, agent, role) {
-            Some(chain) => Answer::Yes(chain),
-            None => Answer::No,
+        let (counted, circles) = (&self.moment.counted, &self.moment.circles);
+        if counted.is_cut() {
+            return Answer::Unknown;
+        }
+        if let Some(chain) = circles.admission(circle, agent, role) {
+            return Answer::Yes(chain);
+        }
+        // The circle may be that of an agent who is not heard; or such an agent is a member, and may have admitted others.
+        let is_unsure = match counted.circle(circle) {
+            None => !counted.unheard().is_empty(),
+            Some(it) => counted
+                .unsure_members(circle)
+                .any(|by| *by == it.payload().by || circles.admission(circle, by, None).is_some()),
+        };
+        if is_unsure {
+            Answer::Unknown
+        } else {
+            Answer::No
         }
     }
 

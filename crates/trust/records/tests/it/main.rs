@@ -6,6 +6,8 @@ mod paths;
 mod policies;
 mod vectors;
 
+use std::sync::LazyLock;
+
 use allod_identity::{AgentId, Payload, SecretKey, Verified};
 use proptest::test_runner::Config;
 
@@ -29,8 +31,12 @@ fn key(n: u8) -> SecretKey {
     SecretKey::from_seed([n; 32])
 }
 
+/// Making a key takes longer than most that is tested here.
+static AGENTS: LazyLock<Vec<AgentId>> =
+    LazyLock::new(|| (0..=u8::MAX).map(|n| key(n).agent_id()).collect());
+
 fn agent(n: u8) -> AgentId {
-    key(n).agent_id()
+    AGENTS[usize::from(n)]
 }
 
 fn said<T: Payload>(by: u8, payload: T) -> Verified<T> {

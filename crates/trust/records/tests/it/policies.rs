@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use allod_identity::{AgentId, DecisionOutcome, DeviceId, KeyLog, Link, What, Who};
 use allod_trust::{
-    About, Answer, Attestation, By, Condition, Counted, Facts, Ground, Level, Moment, Outcome,
-    Policy, PolicyError, Predicate, Predicates, Register, Rule, Signer, Subject, VOUCH, World,
+    About, Answer, Attestation, Authors, By, Condition, Counted, Facts, Ground, Level, Moment,
+    Outcome, Policy, PolicyError, Predicate, Predicates, RECORDS_OF_SIGNER_MAX, Register, Relation,
+    Rule, Signer, Subject, VOUCH, World,
 };
 use cid::Cid;
 use proptest::prelude::*;
@@ -38,19 +39,29 @@ fn answer(is_it: Option<bool>) -> Answer {
     }
 }
 
+/// The number of an agent; nothing is claimed of what is none.
+fn number_of(about: &About) -> u8 {
+    match about {
+        About::Agent(of) => number(of),
+        _ => 0,
+    }
+}
+
 impl Facts for Drawn {
-    fn attested(
-        &self,
-        about: &Subject,
-        category: &str,
-        _claim: Option<&str>,
-    ) -> Option<Vec<(AgentId, Cid)>> {
-        let about = number(&about.author);
-        let is_it = |(_, of, is_skill): &&(u8, u8, bool)| {
-            *of == about && *is_skill == (category == "skill")
-        };
-        let found = self.claims.iter().filter(is_it);
-        Some(found.map(|(by, ..)| (agent(*by), Cid::default())).collect())
+    fn attested(&self, by: &AgentId, about: &About, category: &str, claim: Option<&str>) -> Answer {
+        let asked = (number(by), number_of(about), category == "skill");
+        answer(Some(claim.is_none() && self.claims.contains(&asked)))
+    }
+
+    fn authors<'a>(&'a self, about: &About, category: &str) -> Option<Authors<'a>> {
+        let about = number_of(about);
+        let those = self.claims.iter().filter(move |(_, of, _)| *of == about);
+        let is_skill = category == "skill";
+        let by: BTreeSet<u8> = those
+            .filter(|(.., it)| *it == is_skill)
+            .map(|(by, ..)| *by)
+            .collect();
+        Some(Box::new(by.into_iter().map(agent)))
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
@@ -336,46 +347,51 @@ fn a_verdict_says_why() {
     assert_eq!(ended.words, "whether rule 2 holds cannot be told");
 }
 
-/// TRUST-44: nobody who writes a policy, or many claims, makes a node think for long.
-#[test]
-fn steps_run_out_without_an_acceptance() {
-    let claims = (0..=allod_trust::STEPS_MAX).map(|_| (2, 1, true)).collect();
-    let facts = Drawn {
-        customs: vec![Some(true); 3],
-        near: vec![(1, Level::Family); 4],
-        members: BTreeSet::new(),
-        claims,
-    };
-    let subject = Subject {
-        author: agent(1),
-        device: Signer::Agent,
-    };
-    let rule = |by: By| Rule {
+/// A claim of category `skill` about the agent of key 1, with a text of its own.
+fn skill(by: u8, number: u64) -> Attestation {
+    Attestation {
+        by: agent(by),
+        about: About::Agent(agent(1)),
+        category: "skill".to_owned(),
+        claim: format!("number {number}"),
+        evidence: Vec::new(),
+        from: NOW,
+        until: None,
+        at: NOW,
+    }
+}
+
+/// A policy that refuses for a claim of this category, and else accepts.
+fn refusing(claim: Option<&str>, by: By) -> Policy {
+    let rule = Rule {
         when: Condition::Attested {
             category: "skill".to_owned(),
-            claim: None,
+            claim: claim.map(ToOwned::to_owned),
             by,
         },
         then: Outcome::Refuse,
         because: "so it is".to_owned(),
     };
-    let policy = Policy::new(vec![rule(By::Agents(vec![agent(3)]))], Outcome::Accept).unwrap();
-    let verdict = policy.evaluate(&subject, &facts);
-    assert_eq!(
-        (verdict.outcome, verdict.ground),
-        (Outcome::Quarantine, Ground::Exhausted)
-    );
-    // The first that does is enough.
-    let policy = Policy::new(vec![rule(By::Agents(vec![agent(2)]))], Outcome::Accept).unwrap();
-    assert_eq!(policy.evaluate(&subject, &facts).outcome, Outcome::Refuse);
-    // Claims whose authors are asked about claims, and so on, take no longer.
+    Policy::new(vec![rule], Outcome::Accept).unwrap()
+}
+
+/// TRUST-44: nobody who writes a policy makes a node think for long.
+#[test]
+fn steps_run_out_without_an_acceptance() {
+    let subject = Subject {
+        author: agent(1),
+        device: Signer::Agent,
+    };
+    // Claims whose authors are asked about claims, and so on, take no longer than others.
     let loops = Drawn {
+        customs: vec![Some(true); 3],
+        near: vec![(1, Level::Family); 4],
+        members: BTreeSet::new(),
         claims: (1..5)
             .flat_map(|one| (1..5).map(move |two| (one, two, true)))
             .collect(),
-        ..facts
     };
-    let outcome = |end: u8| {
+    let verdict = |end: u8| {
         let mut who = Condition::Author(vec![agent(end)]);
         for _ in 0..14 {
             who = Condition::Attested {
@@ -384,10 +400,70 @@ fn steps_run_out_without_an_acceptance() {
                 by: By::Who(Box::new(who)),
             };
         }
-        let rule = rule(By::Who(Box::new(who)));
-        let policy = Policy::new(vec![rule], Outcome::Accept).unwrap();
-        policy.evaluate(&subject, &loops).outcome
+        let verdict = refusing(None, By::Who(Box::new(who))).evaluate(&subject, &loops);
+        (verdict.outcome, verdict.ground)
     };
-    assert_eq!(outcome(3), Outcome::Refuse);
-    assert_eq!(outcome(5), Outcome::Quarantine);
+    assert_eq!(verdict(3), (Outcome::Refuse, Ground::Rule(0)));
+    assert_eq!(verdict(5), (Outcome::Quarantine, Ground::Exhausted));
+}
+
+/// TRUST-44: as many claims as one key may make hide nobody else's, and keep nobody out, whoever is asked for.
+#[test]
+fn what_strangers_claim_decides_nothing() {
+    let mut register = Register::new();
+    for number in 0..RECORDS_OF_SIGNER_MAX as u64 {
+        register.add(said(9, skill(9, number))).unwrap();
+    }
+    let friend = |of: u8, with: u8| {
+        said(
+            of,
+            Relation {
+                by: agent(of),
+                with: agent(with),
+                kind: "friend".to_owned(),
+                level: Level::Family,
+                from: NOW,
+                until: None,
+                at: NOW,
+            },
+        )
+    };
+    register.add(friend(2, 3)).unwrap();
+    register.add(friend(3, 2)).unwrap();
+    let predicates = Predicates::new();
+    let near = || {
+        let (within, level) = (1, None);
+        By::Who(Box::new(Condition::Related { within, level }))
+    };
+    let outcome = |register: &Register, claim: Option<&str>, by: By| {
+        let logs: BTreeMap<AgentId, KeyLog> = BTreeMap::new();
+        let counted = Arc::new(Counted::new(register, &logs));
+        let moment = Moment::new(counted, NOW);
+        let world = World::new(&moment, agent(2), &predicates);
+        let subject = Subject {
+            author: agent(1),
+            device: Signer::Agent,
+        };
+        let verdict = refusing(claim, by).evaluate(&subject, &world);
+        (verdict.outcome, verdict.evidence)
+    };
+    let named = || By::Agents(vec![agent(4), agent(3)]);
+    for claim in [None, Some("number 7")] {
+        assert_eq!(outcome(&register, claim, near()).0, Outcome::Accept);
+        assert_eq!(outcome(&register, claim, named()).0, Outcome::Accept);
+    }
+    // Of somebody who claims several things it is the first by its text.
+    let claims = [7, 70, 8].map(|number| said(3, skill(3, number)));
+    for claim in &claims {
+        register.add(claim.clone()).unwrap();
+    }
+    for claim in [None, Some("number 7")] {
+        let refused = (Outcome::Refuse, vec![*claims[0].cid()]);
+        assert_eq!(outcome(&register, claim, named()), refused);
+        let (outcome, evidence) = outcome(&register, claim, near());
+        assert_eq!((outcome, evidence[0]), (Outcome::Refuse, *claims[0].cid()));
+        assert_eq!(evidence.len(), 3, "and why its author is near");
+    }
+    let other = Some("number 9");
+    assert_eq!(outcome(&register, other, named()).0, Outcome::Accept);
 }

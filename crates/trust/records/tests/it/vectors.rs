@@ -1,15 +1,15 @@
 //! The test vectors of TRUST.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use allod_identity::{
     AgentId, DecodeError, DeviceId, KeyEvent, KeyLog, KeyLogError, Payload, Signed, VerifyError,
 };
 use allod_trust::{
-    Answer, Attestation, Circle, Circles, Claims, Counted, DISTANCE_MAX, Facts, Graph, Ground,
-    Keep, Level, Membership, Policy, PolicyError, Record, RecordError, Register, Relation,
-    Revocation, Signer, Subject, Witness,
+    About, Answer, Attestation, Authors, Circle, Circles, Claims, Counted, DISTANCE_MAX, Facts,
+    Graph, Ground, Keep, Level, Membership, Policy, PolicyError, Record, RecordError, Register,
+    Relation, Revocation, Signer, Subject, Witness,
 };
 use cid::Cid;
 use serde::Deserialize;
@@ -203,7 +203,7 @@ fn distances(counted: &Counted, register: &Register, start: &AgentId, now: u64) 
         match record {
             Record::Relation(half) => named.push(half.payload().with),
             Record::Attest(claim) => {
-                if let allod_trust::About::Agent(agent) = claim.payload().about {
+                if let About::Agent(agent) = claim.payload().about {
                     named.push(agent);
                 }
             }
@@ -231,27 +231,31 @@ fn is_it(answer: bool) -> Answer {
     }
 }
 
-impl Facts for Tables<'_> {
-    fn attested(
-        &self,
-        about: &Subject,
-        category: &str,
-        claim: Option<&str>,
-    ) -> Option<Vec<(AgentId, Cid)>> {
-        let device = match about.device {
-            Signer::Device(device) => Some(device.to_string()),
-            _ => None,
+impl Tables<'_> {
+    /// The authors and texts of claims.
+    fn claims(&self, about: &About, category: &str) -> impl Iterator<Item = (String, String)> {
+        let about = match about {
+            About::Agent(agent) => agent.to_string(),
+            About::Device(device) => device.to_string(),
+            other => unreachable!("{other:?}"),
         };
-        let mut found = Vec::new();
-        for row in list(self.0, "attested") {
-            let row: [String; 4] = read(row);
-            let [by, of, kind, says] = row;
-            let is_about = of == about.author.to_string() || Some(of) == device;
-            if is_about && kind == category && claim.is_none_or(|claim| claim == says) {
-                found.push((by.parse().unwrap(), Cid::default()));
-            }
-        }
-        Some(found)
+        let rows = list(self.0, "attested").iter().map(read::<[String; 4]>);
+        let found = rows.filter(move |[_, of, kind, _]| *of == about && kind == category);
+        found.map(|[by, _, _, says]| (by, says))
+    }
+}
+
+impl Facts for Tables<'_> {
+    fn attested(&self, by: &AgentId, about: &About, category: &str, claim: Option<&str>) -> Answer {
+        let by = by.to_string();
+        let mut claims = self.claims(about, category);
+        is_it(claims.any(|(author, says)| author == by && claim.is_none_or(|claim| claim == says)))
+    }
+
+    fn authors<'a>(&'a self, about: &About, category: &str) -> Option<Authors<'a>> {
+        let authors = self.claims(about, category);
+        let authors: BTreeSet<AgentId> = authors.map(|(by, _)| by.parse().unwrap()).collect();
+        Some(Box::new(authors.into_iter()))
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
@@ -288,7 +292,7 @@ impl Facts for Tables<'_> {
 
 #[test]
 fn policies() {
-    check("policy.json", (43, 33), |input| {
+    check("policy.json", (47, 33), |input| {
         let Ok(policy) = serde_json::from_value::<Policy>(input["policy"].clone()) else {
             return Err("E_POLICY");
         };
