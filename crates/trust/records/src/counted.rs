@@ -11,6 +11,7 @@ use cid::Cid;
 use crate::graph::VOUCH;
 use crate::record::{About, Attestation, Circle, Membership, Relation, Revocation, is_valid};
 use crate::register::{KeyLogs, Record, Register};
+use crate::unheard::{Heard, unheard};
 
 /// A claim that counts. What it says is in its payload.
 pub type Claim = Arc<Verified<Attestation>>;
@@ -34,6 +35,11 @@ pub struct Counted {
     pub(crate) memberships: BTreeMap<Cid, Vec<Arc<Verified<Membership>>>>,
     /// Agents for whom somebody vouches, and of whom nobody knows who they are.
     frozen: BTreeSet<AgentId>,
+    /// Agents of whom the register has left something out, and whether it has left out others' (TRUST-16).
+    unheard: BTreeSet<AgentId>,
+    is_cut: bool,
+    /// By circle who admits one of these.
+    unsure_members: BTreeMap<Cid, BTreeSet<AgentId>>,
 }
 
 /// Which claims are asked for: those for which everything holds that is given.
@@ -63,7 +69,7 @@ impl Claims<'_> {
 }
 
 /// What is said, and by whom it was taken back.
-struct Said<'a> {
+pub(crate) struct Said<'a> {
     register: &'a Register,
     logs: &'a dyn KeyLogs,
     /// Records that a `keep` names, each with the author of that.
@@ -73,7 +79,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn new(register: &'a Register, logs: &'a dyn KeyLogs) -> Self {
+    pub(crate) fn new(register: &'a Register, logs: &'a dyn KeyLogs) -> Self {
         let mut said = Self {
             register,
             logs,
@@ -102,7 +108,7 @@ impl<'a> Said<'a> {
     }
 
     /// TRUST-10, TRUST-11.
-    fn is_said(&self, record: &Record) -> bool {
+    pub(crate) fn is_said(&self, record: &Record) -> bool {
         if self.logs.speaks(record.by(), record.signer()) {
             return true;
         }
@@ -138,11 +144,20 @@ impl Counted {
     /// Finds what counts, in a time that grows with how many records there are.
     #[must_use]
     pub fn new(register: &Register, logs: &dyn KeyLogs) -> Self {
-        let said = Said::new(register, logs);
-        let mut counted = Self::default();
+        let unheard = unheard(register, logs);
+        let heard = Heard {
+            logs,
+            unheard: &unheard,
+        };
+        let said = Said::new(register, &heard);
+        let mut counted = Self {
+            unheard: unheard.clone(),
+            is_cut: register.is_cut(),
+            ..Self::default()
+        };
         for record in register.records() {
             if said.is_said(record) && !said.is_revoked(record) {
-                counted.take(record, logs);
+                counted.take(record, &heard);
             }
         }
         counted.claims_in_order = counted.claims.values().cloned().collect();
@@ -184,13 +199,33 @@ impl Counted {
             Record::Belong(membership) => {
                 // Of an agent of whom nobody knows who it is, nothing follows (TRUST-11).
                 let said = membership.payload();
-                if !logs.is_frozen(&said.member) {
+                if self.unheard.contains(&said.member) {
+                    let by = self.unsure_members.entry(said.circle).or_default();
+                    by.insert(said.by);
+                } else if !logs.is_frozen(&said.member) {
                     let members = self.memberships.entry(said.circle).or_default();
                     members.push(Arc::clone(membership));
                 }
             }
             Record::Revoke(_) | Record::Keep(_) => {}
         }
+    }
+
+    /// Whether nothing can be told, because the register has left out records of anybody (TRUST-16).
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The agents of whom nothing counts, because the register has left out some of what they said (TRUST-16).
+    #[must_use]
+    pub const fn unheard(&self) -> &BTreeSet<AgentId> {
+        &self.unheard
+    }
+
+    /// Who admits to a circle an agent who is not heard.
+    pub(crate) fn unsure_members(&self, circle: &Cid) -> impl Iterator<Item = &AgentId> {
+        self.unsure_members.get(circle).into_iter().flatten()
     }
 
     /// Whether a record counts.

@@ -308,6 +308,16 @@ pub struct Routes<'a> {
 }
 
 impl Routes<'_> {
+    /// How far an agent is, if there is a path.
+    pub(crate) fn distance(&self, to: &AgentId) -> Option<u8> {
+        if self.from == *to {
+            return Some(0);
+        }
+        let end = self.graph.agents.binary_search(to).ok()?;
+        let distance = self.seen.get(end)?.distance;
+        (distance <= DISTANCE_MAX).then_some(distance)
+    }
+
     /// The path to an agent, if there is one of at most `within` steps.
     #[must_use]
     pub fn path(&self, to: &AgentId, within: u8) -> Option<Path> {

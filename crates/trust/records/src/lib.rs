@@ -22,6 +22,7 @@
 //! - What counts is a function of the set of records, of key logs, and of the time that is asked for.
 //! - No time in a record is believed for whether it counts.
 //! - A level compares with levels alone. Nothing here has to do with who may see a space.
+//! - Of whom a register has left something out nothing counts; and where that may matter, it cannot be told.
 //! - What cannot be told, and running out of steps, is never an acceptance; and no empty list is anybody.
 
 mod attested;
@@ -33,6 +34,7 @@ mod policy;
 mod record;
 mod register;
 mod relationships;
+mod unheard;
 mod words;
 mod world;
 

@@ -1,6 +1,6 @@
 //! The records that are known, and which key logs say about their signers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -186,6 +186,26 @@ impl KeyLogs for BTreeMap<AgentId, KeyLog> {
 pub struct Register {
     records: BTreeMap<Cid, Record>,
     of_signer: BTreeMap<PublicKey, usize>,
+    /// Signers of whom records were left out; each had all the room that one may have.
+    overfull: BTreeSet<PublicKey>,
+    is_cut: bool,
+    room: Room,
+}
+
+/// How many records there may be in all, and of one signer.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    pub(crate) all: usize,
+    pub(crate) of_signer: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            all: RECORDS_MAX,
+            of_signer: RECORDS_OF_SIGNER_MAX,
+        }
+    }
 }
 
 impl Register {
@@ -195,18 +215,32 @@ impl Register {
         Self::default()
     }
 
+    /// One with less room than others, which is full sooner.
+    #[cfg(test)]
+    pub(crate) fn with_room(room: Room) -> Self {
+        Self {
+            room,
+            ..Self::default()
+        }
+    }
+
     /// Takes a record in; whether it was not known.
     ///
     /// # Errors
     /// [`RegisterFull`] if it would have more than [`RECORDS_MAX`], or [`RECORDS_OF_SIGNER_MAX`] of this signer. What is
-    /// said in somebody else's name is held against who signed it.
+    /// said in somebody else's name is held against who signed it. That something was left out is remembered (TRUST-16).
     pub fn add(&mut self, record: impl Into<Record>) -> Result<bool, RegisterFull> {
         let record = record.into();
         if self.records.contains_key(record.cid()) {
             return Ok(false);
         }
         let held = self.of_signer.get(record.signer()).copied().unwrap_or(0);
-        if self.records.len() >= RECORDS_MAX || held >= RECORDS_OF_SIGNER_MAX {
+        if held >= self.room.of_signer {
+            self.overfull.insert(*record.signer());
+            return Err(RegisterFull);
+        }
+        if self.records.len() >= self.room.all {
+            self.is_cut = true;
             return Err(RegisterFull);
         }
         self.of_signer.insert(*record.signer(), held + 1);
@@ -226,6 +260,17 @@ impl Register {
             }
         }
         true
+    }
+
+    /// Whether a record was ever left out because there were as many as there may be in all (TRUST-16).
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The signers of whom a record was ever left out because there were as many as there may be of one (TRUST-16).
+    pub fn overfull(&self) -> impl ExactSizeIterator<Item = &PublicKey> {
+        self.overfull.iter()
     }
 
     /// A record by its name.

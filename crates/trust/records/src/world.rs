@@ -11,8 +11,9 @@ use crate::attested::Attested;
 use crate::circles::Circles;
 use crate::counted::Counted;
 use crate::evaluate::{Answer, Authors, Facts, Subject};
-use crate::graph::{Graph, Routes};
+use crate::graph::{DISTANCE_MAX, Graph, Routes};
 use crate::record::{About, Level};
+use crate::unheard::{Doubts, leads};
 
 /// What counts, and what is made of it, at one time: to be kept by who asks often.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct Moment {
     graph: Graph,
     circles: Circles,
     attested: Attested,
+    /// Who leads to agents who are not heard.
+    leads: Vec<(AgentId, AgentId, Level)>,
     now: u64,
     until: Option<u64>,
 }
@@ -33,6 +36,7 @@ impl Moment {
             graph: Graph::new(&counted, now),
             circles: Circles::new(&counted, now),
             attested: Attested::new(&counted, now),
+            leads: leads(&counted, now),
             until: counted.changes_after(now),
             counted,
             now,
@@ -85,7 +89,7 @@ pub struct World<'a> {
     moment: &'a Moment,
     predicates: &'a Predicates,
     /// By level, once they were asked for: so that a policy with many distances takes no longer than one of each.
-    routes: [OnceLock<Routes<'a>>; Level::ALL.len()],
+    routes: [OnceLock<(Routes<'a>, Doubts)>; Level::ALL.len()],
 }
 
 impl<'a> World<'a> {
@@ -103,6 +107,10 @@ impl<'a> World<'a> {
 
 impl Facts for World<'_> {
     fn attested(&self, by: &AgentId, about: &About, category: &str, claim: Option<&str>) -> Answer {
+        let counted = &self.moment.counted;
+        if counted.is_cut() || counted.unheard().contains(by) {
+            return Answer::Unknown;
+        }
         match self.moment.attested.by(by, about, category, claim) {
             Some(claim) => Answer::Yes(vec![*claim.cid()]),
             None => Answer::No,
@@ -110,22 +118,52 @@ impl Facts for World<'_> {
     }
 
     fn authors<'b>(&'b self, about: &About, category: &str) -> Option<Authors<'b>> {
-        Some(Box::new(self.moment.attested.authors(about, category)))
+        let counted = &self.moment.counted;
+        if counted.is_cut() {
+            return None;
+        }
+        // Who is not heard may have claimed anything.
+        let authors = self.moment.attested.authors(about, category);
+        Some(Box::new(authors.chain(counted.unheard().iter().copied())))
     }
 
     fn related(&self, to: &AgentId, within: u8, least: Level) -> Answer {
-        let routes = self.routes[least as usize]
-            .get_or_init(|| self.moment.graph.routes(&self.reader, least));
+        let counted = &self.moment.counted;
+        if counted.is_cut() {
+            return Answer::Unknown;
+        }
+        let (routes, doubts) = self.routes[least as usize].get_or_init(|| {
+            let routes = self.moment.graph.routes(&self.reader, least);
+            let from = (&self.reader, &routes, least);
+            let doubts = Doubts::new(&self.moment.leads, counted.unheard(), from);
+            (routes, doubts)
+        });
         match routes.path(to, within) {
             Some(path) => Answer::Yes(path.evidence().copied().collect()),
+            None if doubts.has(to, within.min(DISTANCE_MAX)) => Answer::Unknown,
             None => Answer::No,
         }
     }
 
     fn member(&self, agent: &AgentId, circle: &Cid, role: Option<&str>) -> Answer {
-        match self.moment.circles.admission(circle, agent, role) {
-            Some(chain) => Answer::Yes(chain),
-            None => Answer::No,
+        let (counted, circles) = (&self.moment.counted, &self.moment.circles);
+        if counted.is_cut() {
+            return Answer::Unknown;
+        }
+        if let Some(chain) = circles.admission(circle, agent, role) {
+            return Answer::Yes(chain);
+        }
+        // The circle may be that of an agent who is not heard; or such an agent is a member, and may have admitted others.
+        let is_unsure = match counted.circle(circle) {
+            None => !counted.unheard().is_empty(),
+            Some(it) => counted
+                .unsure_members(circle)
+                .any(|by| *by == it.payload().by || circles.admission(circle, by, None).is_some()),
+        };
+        if is_unsure {
+            Answer::Unknown
+        } else {
+            Answer::No
         }
     }
 

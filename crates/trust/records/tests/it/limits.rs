@@ -65,6 +65,9 @@ fn a_signer_has_its_own_room() {
         register.add(more.clone()).expect_err("full").code(),
         "E_TRUST_FULL"
     );
+    let logs: BTreeMap<AgentId, KeyLog> = BTreeMap::new();
+    let counted = Counted::new(&register, &logs);
+    assert!(!counted.is_cut() && counted.unheard().iter().eq([&agent(9)]));
     let first = said(9, witness(agent(1), 0));
     assert_eq!(register.add(first.clone()), Ok(false), "it is there");
     assert_eq!(register.add(said(1, witness(agent(1), 0))), Ok(true));
