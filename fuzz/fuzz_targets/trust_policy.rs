@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 
 use allod_identity::{AgentId, Decision, SecretKey, What};
 use allod_trust::{
@@ -11,6 +12,11 @@ use allod_trust::{
 };
 use cid::Cid;
 use libfuzzer_sys::fuzz_target;
+
+/// Who claims things: made once, as that takes longer than all else.
+static AUTHORS: LazyLock<[AgentId; 4]> = LazyLock::new(|| {
+    [0, 1, 2, 3].map(|number| SecretKey::from_seed([number; 32]).agent_id())
+});
 
 /// Facts that follow from the question, and how often one was asked.
 struct Asked(Cell<u32>);
@@ -36,8 +42,7 @@ impl Facts for Asked {
         if category.len() % 4 == 3 {
             return None;
         }
-        let author = |number: usize| SecretKey::from_seed([number as u8; 32]).agent_id();
-        Some(Box::new((0..category.len() % 5).map(author)))
+        Some(Box::new(AUTHORS.iter().copied().take(category.len() % 5)))
     }
 
     fn related(&self, _to: &AgentId, within: u8, _least: Level) -> Answer {
@@ -61,7 +66,8 @@ fn check(policy: &Policy) {
     for device in [Signer::Agent, Signer::Unknown, Signer::Device((*author.key()).into())] {
         let asked = Asked(Cell::new(0));
         let verdict = policy.evaluate(&Subject { author, device }, &asked);
-        assert!(asked.0.get() <= STEPS_MAX, "TRUST-44");
+        // For the authors of claims about a device one more question in each condition.
+        assert!(asked.0.get() <= STEPS_MAX + 256, "TRUST-44");
         match verdict.ground {
             Ground::Rule(at) => assert_eq!(verdict.outcome, policy.rules()[at].then),
             Ground::Otherwise => assert_eq!(verdict.outcome, policy.otherwise()),

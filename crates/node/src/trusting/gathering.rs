@@ -116,7 +116,7 @@ impl Node {
         {
             let mut known = lock(&self.trusting().known);
             for record in records {
-                // Of who says too much the rest is passed over.
+                // What finds no room is remembered as missing (TRUST-16).
                 let _is_new = known.register.add(record);
             }
             known.moment = None;

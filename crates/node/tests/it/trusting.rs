@@ -229,13 +229,13 @@ fn what_is_said_of_a_recovery_travels_in_public_spaces() {
     let up = owner.up();
     let ticket = owner.run(&["space", "ticket", "public"]).ok();
     friend
-        .run(&["space", "join", ticket.trim(), "of-owner"])
+        .run(&["space", "join", ticket.trim(), "--as", "of-owner"])
         .ok();
     up.stop();
     let up = friend.up();
     let ticket = friend.run(&["space", "ticket", "public"]).ok();
     owner
-        .run(&["space", "join", ticket.trim(), "of-friend"])
+        .run(&["space", "join", ticket.trim(), "--as", "of-friend"])
         .ok();
     up.stop();
 
