@@ -1,4 +1,4 @@
-//! Guardians: who says what of a recovery, and the person who asks for one (IDENT-40 to IDENT-47).
+//! Guardians: who says what of a recovery, and the person who asks for one (IDENT-40 to IDENT-49).
 
 use allod_blocks::Cid;
 use allod_identity::{
@@ -150,6 +150,18 @@ impl Said {
                 Says::Approve { key, .. } | Says::Confirm { key, .. } => Some(key),
                 _ => None,
             },
+        }
+    }
+
+    /// The request that a guardian approved or confirmed; `None` if it is something else that was said.
+    #[must_use]
+    pub const fn request(&self) -> Option<RecoveryRequest> {
+        match self {
+            Self::Guardian(said) => {
+                let said = said.payload();
+                RecoveryRequest::of(said.agent, &said.says)
+            }
+            Self::Objection(_) => None,
         }
     }
 

@@ -139,7 +139,14 @@ pub(crate) fn print_said(said: &Said, what_next: &str, io: &mut Io<'_>) -> Resul
         Said::Objection(said) => said_text(said),
         _ => bail!("a statement of another kind"),
     };
-    let value = json!({ "kind": said.kind(), "said": text, "by": said.signer().to_string() });
+    let value = json!({
+        "kind": said.kind(),
+        "said": text,
+        "by": said.signer().to_string(),
+        "agent": said.agent().to_string(),
+        "key": said.key().map(|key| key.to_string()),
+        "check": said.request().map(|request| request.check_code()),
+    });
     io.data(&value, || text.clone())?;
     io.say(what_next)
 }

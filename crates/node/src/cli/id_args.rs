@@ -69,7 +69,7 @@ pub(crate) enum IdCommand {
         after_help = "The person who lost the keys, on a new home (`allod init --device-only`):\n  \
         allod id recover begin AGENT --log FILE   # prints a request\n  \
         allod id recover finish SAID...           # with what the guardians confirmed\n\n\
-        A guardian, after finding out that the request comes from that person:\n  \
+        A guardian, after the person, met or called, has read out the check code of the request:\n  \
         allod id recover approve REQUEST          # the wait begins\n  \
         allod id recover confirm REQUEST          # when it is over\n\n\
         Whoever has a device of the agent and did not ask for this:\n  \
@@ -249,8 +249,17 @@ pub(crate) enum RecoverCommand {
         #[arg(long, value_name = "EVENT")]
         after: Option<String>,
     },
-    /// Approve a request as a guardian; the wait begins
-    Approve(Answer),
+    /// Approve a request as a guardian; the wait begins. Asks for the check code that the person read out
+    Approve {
+        #[command(flatten)]
+        answer: Answer,
+        /// The check code that the person read out
+        #[arg(long, value_name = "CODE")]
+        code: Option<String>,
+        /// Approve although nobody compared the check code
+        #[arg(long, conflicts_with = "code")]
+        yes: bool,
+    },
     /// Confirm a request as a guardian, after the wait
     Confirm {
         #[command(flatten)]
