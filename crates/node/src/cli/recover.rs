@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::cli::guardians::{print_said, wait_text};
-use crate::cli::id::{agent_named, ask, event_named, home_secret, learn_log};
+use crate::cli::id::{
+    agent_named, ask, event_named, home_secret, learn_log, others_json, say_who_acts,
+};
 use crate::cli::id_args::{Answer, RecoverCommand};
 use crate::cli::io::Io;
 
@@ -17,10 +19,15 @@ const FILE_BYTES_MAX: u64 = 8192;
 
 pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) -> Result<()> {
     match command {
-        RecoverCommand::Begin { agent, log, after } => {
+        RecoverCommand::Begin {
+            agent,
+            log,
+            after,
+            anew,
+        } => {
             let agent = agent_named(node, Some(agent))?;
             learn_log(node, log.as_deref(), io)?;
-            begin(node, agent, after.as_deref(), io)
+            begin(node, agent, (after.as_deref(), *anew), io)
         }
         RecoverCommand::Approve { answer, code, yes } => {
             let request = read_request(node, answer, io)?;
@@ -58,11 +65,15 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
         RecoverCommand::Finish { said } => {
             hear(node, said, io)?;
             let agent = node.finish_recovery(home_secret(io)?)?;
-            let key = node.own_log()?.key().map(ToString::to_string);
-            let value = json!({ "agent": agent.to_string(), "key": key });
+            let log = node.own_log()?;
+            let key = log.key().map(ToString::to_string);
+            let value = json!({
+                "agent": agent.to_string(), "key": key, "others": others_json(node, &log)?,
+            });
             io.data(&value, || {
                 format!("this home acts for {agent} again, with a new key")
             })?;
+            say_who_acts(node, &log, io)?;
             io.say("keep its recovery kit elsewhere: `allod id export --paper --remove`; and join your spaces again")
         }
         RecoverCommand::Status { agent } => status(node, agent.as_deref(), io),
@@ -72,12 +83,12 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
 fn begin(
     node: &Node,
     agent: allod_identity::AgentId,
-    after: Option<&str>,
+    (after, is_anew): (Option<&str>, bool),
     io: &mut Io<'_>,
 ) -> Result<()> {
     let log = node.agents().key_log(&agent)?;
     let after = after.map(|text| event_named(&log, text)).transpose()?;
-    let request = node.begin_recovery(home_secret(io)?, agent, after)?;
+    let request = node.begin_recovery(home_secret(io)?, agent, after, is_anew)?;
     let text = request.to_text();
     let (needed, count) = log.guardians().map_or((0, 0), |(_, guardians)| {
         (guardians.needed, guardians.keys.len())

@@ -102,6 +102,9 @@ fn guardians_recover_an_agent() {
         );
         let [_, confirmation] = shown_and_said(friend, &["id", "recover", "confirm", &request]);
         assert_eq!(confirmation["check"], begun["check"]);
+        // Said once, however often it is asked for.
+        let again = shown_and_said(friend, &["id", "recover", "confirm", &request]);
+        assert_eq!(again[1], confirmation);
         let said = text(&confirmation, "said");
         confirmed.push(new.write(&format!("said-{}", confirmed.len()), said));
     }
@@ -111,7 +114,11 @@ fn guardians_recover_an_agent() {
         new.run(&["id", "recover", "status", "--json"]).rows().len(),
         2
     );
-    new.run(&["id", "recover", "finish", &confirmed[1]]).ok();
+    let finished = new.run(&["id", "recover", "finish", &confirmed[1]]);
+    // Whoever has the old device can still act with it.
+    let still = format!("allod id device remove {}", text(&shown(&lost), "device"));
+    assert!(finished.err.contains(&still), "{}", finished.err);
+    finished.ok();
     let recovered = shown(&new);
     assert_eq!(
         (&recovered["agent"], &recovered["recoveries"]),
@@ -130,6 +137,23 @@ fn guardians_recover_an_agent() {
         .fails(1, &["changed elsewhere"]);
     new.run(&["id", "rotate"]).ok();
     new.run(&["id", "add-device", &device]).ok();
+}
+
+#[test]
+fn a_request_is_not_lost_to_another() {
+    let (one, _friends, one_log) = guarded("0s");
+    let (two, _others, two_log) = guarded("0s");
+    let [one, two] = [&one, &two].map(|home| text(&shown(home), "agent"));
+    let new = device_only();
+    let begin = ["id", "recover", "begin"];
+    let first = new.json(&[&begin[..], &[&one, "--log", &one_log]].concat());
+    new.run(&[&begin[..], &[&two, "--log", &two_log]].concat())
+        .fails(1, &["already", &one, "--anew"]);
+    assert_eq!(new.json(&[&begin[..], &[&one]].concat()), first);
+    new.run(&[&begin[..], &[&two, "--anew"]].concat()).ok();
+    // What was given up is gone.
+    let again = new.json(&[&begin[..], &[&one, "--anew"]].concat());
+    assert_ne!(again["key"], first["key"]);
 }
 
 #[test]
