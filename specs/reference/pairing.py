@@ -270,6 +270,11 @@ def request(agent, key, after, prev):
     return "allod-recovery:" + base32(data + sha(data)[:4])
 
 
+def check_code(value):
+    flat = base32(sha(b"allod/recovery-check/1\0", s.encode(value))[:10])[1:]
+    return "-".join(flat[at:at + 4] for at in range(0, 16, 4))
+
+
 def run_request(given):
     shapes = {"agent": bytes, "key": bytes, "next": bytes, "prev": s.Link}
     value = shaped(checked(given["text"], "allod-recovery:", "E_RECOVERY", 4096), shapes, "E_RECOVERY")
@@ -279,7 +284,7 @@ def run_request(given):
         raise Fault("E_RECOVERY")
     return {
         "agent": s.to_did(value["agent"]), "key": s.to_did(value["key"]),
-        "next": value["next"].hex(), "prev": s.cid_text(value["prev"]),
+        "next": value["next"].hex(), "prev": s.cid_text(value["prev"]), "check": check_code(value),
     }
 
 

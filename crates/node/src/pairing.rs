@@ -51,10 +51,11 @@ pub enum PairingEvent {
     Added(DeviceId),
     /// The device has all that it needs.
     Done,
-    /// A try came to nothing. The code waits on, unless `is_over`.
+    /// A try came to nothing, or a device that was let in went away before it was done. The code waits on, unless
+    /// `is_over`.
     Failed {
-        /// Why.
-        error: PairError,
+        /// Why; what the person here is to know of it, which the other device is not told.
+        error: NodeError,
         /// Whether the code is gone.
         is_over: bool,
     },
@@ -160,14 +161,14 @@ impl Node {
         };
         match self.host(host, &mut stream, first, &mut running).await {
             Ok(()) => Ok(stream.finish()?),
-            Err(fault) => {
-                let error = match fault {
+            Err(error) => {
+                let told = match &error {
                     NodeError::Pair(error) => error,
-                    // The line was cut, or the store failed: the code may be tried again.
-                    _ => PairError::Frame,
+                    // The line was cut, or the store failed: the code may be tried again, and strangers learn no more.
+                    _ => &PairError::Fault,
                 };
-                let is_over = running.is_ended || running.end(Err(&error));
-                let refusal = error.refusal();
+                let is_over = running.is_ended || running.end(Err(told));
+                let refusal = told.refusal();
                 // First, as whoever is told of it may end this process.
                 drop(timeout(DIAL_TIMEOUT, send_last(stream, refusal)).await);
                 drop(
@@ -243,6 +244,9 @@ impl Node {
     /// Adds a device, and says what it begins with.
     fn let_in(&self, device: DeviceId, name: &str) -> Result<Welcome, NodeError> {
         let known = self.own_log()?;
+        // All that can fail, before the device has a say.
+        let spaces = self.spaces()?.into_iter();
+        let spaces = spaces.map(|(name, space)| (name, *space.cid()));
         // One that was let in before, and lost its way, is let in again.
         let log = if known.is_device(&device) {
             known
@@ -250,8 +254,6 @@ impl Node {
             Arc::new(self.add_device(device, name)?)
         };
         self.touch();
-        let spaces = self.spaces()?.into_iter();
-        let spaces = spaces.map(|(name, space)| (name, *space.cid()));
         Ok(Welcome {
             agent: *log.agent(),
             events: log

@@ -1,4 +1,4 @@
-//! Guardians: who says what of a recovery, and the person who asks for one (IDENT-40 to IDENT-47).
+//! Guardians: who says what of a recovery, and the person who asks for one (IDENT-40 to IDENT-49).
 
 use allod_blocks::Cid;
 use allod_identity::{
@@ -66,6 +66,17 @@ pub enum RecoveryError {
         /// How many have to.
         needed: u64,
     },
+    /// A request for another agent is under way here.
+    #[error(
+        "this home asks for the recovery of {0} already; finish that, or give it up with --anew: its new key is lost then"
+    )]
+    UnderWay(AgentId),
+    /// Keys that no request asks for.
+    #[error(
+        "this home holds keys of an agent that it does not act for, as of an import or a recovery that was cut off; complete \
+         that, or give them up with --anew"
+    )]
+    OtherKeys,
     /// This home cannot object.
     #[error("no key in this home speaks for {0}")]
     NoVoice(AgentId),
@@ -153,6 +164,18 @@ impl Said {
         }
     }
 
+    /// The request that a guardian approved or confirmed; `None` if it is something else that was said.
+    #[must_use]
+    pub const fn request(&self) -> Option<RecoveryRequest> {
+        match self {
+            Self::Guardian(said) => {
+                let said = said.payload();
+                RecoveryRequest::of(said.agent, &said.says)
+            }
+            Self::Objection(_) => None,
+        }
+    }
+
     /// The statement.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
@@ -160,6 +183,45 @@ impl Said {
             Self::Guardian(said) => said.bytes(),
             Self::Objection(said) => said.bytes(),
         }
+    }
+
+    /// Whether both say the same, by the same key, at whatever time. One of them is kept.
+    fn is_as(&self, other: &Self) -> bool {
+        let is_same = match (self, other) {
+            (Self::Objection(_), Self::Objection(_)) => self.key() == other.key(),
+            (Self::Guardian(one), Self::Guardian(two)) => {
+                let (one, two) = (&one.payload().says, &two.payload().says);
+                match (one, two) {
+                    (Says::Confirm { .. }, Says::Confirm { .. }) => {
+                        self.request() == other.request()
+                    }
+                    _ => one == two,
+                }
+            }
+            _ => false,
+        };
+        is_same && self.signer() == other.signer() && self.agent() == other.agent()
+    }
+
+    /// What is not to be kept of a confirmation: that it was given before the wait was over, or begins in time to come.
+    fn check_wait(&self, wait: u64, now: u64) -> Result<(), RecoveryError> {
+        let Self::Guardian(said) = self else {
+            return Ok(());
+        };
+        let Says::Confirm { since, .. } = said.payload().says else {
+            return Ok(());
+        };
+        if since > now {
+            return Err(RecoveryError::Unfit(
+                "it was approved later than now; is a clock wrong?",
+            ));
+        }
+        if self.at() < since.saturating_add(wait) {
+            return Err(RecoveryError::Unfit(
+                "it was confirmed before the wait was over",
+            ));
+        }
+        Ok(())
     }
 
     pub(crate) const fn name(&self) -> &Cid {
@@ -191,18 +253,30 @@ impl Node {
         Ok(said)
     }
 
-    /// Keeps what was said of a recovery, if it was said by a guardian, or by somebody who speaks for the agent.
+    /// Keeps what was said of a recovery, if it was said by a guardian, or by somebody who speaks for the agent, and was not
+    /// said by the same key before.
+    ///
+    /// # Errors
+    /// [`RecoveryError::Unfit`], [`RecoveryError::Full`], [`RecoveryError::NoGuardians`].
     pub fn hear(&self, said: &Said) -> Result<(), NodeError> {
         let log = self.agents().key_log(&said.agent())?;
         let signer = said.signer();
         let has_a_say = match said {
             Said::Objection(_) => log.standing(&signer) == Some(Standing::Now),
-            Said::Guardian(_) => guardians_of(&log)?.1.keys.contains(&signer),
+            Said::Guardian(_) => {
+                let guardians = &guardians_of(&log)?.1;
+                said.check_wait(guardians.wait, now_ms())?;
+                guardians.keys.contains(&signer)
+            }
         };
         if !has_a_say {
             return Err(RecoveryError::Unfit("whoever signed it has no say there").into());
         }
-        if self.said_of(said.agent())?.len() >= SAID_MAX {
+        let known = self.said_of(said.agent())?;
+        if known.iter().any(|known| known.is_as(said)) {
+            return Ok(());
+        }
+        if known.len() >= SAID_MAX {
             return Err(RecoveryError::Full.into());
         }
         let name = [said_ref(said.agent()), said.name().to_bytes()].concat();
@@ -232,6 +306,15 @@ impl Node {
         Ok(own.ok_or(RecoveryError::NotGuardian(*log.agent()))?)
     }
 
+    /// Says something of a recovery, or what was said before to the same effect.
+    fn say_of_recovery(&self, said: Said) -> Result<Said, NodeError> {
+        let mut known = self.said_of(said.agent())?.into_iter();
+        let said = known.find(|known| known.is_as(&said)).unwrap_or(said);
+        self.hear(&said)?;
+        self.tell_of_recovery(&said)?;
+        Ok(said)
+    }
+
     fn say_as_guardian(
         &self,
         key: &SecretKey,
@@ -240,11 +323,9 @@ impl Node {
     ) -> Result<Said, NodeError> {
         let at = now_ms();
         let said = Verified::sign(key, GuardianSays { agent, at, says });
-        let said = said.map_err(allod_identity::KeyLogError::from)?;
-        let said = Said::Guardian(said);
-        self.hear(&said)?;
-        self.tell_of_recovery(&said)?;
-        Ok(said)
+        self.say_of_recovery(Said::Guardian(
+            said.map_err(allod_identity::KeyLogError::from)?,
+        ))
     }
 
     fn log_for(&self, request: &RecoveryRequest) -> Result<std::sync::Arc<KeyLog>, NodeError> {
@@ -262,10 +343,7 @@ impl Node {
         if log.head() != Some(&request.prev) {
             return Err(RecoveryError::LogWentOn.into());
         }
-        match self.approved(request, &key)? {
-            Some(said) => Ok(said),
-            None => self.say_as_guardian(&key, request.agent, request.approve()),
-        }
+        self.say_as_guardian(&key, request.agent, request.approve())
     }
 
     /// What this home said when it approved a request.
@@ -282,7 +360,7 @@ impl Node {
         }))
     }
 
-    /// Confirms a request as a guardian who approved it and waited (IDENT-42).
+    /// Confirms a request as a guardian who approved it and waited (IDENT-42). Once more it gives what was said before.
     pub fn confirm(
         &self,
         request: &RecoveryRequest,
@@ -336,10 +414,7 @@ impl Node {
             key: key_to_be,
         };
         let said = Verified::sign(&key, said).map_err(allod_identity::KeyLogError::from)?;
-        let said = Said::Objection(said);
-        self.hear(&said)?;
-        self.tell_of_recovery(&said)?;
-        Ok(said)
+        self.say_of_recovery(Said::Objection(said))
     }
 
     /// Takes in the key events of an agent.
@@ -349,12 +424,18 @@ impl Node {
     }
 
     /// Begins the recovery of an agent in a home that acts for nobody: makes a new chain of keys, and the request to show the
-    /// guardians. Once more it gives a request with the same key, for the log as it is then. `secret` is that of the home.
+    /// guardians. Once more it gives a request with the same key, for the log as it is then; but with `is_anew` it gives up
+    /// the request and the keys that are there. `secret` is that of the home.
+    ///
+    /// # Errors
+    /// [`RecoveryError::UnderWay`], [`RecoveryError::OtherKeys`], [`RecoveryError::NoGuardians`]; [`IdentityError::HasAgent`],
+    /// [`IdentityError::NoLog`].
     pub fn begin_recovery(
         &self,
         secret: &[u8],
         agent: AgentId,
         after: Option<Cid>,
+        is_anew: bool,
     ) -> Result<RecoveryRequest, NodeError> {
         if let Some(agent) = self.config().agent {
             return Err(IdentityError::HasAgent(agent).into());
@@ -362,8 +443,15 @@ impl Node {
         let log = self.agents().key_log(&agent)?;
         let head = *log.head().ok_or(IdentityError::NoLog(agent))?;
         guardians_of(&log)?;
-        let next = match (self.asked()?, self.agent_keys().next) {
-            (Some(asked), Some(next)) if asked.agent == agent => next,
+        let AgentKeys { agent: held, next } = self.agent_keys();
+        let next = match (self.asked()?, next) {
+            (Some(asked), Some(next)) if asked.agent == agent && !is_anew => next,
+            (Some(asked), _) if asked.agent != agent && !is_anew => {
+                return Err(RecoveryError::UnderWay(asked.agent).into());
+            }
+            (None, next) if (held.is_some() || next.is_some()) && !is_anew => {
+                return Err(RecoveryError::OtherKeys.into());
+            }
             _ => {
                 let next = SecretKey::from_seed(random()?);
                 let keys = AgentKeys {
@@ -448,5 +536,75 @@ impl Node {
             return Err(RecoveryError::TooFew { got, needed }.into());
         }
         Ok(confirmed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u8) -> SecretKey {
+        SecretKey::from_seed([number; 32])
+    }
+
+    fn says(by: u8, at: u64, says: Says) -> Said {
+        let agent = key(1).public().into();
+        Said::Guardian(Verified::sign(&key(by), GuardianSays { agent, at, says }).unwrap())
+    }
+
+    fn objects(by: u8, at: u64, new: u8) -> Said {
+        let (agent, key_to_be) = (key(1).public().into(), key(new).public());
+        let said = Objection {
+            agent,
+            at,
+            key: key_to_be,
+        };
+        Said::Objection(Verified::sign(&key(by), said).unwrap())
+    }
+
+    fn request(new: u8) -> RecoveryRequest {
+        RecoveryRequest {
+            agent: key(1).public().into(),
+            key: key(new).public(),
+            next: [7; 32],
+            prev: *objects(1, 1, 2).name(),
+        }
+    }
+
+    #[test]
+    fn a_confirmation_waited_by_a_clock_that_is_not_ahead() {
+        let confirm = |at, since| says(2, at, request(3).confirm(since));
+        assert!(confirm(150, 50).check_wait(100, 50).is_ok());
+        for (at, since, now) in [(150, 51, 50), (149, 50, 50), (u64::MAX >> 16, 1 << 47, 50)] {
+            let outcome = confirm(at, since).check_wait(100, now);
+            assert!(
+                matches!(outcome, Err(RecoveryError::Unfit(_))),
+                "{at} {since}"
+            );
+        }
+        // Nothing else waits.
+        assert!(
+            says(2, 150, request(3).approve())
+                .check_wait(100, 50)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn one_statement_to_the_same_effect_is_kept() {
+        let confirmed = says(2, 150, request(3).confirm(50));
+        assert!(confirmed.is_as(&says(2, 170, request(3).confirm(60))));
+        for other in [
+            says(4, 150, request(3).confirm(50)),
+            says(2, 150, request(4).confirm(50)),
+            says(2, 150, request(3).approve()),
+            objects(2, 150, 3),
+        ] {
+            assert!(!confirmed.is_as(&other), "{other:?}");
+        }
+        let approved = says(2, 1, request(3).approve());
+        assert!(approved.is_as(&says(2, 2, request(3).approve())));
+        assert!(objects(2, 1, 3).is_as(&objects(2, 2, 3)));
+        assert!(!objects(2, 1, 3).is_as(&objects(2, 1, 4)));
     }
 }

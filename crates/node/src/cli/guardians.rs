@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cli::Usage;
-use crate::cli::id::{agent_named, chain_of, home_secret, said_key};
+use crate::cli::id::{agent_named, chain_of, home_secret, said_key, warn_guarded};
 use crate::cli::id_args::{Chain, GuardiansCommand, Named};
 use crate::cli::id_show::guardians_json;
 use crate::cli::io::Io;
@@ -94,6 +94,7 @@ fn name(
             log.agent()
         );
     }
+    let before = log.key().copied();
     let is_first = log.guardians().is_none();
     let is_some = !guardians.keys.is_empty();
     let chain = chain_of(node, chain, io)?;
@@ -104,7 +105,8 @@ fn name(
         ..Rotation::default()
     };
     let log = node.rotate(home_secret(io)?, how)?;
-    said_key(&log, io)?;
+    said_key(node, &log, io)?;
+    warn_guarded(node, &log, before, io)?;
     if is_first && is_some {
         // IDENT-44.
         io.say(
@@ -139,7 +141,14 @@ pub(crate) fn print_said(said: &Said, what_next: &str, io: &mut Io<'_>) -> Resul
         Said::Objection(said) => said_text(said),
         _ => bail!("a statement of another kind"),
     };
-    let value = json!({ "kind": said.kind(), "said": text, "by": said.signer().to_string() });
+    let value = json!({
+        "kind": said.kind(),
+        "said": text,
+        "by": said.signer().to_string(),
+        "agent": said.agent().to_string(),
+        "key": said.key().map(|key| key.to_string()),
+        "check": said.request().map(|request| request.check_code()),
+    });
     io.data(&value, || text.clone())?;
     io.say(what_next)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use allod::{Node, Rotation};
 use allod_blocks::Cid;
-use allod_identity::{AgentId, DeviceId, DidDocument, KeyLog, Kit};
+use allod_identity::{AgentId, DeviceId, DidDocument, KeyLog, Kit, PublicKey};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::json;
@@ -258,20 +258,78 @@ fn rotate(node: &Node, options: &Rotate, io: &mut Io<'_>) -> Result<()> {
         chain,
         ..Rotation::default()
     };
+    let before = log.key().copied();
     let log = node.rotate(home_secret(io)?, how)?;
-    said_key(&log, io)
+    said_key(node, &log, io)?;
+    warn_guarded(node, &log, before, io)
+}
+
+/// Warns if the key before is not found here any more, by which others may have named this agent as a guardian.
+pub(crate) fn warn_guarded(
+    node: &Node,
+    log: &KeyLog,
+    before: Option<PublicKey>,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    // A key of the chain that is here is found again, but for the first, which is no part of it.
+    let is_kept = node.chain_left(log)?.0;
+    match before.filter(|key| !is_kept || key == log.agent().key()) {
+        None => Ok(()),
+        Some(before) => io.warn(format!(
+            "who named {before} as a guardian has to name you anew, best by the key of this device, which stays: {}",
+            node.device()?
+        )),
+    }
+}
+
+/// The devices that act for the agent, but this one.
+pub(crate) fn others(node: &Node, log: &KeyLog) -> Result<Vec<(DeviceId, String)>> {
+    let here = node.device()?;
+    let devices = log.devices().filter(|(id, _)| **id != here);
+    Ok(devices
+        .map(|(id, device)| (*id, device.name.clone()))
+        .collect())
+}
+
+/// Says who can still do what once the agent has another key.
+pub(crate) fn say_who_acts(node: &Node, log: &KeyLog, io: &mut Io<'_>) -> Result<()> {
+    let others = others(node, log)?;
+    if others.is_empty() {
+        io.say("no other device acts for this agent")?;
+    } else {
+        io.say(
+            "these devices still act for this agent, whoever has them; remove what is lost or in other hands:",
+        )?;
+    }
+    for (id, name) in others {
+        io.say(format!("  allod id device remove {id}   # {name}"))?;
+    }
+    io.say(
+        "whoever has the recovery kit, or a home that held the secret of the next keys, can still go on as this agent; only \
+         guardians end that, with a recovery",
+    )
 }
 
 /// Says that the agent has another key.
-pub(crate) fn said_key(log: &KeyLog, io: &mut Io<'_>) -> Result<()> {
+pub(crate) fn said_key(node: &Node, log: &KeyLog, io: &mut Io<'_>) -> Result<()> {
     let key = log.key().context("the key log contradicts itself still")?;
     let (recoveries, rotations) = log.number();
     let value = json!({
         "agent": log.agent().to_string(), "key": key.to_string(), "recoveries": recoveries, "rotations": rotations,
+        "others": others_json(node, log)?,
     });
     io.data(&value, || {
-        format!("the key of this agent is {key} now; whoever has the one before it has nothing")
-    })
+        format!("the key of this agent is {key} now, and the one before it is not any more")
+    })?;
+    say_who_acts(node, log, io)
+}
+
+/// The devices that act for the agent, but this one.
+pub(crate) fn others_json(node: &Node, log: &KeyLog) -> Result<Vec<serde_json::Value>> {
+    let others = others(node, log)?.into_iter();
+    Ok(others
+        .map(|(id, name)| json!({ "device": id.to_string(), "name": name }))
+        .collect())
 }
 
 fn export(node: &Node, options: &Export, io: &mut Io<'_>) -> Result<()> {
@@ -286,7 +344,9 @@ fn export(node: &Node, options: &Export, io: &mut Io<'_>) -> Result<()> {
         let mut file = file.with_context(|| path.display().to_string())?;
         let written = file
             .write_all(content.as_bytes())
-            .and_then(|()| file.sync_all());
+            .and_then(|()| file.sync_all())
+            // The name of the file as well, before the secret leaves this home.
+            .and_then(|()| fs::File::open(path.parent().unwrap_or(&path))?.sync_all());
         written.with_context(|| path.display().to_string())?;
         io.say(format!(
             "recovery kit written to {}: whoever has it is this agent",
@@ -358,6 +418,7 @@ fn import(node: &Node, options: &Import, io: &mut Io<'_>) -> Result<()> {
         .map(|(_, events)| events);
     node.restore(home_secret(io)?, kit, &events.unwrap_or_default())?;
     io.say("this home has the agent's key now; the kit stays good")?;
+    say_who_acts(node, &*node.own_log()?, io)?;
     io.say("its spaces come with `allod space join TICKET`, from another device of the agent or from a friend's")?;
     show(node, io)
 }

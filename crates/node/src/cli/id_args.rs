@@ -20,14 +20,17 @@ pub(crate) enum IdCommand {
     },
     /// Make this device act for the agent of the device that shows this code, and fetch its spaces
     #[command(
-        after_help = "Examples:\n  allod id join 0FW0-0008-Y2G0-0000-0000-0000-0G0S\n\n\
-        The other device gets the code from `allod id device add`. `allod init --pair CODE` makes a home first."
+        after_help = "Examples:\n  allod id join -\n  allod id join 0FW0-0008-Y2G0-0000-0000-0000-0G0S\n\n\
+        The other device gets the code from `allod id device add`. `allod init --pair -` makes a home first.\n\
+        With - the code is asked for: other users of a computer can read what is on a command line."
     )]
     Join(Join),
-    /// Give the agent its next key, so that whoever has the present one has nothing
+    /// Give the agent its next key, in the place of the present one
     #[command(
         after_help = "Do this if the key may be in other hands, and where the key log contradicts itself: what this \
-        home said\nlast counts then, and what was said beside it does not. Another side is chosen with --after."
+        home said\nlast counts then, and what was said beside it does not. Another side is chosen with --after.\n\
+        Devices stay: remove one that is in other hands with `allod id device remove`. A home that held the secret of the \
+        next\nkeys can go on all the same; only guardians end that, with a recovery."
     )]
     Rotate(Rotate),
     /// Show the recovery kit: what gives the agent its next key
@@ -41,9 +44,9 @@ pub(crate) enum IdCommand {
     #[command(
         after_help = "Examples:\n  allod init --device-only\n  allod id import kit\n  \
         allod id import --log friend.keylog     # asks for the line on paper\n\n\
-        The agent gets its next key, so that the one that was lost has no say any more. The key log is in the file of a \
-        kit; of\na line on paper it is not: a device of the agent, or the node of a friend who shares a space with it, writes \
-        it with\n`allod id log AGENT --out FILE`."
+        The agent gets its next key, in the place of the one that was lost. Its devices stay until they are removed.\n\
+        The key log is in the file of a kit; of a line on paper it is not: a device of the agent, or the node of a friend \
+        who\nshares a space with it, writes it with `allod id log AGENT --out FILE`."
     )]
     Import(Import),
     /// Print the key log of an agent that is known here: nothing in it is secret
@@ -69,7 +72,7 @@ pub(crate) enum IdCommand {
         after_help = "The person who lost the keys, on a new home (`allod init --device-only`):\n  \
         allod id recover begin AGENT --log FILE   # prints a request\n  \
         allod id recover finish SAID...           # with what the guardians confirmed\n\n\
-        A guardian, after finding out that the request comes from that person:\n  \
+        A guardian, after the person, met or called, has read out the check code of the request:\n  \
         allod id recover approve REQUEST          # the wait begins\n  \
         allod id recover confirm REQUEST          # when it is over\n\n\
         Whoever has a device of the agent and did not ask for this:\n  \
@@ -103,7 +106,7 @@ pub(crate) enum DeviceCommand {
     List,
     /// Show a code for a new device, and let it in
     #[command(
-        after_help = "On the new device: `allod init --pair CODE`. Both devices show six digits then; say yes only if \
+        after_help = "On the new device: `allod init --pair -`. Both devices show six digits then; say yes only if \
         they are the same.\nThe code is good for 10 minutes and one device."
     )]
     Add(Add),
@@ -193,10 +196,10 @@ pub(crate) enum GuardiansCommand {
     /// Name guardians: gives the agent its next key
     #[command(after_help = "Examples:\n  \
         allod id guardians set did:key:z6Mk... did:key:z6Mk... did:key:z6Mk... --needed 2 --wait 7d\n\n\
-        A guardian's did:key is the key that `allod id show` prints on their home. Who changes that key later can still \
-        act as\na guardian from the same home; name the new one all the same when there is time. Where there are guardians \
-        already they\nhave to agree: each runs `allod id guardians release AGENT DID... --needed N --wait W`, and you add \
-        --released SAID.")]
+        Name a guardian by the did:key of a device of theirs, which `allod id show` prints there as `device`: it stays when \
+        the\nguardian's agent changes its key. A guardian who was named by the key of the agent, and changes it, has to be \
+        named anew.\n\nWhere there are guardians already they have to agree: each runs\n\
+        `allod id guardians release AGENT DID... --needed N --wait W`, and you add --released SAID.")]
     Set {
         #[command(flatten)]
         guardians: Named,
@@ -251,9 +254,21 @@ pub(crate) enum RecoverCommand {
         /// The event of the key log that the new key goes on from [default: the last]
         #[arg(long, value_name = "EVENT")]
         after: Option<String>,
+        /// Give up an earlier request of this home, of whichever agent, and its keys
+        #[arg(long)]
+        anew: bool,
     },
-    /// Approve a request as a guardian; the wait begins
-    Approve(Answer),
+    /// Approve a request as a guardian; the wait begins. Asks for the check code that the person read out
+    Approve {
+        #[command(flatten)]
+        answer: Answer,
+        /// The check code that the person read out
+        #[arg(long, value_name = "CODE")]
+        code: Option<String>,
+        /// Approve although nobody compared the check code
+        #[arg(long, conflicts_with = "code")]
+        yes: bool,
+    },
     /// Confirm a request as a guardian, after the wait
     Confirm {
         #[command(flatten)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use allod::{Joining, Node, NodeError, PairingEvent, utc};
+use allod_identity::DeviceId;
 use allod_identity::pairing::{CODE_MS, PairError, PairingCode};
 use allod_repo::SpaceId;
 use allod_sync::Backoff;
@@ -85,7 +86,7 @@ fn show_code(code: &PairingCode, options: &Add, io: &mut Io<'_>) -> Result<()> {
         io.say(image)?;
     }
     io.say(format!(
-        "on the new device: allod init --pair {shown}\ngood until {until}, for one device"
+        "on the new device: allod init --pair -\nand type the code {shown}\ngood until {until}, for one device"
     ))?;
     Ok(io.out.flush()?)
 }
@@ -138,41 +139,44 @@ fn wait(
                 let value = json!({ "added": device.to_string() });
                 io.data(&value, || format!("{device} acts for this agent now"))?;
                 io.out.flush()?;
-                added = Some(std::time::Instant::now());
+                added = Some((device, std::time::Instant::now()));
                 io.say("it fetches the spaces now; this goes on until it has them")?;
             }
             Some(PairingEvent::Done) => return Ok(()),
-            Some(PairingEvent::Failed { error, .. }) if added.is_some() => {
-                return io.warn(format!(
-                    "the new device went away before it had all spaces ({}); it goes on by itself",
-                    error.code()
-                ));
-            }
-            Some(PairingEvent::Failed {
-                error,
-                is_over: true,
-            }) => bail!(NodeError::Pair(error)),
-            Some(PairingEvent::Failed {
-                error,
-                is_over: false,
-            }) => {
-                io.warn(format!(
-                    "a try came to nothing ({}): {error}; the code waits on",
-                    error.code()
-                ))?;
-            }
+            Some(PairingEvent::Failed { error, is_over }) => match added {
+                Some((device, _)) => return left(device, &error, io),
+                None if is_over => bail!(error),
+                None => io.warn(format!("a try came to nothing: {error}; the code waits on"))?,
+            },
             Some(_) => {}
             None => {
                 // Who made the code may be gone.
                 io.out.flush()?;
                 match added {
-                    Some(when) if when.elapsed() > FETCH_WAIT => return Ok(()),
+                    Some((_, when)) if when.elapsed() > FETCH_WAIT => return Ok(()),
                     None if allod::now_ms() >= until => bail!(NodeError::Pair(PairError::Expired)),
                     _ => {}
                 }
             }
         }
     }
+}
+
+/// A device that was let in went away before it was done.
+fn left(device: DeviceId, error: &NodeError, io: &mut Io<'_>) -> Result<()> {
+    if let NodeError::Pair(said) = error
+        && said.code() == PairError::Digits.code()
+    {
+        // PAIR-9.
+        bail!(
+            "the person at the new device said that the digits differ ({}), so whoever was let in is somebody else, and acts \
+             for this agent until you say `allod id device remove {device}`",
+            said.code()
+        );
+    }
+    io.warn(format!(
+        "the new device went away before it had all spaces ({error}); it goes on by itself"
+    ))
 }
 
 pub(crate) fn join(node: &Node, options: &Join, io: &mut Io<'_>) -> Result<()> {

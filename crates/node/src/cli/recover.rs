@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::cli::guardians::{print_said, wait_text};
-use crate::cli::id::{agent_named, event_named, home_secret, learn_log};
+use crate::cli::id::{
+    agent_named, ask, event_named, home_secret, learn_log, others_json, say_who_acts,
+};
 use crate::cli::id_args::{Answer, RecoverCommand};
 use crate::cli::io::Io;
 
@@ -17,14 +19,20 @@ const FILE_BYTES_MAX: u64 = 8192;
 
 pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) -> Result<()> {
     match command {
-        RecoverCommand::Begin { agent, log, after } => {
+        RecoverCommand::Begin {
+            agent,
+            log,
+            after,
+            anew,
+        } => {
             let agent = agent_named(node, Some(agent))?;
             learn_log(node, log.as_deref(), io)?;
-            begin(node, agent, after.as_deref(), io)
+            begin(node, agent, (after.as_deref(), *anew), io)
         }
-        RecoverCommand::Approve(answer) => {
+        RecoverCommand::Approve { answer, code, yes } => {
             let request = read_request(node, answer, io)?;
-            say_who(&request, io)?;
+            show_request(&request, io)?;
+            compare(&request, (code.as_deref(), *yes), io)?;
             let said = node.approve(&request)?;
             let log = node.agents().key_log(&request.agent)?;
             let wait = log.guardians().map_or(0, |(_, guardians)| guardians.wait);
@@ -40,6 +48,7 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
             despite_objection,
         } => {
             let request = read_request(node, answer, io)?;
+            show_request(&request, io)?;
             let said = node.confirm(&request, *despite_objection)?;
             print_said(&said, "give this to the person who asked", io)
         }
@@ -56,11 +65,15 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
         RecoverCommand::Finish { said } => {
             hear(node, said, io)?;
             let agent = node.finish_recovery(home_secret(io)?)?;
-            let key = node.own_log()?.key().map(ToString::to_string);
-            let value = json!({ "agent": agent.to_string(), "key": key });
+            let log = node.own_log()?;
+            let key = log.key().map(ToString::to_string);
+            let value = json!({
+                "agent": agent.to_string(), "key": key, "others": others_json(node, &log)?,
+            });
             io.data(&value, || {
                 format!("this home acts for {agent} again, with a new key")
             })?;
+            say_who_acts(node, &log, io)?;
             io.say("keep its recovery kit elsewhere: `allod id export --paper --remove`; and join your spaces again")
         }
         RecoverCommand::Status { agent } => status(node, agent.as_deref(), io),
@@ -70,12 +83,12 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
 fn begin(
     node: &Node,
     agent: allod_identity::AgentId,
-    after: Option<&str>,
+    (after, is_anew): (Option<&str>, bool),
     io: &mut Io<'_>,
 ) -> Result<()> {
     let log = node.agents().key_log(&agent)?;
     let after = after.map(|text| event_named(&log, text)).transpose()?;
-    let request = node.begin_recovery(home_secret(io)?, agent, after)?;
+    let request = node.begin_recovery(home_secret(io)?, agent, after, is_anew)?;
     let text = request.to_text();
     let (needed, count) = log.guardians().map_or((0, 0), |(_, guardians)| {
         (guardians.needed, guardians.keys.len())
@@ -84,23 +97,63 @@ fn begin(
         "request": text,
         "key": request.key.to_string(),
         "fingerprint": request.key.fingerprint(),
+        "check": request.check_code(),
         "needed": needed,
     });
     io.data(&value, || text.clone())?;
     io.say(format!(
-        "give this to {needed} or more of the {count} guardians; the new key has the fingerprint {}, which they may ask you for",
-        request.key.fingerprint()
+        "give this to {needed} or more of the {count} guardians. Read this check code out to each of them, where they see or \
+         hear that it is you:\n{}",
+        request.check_code()
     ))
 }
 
-/// Says what a guardian has to find out.
-fn say_who(request: &RecoveryRequest, io: &mut Io<'_>) -> Result<()> {
-    io.say(format!(
-        "somebody asks for a new key of {}.\nAnybody can make such a request. Meet or call the person, and have them say the \
-         fingerprint of the new key: {}",
-        request.agent,
-        request.key.fingerprint()
-    ))
+/// What a guardian is about to sign (IDENT-49). It is no data of its own for people, who pass on what comes after it, and
+/// is shown to them however little they want to see.
+fn show_request(request: &RecoveryRequest, io: &mut Io<'_>) -> Result<()> {
+    let (agent, key, check) = (request.agent, request.key, request.check_code());
+    if io.json {
+        let value = json!({
+            "kind": "request",
+            "agent": agent.to_string(),
+            "key": key.to_string(),
+            "fingerprint": key.fingerprint(),
+            "check": check,
+        });
+        writeln!(io.out, "{value}")?;
+        io.out.flush()?;
+    } else {
+        writeln!(
+            io.err,
+            "a new key for  {agent}\nthe new key    {key}\ncheck code     {check}"
+        )?;
+    }
+    Ok(())
+}
+
+/// Has a guardian type the check code that the person read out (IDENT-49).
+fn compare(
+    request: &RecoveryRequest,
+    (code, is_skipped): (Option<&str>, bool),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    if is_skipped {
+        return io.warn("--yes: approved although nobody compared the check code");
+    }
+    let typed = match code {
+        Some(code) => code.to_owned(),
+        None => ask(
+            "Anybody can make such a request. Meet or call the person, and have them read out their check code.\n\
+             Type what they say:",
+            io,
+        )?,
+    };
+    anyhow::ensure!(
+        request.is_check_code(&typed),
+        "this is not the check code of the request, so nothing was approved; if the person read it out rightly, the request is \
+         not theirs"
+    );
+    Ok(())
 }
 
 /// A text that was given, or the content of a file.
@@ -144,9 +197,12 @@ fn status(node: &Node, agent: Option<&str>, io: &mut Io<'_>) -> Result<()> {
     };
     if let Some(asked) = asked.filter(|asked| asked.agent == agent && node.agent().is_err()) {
         let value = json!({
-            "kind": "request", "key": asked.key.to_string(), "request": asked.to_text(),
+            "kind": "request", "key": asked.key.to_string(), "request": asked.to_text(), "check": asked.check_code(),
         });
-        io.data(&value, || format!("asked for here: the key {}", asked.key))?;
+        io.data(&value, || {
+            let (key, check) = (asked.key, asked.check_code());
+            format!("asked for here: the key {key}, check code {check}")
+        })?;
     }
     let log = node.agents().key_log(&agent)?;
     for said in node.said_of(agent)? {
@@ -154,12 +210,17 @@ fn status(node: &Node, agent: Option<&str>, io: &mut Io<'_>) -> Result<()> {
         let key = said.key().map(|key| key.to_string());
         let wait = log.guardians().map_or(0, |(_, guardians)| guardians.wait);
         let until = (kind == "approve").then(|| allod::utc(said.at().saturating_add(wait)));
-        let value =
-            json!({ "kind": kind, "by": by.to_string(), "at": at, "key": key, "until": until });
+        let check = said.request().map(|request| request.check_code());
+        let value = json!({
+            "kind": kind, "by": by.to_string(), "at": at, "key": key, "check": check, "until": until,
+        });
         io.data(&value, || {
-            let about = key
+            let mut about = key
                 .as_deref()
                 .map_or(String::new(), |key| format!(" {key}"));
+            if let Some(check) = &check {
+                about += &format!(" ({check})");
+            }
             let until = until
                 .as_deref()
                 .map_or(String::new(), |until| format!(", waits until {until}"));

@@ -1,5 +1,7 @@
 //! Guardians, and the recovery of an agent, with real processes.
 
+use serde_json::Value;
+
 use crate::home::Home;
 use crate::identity::{device_only, shown, text};
 
@@ -20,6 +22,49 @@ fn guarded(wait: &str) -> (Home, [Home; 3], String) {
     (home, friends, log)
 }
 
+/// How a guardian approves a request, with the check code that the person read out.
+fn approve<'a>(begun: &'a Value, more: &[&'a str]) -> Vec<&'a str> {
+    let [request, check] = ["request", "check"].map(|name| begun[name].as_str().unwrap());
+    let command = ["id", "recover", "approve", request, "--code", check];
+    [&command, more].concat()
+}
+
+/// What a guardian is shown before they sign, and what they said.
+fn shown_and_said(friend: &Home, command: &[&str]) -> [Value; 2] {
+    let rows = friend.run(&[command, &["--json"]].concat()).rows();
+    rows.try_into().unwrap()
+}
+
+#[test]
+fn guardians_compare_the_check_code() {
+    let (lost, [friend, ..], log) = guarded("0s");
+    let agent = text(&shown(&lost), "agent");
+    let begin = ["id", "recover", "begin", &agent, "--log", &log];
+    let (mine, theirs) = (device_only().json(&begin), device_only().json(&begin));
+    let request = text(&theirs, "request");
+    let check = text(&theirs, "check");
+    friend.run(&["id", "learn", &log]).ok();
+    let approve = ["id", "recover", "approve", &request];
+    // Another's request, put in the place of what the person sent.
+    let wrong = text(&mine, "check");
+    friend
+        .feed(&approve, format!("{wrong}\n").as_bytes())
+        .fails(1, &["not the check code", &check]);
+    for more in [&["--quiet"][..], &["--json"], &["--code", &wrong]] {
+        friend
+            .run(&[&approve, more].concat())
+            .fails(1, &["not the check code"]);
+    }
+    friend
+        .run(&["id", "recover", "confirm", &request])
+        .fails(1, &["approve"]);
+    let typed = check.to_ascii_uppercase().replace('-', " ");
+    friend.feed(&approve, format!("{typed}\n").as_bytes()).ok();
+    let done = friend.run(&["id", "recover", "approve", &text(&mine, "request"), "--yes"]);
+    assert!(done.err.contains("nobody compared"), "{}", done.err);
+    assert!(done.ok().starts_with("allod-said:"));
+}
+
 #[test]
 fn guardians_recover_an_agent() {
     let (lost, friends, log) = guarded("0s");
@@ -36,7 +81,7 @@ fn guardians_recover_an_agent() {
     );
     let stranger = Home::new();
     stranger
-        .run(&["id", "recover", "approve", &request, "--log", &log])
+        .run(&approve(&begun, &["--log", &log]))
         .fails(1, &["guardian"]);
     let mut confirmed = Vec::new();
     for friend in &friends[..2] {
@@ -46,15 +91,21 @@ fn guardians_recover_an_agent() {
         friend
             .run(&["id", "recover", "confirm", &request, "--log", &log])
             .fails(1, &["approve"]);
-        let approved = friend.json(&["id", "recover", "approve", &request]);
+        let [asked, approved] = shown_and_said(friend, &approve(&begun, &[]));
         assert_eq!(
-            friend.json(&["id", "recover", "approve", &request]),
-            approved
+            (&asked["agent"], &asked["check"]),
+            (&agent.as_str().into(), &begun["check"])
         );
-        let said = text(
-            &friend.json(&["id", "recover", "confirm", &request]),
-            "said",
+        assert_eq!(
+            shown_and_said(friend, &approve(&begun, &[])),
+            [asked, approved]
         );
+        let [_, confirmation] = shown_and_said(friend, &["id", "recover", "confirm", &request]);
+        assert_eq!(confirmation["check"], begun["check"]);
+        // Said once, however often it is asked for.
+        let again = shown_and_said(friend, &["id", "recover", "confirm", &request]);
+        assert_eq!(again[1], confirmation);
+        let said = text(&confirmation, "said");
         confirmed.push(new.write(&format!("said-{}", confirmed.len()), said));
     }
     new.run(&["id", "recover", "finish", &confirmed[0]])
@@ -63,7 +114,11 @@ fn guardians_recover_an_agent() {
         new.run(&["id", "recover", "status", "--json"]).rows().len(),
         2
     );
-    new.run(&["id", "recover", "finish", &confirmed[1]]).ok();
+    let finished = new.run(&["id", "recover", "finish", &confirmed[1]]);
+    // Whoever has the old device can still act with it.
+    let still = format!("allod id device remove {}", text(&shown(&lost), "device"));
+    assert!(finished.err.contains(&still), "{}", finished.err);
+    finished.ok();
     let recovered = shown(&new);
     assert_eq!(
         (&recovered["agent"], &recovered["recoveries"]),
@@ -85,6 +140,23 @@ fn guardians_recover_an_agent() {
 }
 
 #[test]
+fn a_request_is_not_lost_to_another() {
+    let (one, _friends, one_log) = guarded("0s");
+    let (two, _others, two_log) = guarded("0s");
+    let [one, two] = [&one, &two].map(|home| text(&shown(home), "agent"));
+    let new = device_only();
+    let begin = ["id", "recover", "begin"];
+    let first = new.json(&[&begin[..], &[&one, "--log", &one_log]].concat());
+    new.run(&[&begin[..], &[&two, "--log", &two_log]].concat())
+        .fails(1, &["already", &one, "--anew"]);
+    assert_eq!(new.json(&[&begin[..], &[&one]].concat()), first);
+    new.run(&[&begin[..], &[&two, "--anew"]].concat()).ok();
+    // What was given up is gone.
+    let again = new.json(&[&begin[..], &[&one, "--anew"]].concat());
+    assert_ne!(again["key"], first["key"]);
+}
+
+#[test]
 fn guardians_wait_and_hear_objections() {
     let (owner, friends, log) = guarded("1h");
     let agent = text(&shown(&owner), "agent");
@@ -92,9 +164,7 @@ fn guardians_wait_and_hear_objections() {
     let begun = thief.json(&["id", "recover", "begin", &agent, "--log", &log]);
     let request = text(&begun, "request");
     let friend = &friends[0];
-    friend
-        .run(&["id", "recover", "approve", &request, "--log", &log])
-        .ok();
+    friend.run(&approve(&begun, &["--log", &log])).ok();
     friend
         .run(&["id", "recover", "confirm", &request])
         .fails(1, &["wait is not over"]);
@@ -105,9 +175,7 @@ fn guardians_wait_and_hear_objections() {
     let begun = thief.json(&["id", "recover", "begin", &agent, "--log", &log]);
     let request = text(&begun, "request");
     let [friend, second, _] = &friends;
-    friend
-        .run(&["id", "recover", "approve", &request, "--log", &log])
-        .ok();
+    friend.run(&approve(&begun, &["--log", &log])).ok();
     friend
         .run(&["id", "recover", "object", &request])
         .fails(1, &["speaks for"]);

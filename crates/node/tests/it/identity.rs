@@ -178,6 +178,24 @@ fn who_has_another_code_or_other_digits_is_not_let_in() {
     assert_eq!(shown(&new)["agent"], Value::Null);
 }
 
+#[test]
+fn who_says_that_the_digits_differ_once_it_was_let_in_is_heard() {
+    let old = Home::new();
+    let mut host = Talk::start(&old, &[&["id", "device", "add"], &LOOPBACK[..]].concat());
+    let code = text(&host.next(), "code");
+    let new = device_only();
+    let mut guest = Talk::start(&new, &["id", "join", &code]);
+    assert_eq!(host.next()["digits"], guest.next()["digits"]);
+    host.say("y");
+    let device = text(&host.next(), "added");
+    guest.say("n");
+    guest.end().fails(1, &["nothing was joined"]);
+    host.end()
+        .fails(1, &["E_PAIR_DIGITS", "id device remove", &device]);
+    old.run(&["id", "device", "remove", &device]).ok();
+    assert_eq!(shown(&old)["devices"].as_array().unwrap().len(), 1);
+}
+
 /// A node at the right address that never made this code, or makes no more of it.
 #[test]
 fn a_code_of_another_node_or_an_old_one_is_refused() {
@@ -265,8 +283,12 @@ fn the_key_changes_with_and_without_a_node() {
         (&64.into(), &true.into())
     );
     assert_eq!(before["key"], before["agent"]);
-    let rotated = home.json(&["id", "rotate"]);
+    let rotated = home.run(&["id", "rotate", "--json"]);
+    // The first key is no part of the chain, so it is gone.
+    assert!(rotated.err.contains("as a guardian"), "{}", rotated.err);
+    let rotated = rotated.json();
     assert_ne!(rotated["key"], before["key"]);
+    assert_eq!(rotated["others"], serde_json::json!([]));
     assert_eq!(rotated["agent"], before["agent"]);
     let up = home.up();
     let again = home.json(&["id", "rotate"]);

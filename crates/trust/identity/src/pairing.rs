@@ -62,6 +62,9 @@ pub enum PairError {
     /// The person said no.
     #[error("the person at the other device said that the digits differ")]
     Digits,
+    /// The other side cannot go on, for a reason of its own.
+    #[error("the other device could not go on; it says there why")]
+    Fault,
     /// The device acts for an agent already.
     #[error("that device acts for an agent already")]
     Taken,
@@ -86,6 +89,7 @@ impl PairError {
             Self::Expired => "E_PAIR_EXPIRED",
             Self::Busy => "E_PAIR_BUSY",
             Self::Digits => "E_PAIR_DIGITS",
+            Self::Fault => "E_PAIR_FAULT",
             Self::Taken => "E_PAIR_TAKEN",
             Self::Refused { code, .. } => code,
         }

@@ -21,6 +21,14 @@ const TEXT_CHARS_MAX: usize = 4096;
 
 const CHECKSUM_BYTES: usize = 4;
 
+/// What a check code is of begins with this (IDENT-49).
+const CHECK_PREFIX: &[u8] = b"allod/recovery-check/1\0";
+
+/// 80 bits: who makes requests until one has a given code needs 2^80 of them.
+const CHECK_BYTES: usize = 10;
+
+const CHECK_GROUP_CHARS: usize = 4;
+
 /// A text is not what it should be. Blame: whoever copied it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -59,11 +67,41 @@ pub struct RecoveryRequest {
 }
 
 impl RecoveryRequest {
+    fn canonical(&self) -> Vec<u8> {
+        #[expect(clippy::expect_used, reason = "keys, bytes and a link encode")]
+        canonical::encode(self).expect("a request encodes")
+    }
+
+    /// What the person who asks reads out, and a guardian compares: 16 characters in groups of four (IDENT-49).
+    #[must_use]
+    pub fn check_code(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(CHECK_PREFIX);
+        hash.update(self.canonical());
+        let flat = multibase::Base::Base32Lower.encode(&hash.finalize()[..CHECK_BYTES]);
+        let mut code = String::new();
+        for (at, letter) in flat.chars().enumerate() {
+            if at > 0 && at % CHECK_GROUP_CHARS == 0 {
+                code.push('-');
+            }
+            code.push(letter);
+        }
+        code
+    }
+
+    /// Whether what was typed is the check code, in small or capital letters; blanks and `-` are passed over.
+    #[must_use]
+    pub fn is_check_code(&self, typed: &str) -> bool {
+        let letters = |text: &str| -> String {
+            let meant = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
+            meant.map(|c| c.to_ascii_lowercase()).collect()
+        };
+        letters(typed) == letters(&self.check_code())
+    }
+
     /// The request as text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        #[expect(clippy::expect_used, reason = "keys, bytes and a link encode")]
-        let mut bytes = canonical::encode(self).expect("a request encodes");
+        let mut bytes = self.canonical();
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest[..CHECKSUM_BYTES]);
         written(REQUEST_PREFIX, &bytes)

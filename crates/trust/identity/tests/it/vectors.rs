@@ -143,11 +143,15 @@ fn requests_for_a_recovery() {
         let given = text(input, "text");
         let request: RecoveryRequest = given.parse().map_err(RecoveryTextError::code)?;
         assert_eq!(request.to_text(), given.to_ascii_lowercase());
+        let check = request.check_code();
+        assert!(request.is_check_code(&check.to_ascii_uppercase().replace('-', " ")));
+        assert!(!request.is_check_code(&check[1..]) && !request.is_check_code(""));
         Ok(json!({
             "agent": request.agent.to_string(),
             "key": request.key.to_string(),
             "next": hex(&request.next),
             "prev": request.prev.to_string(),
+            "check": check,
         }))
     });
 }
