@@ -279,8 +279,8 @@ impl Node {
         Ok(())
     }
 
-    /// Gives the agent its next key: which ends a contradiction, names guardians, and leaves whoever has the present key
-    /// with nothing. `secret` is that of the home.
+    /// Gives the agent its next key: which ends a contradiction, names guardians, and lets the present key say nothing more
+    /// of the log. Devices act on. `secret` is that of the home.
     ///
     /// # Errors
     /// [`IdentityError::NoChain`], [`IdentityError::OtherChain`], [`IdentityError::ChainEnded`], [`IdentityError::After`].

@@ -116,8 +116,12 @@ impl SledStore {
                 for file in files {
                     let file = file.map_err(StoreError::io)?;
                     if state.synced.insert(file.file_name()) {
-                        let file = File::open(file.path()).map_err(StoreError::io)?;
-                        file.sync_all().map_err(StoreError::io)?;
+                        match File::open(file.path()).and_then(|file| file.sync_all()) {
+                            Ok(()) => {}
+                            // sled has let it go since it was listed: what it held is elsewhere, and synced there.
+                            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                            Err(error) => return Err(StoreError::io(error)),
+                        }
                     }
                 }
             }

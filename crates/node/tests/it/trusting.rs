@@ -227,12 +227,14 @@ fn what_is_said_of_a_recovery_travels_in_public_spaces() {
     record(&owner, &["attest", &you, "vouch", "a friend"]);
     record(&friend, &["attest", &me, "vouch", "a friend"]);
     let up = owner.up();
+    let at_owner = up.addr.clone();
     let ticket = owner.run(&["space", "ticket", "public"]).ok();
     friend
         .run(&["space", "join", ticket.trim(), "--as", "of-owner"])
         .ok();
     up.stop();
     let up = friend.up();
+    let at_friend = up.addr.clone();
     let ticket = friend.run(&["space", "ticket", "public"]).ok();
     owner
         .run(&["space", "join", ticket.trim(), "--as", "of-friend"])
@@ -242,10 +244,13 @@ fn what_is_said_of_a_recovery_travels_in_public_spaces() {
     let thief = crate::identity::device_only();
     let begun = thief.json(&["id", "recover", "begin", &me, "--log", &log]);
     let request = begun["request"].as_str().unwrap();
+    let code = begun["check"].as_str().unwrap();
     friend
-        .run(&["id", "recover", "approve", request, "--log", &log])
+        .run(&[
+            "id", "recover", "approve", request, "--log", &log, "--code", code,
+        ])
         .ok();
-    let up = friend.up();
+    let up = friend.up_at(&at_friend);
     owner.run(&["sync", "--space", "of-friend"]).ok();
     up.stop();
     let seen = owner
@@ -253,7 +258,7 @@ fn what_is_said_of_a_recovery_travels_in_public_spaces() {
         .rows();
     assert_eq!(seen.len(), 1, "{seen:?}");
     owner.run(&["id", "recover", "object", request]).ok();
-    let up = owner.up();
+    let up = owner.up_at(&at_owner);
     friend.run(&["sync", "--space", "of-owner"]).ok();
     up.stop();
     let seen = friend
