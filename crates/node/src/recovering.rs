@@ -366,6 +366,8 @@ impl Node {
         request: &RecoveryRequest,
         despite_objection: bool,
     ) -> Result<Said, NodeError> {
+        // An objection may be in a public space that nobody has looked at yet.
+        self.gather()?;
         let log = self.log_for(request)?;
         let key = self.guardian_key(&log)?;
         let approved = self.approved(request, &key)?;

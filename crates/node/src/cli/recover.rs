@@ -190,6 +190,8 @@ fn hear(node: &Node, said: &[String], io: &mut Io<'_>) -> Result<()> {
 }
 
 fn status(node: &Node, agent: Option<&str>, io: &mut Io<'_>) -> Result<()> {
+    // What guardians say may be in public spaces.
+    node.gather()?;
     let asked = node.asked()?;
     let agent = match (agent, &asked) {
         (None, Some(asked)) if node.agent().is_err() => asked.agent,
