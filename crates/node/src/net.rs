@@ -1,7 +1,6 @@
 //! The drivers: sessions over connections, joining, and a node that serves and keeps in touch.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use allod_identity::DeviceId;
@@ -135,8 +134,8 @@ impl Node {
                 return Err(NodeError::NotAdmitted { code, reason });
             }
         };
-        let entered = enter(Arc::clone(self.store()), ticket.space, &welcome, part)?.id();
-        self.heed_anew()?;
+        let entered = enter(&self.agents(), ticket.space, &welcome, part)?.id();
+        self.heed()?;
         // The one handle of this process on the space, which may be open already.
         let repo = self.repo(entered)?;
         let known = self.spaces()?.iter().any(|(_, id)| *id == repo.id());
@@ -468,20 +467,27 @@ pub(crate) async fn dial(
     device: DeviceId,
     addrs: &[String],
 ) -> Result<Connection, NodeError> {
+    let connect = |addr| endpoint.connect(addr, device);
+    dial_by(&connect, device.to_string(), addrs).await
+}
+
+/// Tries one address after the other; `peer` is who is dialled, in words.
+pub(crate) async fn dial_by<F: Future<Output = Result<Connection, QuicError>>>(
+    connect: &(impl Fn(SocketAddr) -> F + Sync),
+    peer: String,
+    addrs: &[String],
+) -> Result<Connection, NodeError> {
     let mut last = "no address is known".to_owned();
     for addr in addrs {
         let Ok(addr) = addr.parse::<SocketAddr>() else {
             last = format!("{addr} is no address");
             continue;
         };
-        match tokio::time::timeout(DIAL_TIMEOUT, endpoint.connect(addr, device)).await {
+        match tokio::time::timeout(DIAL_TIMEOUT, connect(addr)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => last = format!("{addr}: {error}"),
             Err(_) => last = format!("{addr}: {}", QuicError::Unreachable),
         }
     }
-    Err(NodeError::Unreachable {
-        peer: device.to_string(),
-        reason: last,
-    })
+    Err(NodeError::Unreachable { peer, reason: last })
 }

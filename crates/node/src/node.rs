@@ -340,15 +340,6 @@ impl Node {
         fault.map_or(Ok(()), Err)
     }
 
-    /// The same, where something was learned past the logs that spaces look at.
-    pub(crate) fn heed_anew(&self) -> Result<(), NodeError> {
-        for (_, id) in self.spaces()? {
-            let _moved = self.repo(id)?.reconsider()?;
-        }
-        self.trusting().forget_moment();
-        self.judge_again()
-    }
-
     /// Begins a space that this agent owns, and makes it the current one.
     pub fn create_space(&self, name: &str) -> Result<Repo, NodeError> {
         self.check_free(name)?;

@@ -1,6 +1,5 @@
 //! Pairing over the network: the driver of the machines of `allod_identity::pairing` (PAIR).
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,11 +22,11 @@ use crate::heal::in_time;
 use crate::home::random;
 use crate::hooks::lock;
 use crate::identity::IdentityError;
-use crate::net::dial;
+use crate::net::{dial, dial_by};
 use crate::node::Node;
 
-/// How long a dial may take before the next address is tried.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last word of a pairing may take to arrive.
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Events of a pairing that wait for whoever made the code: a pairing has three, and a code three tries.
 const EVENTS_MAX: usize = 16;
@@ -170,7 +169,7 @@ impl Node {
                 let is_over = running.is_ended || running.end(Err(told));
                 let refusal = told.refusal();
                 // First, as whoever is told of it may end this process.
-                drop(timeout(DIAL_TIMEOUT, send_last(stream, refusal)).await);
+                drop(timeout(LAST_WORD_TIMEOUT, send_last(stream, refusal)).await);
                 drop(
                     running
                         .tell
@@ -282,7 +281,10 @@ impl Node {
         }
         let connection = match code.device {
             Some(device) => dial(endpoint, device, &code.addrs).await?,
-            None => dial_any(endpoint, &code.addrs).await?,
+            None => {
+                let whoever = |addr| endpoint.connect_to_any(addr);
+                dial_by(&whoever, "the other device".to_owned(), &code.addrs).await?
+            }
         };
         let mut stream = connection.open(StreamKind::Pair).await?;
         let who = (self.device()?, config.device_name.as_str());
@@ -316,24 +318,6 @@ async fn send_last(mut stream: Stream, last: Bytes) -> Result<(), NodeError> {
     stream.finish()?;
     let (mut send, _recv) = stream.split();
     Ok(send.finished().await?)
-}
-
-/// Dials whoever is at one of the addresses.
-async fn dial_any(endpoint: &Endpoint, addrs: &[String]) -> Result<Connection, NodeError> {
-    let mut last = "no address is known".to_owned();
-    for addr in addrs {
-        let Ok(parsed) = addr.parse::<SocketAddr>() else {
-            last = format!("{addr} is no address");
-            continue;
-        };
-        match timeout(DIAL_TIMEOUT, endpoint.connect_to_any(parsed)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => last = format!("{addr}: {error}"),
-            Err(_) => last = format!("{addr}: {}", QuicError::Unreachable),
-        }
-    }
-    let (peer, reason) = ("the other device".to_owned(), last);
-    Err(NodeError::Unreachable { peer, reason })
 }
 
 /// A pairing of which both sides have the code, seen from the new device.

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use allod_identity::{AgentId, Decision, KeyLog, PublicKey, Standing, Verified};
+use allod_identity::{AgentId, Decision, KeyLog, PublicKey, Verified};
 use allod_repo::{Agents, BranchName, CommitId, Content, Reach, Repo, RepoError, SpaceId};
 use allod_tree::Tree;
 use allod_trust::{Counted, KEEP_MAX, Keep, KeyLogs, Moment, Predicates, Record, Register};
@@ -98,9 +98,7 @@ impl StoredLogs {
 impl KeyLogs for StoredLogs {
     fn speaks(&self, agent: &AgentId, key: &PublicKey) -> bool {
         // A log that cannot be read lets nobody speak.
-        self.of(agent).is_some_and(|log| {
-            log.equivocation().is_none() && log.standing(key) == Some(Standing::Now)
-        })
+        self.of(agent).is_some_and(|log| log.speaks(key))
     }
 
     fn is_frozen(&self, agent: &AgentId) -> bool {
@@ -137,11 +135,9 @@ impl Node {
 
     /// What counts now of the records that are known here.
     pub fn moment(&self) -> Result<Arc<Moment>, NodeError> {
-        if !lock(&self.trusting().known).is_gathered {
-            self.gather()?;
-        }
+        self.gather()?;
         let (now, learned) = (now_ms(), self.agents().learned());
-        let register = {
+        let (changes, register) = {
             let known = lock(&self.trusting().known);
             match &known.moment {
                 Some((at, moment)) if *at == learned && moment.holds_at(now) => {
@@ -151,7 +147,6 @@ impl Node {
             }
         };
         // Others go on with what they have meanwhile.
-        let (changes, register) = register;
         let counted = Counted::new(&register, &StoredLogs::new(self.agents()));
         let moment = Arc::new(Moment::new(Arc::new(counted), now));
         let mut known = lock(&self.trusting().known);
@@ -163,7 +158,7 @@ impl Node {
 
     /// A record that is known here, whether it counts or not.
     pub fn record(&self, cid: &Cid) -> Result<Option<Record>, NodeError> {
-        let _moment = self.moment()?;
+        self.gather()?;
         Ok(lock(&self.trusting().known).register.get(cid).cloned())
     }
 
@@ -250,15 +245,9 @@ impl Node {
         Ok(())
     }
 
-    /// Learns key events of an agent that somebody gave.
-    pub fn learn_of(&self, agent: &AgentId, events: &[Bytes]) -> Result<(), NodeError> {
-        self.agents().learn(agent, events)?;
-        self.heed()
-    }
-
     /// Stands by what a key said for the agent that is going to speak for it no more (TRUST-14). How many records.
     pub fn keep_said_by(&self, signer: &PublicKey) -> Result<usize, NodeError> {
-        let _moment = self.moment()?;
+        self.gather()?;
         let (agent, logs) = (self.agent()?, StoredLogs::new(self.agents()));
         let said = {
             let known = lock(&self.trusting().known);

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use allod_blocks::MemoryStore;
-use allod_identity::{KeyLog, SecretKey, Standing};
+use allod_identity::{KeyLog, SecretKey};
 use allod_repo::{
     Agents, Author, BranchName, CommitId, Edit, Genesis, Refusal, Repo, RepoError, SpaceClass,
 };
@@ -257,8 +257,7 @@ impl KeyWorld {
             .agents()
             .key_log(&self.agents[*agent].id())
             .map_err(words)?;
-        let speaks =
-            log.equivocation().is_none() && log.standing(&device.public()) == Some(Standing::Now);
+        let speaks = log.speaks(&device.public());
         if speaks {
             return Err(format!("node {node} {what}, though its device speaks"));
         }

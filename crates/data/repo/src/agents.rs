@@ -49,6 +49,12 @@ impl Agents {
         }
     }
 
+    /// The store that they are in.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// The key log of an agent; empty for one that is not known.
     pub fn key_log(&self, agent: &AgentId) -> Result<Arc<KeyLog>, RepoError> {
         self.read(agent).map(|(_, log)| log)

@@ -71,17 +71,7 @@ impl Repo {
 
     /// What is beside all branches.
     fn all_beside(&self) -> Result<Vec<(BranchName, Heads)>, RepoError> {
-        let prefix = layout::all_beside(self.id());
-        let page = self.store().scan_refs(&prefix, None, BRANCHES_MAX)?;
-        page.iter()
-            .map(|(name, value)| {
-                let name = std::str::from_utf8(&name[prefix.len()..]).ok();
-                let branch = name.and_then(|name| name.parse().ok());
-                let branch =
-                    branch.ok_or(RepoError::Damaged("a stored branch name is malformed"))?;
-                Ok((branch, decode_heads(value)?))
-            })
-            .collect()
+        self.by_branch(&layout::all_beside(self.id()))
     }
 
     /// What is told to others of each branch (REPO-103): its heads, and what is beside it, as far as a hello lists it.
@@ -270,7 +260,7 @@ impl Repo {
             let mut parents = Heads::new();
             let is_needed = match why {
                 Why::Beside => {
-                    parents = self.beside(branch)?;
+                    parents.clone_from(&stand.beside);
                     !parents.is_empty()
                 }
                 Why::Needed(needs) => {
@@ -304,7 +294,6 @@ impl Repo {
                 Some(id) => made = Some(id),
                 None => tries += 1,
             }
-            let _moved = self.settle(branch)?;
         }
         Err(RepoError::Contended(branch.clone()))
     }

@@ -285,8 +285,12 @@ impl Repo {
 
     /// All branches with their heads, in name order.
     pub fn branches(&self) -> Result<Vec<(BranchName, Heads)>, RepoError> {
-        let prefix = layout::heads(self.inner.id);
-        let page = self.inner.store.scan_refs(&prefix, None, BRANCHES_MAX)?;
+        self.by_branch(&layout::heads(self.inner.id))
+    }
+
+    /// The commits that references with this prefix name, each for the branch whose name follows.
+    pub(crate) fn by_branch(&self, prefix: &[u8]) -> Result<Vec<(BranchName, Heads)>, RepoError> {
+        let page = self.inner.store.scan_refs(prefix, None, BRANCHES_MAX)?;
         page.iter()
             .map(|(name, value)| {
                 let name = std::str::from_utf8(&name[prefix.len()..])

@@ -189,7 +189,7 @@ fn commit_story(
         None => "its key never spoke for its author, as far as is known here",
     };
     let quarantine = repo.quarantined(id)?;
-    let counts = repo.counts(id)?;
+    let (counts, by_itself) = (repo.counts(id)?, repo.stands(id)?);
     let policy = node.trust_policy(repo)?;
     let verdict = node.verdict(repo, &commit, policy.as_ref())?;
     let text = id.to_string();
@@ -216,19 +216,16 @@ fn commit_story(
                 .as_ref()
                 .map(|words| format!("  in quarantine: {}", plain(words))),
         );
-        lines.push(
-            match (counts, speaks_now(&log, &commit) && quarantine.is_none()) {
-                (true, true) => "  it counts".to_owned(),
-                (true, false) => "  it counts, as somebody who speaks has built on it".to_owned(),
-                (false, _) if quarantine.is_some() => {
-                    "  it does not count; `allod trust release` lets it out of quarantine"
-                        .to_owned()
-                }
-                (false, _) => {
-                    "  it does not count; `allod trust take-in` commits on top of it".to_owned()
-                }
-            },
-        );
+        lines.push(match (counts, by_itself) {
+            (true, true) => "  it counts".to_owned(),
+            (true, false) => "  it counts, as somebody who speaks has built on it".to_owned(),
+            (false, _) if quarantine.is_some() => {
+                "  it does not count; `allod trust release` lets it out of quarantine".to_owned()
+            }
+            (false, _) => {
+                "  it does not count; `allod trust take-in` commits on top of it".to_owned()
+            }
+        });
         if let Some(verdict) = &verdict {
             let outcome = serde_json::to_value(verdict.outcome).unwrap_or_default();
             let outcome = outcome.as_str().unwrap_or_default().to_owned();
@@ -240,11 +237,4 @@ fn commit_story(
         lines.extend(noted.iter().map(|it| decision_text(it)));
         lines.join("\n")
     })
-}
-
-fn speaks_now(
-    log: &allod_identity::KeyLog,
-    commit: &allod_identity::Verified<allod_repo::Commit>,
-) -> bool {
-    log.equivocation().is_none() && log.standing(commit.signer()) == Some(Standing::Now)
 }

@@ -75,6 +75,7 @@ mod work_args;
 mod working;
 
 use std::io::{IsTerminal as _, stderr, stdin, stdout};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -344,16 +345,26 @@ pub(crate) fn with_net<T>(
     io: &mut Io<'_>,
     run: impl FnOnce(&mut Io<'_>, &Net) -> Result<T>,
 ) -> Result<T> {
-    if let Some(net) = io.net.clone() {
-        return run(io, &net);
+    match io.net.clone() {
+        Some(net) => run(io, &net),
+        None => with_own_net(node, (net::any_port(), 1), io, run),
     }
+}
+
+/// A network of the command's own, at an address and with so many threads.
+pub(crate) fn with_own_net<T>(
+    node: &Node,
+    (listen, threads): (SocketAddr, usize),
+    io: &mut Io<'_>,
+    run: impl FnOnce(&mut Io<'_>, &Net) -> Result<T>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(threads)
         .enable_all()
         .build()?;
     let endpoint = {
         let _guard = runtime.enter();
-        node.listen(net::any_port())?
+        node.listen(listen)?
     };
     let net = Net {
         endpoint,

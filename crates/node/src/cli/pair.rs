@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::cli::id::{ask, asks_yes};
 use crate::cli::id_args::{Add, Join};
 use crate::cli::io::{Io, Net, plain};
-use crate::cli::{net, qr, with_net};
+use crate::cli::{net, qr, with_net, with_own_net};
 
 /// How often a command that waits looks whether the node stops.
 const POLL: Duration = Duration::from_millis(200);
@@ -48,28 +48,17 @@ fn serving<T>(
     if let Some(net) = io.net.clone() {
         return run(io, &net);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    let endpoint = {
-        let _guard = runtime.enter();
-        node.listen(listen)?
-    };
-    let (stop, stopped) = watch::channel(false);
-    let serving = {
-        let (node, endpoint) = (node.clone(), endpoint.clone());
+    // One thread serves while another does what visits the store.
+    with_own_net(node, (listen, 2), io, |io, net| {
+        let (stop, stopped) = watch::channel(false);
+        let (node, endpoint) = (node.clone(), net.endpoint.clone());
         let serve = async move { node.serve(&endpoint, Backoff::default(), stopped).await };
-        runtime.spawn(serve)
-    };
-    let net = Net {
-        endpoint,
-        handle: runtime.handle().clone(),
-    };
-    let result = run(io, &net);
-    stop.send_replace(true);
-    runtime.block_on(serving)?;
-    result
+        let serving = net.handle.spawn(serve);
+        let result = run(io, net);
+        stop.send_replace(true);
+        net.handle.block_on(serving)?;
+        result
+    })
 }
 
 fn show_code(code: &PairingCode, options: &Add, io: &mut Io<'_>) -> Result<()> {

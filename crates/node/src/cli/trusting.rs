@@ -312,7 +312,7 @@ fn take(node: &Node, file: Option<&Path>, io: &mut Io<'_>) -> Result<()> {
         }
     }
     for (agent, events) in events {
-        node.learn_of(&agent, &events)?;
+        node.learn_log(&agent, &events)?;
     }
     ensure!(!records.is_empty(), "there is no record in it");
     let cids: Vec<String> = records

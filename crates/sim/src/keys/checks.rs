@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use allod_identity::{Mark, Standing};
+use allod_identity::Mark;
 use allod_repo::{BranchName, CommitId, Heads, Repo};
 
 use super::{KeyWorld, ROUNDS, words};
@@ -73,9 +73,7 @@ impl KeyWorld {
                 let log = |agent: &_| self.nodes[node].repo.agents().key_log(agent).map_err(words);
                 // Its own nodes talk to nobody as long as it contradicts itself; nor do those of another such agent.
                 let own = log(&self.agents[self.nodes[node].agent].id())?;
-                let is_cut_off = own.equivocation().is_some()
-                    || own.standing(&self.nodes[node].device.public()) != Some(Standing::Now);
-                if is_cut_off {
+                if !own.speaks(&self.nodes[node].device.public()) {
                     continue;
                 }
                 match log(&id)?.equivocation() {
@@ -129,7 +127,7 @@ impl KeyWorld {
             if log.equivocation().is_some() {
                 return Err(format!("agent {} is frozen for ever", other.agent));
             }
-            let speaks = log.standing(&other.device.public()) == Some(Standing::Now);
+            let speaks = log.speaks(&other.device.public());
             if speaks == other.is_stolen {
                 let what = if speaks { "speaks" } else { "does not speak" };
                 return Err(format!("a device of agent {} {what}", other.agent));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use allod_blocks::{Batch, Expect, Store};
-use allod_identity::{AgentId, DeviceId, Standing, canonical};
+use allod_identity::{AgentId, DeviceId, canonical};
 use allod_repo::{Agents, Author, Part, Rejected, Repo, RepoError, SpaceId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -320,7 +320,7 @@ fn welcome(repo: &Repo) -> Result<Welcome, RepoError> {
 
 /// Keeps the space that a welcome describes, or a part of it, if it is the one asked for (SYNC-21).
 pub fn enter(
-    store: Arc<dyn Store>,
+    agents: &Agents,
     space: SpaceId,
     welcome: &Welcome,
     part: Option<&Part>,
@@ -330,7 +330,6 @@ pub fn enter(
     if SpaceId::from_cid(name) != space {
         return Err(allod_repo::Refusal::WrongSpace.into());
     }
-    let agents = Agents::new(Arc::clone(&store));
     for (agent, events) in &welcome.logs {
         let events: Vec<Bytes> = events
             .iter()
@@ -338,7 +337,7 @@ pub fn enter(
             .collect();
         agents.learn(agent, &events)?;
     }
-    Repo::adopt_part(store, genesis, part)
+    Repo::adopt_part(Arc::clone(agents.store()), genesis, part)
 }
 
 /// Whether `device` speaks for `agent`, by what is known here of it and these events; nothing is kept of them.
@@ -349,9 +348,7 @@ fn acts_for(
     device: &DeviceId,
 ) -> Result<bool, RepoError> {
     match agents.with(agent, events) {
-        Ok(log) => {
-            Ok(log.equivocation().is_none() && log.standing(device.key()) == Some(Standing::Now))
-        }
+        Ok(log) => Ok(log.speaks(device.key())),
         Err(Rejected::Refused(_)) => Ok(false),
         Err(Rejected::Fault(fault)) => Err(fault),
     }

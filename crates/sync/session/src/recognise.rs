@@ -1,6 +1,6 @@
 //! Whether whoever says hello may hear of a space (SYNC-2, SYNC-3).
 
-use allod_identity::{DeviceId, Standing};
+use allod_identity::DeviceId;
 use allod_repo::{Rejected, Repo};
 use bytes::Bytes;
 
@@ -34,8 +34,7 @@ pub(crate) fn recognise(repo: &Repo, peer: DeviceId, hello: &Hello) -> Result<()
         Err(Rejected::Fault(fault)) => return Err(Fault::from(fault).into()),
     }
     let log = repo.agents().key_log(&hello.agent).map_err(Fault::from)?;
-    let speaks = log.standing(peer.key()) == Some(Standing::Now);
-    if !speaks || log.equivocation().is_some() {
+    if !log.speaks(peer.key()) {
         // The same words for all strangers: who guesses a member learns nothing (SYNC-3).
         return Err(not_member());
     }

@@ -390,6 +390,12 @@ impl KeyLog {
         }
     }
 
+    /// Whether what a key says now is the agent's: it speaks for it, and the log does not end in a contradiction.
+    #[must_use]
+    pub fn speaks(&self, key: &PublicKey) -> bool {
+        self.equivocation.is_none() && self.standing(key) == Some(Standing::Now)
+    }
+
     /// Whether `device` may act for the agent.
     #[must_use]
     pub fn is_device(&self, device: &DeviceId) -> bool {

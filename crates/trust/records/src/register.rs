@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use allod_identity::{
-    AgentId, DecodeError, KeyLog, Payload, PublicKey, Signed, Standing, Verified, VerifyError,
+    AgentId, DecodeError, KeyLog, Payload, PublicKey, Signed, Verified, VerifyError,
     canonical::CanonicalError, domain_of,
 };
 use bytes::Bytes;
@@ -171,7 +171,7 @@ impl KeyLogs for BTreeMap<AgentId, KeyLog> {
     fn speaks(&self, agent: &AgentId, key: &PublicKey) -> bool {
         match self.get(agent) {
             None => agent.key() == key,
-            Some(log) => log.equivocation().is_none() && log.standing(key) == Some(Standing::Now),
+            Some(log) => log.speaks(key),
         }
     }
 

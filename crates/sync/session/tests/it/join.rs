@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use allod_blocks::MemoryStore;
-use allod_repo::{BranchName, Rejected};
+use allod_repo::{Agents, BranchName, Rejected};
 use allod_sync::{JoinReply, JoinRequest, Ticket, TicketError, Tickets, admit, enter};
 
 use crate::pair::{Person, START, pairs, put, space, talk};
 
 const SECRET: [u8; 16] = [5; 16];
+
+/// The key logs of a store that has none.
+fn nobody() -> Agents {
+    Agents::new(Arc::new(MemoryStore::new()))
+}
 
 fn code(reply: &JoinReply) -> &str {
     match reply {
@@ -67,10 +72,10 @@ fn a_ticket_opens_the_space_and_nothing_else_does() {
 
     let other = space(&bob, &[]).id();
     assert!(matches!(
-        enter(Arc::new(MemoryStore::new()), other, &welcome, None),
+        enter(&nobody(), other, &welcome, None),
         Err(Rejected::Refused(_))
     ));
-    let joined = enter(Arc::new(MemoryStore::new()), repo.id(), &welcome, None).unwrap();
+    let joined = enter(&nobody(), repo.id(), &welcome, None).unwrap();
     assert!(talk((&joined, &bob), (&repo, &ada)).is_complete());
     let main = BranchName::main();
     assert_eq!(joined.heads(&main).unwrap(), repo.heads(&main).unwrap());
