@@ -1,0 +1,333 @@
+//! The one answer to who may do what in a space (ACCESS-20 to ACCESS-25).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use allod_identity::AgentId;
+use cid::Cid;
+
+use crate::chains::{Chain, Chains, OutOfSteps};
+use crate::grant::{Grant, Ungrant};
+use crate::op::{Op, OpScope};
+use crate::policy::Truth;
+use crate::request::{Principal, Request, Target};
+use crate::rule::{Member, On, Rule, roles};
+use crate::rules::{Asker, Found, Rules};
+use crate::steps::Steps;
+use crate::verdict::{Answer, Ground, Near, Verdict};
+
+/// The branch that says what a space is.
+const META: &str = "meta";
+
+/// What a space says of who may do what, as it was read.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The versions of rules, by their names.
+    pub rules: BTreeMap<String, Rule>,
+    /// The versions of each member.
+    pub members: BTreeMap<AgentId, Vec<Member>>,
+    /// Grants that count.
+    pub grants: BTreeMap<Cid, Grant>,
+    /// What takes grants back.
+    pub ungrants: Vec<Ungrant>,
+}
+
+/// Who may do what in a space. It is made once for what is known, and asked often.
+#[derive(Debug)]
+pub struct Authorizer {
+    owner: AgentId,
+    space: Cid,
+    rules: Rules,
+    members: BTreeMap<AgentId, Standing>,
+    chains: Chains,
+}
+
+/// What a member is.
+#[derive(Debug)]
+struct Standing {
+    roles: BTreeSet<String>,
+    handle: Option<String>,
+}
+
+impl Authorizer {
+    /// What follows from these facts about the space of an owner.
+    #[must_use]
+    pub fn new(owner: AgentId, space: Cid, facts: &Facts) -> Self {
+        let mut members = BTreeMap::new();
+        let mut called: BTreeMap<&str, usize> = BTreeMap::new();
+        for (agent, versions) in &facts.members {
+            let Some(standing) = standing_of(versions) else {
+                continue;
+            };
+            if let Some(handle) = versions.first().and_then(Member::name)
+                && standing.handle.is_some()
+            {
+                *called.entry(handle).or_default() += 1;
+            }
+            members.insert(*agent, standing);
+        }
+        for standing in members.values_mut() {
+            // What two are called, nobody is.
+            let handle = standing.handle.take();
+            standing.handle = handle.filter(|it| called.get(&**it) == Some(&1));
+        }
+        Self {
+            owner,
+            space,
+            rules: Rules::new(&facts.rules),
+            members,
+            chains: Chains::new((&owner, &space), &facts.grants, &facts.ungrants),
+        }
+    }
+
+    /// The owner.
+    #[must_use]
+    pub const fn owner(&self) -> &AgentId {
+        &self.owner
+    }
+
+    /// The members, the owner not among them.
+    pub fn members(&self) -> impl Iterator<Item = &AgentId> {
+        let members = self.members.iter();
+        let members = members.filter(|(_, standing)| standing.roles.contains(roles::MEMBER));
+        members.map(|(agent, _)| agent)
+    }
+
+    /// Whether an agent owns the space or is a member.
+    #[must_use]
+    pub fn is_member(&self, agent: &AgentId) -> bool {
+        let standing = self.members.get(agent);
+        *agent == self.owner || standing.is_some_and(|it| it.roles.contains(roles::MEMBER))
+    }
+
+    /// The roles and the handle that a member was given.
+    #[must_use]
+    pub fn standing(&self, agent: &AgentId) -> Option<(&BTreeSet<String>, Option<&str>)> {
+        let standing = self.members.get(agent)?;
+        Some((&standing.roles, standing.handle.as_deref()))
+    }
+
+    /// Whether no rule and no grant says anything: members may do all.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.rules.is_empty() && self.chains.is_empty()
+    }
+
+    /// Whether somebody may do everything to all keys of a branch, whatever these are.
+    #[must_use]
+    pub fn may_all(&self, who: &Principal, branch: &str, at: u64) -> bool {
+        let target = Target::Prefix(b"");
+        [Op::Write, Op::Delete].into_iter().all(|op| {
+            let request = Request {
+                who,
+                op,
+                branch,
+                target,
+                at,
+            };
+            self.check(&request).answer == Answer::Allow
+        })
+    }
+
+    /// Whether somebody may read anything, and so `meta` (ACCESS-22).
+    #[must_use]
+    pub fn knows(&self, who: &Principal, at: u64) -> bool {
+        if !who.is_for(Op::Read, &self.space) {
+            return false;
+        }
+        let asker = self.asker(who, at);
+        let by_grant = who.agent_id().is_some_and(|agent| {
+            let mut chains = self.chains.of(agent).iter();
+            chains.any(|chain| chain.covers(Op::Read) && chain.is_valid(at))
+        });
+        by_grant
+            || self.has_role(who, roles::OWNER, at)
+            || self.has_role(who, roles::MEMBER, at)
+            || self.rules.let_read(&asker)
+    }
+
+    /// Answers a request.
+    #[must_use]
+    pub fn check(&self, request: &Request<'_>) -> Verdict {
+        let (who, op) = (request.who, request.op);
+        if !who.is_for(op, &self.space) {
+            return Verdict::deny(Ground::Token);
+        }
+        if self.has_role(who, roles::OWNER, request.at) && self.rules.is_empty() {
+            return Verdict::allow(Ground::Owner);
+        }
+        match op.scope() {
+            OpScope::Space => return self.space_wide(request, op),
+            _ if request.branch != META => {}
+            OpScope::Key if op == Op::Read => {
+                return if self.knows(who, request.at) {
+                    Verdict::allow(Ground::Known)
+                } else {
+                    self.denied(request, Ground::Nothing)
+                };
+            }
+            _ => return self.space_wide(request, Op::Admin),
+        }
+        if self.rules.are_too_many() {
+            return if self.has_role(who, roles::OWNER, request.at) {
+                Verdict::allow(Ground::Owner)
+            } else {
+                Verdict::deny(Ground::TooManyRules)
+            };
+        }
+        self.by_rules(request)
+    }
+
+    /// Operations for which no rule is asked (ACCESS-22).
+    fn space_wide(&self, request: &Request<'_>, op: Op) -> Verdict {
+        let who = request.who;
+        if self.has_role(who, roles::OWNER, request.at) {
+            return Verdict::allow(Ground::Owner);
+        }
+        let chain = who
+            .agent_id()
+            .and_then(|agent| self.chains.allows_all(agent, op, request.at));
+        if let Some(chain) = chain {
+            return Verdict::allow(Ground::Grant).over(&chain.links);
+        }
+        if op == Op::Admin && who.bears(roles::ADMIN) {
+            return Verdict::allow(Ground::Role);
+        }
+        if op != Op::Admin && self.has_role(who, roles::MEMBER, request.at) {
+            return Verdict::allow(Ground::Member);
+        }
+        self.denied(&Request { op, ..*request }, Ground::Nothing)
+    }
+
+    fn by_rules(&self, request: &Request<'_>) -> Verdict {
+        let asker = self.asker(request.who, request.at);
+        let (op, branch) = (request.op, request.branch.as_bytes());
+        let on_branch = if op == Op::Delete { Op::Write } else { op };
+        let of_branch = self
+            .rules
+            .find(On::Branch, on_branch, Target::Key(branch), &asker);
+        let of_key = match (op.scope(), request.target) {
+            (OpScope::Key, target @ (Target::Key(_) | Target::Prefix(_))) => {
+                Some(self.rules.find(On::Key, op, target, &asker))
+            }
+            _ => None,
+        };
+        let found = [Some(of_branch), of_key];
+        let mut found = found.into_iter().flatten();
+        let (mut is_open, mut is_partly, mut all_may) = (false, false, true);
+        let mut ground = None;
+        let mut both = Vec::new();
+        both.extend(found.by_ref());
+        for one in both {
+            match one {
+                Found::Denied(rule) => return Verdict::deny(Ground::Denied).by(rule),
+                Found::Nobody(rule) => return Verdict::deny(Ground::Nobody).by(rule),
+                Found::Allowed(how, rule) => ground = Some((how, rule)),
+                Found::Open(rule) => {
+                    is_open = true;
+                    if ground.is_none() || rule.is_some() {
+                        ground = Some((Ground::Nothing, rule));
+                    }
+                }
+                Found::Partly { may_be_denied } => {
+                    is_partly = true;
+                    all_may &= !may_be_denied;
+                }
+            }
+        }
+        if !is_open && !is_partly {
+            let (ground, rule) = ground.unwrap_or((Ground::Nothing, None));
+            return Verdict::allow(ground).by_maybe(rule);
+        }
+        let rule = ground.and_then(|(_, rule)| rule);
+        let mut steps = Steps::new();
+        let least = if request.target == Target::Branch {
+            Truth::Open
+        } else {
+            Truth::True
+        };
+        match self.chains.ask(request, &mut steps) {
+            Err(OutOfSteps) => Verdict::deny(Ground::Steps),
+            Ok(Some((truth, chain))) if truth >= least && all_may => {
+                Verdict::allow(Ground::Grant).over(&chain.links)
+            }
+            Ok(Some((Truth::True | Truth::Open, chain))) if is_prefix(request) => {
+                Verdict::partly(Ground::Grant).over(&chain.links)
+            }
+            Ok(_) if is_partly && !is_open => Verdict::partly(Ground::Role),
+            Ok(_) => self.denied(request, Ground::Nothing).by_maybe(rule),
+        }
+    }
+
+    /// A denial, with what was nearest to allowing it (ACCESS-25).
+    fn denied(&self, request: &Request<'_>, ground: Ground) -> Verdict {
+        let mut verdict = Verdict::deny(ground);
+        let Some(agent) = request.who.agent_id() else {
+            return verdict;
+        };
+        let covers = |chain: &&Chain| chain.covers(request.op);
+        let live = self.chains.of(agent).iter();
+        let ended = self.chains.ended_of(agent).iter();
+        let near = |chain: &Chain| match (chain.taken_back, chain.end) {
+            (Some(of), _) => Near::TakenBack(of),
+            (None, Some(end)) if end <= request.at => Near::Ended(chain.links[0], end),
+            _ if chain.from > request.at => Near::NotYet(chain.links[0], chain.from),
+            _ => Near::Elsewhere(chain.links[0]),
+        };
+        // Of several, one that is valid now says more than one that was.
+        let mut all: Vec<Near> = live.chain(ended).filter(covers).map(near).collect();
+        all.sort_by_key(Near::rank);
+        verdict.near = all.into_iter().next();
+        verdict
+    }
+
+    fn asker<'a>(&'a self, who: &'a Principal, at: u64) -> Asker<'a> {
+        let handle = who.agent_id().and_then(|agent| self.members.get(agent));
+        Asker::new(
+            who,
+            handle.and_then(|standing| standing.handle.as_deref()),
+            Box::new(move |role| self.has_role(who, role, at)),
+        )
+    }
+
+    /// Whether somebody has a role (ACCESS-13).
+    fn has_role(&self, who: &Principal, role: &str, at: u64) -> bool {
+        if role == roles::ANYONE || who.bears(role) {
+            return true;
+        }
+        let standing = match (who.agent_id(), who.user()) {
+            (Some(agent), _) => {
+                let is_owner = *agent == self.owner;
+                match role {
+                    roles::OWNER => return is_owner,
+                    roles::ADMIN => {
+                        return is_owner || self.chains.allows_all(agent, Op::Admin, at).is_some();
+                    }
+                    roles::MEMBER if is_owner => return true,
+                    _ => self.members.get(agent),
+                }
+            }
+            _ => None,
+        };
+        standing.is_some_and(|standing| standing.roles.contains(role))
+    }
+}
+
+fn is_prefix(request: &Request<'_>) -> bool {
+    matches!(request.target, Target::Prefix(_))
+}
+
+/// What several versions of a member say together (ACCESS-14).
+fn standing_of(versions: &[Member]) -> Option<Standing> {
+    let (first, rest) = versions.split_first()?;
+    let mut roles: BTreeSet<String> = first.roles().iter().cloned().collect();
+    for version in rest {
+        roles.retain(|role| version.roles().contains(role));
+    }
+    let agree = rest.iter().all(|version| version.name() == first.name());
+    let handle = first.name().filter(|_name| agree).map(ToOwned::to_owned);
+    (!roles.is_empty()).then_some(Standing { roles, handle })
+}
+
+/// The name of a rule, as verdicts have it.
+pub type Label = Arc<str>;

@@ -1,0 +1,334 @@
+//! The rules of a space together (ACCESS-13 to ACCESS-15, ACCESS-20).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::authorizer::Label;
+use crate::op::Op;
+use crate::policy::Truth;
+use crate::request::{Principal, Target};
+use crate::rule::{On, Rule, roles};
+use crate::verdict::Ground;
+
+/// Versions of rules, at most (ACCESS-15).
+pub const RULES_MAX: usize = 256;
+
+/// The rules of a space, the most specific first.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    keys: Vec<Slot>,
+    branches: Vec<Slot>,
+    named: BTreeSet<(On, Op)>,
+    are_too_many: bool,
+}
+
+/// The versions of one rule.
+#[derive(Debug)]
+struct Slot {
+    label: Label,
+    versions: Vec<Rule>,
+}
+
+/// What rules say of a request.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A rule denies it.
+    Denied(Label),
+    /// Nobody may.
+    Nobody(Label),
+    /// It is allowed.
+    Allowed(Ground, Option<Label>),
+    /// Only a grant can allow it. The rule that would have to.
+    Open(Option<Label>),
+    /// Some of what is asked for may be allowed; and some be denied, whatever grants say.
+    Partly { may_be_denied: bool },
+}
+
+/// Whoever asks, as rules see them.
+pub(crate) struct Asker<'a> {
+    who: &'a Principal,
+    handle: Option<&'a str>,
+    has_role: Box<dyn Fn(&str) -> bool + 'a>,
+}
+
+impl<'a> Asker<'a> {
+    pub(crate) fn new(
+        who: &'a Principal,
+        handle: Option<&'a str>,
+        has_role: Box<dyn Fn(&str) -> bool + 'a>,
+    ) -> Self {
+        Self {
+            who,
+            handle,
+            has_role,
+        }
+    }
+
+    fn has_one_of(&self, roles: &[String]) -> bool {
+        roles.iter().any(|role| (self.has_role)(role))
+    }
+
+    /// Whether it is called so (ACCESS-12).
+    fn is_called(&self, name: &[u8]) -> bool {
+        if name.is_empty() {
+            return false;
+        }
+        if let Some(user) = self.who.user() {
+            return user.as_bytes() == name;
+        }
+        let is_handle = self.handle.is_some_and(|it| it.as_bytes() == name);
+        is_handle
+            || self.who.agent_id().is_some_and(|agent| {
+                let did = agent.to_string();
+                let short = did.strip_prefix("did:key:").unwrap_or(&did);
+                did.as_bytes() == name || short.as_bytes() == name
+            })
+    }
+}
+
+impl Rules {
+    pub(crate) fn new(versions: &BTreeMap<String, Rule>) -> Self {
+        let mut rules = Self {
+            are_too_many: versions.len() > RULES_MAX,
+            ..Self::default()
+        };
+        let mut slots: BTreeMap<(On, &str), Vec<Rule>> = BTreeMap::new();
+        for rule in versions.values().take(RULES_MAX) {
+            let slot = slots.entry((rule.on(), rule.pattern().as_str()));
+            slot.or_default().push(rule.clone());
+            for op in Op::ALL {
+                if rule.names(op) {
+                    rules.named.insert((rule.on(), op));
+                }
+            }
+        }
+        for ((on, pattern), versions) in slots {
+            if !versions.iter().any(Rule::says_something) {
+                continue;
+            }
+            let label = Label::from(format!("{} {pattern}", on.name()));
+            let slot = Slot { label, versions };
+            match on {
+                On::Key => rules.keys.push(slot),
+                On::Branch => rules.branches.push(slot),
+            }
+        }
+        for slots in [&mut rules.keys, &mut rules.branches] {
+            slots.sort_by_key(|slot| std::cmp::Reverse(slot.specificity()));
+        }
+        rules
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.branches.is_empty() && !self.are_too_many
+    }
+
+    pub(crate) const fn are_too_many(&self) -> bool {
+        self.are_too_many
+    }
+
+    fn slots(&self, on: On) -> &[Slot] {
+        match on {
+            On::Key => &self.keys,
+            On::Branch => &self.branches,
+        }
+    }
+
+    /// Whether a rule lets somebody read something.
+    pub(crate) fn let_read(&self, asker: &Asker<'_>) -> bool {
+        let mut all = self.keys.iter().chain(&self.branches);
+        all.any(|slot| {
+            let mut versions = slot.versions.iter();
+            versions.any(|rule| {
+                let list = rule.allow().get(&Op::Read);
+                list.is_some_and(|roles| asker.has_one_of(roles))
+            })
+        })
+    }
+
+    /// What rules, ownership and membership say (ACCESS-20).
+    pub(crate) fn find(&self, on: On, op: Op, target: Target<'_>, asker: &Asker<'_>) -> Found {
+        match target {
+            Target::Key(subject) => self.find_one(on, op, subject, asker),
+            Target::Prefix(prefix) => self.find_all(on, op, prefix, asker),
+            Target::Branch => Found::Open(None),
+        }
+    }
+
+    fn find_one(&self, on: On, op: Op, subject: &[u8], asker: &Asker<'_>) -> Found {
+        for slot in self.slots(on) {
+            if slot.denies(op, asker) && slot.matches(subject) {
+                return Found::Denied(slot.label.clone());
+            }
+        }
+        let mut allowed: Option<&Slot> = None;
+        let mut open: Option<&Slot> = None;
+        let mut specificity = None;
+        // Whether one version leaves it to less specific rules.
+        let mut falls = false;
+        for slot in self.slots(on) {
+            let of_this = slot.specificity();
+            if specificity.is_some_and(|it| it != of_this) && !falls {
+                break;
+            }
+            if !slot.names(op) || !slot.matches(subject) {
+                continue;
+            }
+            if specificity != Some(of_this) {
+                specificity = Some(of_this);
+                falls = false;
+            }
+            for rule in &slot.versions {
+                if !rule.names(op) {
+                    falls = true;
+                    continue;
+                }
+                match Slot::allows(rule, op, subject, asker) {
+                    Allows::Nobody => return Found::Nobody(slot.label.clone()),
+                    Allows::Yes => allowed = allowed.or(Some(slot)),
+                    Allows::No => open = open.or(Some(slot)),
+                }
+            }
+        }
+        if (asker.has_role)(roles::OWNER) {
+            return Found::Allowed(Ground::Owner, None);
+        }
+        match (open, allowed) {
+            (Some(slot), _) => Found::Open(Some(slot.label.clone())),
+            (None, Some(slot)) if !falls => Found::Allowed(Ground::Role, Some(slot.label.clone())),
+            (None, Some(slot)) => Found::Open(Some(slot.label.clone())),
+            (None, None) => self.by_default(on, op, asker),
+        }
+    }
+
+    fn by_default(&self, on: On, op: Op, asker: &Asker<'_>) -> Found {
+        if (asker.has_role)(roles::OWNER) {
+            return Found::Allowed(Ground::Owner, None);
+        }
+        if !self.named.contains(&(on, op)) && (asker.has_role)(roles::MEMBER) {
+            return Found::Allowed(Ground::Member, None);
+        }
+        Found::Open(None)
+    }
+
+    /// As far as it can be said of all that begins so (ACCESS-23).
+    fn find_all(&self, on: On, op: Op, prefix: &[u8], asker: &Asker<'_>) -> Found {
+        let is_owner = (asker.has_role)(roles::OWNER);
+        let mut may_be_denied = false;
+        for slot in self.slots(on).iter().filter(|slot| slot.denies(op, asker)) {
+            match slot.pattern_of_all(prefix) {
+                Truth::True => return Found::Denied(slot.label.clone()),
+                Truth::Open => may_be_denied = true,
+                Truth::False => {}
+            }
+        }
+        let (mut all_may, mut one_may) = (true, false);
+        let mut covered = None;
+        for slot in self.slots(on).iter().filter(|slot| slot.names(op)) {
+            let of_all = slot.pattern_of_all(prefix);
+            if of_all == Truth::False {
+                continue;
+            }
+            if covered.is_some_and(|it| it != slot.specificity()) {
+                break;
+            }
+            for rule in &slot.versions {
+                let Some(list) = rule.allow().get(&op) else {
+                    // Who owns it depends on the key; or it is left to others.
+                    all_may = false;
+                    one_may |= rule.owner().is_some();
+                    continue;
+                };
+                if list.is_empty() && rule.owner().is_none() {
+                    if of_all == Truth::True {
+                        return Found::Nobody(slot.label.clone());
+                    }
+                    may_be_denied = true;
+                }
+                let may = asker.has_one_of(list);
+                all_may &= may;
+                one_may |= may || rule.owner().is_some();
+            }
+            if of_all == Truth::True && slot.versions.iter().all(|rule| rule.names(op)) {
+                covered = Some(slot.specificity());
+            }
+        }
+        if covered.is_none() {
+            match self.by_default(on, op, asker) {
+                Found::Allowed(..) => one_may = true,
+                _ => all_may = false,
+            }
+        }
+        if is_owner && !may_be_denied {
+            return Found::Allowed(Ground::Owner, None);
+        }
+        if all_may && !may_be_denied {
+            let ground = if self.named.contains(&(on, op)) {
+                Ground::Role
+            } else {
+                Ground::Member
+            };
+            return Found::Allowed(ground, None);
+        }
+        if one_may || is_owner || may_be_denied {
+            return Found::Partly { may_be_denied };
+        }
+        Found::Open(None)
+    }
+}
+
+/// What one version says to who asks.
+enum Allows {
+    Nobody,
+    Yes,
+    No,
+}
+
+impl Slot {
+    fn specificity(&self) -> (usize, bool, std::cmp::Reverse<usize>) {
+        self.versions[0].pattern().specificity()
+    }
+
+    fn matches(&self, subject: &[u8]) -> bool {
+        self.versions[0].pattern().matches(subject)
+    }
+
+    fn pattern_of_all(&self, prefix: &[u8]) -> Truth {
+        self.versions[0].pattern().of_all(prefix)
+    }
+
+    fn names(&self, op: Op) -> bool {
+        self.versions.iter().any(|rule| rule.names(op))
+    }
+
+    fn denies(&self, op: Op, asker: &Asker<'_>) -> bool {
+        let mut versions = self.versions.iter();
+        versions.any(|rule| {
+            let list = rule.deny().get(&op);
+            list.is_some_and(|roles| asker.has_one_of(roles))
+        })
+    }
+
+    fn allows(rule: &Rule, op: Op, subject: &[u8], asker: &Asker<'_>) -> Allows {
+        let list = rule.allow().get(&op).map_or(&[][..], Vec::as_slice);
+        let Some(owner) = rule.owner() else {
+            return match (list.is_empty(), asker.has_one_of(list)) {
+                (true, _) => Allows::Nobody,
+                (false, true) => Allows::Yes,
+                (false, false) => Allows::No,
+            };
+        };
+        let captured = owner.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+        let is_owned = match captured {
+            None => asker.is_called(owner.as_bytes()),
+            Some(name) => rule.pattern().captures(subject).is_some_and(|captured| {
+                let mut captured = captured.iter();
+                captured.any(|(it, value)| *it == name && asker.is_called(value))
+            }),
+        };
+        if is_owned || asker.has_one_of(list) {
+            Allows::Yes
+        } else {
+            Allows::No
+        }
+    }
+}
