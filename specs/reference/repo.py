@@ -9,6 +9,7 @@ by statement.py and trees by tree.py beside this file.
 `check(vectors_dir)` returns how many cases passed and a list of what failed.
 """
 
+import re
 import sys
 
 import crdt
@@ -226,11 +227,28 @@ class Replica:
         """REPO-6."""
         return join(*(self.trees[head] for head in self.heads.get(branch, ())))
 
-    def is_member(self, agent):
+    def is_member(self, agent, policy):
+        """REPO-113: by the meta that a commit names (ACCESS-14)."""
         if agent == self.owner:
             return True
-        entry = self.state("meta").get(b"member/" + s.to_did(agent).encode())
-        return entry is not None and read_entry(entry)[1] == b"write"
+        if policy is not None and self.commits.get(policy, {}).get("branch") != "meta":
+            raise Fault("E_COMMIT_POLICY")
+        prefix = b"member/" + s.to_did(agent).encode() + b"/"
+        roles = None
+        for key, entry in (self.trees[policy] if policy else {}).items():
+            state = read_entry(entry)[1]
+            if not key.startswith(prefix) or not isinstance(state, bytes):
+                continue
+            if not re.fullmatch(rb"[0-9a-f]{32}", key[len(prefix):]):
+                continue
+            try:
+                said = s.decode(state)
+            except s.Fault:
+                continue
+            if isinstance(said, dict) and set(said) == {"name", "roles"}:
+                of_this = set(said["roles"])
+                roles = of_this if roles is None else roles & of_this
+        return "member" in (roles or ())
 
     def review(self, data, now):
         """REPO-10 to REPO-14, REPO-17."""
@@ -259,7 +277,7 @@ class Replica:
             raise Fault("E_DEVICE")
         if said["branch"] == "meta" and said["author"] != self.owner:
             raise Fault("E_NOT_OWNER")
-        if not self.is_member(said["author"]):
+        if not self.is_member(said["author"], said["policy"]):
             raise Fault("E_NOT_MEMBER")
         return said
 
@@ -295,6 +313,10 @@ class Replica:
                 before = read_entry(base[key])[1]
                 if before is not None and state is not None and before != state:
                     raise Fault("E_TAG")
+            # REPO-111
+            if said["branch"] == "meta" and key.startswith((b"grant/", b"ungrant/")) and key in base:
+                if read_entry(base[key])[1] != state:
+                    raise Fault("E_KEPT")
             # REPO-42
             if said["branch"] == "meta" and key in base:
                 before = read_entry(base[key])[1]

@@ -177,11 +177,17 @@ def as_hex(changes):
     return [[key.hex(), value.hex()] for key, value in sorted(changes)]
 
 
-def may_write(seed, right=b"write", ms=0):
-    return [(b"member/" + s.to_did(KEY[seed]).encode(), entry(right, ms))]
+def may_write(seed, roles=("member",), ms=0, version=1):
+    said = s.encode({"name": None, "roles": list(roles)})
+    return [(b"member/" + s.to_did(KEY[seed]).encode() + b"/" + b"%032x" % version, entry(said, ms))]
 
 
 A, B = (b"a", entry(b"1", 1)), (b"b", entry(b"2", 1))
+
+
+def kept_commit(line, parent, value):
+    payload, _ = line.payload([(b"grant/x", value)], [parent], 5, branch="meta")
+    return s.make(OWNER, "commit", payload)
 
 
 def commits():
@@ -215,7 +221,7 @@ def commits():
     yield case("REPO-12 second", "a commit on one parent", parents=[first], changes=[(b"c", entry(None, 2))])
     yield case("REPO-12 merge", "a commit on two parents, its tree is their join", parents=[first, second])
     yield case("REPO-13 device", "signed by a device of the owner", signer=LAPTOP)
-    yield case("REPO-13 member", "by a member", author=KEY[MEMBER], signer=MEMBER)
+    yield case("REPO-13 member", "by a member", author=KEY[MEMBER], signer=MEMBER, policy=rule)
     yield case("REPO-14 drift", "as far ahead as it may be", ms=300_000)
     yield case("REPO-17 meta", "the owner on meta", branch="meta", parents=[rule], changes=may_write(PHONE, ms=3))
     yield case("REPO-16 same-stamp", "an entry with the stamp of its commit", changes=[(b"c", entry(b"", 5))])
@@ -295,9 +301,26 @@ def commits():
     yield case("REPO-13 before", "by a member, before the space says so", "E_NOT_MEMBER", signer=MEMBER,
                author=KEY[MEMBER], known=line.known[:2])
     read = Line()
-    read.add(may_write(MEMBER, b"read"), branch="meta", ms=2)
-    yield case("REPO-13 read", "by an agent with another right", "E_NOT_MEMBER", signer=MEMBER,
-               author=KEY[MEMBER], known=read.known)
+    reader = read.add(may_write(MEMBER, ("reader",)), branch="meta", ms=2)
+    yield case("REPO-13 read", "by an agent with another role", "E_NOT_MEMBER", signer=MEMBER,
+               author=KEY[MEMBER], known=read.known, policy=reader)
+    yield case("REPO-113 none", "by a member who names no head of meta", "E_NOT_MEMBER", signer=MEMBER,
+               author=KEY[MEMBER])
+    yield case("REPO-113 main", "by a member who names a commit of main", "E_COMMIT_POLICY", signer=MEMBER,
+               author=KEY[MEMBER], policy=first)
+    yield case("REPO-113 unknown", "by a member who names what is not here", "E_COMMIT_POLICY", signer=MEMBER,
+               author=KEY[MEMBER], known=line.known[:2], policy=rule)
+    apart = Line()
+    apart.add(may_write(MEMBER), branch="meta", ms=2)
+    both = apart.add(may_write(MEMBER, (), 3, 2), [s.cid(bytes.fromhex(apart.known[0]["bytes"]))], branch="meta", ms=4)
+    yield case("REPO-113 removed", "by a member of two versions, of which one has no roles", "E_NOT_MEMBER",
+               signer=MEMBER, author=KEY[MEMBER], known=apart.known, policy=both)
+    kept = Line()
+    granted = kept.add([(b"grant/x", entry(b"any", 2))], branch="meta", ms=2)
+    yield case("REPO-111 changed", "a grant in meta that changes", "E_KEPT", known=kept.known,
+               branch="meta", data=kept_commit(kept, granted, entry(b"other", 3)), changes=[(b"grant/x", entry(b"other", 3))])
+    yield case("REPO-111 deleted", "a grant in meta that goes", "E_KEPT", known=kept.known,
+               branch="meta", data=kept_commit(kept, granted, entry(None, 3)), changes=[(b"grant/x", entry(None, 3))])
     yield case("REPO-14 ahead", "a millisecond more than it may be ahead", "E_FUTURE", ms=300_001)
     yield case("REPO-14 far", "the last stamp of all", "E_FUTURE", stamp=2**64 - 1)
     yield case("REPO-14 clock", "the receiver's clock is late", "E_FUTURE", now=NOW - 400_000, known=[])
@@ -467,7 +490,7 @@ def histories():
     line, rule, left, right = concurrent()
     yield history("REPO-12 order", "a child before its parent", line, "E_PARENT",
                   commits=[line.known[index] for index in (0, 2, 1, 3)])
-    yield history("REPO-13 order", "a member's commit before the one that lets it write", line, "E_NOT_MEMBER",
+    yield history("REPO-13 order", "a member's commit before the one that lets it write", line, "E_COMMIT_POLICY",
                   commits=[dict(known) for known in line.known[1:]])
     yield history("REPO-13 logs", "a device's commit without the key log", late_line(), "E_DEVICE", logs=[])
     swapped = [dict(known) for known in line.known]

@@ -27,6 +27,7 @@ use crate::kinds::{KindRules, check_rule};
 use crate::layout;
 use crate::part::Holding;
 use crate::repo::{Heads, Repo, lock};
+use crate::rights::check_kept;
 use crate::statements::Commit;
 use crate::tags::check_tag;
 use crate::timing::Verb;
@@ -155,7 +156,7 @@ impl Repo {
         if !spoke(&log, commit.signer()) {
             return Err(Refusal::Device.into());
         }
-        self.may_write(&said.branch, &said.author)?;
+        self.review_rights(said)?;
         let note = self.judge(&commit)?;
         Ok(Reviewed { commit, note })
     }
@@ -237,7 +238,7 @@ impl Repo {
         let id = complete.id();
         let _hold = self.store().uses().hold();
         let heads = self.take(complete, branch)?;
-        if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? && self.stands(id)? {
+        if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? && self.is_clean(id)? {
             self.advance(branch, &Heads::from([id]), Some(&heads))?;
         }
         Ok(())
@@ -261,6 +262,7 @@ impl Repo {
         for (before, entry) in &complete.states {
             judge(said, before.as_ref(), entry, &|cid| self.raw(cid))?;
         }
+        self.check_deed(said, &complete.tree)?;
         if branch.is_meta() != said.branch.is_meta() {
             return Err(Refusal::Branch.into());
         }
@@ -476,6 +478,7 @@ pub(crate) fn check_entry(
         return Err(Refusal::EntryStamp);
     }
     check_tag(&commit.branch, key, before, &decoded)?;
+    check_kept(&commit.branch, key, before, &decoded)?;
     check_rule(&commit.branch, key, before, &decoded)?;
     let link = decoded.state.link().copied();
     if !StateRef::from(&decoded.state).joins() {

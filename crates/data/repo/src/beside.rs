@@ -103,11 +103,29 @@ impl Repo {
         let commit = self.commit(id)?;
         let log = self.agents().key_log(&commit.payload().author)?;
         let speaks = log.standing(commit.signer()) == Some(Standing::Now);
+        let note = layout::quarantined(self.id(), id);
         Ok(speaks
-            && self
-                .store()
-                .get_ref(&layout::quarantined(self.id(), id))?
-                .is_none())
+            && self.store().get_ref(&note)?.is_none()
+            && self.may_now(id, commit.payload())?)
+    }
+
+    /// Whether a commit may be a head of a branch (REPO-112, REPO-116).
+    fn is_head(&self, branch: &BranchName, id: CommitId) -> Result<bool, RepoError> {
+        let commit = self.commit(id)?;
+        let is_elsewhere = commit.payload().branch != *branch;
+        if is_elsewhere && self.rights()?.is_named_by_commits(branch) {
+            return Ok(false);
+        }
+        self.is_clean(id)
+    }
+
+    /// Whether a commit on another branch makes what is below it count on this one.
+    fn answers_for(&self, branch: &BranchName, id: CommitId) -> Result<bool, RepoError> {
+        let commit = self.commit(id)?;
+        let (said, rights) = (commit.payload(), self.rights()?);
+        let at = said.stamp.millis();
+        Ok(self.stands(id)?
+            && (rights.are_plain() || rights.may_everything(&said.author, branch.as_str(), at)))
     }
 
     /// Whether a commit counts (REPO-100): by itself, or as a commit that does is built on it.
@@ -131,6 +149,7 @@ impl Repo {
         }
         let moved = self.reconsider()?;
         self.inner.heeded.store(learned, Ordering::Relaxed);
+        self.heed_rights()?;
         Ok(moved)
     }
 
@@ -164,10 +183,13 @@ impl Repo {
         (before, next): (&Heads, &Heads),
     ) -> Result<(), RepoError> {
         for head in next.difference(before) {
-            if !self.stands(*head)? {
+            if !self.is_head(branch, *head)? {
                 let _moved = self.settle(branch)?;
                 break;
             }
+        }
+        if branch.is_meta() {
+            self.heed_rights()?;
         }
         let all = self.all_beside()?;
         if all.is_empty() {
@@ -345,7 +367,7 @@ impl Repo {
         let all = before.heads.iter().chain(new).copied().collect();
         let (mut heads, mut new) = (Heads::new(), Heads::new());
         for id in self.newest_of(&all)? {
-            if before.heads.contains(&id) || self.stands(id)? {
+            if before.heads.contains(&id) || self.is_head(branch, id)? {
                 heads.insert(id);
             } else {
                 new.insert(id);
@@ -375,7 +397,7 @@ impl Repo {
     fn anew(&self, branch: &BranchName, before: &Stand) -> Result<Stand, RepoError> {
         let (mut heads, mut rest) = (Heads::new(), Heads::new());
         for id in before.all() {
-            if self.stands(id)? {
+            if self.is_head(branch, id)? {
                 heads.insert(id);
             } else {
                 rest.insert(id);
@@ -435,7 +457,7 @@ impl Repo {
                 if seen.contains(parent) || counting.contains(parent) {
                     continue;
                 }
-                match self.stands(*parent) {
+                match self.is_head(branch, *parent) {
                     Ok(true) => drop(counting.insert(*parent)),
                     Ok(false) => {
                         seen.insert(*parent);
@@ -464,7 +486,7 @@ impl Repo {
         for (name, heads) in self.branches()? {
             for head in heads {
                 let may = name != *branch && name.is_meta() == branch.is_meta();
-                if may && self.stands(head)? {
+                if may && self.answers_for(branch, head)? {
                     standing.insert(head);
                 }
             }

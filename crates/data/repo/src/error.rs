@@ -276,8 +276,17 @@ pub enum Refusal {
     #[error("its author is not a member of the space")]
     NotMember,
     /// REPO-17.
-    #[error("only the owner changes meta")]
+    #[error("only who administers the space changes meta")]
     NotOwner,
+    /// REPO-113.
+    #[error("its author may not do what it does")]
+    Rights,
+    /// REPO-113.
+    #[error("the commit of meta that it names is unknown here")]
+    Policy,
+    /// REPO-111.
+    #[error("a grant, or what takes one back, stays in meta as it is")]
+    Kept,
     /// REPO-17.
     #[error("it does not belong on that branch")]
     Branch,
@@ -351,6 +360,9 @@ impl Refusal {
             Self::Device => "E_DEVICE",
             Self::NotMember => "E_NOT_MEMBER",
             Self::NotOwner => "E_NOT_OWNER",
+            Self::Rights => "E_RIGHTS",
+            Self::Policy => "E_COMMIT_POLICY",
+            Self::Kept => "E_KEPT",
             Self::Branch => "E_BRANCH",
             Self::Future => "E_FUTURE",
             Self::Tree => "E_TREE",

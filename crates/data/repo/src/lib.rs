@@ -63,6 +63,7 @@ mod reach;
 mod repair;
 mod repo;
 mod resolve;
+mod rights;
 mod stamp;
 mod stash;
 mod statements;
@@ -107,13 +108,13 @@ pub use crate::{repo::Author, repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_T
 pub use crate::{repo::Heads, repo::Repo, resolve::BadStrategy, resolve::BadValue};
 pub use crate::{resolve::Callback, resolve::MergeConflict, resolve::MergeType};
 pub use crate::{resolve::MergeTypes, resolve::Resolution, resolve::Resolving, resolve::Rule};
-pub use crate::{resolve::Strategy, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp};
-pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, statements::Commit};
-pub use crate::{statements::Genesis, statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX};
-pub use crate::{statements::SpaceClass, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings};
-pub use crate::{timing::Verb, tracking::Tracking, transaction::Savepoint};
-pub use crate::{transaction::Transaction, view::Content, view::Item, view::Span, view::View};
-pub use crate::{work::Edit, work::Staged};
+pub use crate::{resolve::Strategy, rights::RightsNow, stamp::Clock, stamp::DRIFT_MS_MAX};
+pub use crate::{stamp::Stamp, stash::STASHES_MAX, stash::Stash, stash::Unstashed};
+pub use crate::{statements::Commit, statements::Genesis, statements::MESSAGE_BYTES_MAX};
+pub use crate::{statements::PARENTS_MAX, statements::SpaceClass, tags::TAG_MESSAGE_BYTES_MAX};
+pub use crate::{tags::Tag, timing::Timings, timing::Verb, tracking::Tracking};
+pub use crate::{transaction::Savepoint, transaction::Transaction, view::Content, view::Item};
+pub use crate::{view::Span, view::View, work::Edit, work::Staged};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

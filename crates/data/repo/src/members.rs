@@ -1,29 +1,24 @@
-//! Who may write: the owner, and the members that `meta` names (REPO-13, REPO-17); and whom a space is meant for
-//! (REPO-95).
+//! What is said in `meta` of members, rules and grants (REPO-110, REPO-111), and whom a space is meant for (REPO-95).
 
 use std::fmt;
 use std::str::FromStr;
 
-use allod_blocks::Cid;
-use allod_identity::AgentId;
+use allod_access::{Grant, Member, Rule, Ungrant};
+use allod_identity::{AgentId, Verified};
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
-use crate::error::{Refusal, Rejected, RepoError};
+use crate::error::RepoError;
 use crate::ids::{BranchName, CommitId};
-use crate::repo::{Author, Repo, lock};
+use crate::repo::{Author, Repo};
+use crate::rights::{GRANT_PREFIX, MEMBER_PREFIX, RULE_PREFIX, UNGRANT_PREFIX, VERSION_BYTES};
 use crate::view::{Content, Span};
-
-const MEMBER_PREFIX: &str = "member/";
-const MAY_WRITE: &[u8] = b"write";
 
 /// The key in `meta` that says whom the space is meant for.
 const REACH: &str = "reach";
 
 /// How often a change of `meta` is tried beside others.
 const TRIES: u32 = 16;
-
-/// The members in a state of `meta`, by its root.
-pub(crate) type KnownMembers = Option<(Cid, Vec<AgentId>)>;
 
 /// Whom a space is meant for, as its owner says (REPO-95). It is no right and no measure of trust, and has no order: what
 /// compares it with either opens a door.
@@ -126,48 +121,97 @@ impl Repo {
 
     /// Whether an agent owns the space or is a member of it.
     pub fn is_member(&self, agent: &AgentId) -> Result<bool, RepoError> {
-        if self.is_owner(agent) {
-            return Ok(true);
-        }
-        let key = member_key(agent);
-        let right = self.state(&BranchName::meta())?.get(&key)?;
-        Ok(matches!(right, Some(Content::Bytes(right)) if right == MAY_WRITE))
+        Ok(self.is_owner(agent) || self.rights()?.authorizer.is_member(agent))
     }
 
     /// The members, the owner not among them.
     pub fn members(&self) -> Result<Vec<AgentId>, RepoError> {
-        let meta = self.state(&BranchName::meta())?;
-        let root = meta.tree().root();
-        if let Some((known, members)) = &*lock(&self.inner.members)
-            && *known == root
-        {
-            return Ok(members.clone());
-        }
-        let mut members = Vec::new();
-        for item in meta.range(&Span::prefix(MEMBER_PREFIX.as_bytes()), false) {
-            let (key, _) = item?;
-            let did = std::str::from_utf8(&key[MEMBER_PREFIX.len()..]).ok();
-            members.extend(did.and_then(|did| did.parse::<AgentId>().ok()));
-        }
-        *lock(&self.inner.members) = Some((root, members.clone()));
-        Ok(members)
+        Ok(self.rights()?.authorizer.members().copied().collect())
     }
 
-    /// Lets an agent write; only the owner may say so. `None` if it is a member already.
+    /// Lets an agent be a member; who administers the space may say so. `None` if it is one already.
     pub fn add_member(
         &self,
         member: &AgentId,
-        owner: Author<'_>,
+        author: Author<'_>,
         now_ms: u64,
     ) -> Result<Option<CommitId>, RepoError> {
-        // Apart from what the owner may have staged on meta, and safe beside other joins.
+        if self.is_member(member)? {
+            return Ok(None);
+        }
+        let message = format!("Let {member} write");
+        let said = Member::plain();
+        self.set_member((member, &said), (author, &message), now_ms)
+    }
+
+    /// Says what somebody is in the space, in the place of all that was said before; who administers the space may. Nobody
+    /// any more, if it is [`Member::removed`]. `None` if it is said already.
+    pub fn set_member(
+        &self,
+        (agent, member): (&AgentId, &Member),
+        (author, message): (Author<'_>, &str),
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        let prefix = format!("{MEMBER_PREFIX}{agent}/");
+        let bytes = member.encode().map_err(|_error| BAD)?;
+        self.set_version(&prefix, &bytes, (author, message), now_ms)
+    }
+
+    /// Sets a rule in the place of all versions of it that are known; [`Rule::removed`] takes it away. `None` if it is so
+    /// already.
+    pub fn set_rule(
+        &self,
+        rule: &Rule,
+        (author, message): (Author<'_>, &str),
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        let bytes = rule.encode().map_err(|_error| BAD)?;
+        self.set_version(RULE_PREFIX, &bytes, (author, message), now_ms)
+    }
+
+    /// Puts a version in the place of those that are known, in one commit (ACCESS-14).
+    fn set_version(
+        &self,
+        prefix: &str,
+        bytes: &[u8],
+        (author, message): (Author<'_>, &str),
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        let is_rule = prefix == RULE_PREFIX;
+        let slot = |bytes: &[u8]| {
+            let rule = Rule::decode(bytes).ok();
+            rule.map(|rule| (rule.on(), rule.pattern().clone()))
+        };
         for _ in 0..TRIES {
-            if self.is_member(member)? {
+            // Apart from what somebody may have staged on meta, and safe beside other changes.
+            let mut change = self.begin(&BranchName::meta())?;
+            let mut known = Vec::new();
+            for item in self
+                .state(&BranchName::meta())?
+                .range(&Span::prefix(prefix.as_bytes()), false)
+            {
+                let (key, entry) = item?;
+                let Some(Content::Bytes(said)) = self.content(&entry)? else {
+                    continue;
+                };
+                if !is_rule || slot(&said) == slot(bytes) {
+                    known.push((key, said));
+                }
+            }
+            if let [(_, said)] = &*known
+                && *said == *bytes
+            {
                 return Ok(None);
             }
-            let mut admission = self.begin(&BranchName::meta())?;
-            admission.put(member_key(member), Bytes::from_static(MAY_WRITE))?;
-            match admission.commit(owner, &format!("Let {member} write"), now_ms) {
+            for (key, _) in &known {
+                change.delete(key.clone())?;
+            }
+            let version = self.version_of((prefix, bytes), author)?;
+            change.put(
+                Bytes::from(format!("{prefix}{version}")),
+                Bytes::copy_from_slice(bytes),
+            )?;
+            match change.commit(author, message, now_ms) {
                 Err(RepoError::Conflict { .. } | RepoError::Contended(_)) => {}
                 other => return other.map(Some),
             }
@@ -175,18 +219,59 @@ impl Repo {
         Err(RepoError::Contended(BranchName::meta()))
     }
 
-    /// Whether `agent` may commit to `branch`.
-    pub(crate) fn may_write(&self, branch: &BranchName, agent: &AgentId) -> Result<(), Rejected> {
-        if branch.is_meta() && !self.is_owner(agent) {
-            return Err(Refusal::NotOwner.into());
+    /// A name that no other version has: nobody says the same on top of the same twice.
+    fn version_of(
+        &self,
+        (prefix, bytes): (&str, &[u8]),
+        author: Author<'_>,
+    ) -> Result<String, RepoError> {
+        let mut digest = Sha256::new_with_prefix(author.key.public().as_bytes());
+        for head in self.heads(&BranchName::meta())? {
+            digest.update(head.cid().to_bytes());
         }
-        if !self.is_member(agent)? {
-            return Err(Refusal::NotMember.into());
+        let digest = digest.chain_update(prefix).chain_update(bytes).finalize();
+        let first = digest.iter().take(VERSION_BYTES);
+        Ok(first.map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Puts grants, and what takes grants back, into `meta`, for all to know (REPO-111). `None` if all are there.
+    pub fn put_rights(
+        &self,
+        grants: &[Verified<Grant>],
+        ungrants: &[Verified<Ungrant>],
+        (author, message): (Author<'_>, &str),
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        let grants = grants.iter().map(|it| (GRANT_PREFIX, it.cid(), it.bytes()));
+        let ungrants = ungrants
+            .iter()
+            .map(|it| (UNGRANT_PREFIX, it.cid(), it.bytes()));
+        let meta = self.state(&BranchName::meta())?;
+        let mut new = Vec::new();
+        for (prefix, name, bytes) in grants.chain(ungrants) {
+            let key = format!("{prefix}{name}");
+            if meta.entry(key.as_bytes())?.is_none() {
+                new.push((key, bytes.clone()));
+            }
         }
-        Ok(())
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let made = self.transact(
+            &BranchName::meta(),
+            author,
+            message,
+            (TRIES, now_ms),
+            |tx| {
+                for (key, bytes) in &new {
+                    tx.put(key.clone(), bytes.clone())?;
+                }
+                Ok::<(), RepoError>(())
+            },
+        );
+        Ok(Some(made?.0))
     }
 }
 
-fn member_key(agent: &AgentId) -> Vec<u8> {
-    format!("{MEMBER_PREFIX}{agent}").into_bytes()
-}
+/// What exists has an encoding.
+const BAD: RepoError = RepoError::Damaged("a rule or member has no encoding");

@@ -13,7 +13,7 @@ use crate::accept::is_recent;
 use crate::agents::statement_block;
 use crate::conflict;
 use crate::entry::{Entry, joins};
-use crate::error::{Refusal, Rejected, RepoError};
+use crate::error::{Refusal, RepoError};
 use crate::event::RefMove;
 use crate::hooks::{Act, Proposal};
 use crate::ids::{BranchName, CommitId};
@@ -24,6 +24,7 @@ use crate::part::{Holding, Part};
 use crate::repo::{
     Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, encode_heads, lock,
 };
+use crate::rights::check_kept;
 use crate::stamp::Stamp;
 use crate::statements::{Commit, MESSAGE_BYTES_MAX, PARENTS_MAX};
 use crate::tags::check_tag;
@@ -203,7 +204,7 @@ impl Repo {
                 limit: MESSAGE_BYTES_MAX,
             });
         }
-        self.check_writer(draft.branch, &draft.author)?;
+        self.check_writer(&draft.author)?;
         self.rely_on_part(draft.branch, batch)?;
         let (base, joined) = self.joined(parents)?;
         if draft.branch.is_meta() {
@@ -211,6 +212,7 @@ impl Repo {
                 let before = base.get(key)?;
                 check_tag(draft.branch, key, before.as_ref(), &decode(entry)?)?;
                 check_rule(draft.branch, key, before.as_ref(), &decode(entry)?)?;
+                check_kept(draft.branch, key, before.as_ref(), &decode(entry)?)?;
             }
         }
         draft
@@ -229,6 +231,7 @@ impl Repo {
             }
         };
         let commit = self.sign(draft, &parents, &signed, now_ms)?;
+        self.check_rights(commit.payload(), &after)?;
         let id = CommitId::from_cid(*commit.cid());
         if let Some(part) = self.part_of(draft.branch) {
             self.keep_large(&part, id, entries, batch)?;
@@ -414,7 +417,7 @@ impl Repo {
             .map_err(|_error| Refusal::Malformed("a field is out of its range").into())
     }
 
-    fn check_writer(&self, branch: &BranchName, author: &Author<'_>) -> Result<(), RepoError> {
+    fn check_writer(&self, author: &Author<'_>) -> Result<(), RepoError> {
         let log = self.inner.agents.key_log(&author.agent)?;
         if log.equivocation().is_some() {
             return Err(Refusal::Equivocation.into());
@@ -422,11 +425,7 @@ impl Repo {
         if log.standing(&author.key.public()) != Some(Standing::Now) {
             return Err(Refusal::Device.into());
         }
-        match self.may_write(branch, &author.agent) {
-            Err(Rejected::Refused(refusal)) => Err(refusal.into()),
-            Err(Rejected::Fault(fault)) => Err(fault),
-            Ok(()) => Ok(()),
-        }
+        Ok(())
     }
 
     /// Lets `commits`, which are in the store, join a branch (REPO-7), all or none of them, and records what

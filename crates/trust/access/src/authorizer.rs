@@ -6,7 +6,7 @@ use std::sync::Arc;
 use allod_identity::AgentId;
 use cid::Cid;
 
-use crate::chains::{Chain, Chains, OutOfSteps};
+use crate::chains::{CHAIN_MAX, Chain, Chains, OutOfSteps};
 use crate::grant::{Grant, Ungrant};
 use crate::op::{Op, OpScope};
 use crate::policy::Truth;
@@ -20,7 +20,7 @@ use crate::verdict::{Answer, Ground, Near, Verdict};
 const META: &str = "meta";
 
 /// What a space says of who may do what, as it was read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Facts {
     /// The versions of rules, by their names.
     pub rules: BTreeMap<String, Rule>,
@@ -39,6 +39,7 @@ pub struct Authorizer {
     space: Cid,
     rules: Rules,
     members: BTreeMap<AgentId, Standing>,
+    grants: BTreeMap<Cid, Grant>,
     chains: Chains,
 }
 
@@ -76,6 +77,7 @@ impl Authorizer {
             space,
             rules: Rules::new(&facts.rules),
             members,
+            grants: facts.grants.clone(),
             chains: Chains::new((&owner, &space), &facts.grants, &facts.ungrants),
         }
     }
@@ -111,6 +113,12 @@ impl Authorizer {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.rules.is_empty() && self.chains.is_empty()
+    }
+
+    /// Whether rules say who may begin branches or merge into them.
+    #[must_use]
+    pub fn rules_moves(&self) -> bool {
+        self.rules.name(On::Branch, Op::Create) || self.rules.name(On::Branch, Op::Merge)
     }
 
     /// Whether somebody may do everything to all keys of a branch, whatever these are.
@@ -149,6 +157,10 @@ impl Authorizer {
     /// Answers a request.
     #[must_use]
     pub fn check(&self, request: &Request<'_>) -> Verdict {
+        self.answer(request, true)
+    }
+
+    fn answer(&self, request: &Request<'_>, asks_branch: bool) -> Verdict {
         let (who, op) = (request.who, request.op);
         if !who.is_for(op, &self.space) {
             return Verdict::deny(Ground::Token);
@@ -175,7 +187,50 @@ impl Authorizer {
                 Verdict::deny(Ground::TooManyRules)
             };
         }
-        self.by_rules(request)
+        self.by_rules(request, asks_branch)
+    }
+
+    /// Answers a request of a key operation as far as it is about the key: the branch was asked for something else.
+    #[must_use]
+    pub fn check_key(&self, request: &Request<'_>) -> Verdict {
+        self.answer(request, false)
+    }
+
+    /// Whether an agent has a grant that holds at a time.
+    #[must_use]
+    pub fn holds(&self, agent: &AgentId, grant: &Cid, at: u64) -> bool {
+        let mut chains = self.chains.of(agent).iter();
+        chains.any(|chain| chain.links.first() == Some(grant) && chain.is_valid(at))
+    }
+
+    /// Whether an agent has any grant that holds at a time.
+    #[must_use]
+    pub fn has_grants(&self, agent: &AgentId, at: u64) -> bool {
+        self.chains.of(agent).iter().any(|chain| chain.is_valid(at))
+    }
+
+    /// How many of the grants that are known an agent has issued.
+    #[must_use]
+    pub fn issued_by(&self, agent: &AgentId) -> usize {
+        let grants = self.grants.values();
+        grants.filter(|grant| grant.issuer == *agent).count()
+    }
+
+    /// Whether what an agent says of a grant takes it back (ACCESS-6).
+    #[must_use]
+    pub fn may_take_back(&self, agent: &AgentId, grant: &Cid) -> bool {
+        let Some(of) = self.grants.get(grant) else {
+            return false;
+        };
+        let mut link = Some(of);
+        for _ in 0..CHAIN_MAX {
+            let Some(known) = link else { break };
+            if known.issuer == *agent {
+                return true;
+            }
+            link = known.proof.and_then(|proof| self.grants.get(&proof));
+        }
+        of.audience == *agent
     }
 
     /// Operations for which no rule is asked (ACCESS-22).
@@ -199,20 +254,21 @@ impl Authorizer {
         self.denied(&Request { op, ..*request }, Ground::Nothing)
     }
 
-    fn by_rules(&self, request: &Request<'_>) -> Verdict {
+    fn by_rules(&self, request: &Request<'_>, asks_branch: bool) -> Verdict {
         let asker = self.asker(request.who, request.at);
         let (op, branch) = (request.op, request.branch.as_bytes());
         let on_branch = if op == Op::Delete { Op::Write } else { op };
-        let of_branch = self
-            .rules
-            .find(On::Branch, on_branch, Target::Key(branch), &asker);
+        let of_branch = asks_branch.then(|| {
+            let branch = Target::Key(branch);
+            self.rules.find(On::Branch, on_branch, branch, &asker)
+        });
         let of_key = match (op.scope(), request.target) {
             (OpScope::Key, target @ (Target::Key(_) | Target::Prefix(_))) => {
                 Some(self.rules.find(On::Key, op, target, &asker))
             }
             _ => None,
         };
-        let found = [Some(of_branch), of_key];
+        let found = [of_branch, of_key];
         let mut found = found.into_iter().flatten();
         let (mut is_open, mut is_partly, mut all_may) = (false, false, true);
         let mut ground = None;

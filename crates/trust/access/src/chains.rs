@@ -12,7 +12,7 @@ use crate::request::{Request, Target};
 use crate::steps::Steps;
 
 /// Grants of a chain, at most (ACCESS-5): more hands than a right goes through.
-const CHAIN_MAX: usize = 8;
+pub(crate) const CHAIN_MAX: usize = 8;
 
 /// Chains of an audience that are looked at (ACCESS-5).
 const LOOKED_AT: usize = 64;

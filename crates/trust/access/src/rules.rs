@@ -126,6 +126,11 @@ impl Rules {
         self.are_too_many
     }
 
+    /// Whether a rule names an operation.
+    pub(crate) fn name(&self, on: On, op: Op) -> bool {
+        self.named.contains(&(on, op))
+    }
+
     fn slots(&self, on: On) -> &[Slot] {
         match on {
             On::Key => &self.keys,

@@ -1,0 +1,238 @@
+//! Who may do what in the space: what `meta` says of it, and which commits that lets count (REPO-110 to REPO-117).
+
+mod deed;
+mod facts;
+mod vouching;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use allod_access::{Authorizer, Facts, Grant, Principal, Request, Verdict};
+use allod_blocks::Cid;
+use allod_identity::Verified;
+use allod_tree::Tree;
+
+use crate::error::{Refusal, Rejected, RepoError};
+use crate::ids::{BranchName, CommitId};
+use crate::repo::{Heads, Repo, lock};
+use crate::statements::Commit;
+
+pub(crate) use deed::{Deed, check_kept};
+pub(crate) use facts::{GRANT_PREFIX, MEMBER_PREFIX, RULE_PREFIX, UNGRANT_PREFIX, VERSION_BYTES};
+pub(crate) use vouching::Unvouched;
+
+/// What was said at commits of `meta` that is kept at hand.
+const EARLIER: usize = 64;
+
+/// Grants whose signatures need not be checked again.
+const GRANTS: usize = 4096;
+
+/// What is known of rights, kept at hand.
+#[derive(Default)]
+pub(crate) struct KnownRights {
+    now: Mutex<Option<(Known, Arc<Rights>)>>,
+    /// What was last heeded (REPO-115).
+    pub(crate) heeded: Mutex<Option<Arc<Rights>>>,
+    earlier: Mutex<BTreeMap<Option<CommitId>, Arc<Authorizer>>>,
+    grants: Mutex<BTreeMap<Cid, Arc<Verified<Grant>>>>,
+}
+
+/// What rights follow from: heads of `meta`, what is beside them, and how much was learned of agents.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Known {
+    heads: Heads,
+    beside: Heads,
+    learned: u64,
+}
+
+/// Rights as they follow from what is known.
+#[derive(Debug)]
+pub(crate) struct Rights {
+    pub(crate) facts: Facts,
+    pub(crate) authorizer: Authorizer,
+    /// Whether the author of a commit may do what it does.
+    pub(crate) may: Mutex<BTreeMap<CommitId, bool>>,
+    pub(crate) unvouched: Mutex<BTreeMap<CommitId, Unvouched>>,
+}
+
+impl Rights {
+    /// Whether it is for members alone to say anything, and for all of them alike.
+    pub(crate) fn are_plain(&self) -> bool {
+        self.authorizer.is_plain()
+    }
+
+    /// Whether a branch has no heads but commits that were made on it: rules say who may begin it, or merge into it
+    /// (REPO-116).
+    pub(crate) fn is_named_by_commits(&self, branch: &BranchName) -> bool {
+        !branch.is_meta() && self.authorizer.rules_moves()
+    }
+}
+
+impl Repo {
+    /// Who may do what, by what is known now.
+    pub(crate) fn rights(&self) -> Result<Arc<Rights>, RepoError> {
+        let (_, stand) = self.read_stand(&BranchName::meta())?;
+        let known = Known {
+            heads: stand.heads,
+            beside: stand.beside,
+            learned: self.agents().learned(),
+        };
+        if let Some((of, rights)) = &*lock(&self.inner.rights.now)
+            && *of == known
+        {
+            return Ok(Arc::clone(rights));
+        }
+        let facts = self.facts(&known.heads, &known.beside)?;
+        let rights = Arc::new(Rights {
+            authorizer: self.authorizer_of(&facts),
+            facts,
+            may: Mutex::default(),
+            unvouched: Mutex::default(),
+        });
+        *lock(&self.inner.rights.now) = Some((known, Arc::clone(&rights)));
+        Ok(rights)
+    }
+
+    /// The same, for who asks about many things: an answer holds as long as nothing is learned.
+    pub fn authorizer(&self) -> Result<RightsNow, RepoError> {
+        self.rights().map(RightsNow)
+    }
+
+    /// Answers a request by what is known now.
+    pub fn may(&self, request: &Request<'_>) -> Result<Verdict, RepoError> {
+        Ok(self.rights()?.authorizer.check(request))
+    }
+
+    /// Who might do what at a commit of `meta`, or before there was any.
+    fn rights_at(&self, policy: Option<CommitId>) -> Result<Arc<Authorizer>, RepoError> {
+        if let Some(known) = lock(&self.inner.rights.earlier).get(&policy) {
+            return Ok(Arc::clone(known));
+        }
+        let authorizer = Arc::new(self.authorizer_of(&self.facts_at(policy)?));
+        let mut earlier = lock(&self.inner.rights.earlier);
+        if earlier.len() >= EARLIER {
+            earlier.clear();
+        }
+        earlier.insert(policy, Arc::clone(&authorizer));
+        Ok(authorizer)
+    }
+
+    fn authorizer_of(&self, facts: &Facts) -> Authorizer {
+        let owner = self.genesis().payload().owner;
+        Authorizer::new(owner, *self.id().cid(), facts)
+    }
+
+    /// Whether the author of a commit that is here may do what it does, by what is known now (REPO-112).
+    pub(crate) fn may_now(&self, id: CommitId, said: &Commit) -> Result<bool, RepoError> {
+        let rights = self.rights()?;
+        if let Some(may) = lock(&rights.may).get(&id) {
+            return Ok(*may);
+        }
+        let deed = Deed::stored(self, id, said)?;
+        let who = Principal::agent(said.author);
+        let may = deed.is_allowed(&rights.authorizer, &who)?;
+        lock(&rights.may).insert(id, may);
+        Ok(may)
+    }
+
+    /// Refuses a commit that is being made and that its author may not make.
+    pub(crate) fn check_rights(&self, said: &Commit, after: &Tree) -> Result<(), RepoError> {
+        let rights = self.rights()?;
+        let who = Principal::agent(said.author);
+        if Deed::new(self, said, after.clone())?.is_allowed(&rights.authorizer, &who)? {
+            return Ok(());
+        }
+        Err(refusal(&rights.authorizer, said).into())
+    }
+
+    /// Refuses a commit of somebody who could not have made one, by the `meta` that it names (REPO-113).
+    pub(crate) fn review_rights(&self, said: &Commit) -> Result<(), Rejected> {
+        if self.is_owner(&said.author) {
+            return Ok(());
+        }
+        let rights = self.policy_rights(said)?;
+        let who = Principal::agent(said.author);
+        let deed = Deed::stated(self, said)?;
+        // On meta it depends on what it changes.
+        let may = deed.is_allowed(&rights, &who)?
+            || (said.branch.is_meta() && rights.has_grants(&said.author, said.stamp.millis()));
+        if may {
+            return Ok(());
+        }
+        Err(refusal(&rights, said).into())
+    }
+
+    /// The same, by what it changes.
+    pub(crate) fn check_deed(&self, said: &Commit, after: &Tree) -> Result<(), Rejected> {
+        if self.is_owner(&said.author) {
+            return Ok(());
+        }
+        let rights = self.policy_rights(said)?;
+        let who = Principal::agent(said.author);
+        if Deed::new(self, said, after.clone())?.is_allowed(&rights, &who)? {
+            return Ok(());
+        }
+        Err(refusal(&rights, said).into())
+    }
+
+    fn policy_rights(&self, said: &Commit) -> Result<Arc<Authorizer>, Rejected> {
+        if let Some(policy) = said.policy {
+            match self.commit(policy) {
+                Ok(commit) if commit.payload().branch.is_meta() => {}
+                Ok(_) | Err(RepoError::NoCommit(_)) => return Err(Refusal::Policy.into()),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Ok(self.rights_at(said.policy)?)
+    }
+
+    /// Decides anew which commits count if who may do what has changed since it was last decided (REPO-115).
+    pub(crate) fn heed_rights(&self) -> Result<(), RepoError> {
+        // What counts on meta may change what is said there; each time somebody's right goes, or comes back.
+        for _ in 0..ROUNDS {
+            let rights = self.rights()?;
+            let heeded = lock(&self.inner.rights.heeded).replace(Arc::clone(&rights));
+            let is_heeded = heeded.is_some_and(|it| it.facts == rights.facts);
+            if is_heeded {
+                return Ok(());
+            }
+            let _moved = self.reconsider()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a commit may not be made.
+fn refusal(rights: &Authorizer, said: &Commit) -> Refusal {
+    let who = Principal::agent(said.author);
+    if said.branch.is_meta() {
+        Refusal::NotOwner
+    } else if rights.knows(&who, said.stamp.millis()) {
+        Refusal::Rights
+    } else {
+        Refusal::NotMember
+    }
+}
+
+/// How often rights are looked at anew because of what they made count.
+const ROUNDS: usize = 8;
+
+/// Who may do what in a space, by what is known when it was asked for.
+#[derive(Clone, Debug)]
+pub struct RightsNow(Arc<Rights>);
+
+impl std::ops::Deref for RightsNow {
+    type Target = Authorizer;
+
+    fn deref(&self) -> &Authorizer {
+        &self.0.authorizer
+    }
+}
+
+impl RightsNow {
+    /// What the space says, from which it follows.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.0.facts
+    }
+}
