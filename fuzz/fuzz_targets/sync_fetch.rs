@@ -96,7 +96,7 @@ fn serve(input: &mut Unstructured<'_>, parts: &Parts) -> Result<()> {
     let own = parts.own.clone();
     // Each block of the space may be the root of a tree that is kept.
     let kept = move |name: &Cid, _state: &Cid| own.contains(name).then_some(*name);
-    let serving = Serving::new(parts.repo.clone(), owner().device_id());
+    let serving = Serving::new(parts.repo.clone(), owner().device_id(), NOW);
     let mut serving = serving.with_kept(Box::new(kept));
     serving.handle(&Fetching::hello(owner().agent_id(), parts.repo.id()));
     while !serving.is_closed() && !input.is_empty() {

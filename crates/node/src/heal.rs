@@ -251,7 +251,7 @@ impl Node {
         // Whoever asks for blocks alone is served though the projections cannot be read.
         let (node, of) = (self.clone(), repo.clone());
         let kept = move |name: &Cid, state: &Cid| node.views(&of).ok()?.stored_root(name, state);
-        let mut serving = Serving::new(repo, connection.peer()).with_kept(Box::new(kept));
+        let mut serving = Serving::new(repo, connection.peer(), now_ms()).with_kept(Box::new(kept));
         let mut heard = Some(first);
         loop {
             // Apart from the runtime, as it visits the store; one frame at a time, so that what a

@@ -230,6 +230,12 @@ impl std::ops::Deref for RightsNow {
 }
 
 impl RightsNow {
+    /// Whether nothing was learned between both.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What the space says, from which it follows.
     #[must_use]
     pub fn facts(&self) -> &Facts {

@@ -32,6 +32,7 @@ mod limits;
 mod message;
 mod outbound;
 mod reading;
+mod readers;
 mod recognise;
 mod scan;
 mod scope;

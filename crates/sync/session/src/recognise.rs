@@ -5,10 +5,16 @@ use allod_repo::{Rejected, Repo};
 use bytes::Bytes;
 
 use crate::message::{Hello, VERSION};
+use crate::readers::Reader;
 use crate::session::{Fault, Stop};
 
 /// Recognises the device `peer` by its hello, or says why it is not told anything.
-pub(crate) fn recognise(repo: &Repo, peer: DeviceId, hello: &Hello) -> Result<(), Stop> {
+pub(crate) fn recognise(
+    repo: &Repo,
+    peer: DeviceId,
+    hello: &Hello,
+    now_ms: u64,
+) -> Result<Reader, Stop> {
     if hello.version != VERSION {
         return Err(Stop(
             "E_VERSION",
@@ -21,7 +27,8 @@ pub(crate) fn recognise(repo: &Repo, peer: DeviceId, hello: &Hello) -> Result<()
             "this session is about another space".to_owned(),
         ));
     }
-    if !repo.is_member(&hello.agent).map_err(Fault::from)? {
+    let reader = Reader::agent(repo, hello.agent, now_ms).map_err(Fault::from)?;
+    if !reader.knows() {
         return Err(not_member());
     }
     let events: Vec<Bytes> = hello
@@ -38,10 +45,11 @@ pub(crate) fn recognise(repo: &Repo, peer: DeviceId, hello: &Hello) -> Result<()
         // The same words for all strangers: who guesses a member learns nothing (SYNC-3).
         return Err(not_member());
     }
-    Ok(())
+    // What was learned of it may have changed what it may.
+    Ok(Reader::agent(repo, hello.agent, now_ms).map_err(Fault::from)?)
 }
 
-fn not_member() -> Stop {
+pub(crate) fn not_member() -> Stop {
     let reason = "not a space that this agent shares here";
     Stop("E_NOT_MEMBER", reason.to_owned())
 }

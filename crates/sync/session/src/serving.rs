@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::limits::{BLOCKS_FRAME_BYTES, FETCH_LINKS_MAX, TREES_TOLD_MAX};
 use crate::message::Message;
 use crate::outbound::links_of;
+use crate::readers::Reader;
 use crate::recognise::recognise;
 use crate::session::{Fault, Stop, short};
 
@@ -26,6 +27,11 @@ pub type KeptTrees = Box<dyn Fn(&Cid, &Cid) -> Option<Cid> + Send + Sync>;
 pub struct Serving {
     repo: Repo,
     peer: DeviceId,
+    /// When the stream began: for so long as it lasts, who may read may.
+    now_ms: u64,
+    reader: Option<Reader>,
+    /// Whether the asker may read all that there is.
+    reads_all: bool,
     kept: Option<KeptTrees>,
     /// The trees that the asker was told of (SYNC-37).
     told: BTreeSet<Cid>,
@@ -58,10 +64,12 @@ impl fmt::Debug for Serving {
 impl Serving {
     /// The side that has `repo`, towards the device that the transport has authenticated.
     #[must_use]
-    pub const fn new(repo: Repo, peer: DeviceId) -> Self {
+    pub const fn new(repo: Repo, peer: DeviceId, now_ms: u64) -> Self {
         Self {
             repo,
             peer,
+            now_ms,
+            reader: None,
             kept: None,
             told: BTreeSet::new(),
             tree: None,
@@ -71,6 +79,7 @@ impl Serving {
             at_hand: None,
             shown: BTreeSet::new(),
             unopened: None,
+            reads_all: false,
             close: None,
             key_events: None,
         }
@@ -119,7 +128,12 @@ impl Serving {
         let message = Message::decode(frame).map_err(|error| Stop("E_FRAME", error.to_string()))?;
         match message {
             Message::Hello(hello) if !self.met => {
-                recognise(&self.repo, self.peer, &hello)?;
+                let reader = recognise(&self.repo, self.peer, &hello, self.now_ms)?;
+                self.reads_all = true;
+                for (branch, _) in self.repo.offered().map_err(Fault::from)? {
+                    self.reads_all &= reader.may_have(&branch);
+                }
+                self.reader = Some(reader);
                 self.met = true;
             }
             Message::Want { opened, names } if self.met && self.is_idle() => {
@@ -143,7 +157,8 @@ impl Serving {
 
     /// Tells which tree is kept of a projection (SYNC-37).
     fn tell(&mut self, name: &Cid, state: &Cid) -> Result<(), Stop> {
-        let kept = self.kept.as_ref();
+        // A tree of a projection may be of any branch.
+        let kept = self.kept.as_ref().filter(|_| self.reads_all);
         let root = kept.and_then(|kept| kept(name, state));
         self.told.extend(root);
         if self.told.len() > TREES_TOLD_MAX {
@@ -212,7 +227,9 @@ impl Serving {
     /// The tree of a commit of the space that is here whole.
     fn tree_of(&self, cid: &Cid) -> Option<Cid> {
         let commit = self.repo.commit(CommitId::from_cid(*cid)).ok()?;
-        Some(commit.payload().tree)
+        let said = commit.payload();
+        let reader = self.reader.as_ref()?;
+        reader.may_have(&said.branch).then_some(said.tree)
     }
 
     /// Whether a block belongs to the space without a path to it.

@@ -15,7 +15,8 @@ use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
 use crate::outbound::Outbound;
 use crate::reading::ReadFrame;
-use crate::recognise::recognise;
+use crate::readers::Reader;
+use crate::recognise::{not_member, recognise};
 use crate::scope::{Branches, Scope};
 
 /// One side of a session about one space.
@@ -53,6 +54,8 @@ pub struct Session {
 struct Flow {
     outbound: Outbound,
     inbound: Inbound,
+    /// What the peer may be told.
+    reader: Reader,
     peer_agent: AgentId,
     /// What its hello offered.
     theirs: Vec<(BranchName, Vec<CommitId>)>,
@@ -511,14 +514,22 @@ impl Session {
 
     /// Recognises the peer (SYNC-2, SYNC-3) and plans what to send.
     fn meet(&mut self, hello: &Hello) -> Result<(), Stop> {
-        recognise(&self.repo, self.peer, hello)?;
+        let reader = recognise(&self.repo, self.peer, hello, self.heard_ms)?;
         if self.said.is_none() {
             self.hello(Some(hello))?;
         }
-        let outbound = Outbound::plan(&self.repo, self.said.as_deref().unwrap_or_default(), hello)?;
+        let mut gives = self.said.clone().unwrap_or_default();
+        for (branch, heads) in &mut gives {
+            // What was said before the peer was known, and it may not have.
+            if !reader.may_have(branch) {
+                heads.clear();
+            }
+        }
+        let outbound = Outbound::plan(&self.repo, &gives, hello)?;
         let to_send = outbound.remaining();
         self.flow = Some(Flow {
             outbound,
+            reader,
             inbound: Inbound::new(hello.branches.clone(), &self.me.scope, &self.claims),
             peer_agent: hello.agent,
             theirs: hello.branches.clone(),
@@ -553,13 +564,17 @@ impl Session {
             apart,
         } = &self.me.scope;
         samples.extend(apart.iter().flatten().copied());
+        let reader = match theirs {
+            Some(theirs) => Reader::agent(&self.repo, theirs.agent, self.heard_ms)?,
+            None => Reader::device(&self.repo, self.peer, self.heard_ms)?,
+        };
         for (name, heads) in self.repo.offered()? {
             if *anew && !name.is_meta() {
                 continue;
             }
             let is_offered = gives.include(&name);
             // What is neither given nor taken is nobody's business.
-            if !is_offered && !wants.include(&name) {
+            if (!is_offered && !wants.include(&name)) || !reader.may_have(&name) {
                 continue;
             }
             all.extend(heads.iter().copied());
@@ -609,6 +624,24 @@ impl Session {
         })
     }
 
+    /// Ends the session where the peer may no more have what it was offered (SYNC-62).
+    fn check_reader(&self, flow: &mut Flow, now_ms: u64) -> Result<(), Stop> {
+        if flow.reader.is_current(&self.repo).map_err(Fault::from)? {
+            return Ok(());
+        }
+        let reader = Reader::agent(&self.repo, flow.peer_agent, now_ms).map_err(Fault::from)?;
+        let mut said = self.said.iter().flatten();
+        if !reader.knows() {
+            return Err(not_member());
+        }
+        if said.any(|(name, _)| flow.reader.may_have(name) && !reader.may_have(name)) {
+            let reason = "what may be read here has changed; ask again";
+            return Err(Stop("E_RIGHTS", reason.to_owned()));
+        }
+        flow.reader = reader;
+        Ok(())
+    }
+
     /// Goes on with both directions.
     fn work(&mut self, now_ms: u64) -> Result<(), Stop> {
         if self.closed {
@@ -633,6 +666,7 @@ impl Session {
     }
 
     fn step(&mut self, flow: &mut Flow, now_ms: u64) -> Result<(), Stop> {
+        self.check_reader(flow, now_ms)?;
         let step = flow.inbound.step(&self.repo, now_ms, &mut self.stats)?;
         self.busy |= step.again;
         for message in &step.send {

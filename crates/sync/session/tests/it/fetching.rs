@@ -52,7 +52,7 @@ impl From<FetchError> for Failed {
 impl Direct {
     /// `asker` asks the node that has `repo`.
     pub(crate) fn new(repo: &Repo, asker: &Person) -> Self {
-        let mut serving = Serving::new(repo.clone(), asker.0.device_id());
+        let mut serving = Serving::new(repo.clone(), asker.0.device_id(), START);
         serving.handle(&Fetching::hello(asker.0.agent_id(), repo.id()));
         Self {
             fetching: Fetching::new(),
@@ -332,7 +332,7 @@ fn strangers_and_those_who_ask_out_of_order_or_for_too_much_are_refused() {
         Message::Want { opened, names }.encode()
     };
     let refused = |device: &Person, frames: &[Bytes]| {
-        let mut serving = Serving::new(whole.clone(), device.0.device_id());
+        let mut serving = Serving::new(whole.clone(), device.0.device_id(), START);
         for frame in frames {
             assert!(!serving.is_closed());
             serving.handle(frame);
@@ -357,7 +357,7 @@ fn strangers_and_those_who_ask_out_of_order_or_for_too_much_are_refused() {
     let elsewhere = Fetching::hello(bob.0.agent_id(), space(&bob, &[]).id());
     assert_eq!(refused(&bob, &[elsewhere]), "E_WRONG_SPACE");
     // Whoever asks for a block twice in one want is answered twice, within the limit.
-    let mut serving = Serving::new(whole.clone(), bob.0.device_id());
+    let mut serving = Serving::new(whole.clone(), bob.0.device_id(), START);
     serving.handle(&hello(&bob));
     serving.handle(&want(512, 512));
     assert!(serving.poll().is_some() && !serving.is_closed());
@@ -394,7 +394,7 @@ fn trees_of_projections_are_served_to_whoever_asked_for_them() {
     let mut peer = Direct::new(&whole, &bob);
     let serving = std::mem::replace(
         &mut peer.serving,
-        Serving::new(whole.clone(), bob.0.device_id()),
+        Serving::new(whole.clone(), bob.0.device_id(), START),
     );
     peer.serving = serving.with_kept(Box::new(move |known, of| {
         (*known == name && *of == state).then_some(root)
@@ -430,7 +430,7 @@ fn trees_of_projections_are_served_to_whoever_asked_for_them() {
     assert_eq!(other.ask(&[root], &children[..1]).unwrap().blocks.len(), 0);
     // A bound on what is remembered.
     let mut serving =
-        Serving::new(whole.clone(), bob.0.device_id()).with_kept(Box::new(|name, _| Some(*name)));
+        Serving::new(whole.clone(), bob.0.device_id(), START).with_kept(Box::new(|name, _| Some(*name)));
     serving.handle(&Fetching::hello(bob.0.agent_id(), whole.id()));
     for n in 0..=255 {
         serving.handle(&Fetching::projection(
@@ -464,7 +464,7 @@ fn leaves_of_trees_of_projections_lead_nowhere() {
     let mut peer = Direct::new(&whole, &bob);
     let serving = std::mem::replace(
         &mut peer.serving,
-        Serving::new(whole.clone(), bob.0.device_id()),
+        Serving::new(whole.clone(), bob.0.device_id(), START),
     );
     peer.serving = serving.with_kept(Box::new(move |_, _| Some(told)));
     peer.serving.handle(&Fetching::projection(told, told));

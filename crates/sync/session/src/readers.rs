@@ -1,0 +1,76 @@
+//! What a peer may be told of a space (SYNC-60 to SYNC-63).
+
+use std::collections::BTreeSet;
+
+use allod_access::{Op, Principal, Request, Target};
+use allod_identity::{AgentId, DeviceId};
+use allod_repo::{BranchName, Repo, RepoError, RightsNow};
+
+/// Whoever a space is told to, at a time.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    rights: RightsNow,
+    /// The agents that it may be: of a peer that has said nothing yet there may be several, or none.
+    agents: Vec<Principal>,
+    at: u64,
+}
+
+impl Reader {
+    /// An agent.
+    pub(crate) fn agent(repo: &Repo, agent: AgentId, at: u64) -> Result<Self, RepoError> {
+        Ok(Self {
+            rights: repo.authorizer()?,
+            agents: vec![Principal::agent(agent)],
+            at,
+        })
+    }
+
+    /// Whoever a device acts for, of those that have a right here: all that is known before it says who it is.
+    pub(crate) fn device(repo: &Repo, device: DeviceId, at: u64) -> Result<Self, RepoError> {
+        let rights = repo.authorizer()?;
+        if rights.is_plain() {
+            // Then it is told what a member is told.
+            let agents = Vec::new();
+            return Ok(Self { rights, agents, at });
+        }
+        let mut may_be: BTreeSet<AgentId> = rights.members().copied().collect();
+        may_be.insert(*rights.owner());
+        may_be.extend(rights.facts().grants.values().map(|grant| grant.audience));
+        let mut agents = Vec::new();
+        for agent in may_be {
+            if repo.agents().key_log(&agent)?.speaks(device.key()) {
+                agents.push(Principal::agent(agent));
+            }
+        }
+        Ok(Self { rights, agents, at })
+    }
+
+    /// Whether it may hear of the space at all.
+    pub(crate) fn knows(&self) -> bool {
+        self.agents.iter().all(|who| self.rights.knows(who, self.at))
+    }
+
+    /// Whether it may have all that a branch has: no less than that can be told of one.
+    pub(crate) fn may_have(&self, branch: &BranchName) -> bool {
+        // Where members read everything, who is asked is known to be one, or is told nothing more before it says hello.
+        if branch.is_meta() || self.rights.is_plain() {
+            return true;
+        }
+        !self.agents.is_empty()
+            && self.agents.iter().all(|who| {
+                let request = Request {
+                    who,
+                    op: Op::Read,
+                    branch: branch.as_str(),
+                    target: Target::Prefix(b""),
+                    at: self.at,
+                };
+                self.rights.check(&request).is_allowed()
+            })
+    }
+
+    /// Whether rights are what they were when this was made; else they are looked at anew.
+    pub(crate) fn is_current(&self, repo: &Repo) -> Result<bool, RepoError> {
+        Ok(repo.authorizer()?.is_same(&self.rights))
+    }
+}
