@@ -7,6 +7,8 @@
 //! while nothing can commit (REPO-65). So a removal never takes what a reference reaches, whatever
 //! was removed before it and whenever the machine stops.
 
+mod pins;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -24,6 +26,8 @@ use crate::layout;
 use crate::part::Part;
 use crate::reach::{Met, Named, Parts, cids_in, hints_in_reference, roots_of};
 use crate::repo::Repo;
+
+pub use pins::{pin, pins, unpin};
 
 /// Moves of heads whose commits are kept, unless said otherwise (REPO-60): months of a busy
 /// device, and a bound on what they keep.

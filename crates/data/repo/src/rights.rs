@@ -2,6 +2,8 @@
 
 mod deed;
 mod facts;
+mod granting;
+mod members;
 mod vouching;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,9 @@ use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
 pub(crate) use deed::{Deed, check_kept};
+pub use granting::Granting;
+pub use members::{BadReach, Reach};
+
 pub(crate) use facts::{GRANT_PREFIX, MEMBER_PREFIX, RULE_PREFIX, UNGRANT_PREFIX, VERSION_BYTES};
 pub(crate) use vouching::Unvouched;
 

@@ -8,7 +8,7 @@ use cid::Cid;
 
 use crate::chains::{CHAIN_MAX, Chain, Chains, OutOfSteps};
 use crate::grant::{Grant, Ungrant};
-use crate::op::{Op, OpScope};
+use crate::op::{Command, Op, OpScope};
 use crate::policy::Truth;
 use crate::request::{Principal, Request, Target};
 use crate::rule::{Member, On, Rule, roles};
@@ -207,6 +207,16 @@ impl Authorizer {
     #[must_use]
     pub fn has_grants(&self, agent: &AgentId, at: u64) -> bool {
         self.chains.of(agent).iter().any(|chain| chain.is_valid(at))
+    }
+
+    /// A grant of an agent on which one of a command can rest at a time: one without conditions, if there is one; and of
+    /// these one that lasts longest.
+    #[must_use]
+    pub fn proof_for(&self, agent: &AgentId, command: &Command, at: u64) -> Option<&Cid> {
+        let chains = self.chains.of(agent).iter();
+        let fit = chains.filter(|it| it.is_valid(at) && it.command.covers(command.as_str()));
+        let best = fit.max_by_key(|it| (!it.has_conditions(), it.end.unwrap_or(u64::MAX)));
+        best.and_then(|chain| chain.links.first())
     }
 
     /// How many of the grants that are known an agent has issued.

@@ -32,7 +32,7 @@ pub(crate) struct Chains {
 pub(crate) struct Chain {
     /// From the one that was given last.
     pub(crate) links: Vec<Cid>,
-    command: Command,
+    pub(crate) command: Command,
     policies: Vec<Policy>,
     pub(crate) from: u64,
     pub(crate) end: Option<u64>,

@@ -26,6 +26,7 @@
 
 mod authorizer;
 mod chains;
+mod door;
 mod glob;
 mod grant;
 mod op;
@@ -39,6 +40,7 @@ mod token;
 mod verdict;
 
 pub use crate::authorizer::{Authorizer, Facts, Label};
+pub use crate::door::Door;
 pub use crate::glob::Glob;
 pub use crate::grant::{GRANT_BYTES_MAX, Grant, Ungrant};
 pub use crate::op::{BadCommand, BadOp, Command, Op, OpScope};
