@@ -259,6 +259,20 @@ pub enum NodeError {
     /// The policy of a space cannot be read or written.
     #[error("no policy: {0} ({code})", code = .0.code())]
     Policy(#[from] PolicyError),
+    /// Somebody may not pass a door of a space (ACCESS-20).
+    #[error("{door} is denied: {why}")]
+    Denied {
+        /// The door.
+        door: &'static str,
+        /// Why, in words.
+        why: String,
+    },
+    /// Somebody may pass a door for some of the keys only that were asked for together (ACCESS-23).
+    #[error("{door} is denied for some of these keys; name fewer, as a prefix of what may be read")]
+    DeniedInPart {
+        /// The door.
+        door: &'static str,
+    },
     /// Something made elsewhere was refused.
     #[error("refused: {0}")]
     Refused(allod_repo::Refusal),

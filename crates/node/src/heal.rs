@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::home::random;
 use crate::net::{dial, no_such_space};

@@ -19,6 +19,7 @@
 
 mod clock;
 mod course;
+mod doors;
 mod error;
 mod federating;
 mod fetch;

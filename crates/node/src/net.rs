@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use allod_identity::DeviceId;
 use allod_quic::{CloseCode, Config, Connection, Endpoint, Limits, QuicError, Stream, StreamKind};
-use allod_repo::{BranchName, Part, Repo, SpaceId};
+use allod_repo::{BranchName, Granting, Part, Repo, SpaceId};
 use allod_sync::{
     Backoff, JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
 };
@@ -58,19 +58,28 @@ impl Node {
         Ok(Endpoint::bind(config)?)
     }
 
-    /// Makes a ticket for a space that leads to `addrs`.
+    /// Makes a ticket for a space that leads to `addrs`: whoever joins with it becomes a member, or is granted what it gives.
     pub fn ticket(
         &self,
         repo: &Repo,
         addrs: Vec<String>,
         valid_ms: Option<u64>,
+        gives: Option<&Granting>,
     ) -> Result<Ticket, NodeError> {
-        if !repo.is_owner(&self.agent()?) {
-            return Err(NodeError::Refused(allod_repo::Refusal::NotOwner));
+        let agent = self.agent()?;
+        let rights = repo.authorizer()?;
+        let may = match gives {
+            None => rights.is_admin(&agent, now_ms()),
+            Some(gives) => gives.commands.iter().all(|command| {
+                repo.is_owner(&agent) || rights.proof_for(&agent, command, now_ms()).is_some()
+            }),
+        };
+        if !may {
+            return Err(NodeError::Refused(allod_repo::Refusal::Rights));
         }
         let secret = random()?;
         let expires = now_ms().saturating_add(valid_ms.unwrap_or(TICKET_MS_DEFAULT));
-        self.tickets().issue(repo.id(), &secret, expires)?;
+        self.tickets().issue(repo.id(), &secret, expires, gives)?;
         Ok(Ticket {
             addrs,
             device: self.device()?,

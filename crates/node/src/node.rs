@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::{self, now_ms};
+use crate::doors::Doors;
 use crate::error::NodeError;
 use crate::federating::Federating;
 use crate::home::{Home, HomeConfig, HomeLock, random};
@@ -53,6 +54,7 @@ struct Inner {
     claims: Claims,
     telling: Telling,
     federating: Federating,
+    doors: Doors,
     trusting: Trusting,
     /// Held from when a key log is read until what goes on from it is kept: two events after one are a contradiction.
     saying: std::sync::Mutex<()>,
@@ -150,6 +152,7 @@ impl Node {
             telling,
             federating: Federating::default(),
             trusting: Trusting::new(home.path()),
+            doors: Doors::default(),
             saying: std::sync::Mutex::default(),
             agents: Agents::new(store.clone()),
             config: std::sync::Mutex::new(config),
@@ -189,6 +192,10 @@ impl Node {
     }
 
     /// What is known of who says what of whom.
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.inner.doors
+    }
+
     pub(crate) fn trusting(&self) -> &Trusting {
         &self.inner.trusting
     }

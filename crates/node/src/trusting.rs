@@ -108,6 +108,11 @@ impl KeyLogs for StoredLogs {
 }
 
 impl Trusting {
+    /// Notes a decision that was made elsewhere.
+    pub(crate) fn note(&self, decision: &Decision) -> Result<(), NodeError> {
+        self.decisions.note(decision)
+    }
+
     pub(crate) fn new(home: &std::path::Path) -> Self {
         Self {
             known: Mutex::default(),

@@ -9,6 +9,7 @@ use allod_repo::Reach;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::access_args::{Gift, GrantArgs, GrantsArgs, MemberCommand, RulesCommand};
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::branch_args::BranchArgs;
 use crate::cli::delta_args::DeltaCommand;
@@ -345,7 +346,21 @@ pub(crate) enum Command {
         /// Its CID
         record: String,
     },
-    /// Take back a record of yours; `allod attestations`, `trust list` and `circle list` show them
+    /// Let somebody do something in a space
+    Grant(GrantArgs),
+    /// List what was granted in a space
+    Grants(GrantsArgs),
+    /// Who may do what to which keys and branches of a space
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
+    /// Who is a member of a space, with which roles
+    Member {
+        #[command(subcommand)]
+        command: MemberCommand,
+    },
+    /// Take back a grant, or a record of yours; `allod grants`, `attestations`, `trust list` and `circle list` show them
     Revoke {
         /// Its CID
         record: String,
@@ -656,7 +671,12 @@ pub(crate) enum SpaceCommand {
         #[arg(long = "of", value_name = "NAME")]
         name: Option<String>,
     },
-    /// Print a ticket: whoever holds it may join and write
+    /// Print a ticket: whoever holds it may join, as a member or with what it grants
+    #[command(after_help = "Examples:\n  allod space ticket\n  \
+        allod space ticket --can read --branch public --expires 7d\n  \
+        allod space ticket --can read,write --prefix notes/ --expires 7d --days 1\n\n\
+        With --can, whoever joins is granted that, for so long as --expires says; `allod grants` shows it. Without, they are\n\
+        members, who may read and write what rules do not say otherwise.")]
     Ticket {
         /// The space [default: the current one]
         name: Option<String>,
@@ -666,6 +686,8 @@ pub(crate) enum SpaceCommand {
         /// Days until it expires
         #[arg(long, default_value_t = 7)]
         days: u64,
+        #[command(flatten)]
+        gift: Gift,
     },
     /// Join the space of a ticket and fetch it, or a part of it
     #[command(

@@ -1,5 +1,7 @@
 //! The command line: what can be said, and where a command runs.
 
+mod access;
+mod access_args;
 mod args;
 mod ask_args;
 mod asking;
@@ -310,8 +312,16 @@ fn run_about_people(
         Command::Attestations(options) => attesting::attestations(node, options, io),
         Command::Witness { record } => attesting::witness(node, record, io),
         Command::Revoke { record, reason } => {
-            attesting::revoke(node, record, reason.as_deref(), io)
+            let reason = reason.as_deref();
+            if access::revoke(node, (space, record), reason, io)? {
+                return Ok(());
+            }
+            attesting::revoke(node, record, reason, io)
         }
+        Command::Grant(options) => access::grant(node, space, options, io),
+        Command::Grants(options) => access::grants(node, space, options, io),
+        Command::Rules { command } => access::rules(node, space, command, io),
+        Command::Member { command } => access::member(node, space, command, io),
         Command::Circle { command } => attesting::circle(node, command, io),
         Command::Trust { command } => trusting::trust(node, space, command, io),
         Command::Explain { what, last } => {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::args::SpaceCommand;
 use crate::cli::io::{Io, count, size};
 use crate::cli::part_args::PartArgs;
-use crate::cli::{Usage, net, with_net};
+use crate::cli::{Usage, access, net, with_net};
 
 pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Result<()> {
     match command {
@@ -25,7 +25,12 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             io.say(format!("{name} is the current space"))
         }
         SpaceCommand::Reach { reach, name } => say_reach(node, name.as_deref(), *reach, io),
-        SpaceCommand::Ticket { name, addr, days } => {
+        SpaceCommand::Ticket {
+            name,
+            addr,
+            days,
+            gift,
+        } => {
             let repo = node.space(name.as_deref())?;
             let mut addrs: Vec<String> = addr.iter().map(ToString::to_string).collect();
             if addrs.is_empty() {
@@ -36,7 +41,12 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
                 addrs = net::reachable(net.endpoint.local_addr()?);
             }
             let valid_ms = days.saturating_mul(24 * 60 * 60 * 1000);
-            let ticket = node.ticket(&repo, addrs, Some(valid_ms))?.to_text();
+            let ticket = {
+                let gives = (!gift.can.is_empty()).then(|| access::granting(gift));
+                let gives = gives.transpose()?;
+                node.ticket(&repo, addrs, Some(valid_ms), gives.as_ref())?
+                    .to_text()
+            };
             io.data(&json!({ "ticket": ticket, "days": days }), || {
                 ticket.clone()
             })

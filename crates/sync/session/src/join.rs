@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use allod_blocks::{Batch, Expect, Store};
+use allod_access::Principal;
+use allod_blocks::{Batch, Expect, REF_VALUE_BYTES_MAX, Store};
 use allod_identity::{AgentId, DeviceId, canonical};
-use allod_repo::{Agents, Author, Part, Rejected, Repo, RepoError, SpaceId};
+use allod_repo::{Agents, Author, Granting, Part, Rejected, Repo, RepoError, SpaceId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -229,40 +230,67 @@ impl Tickets {
         Self { store }
     }
 
-    /// Notes a ticket that is valid until `expires_ms`.
+    /// Notes a ticket that is valid until `expires_ms`, and what whoever joins with it is granted; without, it makes a member
+    /// (SYNC-22).
     pub fn issue(
         &self,
         space: SpaceId,
         secret: &[u8; 16],
         expires_ms: u64,
+        gives: Option<&Granting>,
     ) -> Result<(), RepoError> {
         let digest = Sha256::digest(secret);
-        let value = [&digest[..], &expires_ms.to_be_bytes()].concat();
+        let mut value = [&digest[..], &expires_ms.to_be_bytes()].concat();
+        if let Some(gives) = gives {
+            let gives = canonical::encode(gives);
+            value
+                .extend(gives.map_err(|_error| RepoError::Damaged("what a ticket gives is none"))?);
+        }
         let mut batch = Batch::new();
         batch.set_ref(reference(space, &digest), Expect::Any, Some(value));
         let _outcome = self.store.commit(batch)?;
         Ok(())
     }
 
-    /// Whether `secret` is that of a ticket for the space that is valid at `now_ms`.
-    pub fn is_valid(
+    /// What the ticket for the space with this secret gives, if there is one that is valid at `now_ms`.
+    pub fn find(
         &self,
         space: SpaceId,
         secret: &[u8; 16],
         now_ms: u64,
-    ) -> Result<bool, RepoError> {
+    ) -> Result<Option<Gives>, RepoError> {
         let digest = Sha256::digest(secret);
         // Half of the digest finds the ticket, the comparison of the whole takes constant time.
         let Some(value) = self.store.get_ref(&reference(space, &digest))? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let Some((kept, expires)) = value.split_at_checked(32) else {
-            return Ok(false);
+        let Some((kept, rest)) = value.split_at_checked(32) else {
+            return Ok(None);
         };
         let same: bool = kept.ct_eq(&digest[..]).into();
-        let expires = expires.try_into().map_or(0, u64::from_be_bytes);
-        Ok(same && now_ms < expires)
+        let Some((expires, gives)) = rest.split_first_chunk() else {
+            return Ok(None);
+        };
+        if !same || now_ms >= u64::from_be_bytes(*expires) {
+            return Ok(None);
+        }
+        if gives.is_empty() {
+            return Ok(Some(Gives::Membership));
+        }
+        let gives = canonical::decode(gives, REF_VALUE_BYTES_MAX);
+        let gives = gives.map_err(|_error| RepoError::Damaged("what a ticket gives"))?;
+        Ok(Some(Gives::Grants(gives)))
     }
+}
+
+/// What a ticket gives.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Gives {
+    /// Whoever joins becomes a member.
+    Membership,
+    /// Whoever joins is granted this.
+    Grants(Granting),
 }
 
 fn reference(space: SpaceId, digest: &[u8]) -> Vec<u8> {
@@ -285,8 +313,12 @@ pub fn admit(
         .map(|event| Bytes::copy_from_slice(event))
         .collect();
     let acts = acts_for(repo.agents(), &agent, &events, peer)?;
-    let is_member = acts && repo.is_member(&agent)?;
-    if !acts || (!is_member && !tickets.is_valid(repo.id(), &request.secret, now_ms)?) {
+    if !acts {
+        return Ok(JoinReply::no_such_ticket());
+    }
+    let gives = tickets.find(repo.id(), &request.secret, now_ms)?;
+    let is_known = repo.authorizer()?.knows(&Principal::agent(agent), now_ms);
+    if gives.is_none() && !is_known {
         return Ok(JoinReply::no_such_ticket());
     }
     match repo.agents().learn(&agent, &events) {
@@ -296,18 +328,34 @@ pub fn admit(
             return Ok(JoinReply::refused(refusal.code(), &refusal.to_string()));
         }
     }
-    if !is_member {
-        repo.add_member(&agent, owner, now_ms)?;
+    let given = match gives {
+        Some(Gives::Membership) => repo.add_member(&agent, owner, now_ms).map(drop),
+        // The same grants, however often somebody joins with one ticket.
+        Some(Gives::Grants(gives)) if !repo.is_member(&agent)? => {
+            let mut seed = [0; 16];
+            let digest = Sha256::new_with_prefix(TICKET_SEED);
+            let digest = digest.chain_update(request.secret).finalize();
+            seed.copy_from_slice(&digest[..16]);
+            repo.grant(agent, &gives, &seed, owner, now_ms).map(drop)
+        }
+        _ => Ok(()),
+    };
+    match given {
+        Err(RepoError::Refused(refusal)) => {
+            Ok(JoinReply::refused(refusal.code(), &refusal.to_string()))
+        }
+        Err(fault) => Err(fault),
+        Ok(()) => welcome(repo).map(JoinReply::Welcome),
     }
-    welcome(repo).map(JoinReply::Welcome)
 }
+
+/// What the grants of a ticket are made from, with its secret.
+const TICKET_SEED: &[u8] = b"allod/ticket-grant/1\0";
 
 /// What a member of the space begins with.
 fn welcome(repo: &Repo) -> Result<Welcome, RepoError> {
-    let mut agents = vec![repo.genesis().payload().owner];
-    agents.extend(repo.members()?);
     let mut logs = Vec::new();
-    for agent in agents {
+    for agent in repo.people()? {
         let log = repo.agents().key_log(&agent)?;
         let events = log.known().map(|event| event.bytes().to_vec().into());
         logs.push((agent, events.collect()));

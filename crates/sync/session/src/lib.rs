@@ -31,8 +31,8 @@ mod join;
 mod limits;
 mod message;
 mod outbound;
-mod reading;
 mod readers;
+mod reading;
 mod recognise;
 mod scan;
 mod scope;
@@ -44,7 +44,8 @@ pub use crate::backoff::Backoff;
 pub use crate::claims::Claims;
 pub use crate::fetching::{Answer, FetchError, Fetching};
 pub use crate::join::{
-    JoinFrameError, JoinReply, JoinRequest, Ticket, TicketError, Tickets, Welcome, admit, enter,
+    Gives, JoinFrameError, JoinReply, JoinRequest, Ticket, TicketError, Tickets, Welcome, admit,
+    enter,
 };
 pub use crate::limits::{FRAME_BYTES_CEILING, FRAME_BYTES_MAX, IDLE_MS};
 pub use crate::message::{FrameError, Hello, Message, Mode};

@@ -117,9 +117,7 @@ impl Outbound {
     /// Tells of agents of whom the peer knows something else than is known here (SYNC-5): which devices act for them
     /// concerns also who has all their commits.
     fn tell_what_changed(&mut self, repo: &Repo) -> Result<(), Fault> {
-        let members = repo.members()?;
-        let agents = [repo.genesis().payload().owner];
-        for agent in agents.iter().chain(&members) {
+        for agent in &repo.people()? {
             let mark = self.told.get(agent.as_bytes());
             if mark.is_some_and(|mark| *mark != Mark::default()) {
                 self.tell_log(repo, agent)?;

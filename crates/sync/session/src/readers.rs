@@ -47,7 +47,9 @@ impl Reader {
 
     /// Whether it may hear of the space at all.
     pub(crate) fn knows(&self) -> bool {
-        self.agents.iter().all(|who| self.rights.knows(who, self.at))
+        self.agents
+            .iter()
+            .all(|who| self.rights.knows(who, self.at))
     }
 
     /// Whether it may have all that a branch has: no less than that can be told of one.

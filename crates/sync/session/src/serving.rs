@@ -246,10 +246,8 @@ impl Serving {
     }
 
     fn list_key_events(&self) -> Result<BTreeSet<Cid>, Stop> {
-        let mut agents = vec![self.repo.genesis().payload().owner];
-        agents.extend(self.repo.members().map_err(Fault::from)?);
         let mut events = BTreeSet::new();
-        for agent in agents {
+        for agent in self.repo.people().map_err(Fault::from)? {
             // A log that is damaged here cannot be served from here.
             if let Ok(log) = self.repo.agents().key_log(&agent) {
                 events.extend(log.known().map(|event| *event.cid()));

@@ -14,8 +14,8 @@ use crate::inbound::Inbound;
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
 use crate::outbound::Outbound;
-use crate::reading::ReadFrame;
 use crate::readers::Reader;
+use crate::reading::ReadFrame;
 use crate::recognise::{not_member, recognise};
 use crate::scope::{Branches, Scope};
 
@@ -598,9 +598,7 @@ impl Session {
         samples.retain(|id| told.insert(*id));
         samples.truncate(SAMPLES_MAX);
         let mut logs = Vec::new();
-        let mut agents = vec![self.repo.genesis().payload().owner];
-        agents.extend(self.repo.members()?);
-        for agent in agents.into_iter().take(LOGS_MAX) {
+        for agent in self.repo.people()?.into_iter().take(LOGS_MAX) {
             logs.push((
                 ByteArray::new(*agent.as_bytes()),
                 ByteArray::new(self.repo.agents().key_log(&agent)?.mark()),

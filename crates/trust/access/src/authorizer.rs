@@ -196,6 +196,12 @@ impl Authorizer {
         self.answer(request, false)
     }
 
+    /// Whether an agent may change `meta` at a time.
+    #[must_use]
+    pub fn is_admin(&self, agent: &AgentId, at: u64) -> bool {
+        *agent == self.owner || self.chains.allows_all(agent, Op::Admin, at).is_some()
+    }
+
     /// Whether an agent has a grant that holds at a time.
     #[must_use]
     pub fn holds(&self, agent: &AgentId, grant: &Cid, at: u64) -> bool {

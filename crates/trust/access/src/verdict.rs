@@ -195,9 +195,15 @@ impl Verdict {
         words
     }
 
-    /// The record of the decision.
+    /// The record of the decision about an act.
     #[must_use]
-    pub fn decision(&self, request: &Request<'_>, space: Cid, now_ms: u64) -> Decision {
+    pub fn decision(
+        &self,
+        act: &str,
+        request: &Request<'_>,
+        space: Cid,
+        now_ms: u64,
+    ) -> Decision {
         let on = match request.target {
             Target::Branch => request.branch.to_owned(),
             Target::Key(key) => format!("{} {}", request.branch, String::from_utf8_lossy(key)),
@@ -205,7 +211,7 @@ impl Verdict {
                 format!("{} {}*", request.branch, String::from_utf8_lossy(prefix))
             }
         };
-        let what = What::new(request.op.name())
+        let what = What::new(act)
             .in_space(Link::from(space))
             .on(&on);
         let outcome = match self.answer {

@@ -3,6 +3,7 @@
 use allod_access::{Command, Grant, Policy, Ungrant};
 use allod_blocks::Cid;
 use allod_identity::{AgentId, Verified};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Refusal, RepoError};
@@ -10,7 +11,8 @@ use crate::ids::{BranchName, CommitId};
 use crate::repo::{Author, Repo};
 
 /// What is granted to somebody: one grant for each command.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Granting {
     /// What they may.
     pub commands: Vec<Command>,

@@ -1,5 +1,6 @@
 //! What is said in `meta` of members, rules and grants (REPO-110, REPO-111), and whom a space is meant for (REPO-95).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -127,6 +128,19 @@ impl Repo {
     /// The members, the owner not among them.
     pub fn members(&self) -> Result<Vec<AgentId>, RepoError> {
         Ok(self.rights()?.authorizer.members().copied().collect())
+    }
+
+    /// Whose key logs rights follow from: the owner, the members, and who issued grants or has some; ascending but for the
+    /// owner, who is first.
+    pub fn people(&self) -> Result<Vec<AgentId>, RepoError> {
+        let rights = self.rights()?;
+        let mut people: BTreeSet<AgentId> = rights.facts.members.keys().copied().collect();
+        for grant in rights.facts.grants.values() {
+            people.extend([grant.issuer, grant.audience]);
+        }
+        let owner = self.genesis().payload().owner;
+        people.remove(&owner);
+        Ok(std::iter::once(owner).chain(people).collect())
     }
 
     /// Lets an agent be a member; who administers the space may say so. `None` if it is one already.

@@ -429,8 +429,8 @@ fn trees_of_projections_are_served_to_whoever_asked_for_them() {
     let mut other = Direct::new(&whole, &bob);
     assert_eq!(other.ask(&[root], &children[..1]).unwrap().blocks.len(), 0);
     // A bound on what is remembered.
-    let mut serving =
-        Serving::new(whole.clone(), bob.0.device_id(), START).with_kept(Box::new(|name, _| Some(*name)));
+    let mut serving = Serving::new(whole.clone(), bob.0.device_id(), START)
+        .with_kept(Box::new(|name, _| Some(*name)));
     serving.handle(&Fetching::hello(bob.0.agent_id(), whole.id()));
     for n in 0..=255 {
         serving.handle(&Fetching::projection(

@@ -43,7 +43,9 @@ fn a_ticket_opens_the_space_and_nothing_else_does() {
         "E_TICKET",
         "none was issued"
     );
-    tickets.issue(repo.id(), &SECRET, START + 1000).unwrap();
+    tickets
+        .issue(repo.id(), &SECRET, START + 1000, None)
+        .unwrap();
     assert_eq!(
         code(&ask([6; 16], &bob, START)),
         "E_TICKET",
