@@ -65,16 +65,21 @@ impl Serialize for CloudEvent {
 impl CloudEvent {
     /// It in the structured mode: one line of JSON, without the end of a line.
     pub fn to_json(&self) -> Result<String, EventError> {
+        let mut text = Vec::new();
+        self.write_json(&mut text)?;
+        String::from_utf8(text).map_err(|error| EventError::new(error.to_string()))
+    }
+
+    /// Writes the same after what a buffer has. After an error it has the beginning of an event.
+    pub fn write_json(&self, to: &mut Vec<u8>) -> Result<(), EventError> {
         // As long as most: it is written without being moved about.
         let data = match &self.data {
             Some(Data::Json(json)) => json.get().len(),
             Some(Data::Bytes(bytes)) => bytes.len().div_ceil(3) * 4,
             None => 0,
         };
-        let mut text = Vec::with_capacity(ATTRIBUTES_BYTES + data);
-        let written = serde_json::to_writer(&mut text, self);
-        written.map_err(|error| EventError::new(error.to_string()))?;
-        String::from_utf8(text).map_err(|error| EventError::new(error.to_string()))
+        to.reserve(ATTRIBUTES_BYTES + data);
+        serde_json::to_writer(to, self).map_err(|error| EventError::new(error.to_string()))
     }
 
     /// Reads an event in the structured mode.

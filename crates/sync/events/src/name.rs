@@ -1,5 +1,7 @@
 //! How keys and branches are spelled in attributes (EVENT-1).
 
+use std::borrow::Cow;
+
 use multibase::Base;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
@@ -24,11 +26,12 @@ pub(crate) fn branch(branch: &str) -> String {
 }
 
 /// A key.
-pub(crate) fn key(key: &[u8]) -> String {
+pub(crate) fn key(key: &[u8]) -> Cow<'_, str> {
     if key.len() > SPELLED_BYTES_MAX {
-        return format!("~sha256-{}", Base::Base16Lower.encode(Sha256::digest(key)));
+        let digest = Base::Base16Lower.encode(Sha256::digest(key));
+        return format!("~sha256-{digest}").into();
     }
-    percent_encode(key, IN_PATH).to_string()
+    percent_encode(key, IN_PATH).into()
 }
 
 #[cfg(test)]
@@ -51,7 +54,7 @@ mod tests {
             };
             let key: Vec<u8> = digits.as_chunks::<2>().0.iter().map(byte).collect();
             assert_eq!(
-                super::key(&key),
+                super::key(&key).as_ref(),
                 case["expect"]["ok"]["spelled"],
                 "{}",
                 case["id"]

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use allod_feed::{ChangedBy, Cursor, Epoch, Event, Order, Spaces, Told};
+use allod_feed::{ChangedBy, Cursor, Epoch, Event, Spaces, Told};
 use allod_identity::{AgentId, DeviceId};
 use allod_payloads::{Format, Schema};
-use allod_repo::{Repo, RepoError, Stamp, State};
-use allod_views::format_timestamp;
+use allod_repo::{Repo, RepoError, State};
 
 use crate::as_json;
 use crate::as_record::Records;
@@ -40,13 +39,6 @@ pub struct Renderer {
     records: Arc<Records>,
 }
 
-fn time_of(stamp: Stamp) -> String {
-    let micros = i64::try_from(stamp.millis())
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1000);
-    format_timestamp(micros)
-}
-
 impl Renderer {
     /// For the log of this epoch, on a device of an agent.
     #[must_use]
@@ -63,7 +55,7 @@ impl Renderer {
 
     /// The CloudEvent of an event, with its data as JSON.
     pub fn render(&self, repo: &Repo, event: &Event) -> Result<CloudEvent, RepoError> {
-        let spelled = self.speller.spell(event);
+        let spelled = self.speller.spell(event, &self.node);
         let mut cloud = self.frame(event, &spelled)?;
         cloud.datacontenttype = Some(JSON.to_owned());
         cloud.dataschema = Some(self.json.uri(&event.told).to_owned());
@@ -79,7 +71,7 @@ impl Renderer {
         event: &Event,
         format: Format,
     ) -> Result<(CloudEvent, Arc<Schema>), RepoError> {
-        let spelled = self.speller.spell(event);
+        let spelled = self.speller.spell(event, &self.node);
         let mut cloud = self.frame(event, &spelled)?;
         let (datum, schema) = self.records.data((repo, event), &spelled, format)?;
         cloud.datacontenttype = Some(content_type(format).to_owned());
@@ -122,12 +114,12 @@ impl Renderer {
     /// Its attributes, without data.
     fn frame(&self, event: &Event, spelled: &Spelled) -> Result<CloudEvent, RepoError> {
         let (position, epoch) = (event.order.position, self.epoch);
-        let commit = spelled.by.as_ref().map(|by| &by.id);
+        let commit = spelled.by.as_ref().map(|by| &by.id[..]);
         let moved = || format!("{epoch}/{position}");
         let (kind, id, time, key) = match &event.told {
             Told::Commit { .. } => (
                 "org.allod.commit.v1",
-                commit.map_or_else(moved, String::clone),
+                commit.map_or_else(moved, str::to_owned),
                 commit_of(event).map(|(_, commit)| commit.payload().stamp),
                 None,
             ),
@@ -139,7 +131,7 @@ impl Renderer {
             } => {
                 let key = name::key(key);
                 let id = match (by, commit) {
-                    (_, Some(commit)) => format!("{commit}/{key}"),
+                    (_, Some(commit)) => [commit, "/", &key].concat(),
                     (ChangedBy::Snapshot, None) => format!("{epoch}/{position}/snapshot/{key}"),
                     (_, None) => format!("{epoch}/{position}/move/{key}"),
                 };
@@ -151,24 +143,20 @@ impl Renderer {
             }
             _ => ("org.allod.branch.moved.v1", moved(), None, None),
         };
-        let (space, segment) = (&spelled.space, &spelled.segment);
-        let source = match &spelled.by {
-            None => format!("allod://{space}/{segment}/{}", self.node),
-            Some(by) => format!("allod://{space}/{segment}/{}/{}", by.author, by.device),
-        };
+        let source = spelled.source.clone();
         let mut cloud = CloudEvent::new(id, source, kind).map_err(|_error| unlikely())?;
-        let (subject, part) = match key {
-            None => (spelled.subject.clone(), format!("{space}/{segment}")),
-            Some(key) => (
-                format!("{}/{key}", spelled.subject),
-                format!("{space}/{segment}/{key}"),
-            ),
+        let with_key = |text: &String| match &key {
+            None => text.clone(),
+            Some(key) => [&text[..], "/", key].concat(),
         };
+        let (subject, part) = (with_key(&spelled.subject), with_key(&spelled.part));
         cloud.subject = Some(subject);
-        cloud.time = time.map(time_of);
+        cloud.time = time.map(|stamp| self.speller.time(stamp));
         cloud.extend("partitionkey", part);
         if !is_shown(event) {
-            cloud.extend("sequence", sequence(event.order));
+            let order = event.order;
+            let order = [order.position, order.commit, order.change];
+            cloud.extend("sequence", sequence(order));
         }
         Ok(cloud)
     }
@@ -197,14 +185,42 @@ impl CloudEvent {
 }
 
 /// Of an order: texts that ascend as events do (EVENT-4).
-fn sequence(order: Order) -> String {
-    format!(
-        "{:020}-{:010}-{:010}",
-        order.position, order.commit, order.change
-    )
+fn sequence([position, commit, change]: [u64; 3]) -> String {
+    const ZEROS: &str = "00000000000000000000";
+    let mut text = String::with_capacity(42);
+    for (number, width) in [(position, 20), (commit, 10), (change, 10)] {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        let digits = number.to_string();
+        let missing = usize::saturating_sub(width, digits.len());
+        text += ZEROS.get(..missing).unwrap_or_default();
+        text += &digits;
+    }
+    text
 }
 
 /// What is written here is never refused: texts are not empty, and values are JSON.
 pub(crate) const fn unlikely() -> RepoError {
     RepoError::Damaged("an event cannot be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        /// EVENT-4, as the formatter of the library has it.
+        #[test]
+        fn sequences_are_filled_up_with_zeros(
+            position in 0..=u64::MAX,
+            commit in prop_oneof![0..1000_u64, 0..=u64::MAX],
+            change in prop_oneof![0..1000_u64, 0..=u64::MAX],
+        ) {
+            prop_assert_eq!(
+                super::sequence([position, commit, change]),
+                format!("{position:020}-{commit:010}-{change:010}")
+            );
+        }
+    }
 }

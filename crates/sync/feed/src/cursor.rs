@@ -135,42 +135,44 @@ impl Cursor {
     }
 }
 
-/// The layout of a cursor.
+/// The layout of a cursor, of bytes and texts that are borrowed where it is written.
 #[derive(Serialize, Deserialize)]
-struct Layout(u8, ByteBuf, u64, Option<ByteBuf>, Option<PlaceLayout>);
+struct Layout<B, S>(u8, B, u64, Option<B>, Option<PlaceLayout<B, S>>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum PlaceLayout {
-    In(String, Option<Cid>, Option<ByteBuf>),
-    At(String, Cid, String, Option<ByteBuf>),
+enum PlaceLayout<B, S> {
+    In(S, Option<Cid>, Option<B>),
+    At(S, Cid, S, Option<B>),
 }
 
 impl Cursor {
-    fn layout(&self) -> Layout {
-        let buf = |key: &Bytes| ByteBuf::from(key.to_vec());
-        let inside = |link: Option<Cid>, key: Option<&Bytes>| {
-            Some(PlaceLayout::In("in".to_owned(), link, key.map(buf)))
-        };
+    fn layout(&self) -> Layout<&serde_bytes::Bytes, &str> {
+        let inside = |link: Option<Cid>, key| Some(PlaceLayout::In("in", link, key));
         let place = match &self.place {
             Place::Before => None,
             Place::In(Within::Move) => inside(None, None),
-            Place::In(Within::Commit(id, key)) => inside(Some(*id.cid()), key.as_ref()),
-            Place::In(Within::Change(key)) => inside(None, Some(key)),
-            Place::At(None) => Some(PlaceLayout::In("at".to_owned(), None, None)),
+            Place::In(Within::Commit(id, key)) => {
+                inside(Some(*id.cid()), key.as_deref().map(serde_bytes::Bytes::new))
+            }
+            Place::In(Within::Change(key)) => inside(None, Some(serde_bytes::Bytes::new(key))),
+            Place::At(None) => Some(PlaceLayout::In("at", None, None)),
             Place::At(Some(shown)) => Some(PlaceLayout::At(
-                "at".to_owned(),
+                "at",
                 *shown.space.cid(),
-                shown.branch.to_string(),
-                shown.key.as_ref().map(buf),
+                shown.branch.as_str(),
+                shown.key.as_deref().map(serde_bytes::Bytes::new),
             )),
         };
-        let check = self.check.map(|check| ByteBuf::from(check.0));
-        let epoch = ByteBuf::from(self.epoch.0);
+        let check = self.check.as_ref();
+        let check = check.map(|check| serde_bytes::Bytes::new(&check.0));
+        let epoch = serde_bytes::Bytes::new(&self.epoch.0);
         Layout(VERSION, epoch, self.position, check, place)
     }
 
-    fn of_layout(Layout(version, epoch, position, check, place): Layout) -> Option<Self> {
+    fn of_layout(
+        Layout(version, epoch, position, check, place): Layout<ByteBuf, String>,
+    ) -> Option<Self> {
         let bytes = |key: ByteBuf| Bytes::from(key.into_vec());
         let place = match place {
             None => Place::Before,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use allod_events::{CURSOR, CloudEvent, Extension};
 
-use crate::target::{Fault, Has, Outgoing, SINK, Target};
+use crate::target::{Fault, Form, Has, Outgoing, SINK, Target};
 
 /// Events that are written at a time: some MiB between two syncs.
 const EVENTS_MAX: usize = 4096;
@@ -146,6 +146,10 @@ impl Target for LinesFile {
         EVENTS_MAX
     }
 
+    fn form(&self) -> Form {
+        Form::Text
+    }
+
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {
         if !self
             .is_in_place()
@@ -155,7 +159,7 @@ impl Target for LinesFile {
         }
         let (text, refused) = lines(events);
         let before = self.file.seek(SeekFrom::End(0)).map_err(Fault::away)?;
-        let written = self.file.write_all(text.as_bytes());
+        let written = self.file.write_all(&text);
         let written = written.and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // What cannot be cut off now is when the file is opened again.
@@ -167,13 +171,13 @@ impl Target for LinesFile {
 }
 
 /// The lines of events, up to one that cannot be written.
-fn lines(events: &[Outgoing]) -> (String, Option<Fault>) {
-    let mut text = String::new();
+fn lines(events: &[Outgoing]) -> (Vec<u8>, Option<Fault>) {
+    let mut text = Vec::new();
     for (at, event) in events.iter().enumerate() {
-        match event.cloud.to_json() {
+        match event.text() {
             Ok(line) => {
-                text += &line;
-                text.push('\n');
+                text.extend_from_slice(&line);
+                text.push(b'\n');
             }
             Err(error) => {
                 let words = error.to_string();
@@ -197,10 +201,14 @@ impl Target for Stdout {
         EVENTS_MAX
     }
 
+    fn form(&self) -> Form {
+        Form::Text
+    }
+
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {
         let (text, refused) = lines(events);
         let mut out = io::stdout().lock();
-        let written = out.write_all(text.as_bytes());
+        let written = out.write_all(&text);
         written.and_then(|()| out.flush()).map_err(Fault::away)?;
         refused.map_or(Ok(()), Err)
     }

@@ -1,11 +1,14 @@
 //! Reading what comes next for a target.
 
-use allod_events::Extension;
+use std::sync::Arc;
+
+use allod_events::{CURSOR, Extension};
 use allod_feed::{Cursor, Event, FeedError, Subscription};
+use bytes::Bytes;
 
 use crate::payload::Payloads;
 use crate::run::Host;
-use crate::target::{Fault, Outgoing, SINK};
+use crate::target::{Fault, Form, Outgoing, SINK, Said};
 
 /// Bytes of events that are held for a target, about.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -38,9 +41,12 @@ impl Gathered {
 pub(crate) struct Gathering<'a> {
     pub(crate) host: &'a dyn Host,
     /// The sink.
-    pub(crate) name: &'a str,
+    pub(crate) name: Arc<str>,
     pub(crate) consumer: Subscription,
     pub(crate) payloads: Payloads<'a>,
+    pub(crate) form: Form,
+    /// Where texts are written.
+    pub(crate) text: Vec<u8>,
 }
 
 impl Gathering<'_> {
@@ -82,11 +88,25 @@ impl Gathering<'_> {
         let Some(mut cloud) = self.payloads.render(self.host, event, cursor)? else {
             return Ok(None);
         };
-        let text = Extension::Text(self.name.to_owned());
+        let text = Extension::Text((*self.name).to_owned());
         cloud.extensions.insert(SINK.to_owned(), text);
+        let cursor_text = match cloud.extensions.get(CURSOR) {
+            Some(Extension::Text(text)) => text[..].into(),
+            _ => cursor.to_string().into(),
+        };
+        self.text.clear();
+        let said = match self.form {
+            Form::Text if cloud.write_json(&mut self.text).is_ok() => {
+                Said::Text(Bytes::copy_from_slice(&self.text))
+            }
+            // What cannot be written is for the target to refuse.
+            Form::Event | Form::Text => Said::Event(Box::new(cloud)),
+        };
         Ok(Some(Outgoing {
-            cloud,
+            said,
+            sink: Arc::clone(&self.name),
             cursor: cursor.clone(),
+            cursor_text,
             order: event.order,
             kind: event.kind(),
             space: event.space,

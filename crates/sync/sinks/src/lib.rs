@@ -43,7 +43,7 @@ pub use crate::open::{Stopping, open, open_registry};
 pub use crate::payload::Numbers;
 pub use crate::register::{DeadLetter, Listed, PartState, Register, SINKS_MAX, SinkError, State};
 pub use crate::run::{Host, run};
-pub use crate::target::{Fault, Has, Last, Outgoing, Part, Target};
+pub use crate::target::{Fault, Form, Has, Last, Outgoing, Part, Target};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use allod_events::Renderer;
+use allod_events::{CloudEvent, Renderer};
 use allod_feed::{Cursor, Feed, FeedError, Filter, Spaces, Subscription};
 use allod_sync::Backoff;
 
@@ -270,9 +270,11 @@ impl<'a> Carrying<'a> {
         Ok(consumer.and_then(|consumer| {
             let gathering = Gathering {
                 host,
-                name,
+                name: name.into(),
                 consumer,
                 payloads: payloads?,
+                form: target.form(),
+                text: Vec::new(),
             };
             Ok((target, gathering))
         }))
@@ -375,7 +377,7 @@ impl<'a> Carrying<'a> {
     fn took(&mut self, events: &[Outgoing]) {
         if let Some(last) = events.last() {
             self.state.cursor = last.cursor.clone();
-            self.state.taken = Some(last.cursor.to_string());
+            self.state.taken = Some((*last.cursor_text).to_owned());
             self.state.delivered += events.len() as u64;
             self.state.delivered_ms = Some(self.host.now_ms());
             self.state.failures = 0;
@@ -392,10 +394,12 @@ impl<'a> Carrying<'a> {
         self.state.dead += 1;
         self.state.next_dead += 1;
         self.state.cursor = refused.cursor.clone();
+        let cloud = refused.cloud().ok();
+        let named = |name: fn(&CloudEvent) -> &str| cloud.as_deref().map_or("", name);
         let letter = DeadLetter {
-            id: short(&refused.cloud.id),
-            source: short(&refused.cloud.source),
-            cursor: refused.cursor.to_string(),
+            id: short(named(|cloud| &cloud.id)),
+            source: short(named(|cloud| &cloud.source)),
+            cursor: (*refused.cursor_text).to_owned(),
             words: short(&words),
         };
         self.keep(Some(&letter))?;

@@ -1,22 +1,47 @@
 //! What events go to.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use allod_events::{CloudEvent, Data};
+use allod_events::{CloudEvent, Data, EventError};
 use allod_feed::{Cursor, Kind, Order};
 use allod_repo::{BranchName, SpaceId};
+use bytes::Bytes;
 
 /// The extension that says whose sink has delivered an event (SINK-3).
 pub(crate) const SINK: &str = "allodsink";
+
+/// As what a target takes events. It has them in the other form too, at a price.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "targets of others name them")]
+pub enum Form {
+    /// As events.
+    Event,
+    /// As texts in the structured mode: they are written where they are read, and one text is held of each instead of
+    /// many.
+    Text,
+}
+
+/// An event, in one of the forms.
+#[derive(Clone, Debug)]
+pub(crate) enum Said {
+    Event(Box<CloudEvent>),
+    Text(Bytes),
+}
 
 /// An event on its way.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outgoing {
     /// The event, with its cursor.
-    pub cloud: CloudEvent,
+    pub(crate) said: Said,
+    /// The name of its sink.
+    pub(crate) sink: Arc<str>,
     /// The cursor after it.
     pub cursor: Cursor,
+    /// The same as text.
+    pub(crate) cursor_text: Arc<str>,
     /// Where it stands among all events of the log.
     pub order: Order,
     /// Of which kind it is.
@@ -28,14 +53,42 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// The event, with its cursor.
+    ///
+    /// # Errors
+    /// Of a text that is no event; none is.
+    pub fn cloud(&self) -> Result<Cow<'_, CloudEvent>, EventError> {
+        match &self.said {
+            Said::Event(cloud) => Ok(Cow::Borrowed(cloud)),
+            Said::Text(text) => CloudEvent::from_json(text).map(Cow::Owned),
+        }
+    }
+
+    /// The event, with its cursor, in the structured mode.
+    ///
+    /// # Errors
+    /// Of an event that cannot be written; each can.
+    pub fn text(&self) -> Result<Bytes, EventError> {
+        match &self.said {
+            Said::Event(cloud) => Ok(cloud.to_json()?.into()),
+            Said::Text(text) => Ok(text.clone()),
+        }
+    }
+
     /// What it takes in memory, nearly, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let data = match &self.cloud.data {
-            Some(Data::Json(json)) => json.get().len(),
-            Some(Data::Bytes(bytes)) => bytes.len(),
-            _ => 0,
+        let said = match &self.said {
+            Said::Text(text) => text.len(),
+            Said::Event(cloud) => {
+                let data = match &cloud.data {
+                    Some(Data::Json(json)) => json.get().len(),
+                    Some(Data::Bytes(bytes)) => bytes.len(),
+                    _ => 0,
+                };
+                size_of::<CloudEvent>() + data
+            }
         };
-        size_of::<Self>() + data
+        size_of::<Self>() + self.cursor_text.len() + said
     }
 }
 
@@ -124,6 +177,11 @@ pub trait Target: Send {
 
     /// How many events it is given at a time, at most.
     fn events_max(&self) -> usize;
+
+    /// As what it takes them.
+    fn form(&self) -> Form {
+        Form::Event
+    }
 
     /// Delivers events, in order. When it returns, the target keeps them all.
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault>;

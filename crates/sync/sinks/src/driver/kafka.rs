@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use allod_events::{Extension, Headers};
+use allod_events::{CURSOR, CloudEvent, Extension, Headers};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -162,25 +162,25 @@ impl Topic {
         }
     }
 
-    fn headers(&self, event: &Outgoing) -> Result<(OwnedHeaders, Vec<u8>), String> {
+    fn headers(&self, cloud: &CloudEvent) -> Result<(OwnedHeaders, Vec<u8>), String> {
         let mut headers = OwnedHeaders::new();
         let mut put = |key: &str, value: &str| {
             let value = Some(value);
             headers = std::mem::take(&mut headers).insert(Header { key, value });
         };
         let payload = if self.mode == Mode::Binary {
-            for (name, value) in event.cloud.to_headers(Headers::Kafka) {
+            for (name, value) in cloud.to_headers(Headers::Kafka) {
                 put(&name, &value);
             }
-            event.cloud.data_bytes().unwrap_or_default().to_vec()
+            cloud.data_bytes().unwrap_or_default().to_vec()
         } else {
             put("content-type", allod_events::STRUCTURED);
-            let text = event.cloud.to_json().map_err(|error| error.to_string())?;
+            let text = cloud.to_json().map_err(|error| error.to_string())?;
             text.into_bytes()
         };
-        put(CURSOR_HEADER, &event.cursor.to_string());
-        for (name, header) in [(SINK, SINK_HEADER), ("sequence", SEQUENCE_HEADER)] {
-            if let Some(Extension::Text(text)) = event.cloud.extensions.get(name) {
+        let headed = [(CURSOR, CURSOR_HEADER), (SINK, SINK_HEADER)];
+        for (name, header) in headed.into_iter().chain([("sequence", SEQUENCE_HEADER)]) {
+            if let Some(Extension::Text(text)) = cloud.extensions.get(name) {
                 put(header, text);
             }
         }
@@ -190,11 +190,12 @@ impl Topic {
     /// Gives an event to the client, waiting for room if there is none.
     fn send(&self, at: usize, event: &Outgoing, until: Instant) -> Result<(), Fault> {
         let refused = |words| Fault::Refused { at, words };
-        let (headers, payload) = self.headers(event).map_err(refused)?;
-        let part = self.part_of(event);
+        let cloud = (event.cloud()).map_err(|error| refused(error.to_string()))?;
+        let (headers, payload) = self.headers(&cloud).map_err(refused)?;
+        let part = partition(key(&cloud).as_bytes(), self.ends.len());
         let mut record = BaseRecord::with_opaque_to(&self.name, Box::new(at))
             .partition(i32::try_from(part).unwrap_or_default())
-            .key(key(event).as_bytes())
+            .key(key(&cloud).as_bytes())
             .payload(&payload[..])
             .headers(headers);
         loop {
@@ -315,8 +316,8 @@ impl Topic {
 }
 
 /// The key of a record (SINK-40): what is told of a key of a space is all in one partition.
-fn key(event: &Outgoing) -> &str {
-    match event.cloud.extensions.get("partitionkey") {
+fn key(cloud: &CloudEvent) -> &str {
+    match cloud.extensions.get("partitionkey") {
         Some(Extension::Text(key)) => key,
         _ => "",
     }
@@ -472,7 +473,8 @@ impl Target for Topic {
     }
 
     fn part_of(&self, event: &Outgoing) -> usize {
-        partition(key(event).as_bytes(), self.ends.len())
+        let count = self.ends.len();
+        (event.cloud()).map_or(0, |cloud| partition(key(&cloud).as_bytes(), count))
     }
 
     fn ends(&self) -> Vec<u64> {

@@ -1,36 +1,31 @@
 //! A stream of NATS JetStream (SINK-10 to SINK-12).
 
+mod line;
+
 use std::error::Error as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use allod_events::{CURSOR, Extension, Headers};
+use allod_events::Headers;
 use allod_feed::Kind;
 use allod_repo::{BranchName, SpaceId};
-use async_nats::header::{
-    HeaderName, NATS_EXPECTED_LAST_MESSAGE_ID, NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID,
-};
+use async_nats::header::HeaderName;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     ContextBuilder, PublishAckFuture, PublishError, PublishErrorKind,
 };
-use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, StorageType, Stream};
-use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{Client, ConnectOptions, HeaderMap, HeaderValue, Subject};
-use bytes::Bytes;
-use multibase::Base;
-use sha2::{Digest as _, Sha256};
+use async_nats::{Client, ConnectOptions, Subject};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinError;
 
+use self::line::{Draft, Line};
 use crate::definition::Mode;
-use crate::target::{Fault, Has, Outgoing, SINK, Target};
+use crate::target::{Fault, Form, Has, Outgoing, Target};
 
 /// Messages under way at most (SINK, "Limits").
 const MESSAGES_MAX: usize = 4096;
-
-/// Messages of which the last asks for an answer (SINK-11): answers cost a server as much as messages do. In the time that
-/// an answer may take a server keeps so many even where it flushes each of them to a disk that turns.
-const GROUP: usize = 128;
 
 /// How long an answer of the server may take: what is under way then is asked for anew.
 pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -44,9 +39,6 @@ const TOO_LARGE: [Option<ErrorCode>; 2] = [
     Some(ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM),
 ];
 
-/// The header that has the content type.
-const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
-
 /// The header that has the cursor of a message (SINK-12).
 const CURSOR_HEADER: HeaderName = HeaderName::from_static("Allod-Cursor");
 
@@ -57,8 +49,7 @@ const SINK_HEADER: HeaderName = HeaderName::from_static("Allod-Sink");
 pub(crate) struct JetStream {
     /// The client's connection lives in it.
     runtime: Runtime,
-    client: Client,
-    context: Context,
+    line: Line,
     stream: Stream,
     subject: String,
     /// The subject of the last event, and what it depends on.
@@ -93,8 +84,7 @@ impl JetStream {
         })?;
         Ok(Self {
             runtime,
-            client,
-            context,
+            line: Line { client, context },
             stream: made,
             subject: subject.to_owned(),
             last_subject: None,
@@ -103,73 +93,21 @@ impl JetStream {
         })
     }
 
-    /// The message of an event that comes after a sequence, and after a message that is sent with it if there is one (SINK-11);
-    /// or why there is none.
-    fn message(
-        &mut self,
-        event: &Outgoing,
-        (sequence, before): (u64, Option<&str>),
-    ) -> Result<Message, String> {
-        let mut headers = HeaderMap::new();
-        let payload = match self.mode {
-            Mode::Binary => {
-                for (name, value) in event.cloud.to_headers(Headers::Http) {
-                    headers.insert(name, value);
-                }
-                event.cloud.data_bytes().unwrap_or_default()
-            }
-            Mode::Structured | Mode::Batch => {
-                headers.insert(CONTENT_TYPE, allod_events::STRUCTURED);
-                let text = event.cloud.to_json().map_err(|error| error.to_string())?;
-                text.into()
-            }
-        };
-        let cursor = match event.cloud.extensions.get(CURSOR) {
-            Some(Extension::Text(cursor)) => cursor.clone(),
-            _ => event.cursor.to_string(),
-        };
-        let id = Base::Base64Url.encode(Sha256::digest(cursor.as_bytes()));
-        headers.insert(CURSOR_HEADER, cursor);
-        if let Some(Extension::Text(sink)) = event.cloud.extensions.get(SINK) {
-            headers.insert(SINK_HEADER, &sink[..]);
-        }
-        headers.insert(NATS_MESSAGE_ID, &id[..]);
-        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
-        if let Some(before) = before {
-            headers.insert(NATS_EXPECTED_LAST_MESSAGE_ID, before);
-        }
-        let message = Message {
-            id,
+    /// What messages of events are made of.
+    fn drafts(&mut self, events: &[Outgoing]) -> Vec<Draft> {
+        let draft = |event| Draft {
             subject: self.subject_of(event),
-            headers,
-            payload,
+            cursor: Arc::clone(&event.cursor_text),
+            sink: Arc::clone(&event.sink),
+            said: match self.mode {
+                Mode::Binary => event.cloud().map(|cloud| {
+                    let payload = cloud.data_bytes().unwrap_or_default();
+                    (cloud.to_headers(Headers::Http), payload)
+                }),
+                Mode::Structured | Mode::Batch => event.text().map(|text| (Vec::new(), text)),
+            },
         };
-        let (bytes, bytes_max) = (message.bytes(), self.client.max_payload());
-        if bytes > bytes_max {
-            let words = format!("it has {bytes} bytes, and the server takes {bytes_max}");
-            return Err(words);
-        }
-        Ok(message)
-    }
-
-    /// The messages of events, of which the first comes after so many others, and after a message that is sent with them if
-    /// there is one; up to one that there is no message for.
-    fn messages(
-        &mut self,
-        events: &[Outgoing],
-        (after, mut before): (usize, Option<String>),
-    ) -> (Vec<Message>, Option<Fault>) {
-        let mut messages = Vec::with_capacity(events.len());
-        for (at, event) in (after..).zip(events) {
-            match self.message(event, (self.sequence + at as u64, before.as_deref())) {
-                Ok(message) => {
-                    before = Some(message.id.clone());
-                    messages.push(message);
-                }
-                Err(words) => return (messages, Some(Fault::Refused { at, words })),
-            }
-        }
-        (messages, None)
+        events.iter().map(draft).collect()
     }
 
     /// The subject of an event (SINK-10): many in a row have one.
@@ -227,7 +165,7 @@ impl JetStream {
             return Ok(0);
         };
         match (has, events.get(last)) {
-            (Has::UpTo { cursor, .. }, Some(event)) if cursor == event.cursor.to_string() => {
+            (Has::UpTo { cursor, .. }, Some(event)) if cursor[..] == event.cursor_text[..] => {
                 Ok(count)
             }
             _ => Err(surprised(after)),
@@ -258,37 +196,20 @@ impl JetStream {
         }
     }
 
-    /// Sends events in groups, of which the last message asks for an answer (SINK-11): the answers, each with how many
-    /// events are sent with it; and why some were not.
+    /// Sends events: the answers that were asked for, each with how many events are sent with it; and why some were not.
+    /// That is done where the connection is served: neither has to wake the other for each message.
     async fn send(
         &mut self,
         events: &[Outgoing],
     ) -> (Vec<(usize, PublishAckFuture)>, Option<Fault>) {
-        let (mut under_way, mut sent, mut before) = (Vec::new(), 0, None);
-        for group in events.chunks(GROUP) {
-            let (mut messages, refused) = self.messages(group, (sent, before.take()));
-            sent += messages.len();
-            if let Some(last) = messages.pop() {
-                before = Some(last.id.clone());
-                for message in messages {
-                    let (subject, headers) = (message.subject, message.headers);
-                    let sent = self
-                        .client
-                        .publish_with_headers(subject, headers, message.payload);
-                    if let Err(error) = sent.await {
-                        return (under_way, Some(Fault::away(error)));
-                    }
-                }
-                match self.ask(last).await {
-                    Ok(answer) => under_way.push((sent, answer)),
-                    Err(error) => return (under_way, Some(Fault::away(error))),
-                }
-            }
-            if refused.is_some() {
-                return (under_way, refused);
-            }
+        let (line, drafts) = (self.line.clone(), self.drafts(events));
+        let sequence = self.sequence;
+        let sending = tokio::spawn(async move { line.send(drafts, sequence).await });
+        match sending.await.map_err(JoinError::try_into_panic) {
+            Ok(sent) => sent,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(error)) => (Vec::new(), Some(Fault::away(error))),
         }
-        (under_way, None)
     }
 
     /// The same of some events after so many others, with an answer for each: it says which one the stream does not take,
@@ -298,15 +219,25 @@ impl JetStream {
         events: &[Outgoing],
         after: usize,
     ) -> (usize, Result<(), Fault>) {
-        let (messages, unsent) = self.messages(events, (after, None));
-        let count = messages.len();
-        let mut under_way = Vec::with_capacity(count);
-        for message in messages {
-            match self.ask(message).await {
-                Ok(answer) => under_way.push(answer),
-                Err(error) => return (0, Err(fault_of(after, &error))),
+        let (drafts, mut before) = (self.drafts(events), None);
+        let (mut under_way, mut unsent) = (Vec::with_capacity(events.len()), None);
+        for (at, draft) in (after..).zip(drafts) {
+            let place = (self.sequence + at as u64, before.as_deref());
+            match self.line.message(draft, place) {
+                Ok(message) => {
+                    before = Some(message.id.clone());
+                    match self.line.ask(message).await {
+                        Ok(answer) => under_way.push(answer),
+                        Err(error) => return (0, Err(fault_of(after, &error))),
+                    }
+                }
+                Err(words) => {
+                    unsent = Some(Fault::Refused { at, words });
+                    break;
+                }
             }
         }
+        let count = under_way.len();
         for (count, answer) in under_way.into_iter().enumerate() {
             let at = after + count;
             match answer.await {
@@ -316,33 +247,6 @@ impl JetStream {
             }
         }
         (count, unsent.map_or(Ok(()), Err))
-    }
-
-    /// Sends a message, and asks what becomes of it.
-    async fn ask(&self, message: Message) -> Result<PublishAckFuture, PublishError> {
-        let publish = PublishMessage::build()
-            .headers(message.headers)
-            .payload(message.payload);
-        self.context.send_publish(message.subject, publish).await
-    }
-}
-
-/// A message on its way.
-struct Message {
-    id: String,
-    subject: Subject,
-    headers: HeaderMap,
-    payload: Bytes,
-}
-
-impl Message {
-    /// What the server takes it for, in bytes: headers count.
-    fn bytes(&self) -> usize {
-        let lines = self.headers.iter().flat_map(|(name, values)| {
-            let values = values.iter().map(HeaderValue::as_str);
-            values.map(move |value| AsRef::<str>::as_ref(name).len() + value.len() + ": \r\n".len())
-        });
-        "NATS/1.0\r\n\r\n".len() + lines.sum::<usize>() + self.payload.len()
     }
 }
 
@@ -447,6 +351,13 @@ impl Target for JetStream {
 
     fn events_max(&self) -> usize {
         MESSAGES_MAX
+    }
+
+    fn form(&self) -> Form {
+        match self.mode {
+            Mode::Binary => Form::Event,
+            Mode::Structured | Mode::Batch => Form::Text,
+        }
     }
 
     fn deliver(&mut self, events: &[Outgoing]) -> Result<(), Fault> {

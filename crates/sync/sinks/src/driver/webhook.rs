@@ -1,5 +1,6 @@
 //! A server that takes POSTs (SINK-20 to SINK-22).
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -176,7 +177,7 @@ impl Webhook {
     }
 
     fn single(&self, event: &Outgoing) -> Result<Post, Fault> {
-        let cloud = &event.cloud;
+        let cloud = event.cloud().map_err(refused)?;
         let id = cloud.id.clone();
         if self.mode == Mode::Binary {
             let body = cloud.data_bytes().unwrap_or_default().to_vec();
@@ -198,9 +199,12 @@ impl Webhook {
         let Some(last) = events.last() else {
             return Ok(());
         };
-        let clouds: Vec<_> = events.iter().map(|event| event.cloud.clone()).collect();
+        let clouds = events
+            .iter()
+            .map(|event| event.cloud().map(Cow::into_owned));
+        let clouds = clouds.collect::<Result<Vec<_>, _>>().map_err(refused)?;
         self.post(Post {
-            id: last.cloud.id.clone(),
+            id: last.cloud().map_err(refused)?.id.clone(),
             headers: vec![("content-type".to_owned(), BATCH.to_owned())],
             body: batch_to_json(&clouds).map_err(refused)?.into_bytes(),
         })

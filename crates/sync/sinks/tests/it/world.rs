@@ -82,7 +82,8 @@ impl Target for Open {
             Some(Act::Silent) => (events.len(), Err(away(0, "no answer".to_owned()))),
         };
         for event in &events[..count] {
-            let name = format!("{} {}", event.cloud.source, event.cloud.id);
+            let cloud = event.cloud().unwrap();
+            let name = format!("{} {}", cloud.source, cloud.id);
             outside.content.push((name, event.cursor.to_string()));
         }
         answer
