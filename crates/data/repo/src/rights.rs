@@ -38,7 +38,8 @@ pub(crate) struct KnownRights {
     now: Mutex<Option<(Known, Arc<Rights>)>>,
     /// What was last heeded (REPO-115).
     pub(crate) heeded: Mutex<Option<Arc<Rights>>>,
-    earlier: Mutex<BTreeMap<Option<CommitId>, Arc<Authorizer>>>,
+    /// By what was learned of agents, which decides whose statements counted there.
+    earlier: Mutex<(u64, BTreeMap<Option<CommitId>, Arc<Authorizer>>)>,
     grants: Mutex<BTreeMap<Cid, Arc<Verified<Grant>>>>,
 }
 
@@ -110,14 +111,19 @@ impl Repo {
 
     /// Who might do what at a commit of `meta`, or before there was any.
     fn rights_at(&self, policy: Option<CommitId>) -> Result<Arc<Authorizer>, RepoError> {
-        if let Some(known) = lock(&self.inner.rights.earlier).get(&policy) {
-            return Ok(Arc::clone(known));
+        let learned = self.agents().learned();
+        {
+            let (of, earlier) = &*lock(&self.inner.rights.earlier);
+            if let Some(known) = earlier.get(&policy).filter(|_| *of == learned) {
+                return Ok(Arc::clone(known));
+            }
         }
         let authorizer = Arc::new(self.authorizer_of(&self.facts_at(policy)?));
-        let mut earlier = lock(&self.inner.rights.earlier);
-        if earlier.len() >= EARLIER {
+        let (of, earlier) = &mut *lock(&self.inner.rights.earlier);
+        if *of != learned || earlier.len() >= EARLIER {
             earlier.clear();
         }
+        *of = learned;
         earlier.insert(policy, Arc::clone(&authorizer));
         Ok(authorizer)
     }
@@ -130,6 +136,13 @@ impl Repo {
     /// Whether the author of a commit that is here may do what it does, by what is known now (REPO-112).
     pub(crate) fn may_now(&self, id: CommitId, said: &Commit) -> Result<bool, RepoError> {
         let rights = self.rights()?;
+        if rights.are_plain() {
+            // Nothing of what it does has to be looked at.
+            let is_owner = self.is_owner(&said.author);
+            return Ok(
+                is_owner || (!said.branch.is_meta() && rights.authorizer.is_member(&said.author))
+            );
+        }
         if let Some(may) = lock(&rights.may).get(&id) {
             return Ok(*may);
         }

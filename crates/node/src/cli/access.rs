@@ -398,9 +398,10 @@ fn rule_text(rule: &Rule) -> String {
         parts.push(format!("belongs to {owner}"));
     }
     for (op, roles) in rule.allow() {
-        parts.push(match roles.is_empty() {
-            true => format!("{op}: nobody"),
-            false => format!("{op}: {}", roles.join(", ")),
+        parts.push(if roles.is_empty() {
+            format!("{op}: nobody")
+        } else {
+            format!("{op}: {}", roles.join(", "))
         });
     }
     for (op, roles) in rule.deny() {
@@ -525,9 +526,12 @@ fn say_member(
         "roles": member.roles(),
         "new": made.is_some(),
     });
-    io.data(&value, || match member.roles().is_empty() {
-        true => format!("{agent} is a member no more"),
-        false => format!("{agent}: {}", member.roles().join(", ")),
+    io.data(&value, || {
+        if member.roles().is_empty() {
+            format!("{agent} is a member no more")
+        } else {
+            format!("{agent}: {}", member.roles().join(", "))
+        }
     })
 }
 

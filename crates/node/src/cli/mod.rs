@@ -13,6 +13,7 @@ mod control;
 mod delta_args;
 mod deltas;
 mod demo;
+mod doors;
 mod events;
 mod events_args;
 mod explaining;
@@ -224,6 +225,7 @@ pub(crate) fn run(cli: &Cli, node: &Node, io: &mut Io<'_>) -> Result<()> {
     let space = cli.space.as_deref();
     // What a command brings or looks up stays until it has said what refers to it.
     let _in_use = node.store().uses().hold();
+    doors::ask(node, space, &cli.command)?;
     match &cli.command {
         Command::Id { command } => id::id(node, command.as_ref(), io),
         Command::Http { command } => http::http(node, command, io),

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, and say what they skip"
 )]
 
+mod access;
 mod asking;
 mod brokers;
 mod events;
