@@ -7,6 +7,7 @@ mod patterns;
 mod policies;
 mod rules;
 mod tokens;
+mod vectors;
 mod worlds;
 
 use std::sync::LazyLock;
