@@ -8,6 +8,7 @@ mod policies;
 mod rules;
 mod tokens;
 mod vectors;
+mod verdicts;
 mod worlds;
 
 use std::sync::LazyLock;
