@@ -260,7 +260,7 @@ fn cold(rounds: usize, times: usize, grants: &[Verified<Grant>]) {
         &format!("{case}, keys known"),
         median(ours),
         &peers,
-        "<= 200",
+        "<= 1.6x",
     );
     row(
         &format!("{case}, keys not known"),
