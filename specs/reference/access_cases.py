@@ -471,6 +471,11 @@ def chains():
     yield world("ACCESS-24/valid/steps", "a policy that takes all steps", asks, grants=[grant(pol=stars)])
     yield world("ACCESS-24/valid/behind", "and one behind it", asks, grants=[grant(pol=stars), grant(exp=NOW + 1)])
     yield world("ACCESS-24/valid/before", "and one before it", asks, grants=[grant(pol=stars, exp=NOW + 1), grant()])
+    of_branch = [grant(pol=[like("*" * 255, ".branch")])]
+    asks = [(ANNA, "write", "b" * size, b"a", NOW) for size in (257, 256)]
+    yield world("ACCESS-24/valid/branch", "a long name of a branch", asks, grants=of_branch)
+    opened = [grant(pol=[like("a*")], exp=NOW + end) for end in (1, 5, 3)]
+    yield world("ACCESS-24/valid/first", "of chains that leave it open the first is named", each([ANNA], ["write"], [None, b"a", b"b"]), grants=opened)
     many = [grant(pol=[like(f"{n:02}*")], exp=NOW + 1 + n) for n in range(65)]
     yield world("ACCESS-5/valid/many", "65 grants of an audience", each([ANNA], ["write"], [b"00", b"01", b"64"]), grants=many)
 

@@ -344,6 +344,29 @@ fn one_chain_allows_both_branch_and_key() {
 }
 
 #[test]
+fn of_chains_that_leave_it_open_the_first_is_named() {
+    let mut facts = Facts::default();
+    for name in 1..=3_u8 {
+        let expires = Some(NOW + [1_u64, 5, 3][usize::from(name) - 1]);
+        let policy = Policy::prefix("a");
+        facts.grants.insert(
+            link(name),
+            Grant {
+                policy,
+                expires,
+                ..grant(0, 1, "/space")
+            },
+        );
+    }
+    let who = Principal::agent(agent(1));
+    let verdict = ask(&facts, &who, Op::Write, "main", Target::Branch);
+    assert_eq!(
+        (verdict.answer, &*verdict.chain),
+        (Answer::Allow, &[link(2)][..])
+    );
+}
+
+#[test]
 fn of_many_grants_those_that_end_last_are_looked_at() {
     let mut facts = Facts::default();
     for n in 0..=64_u8 {

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::chains::grant;
 use crate::worlds::{self, Dice};
-use crate::{NOW, agent, authorizer, cases, key, link, naive};
+use crate::{NOW, agent, ask, authorizer, cases, key, link, naive};
 
 fn policy(statements: Json) -> Policy {
     serde_json::from_value(statements).expect("it is a policy")
@@ -257,16 +257,9 @@ fn large_policies_are_refused() {
 #[test]
 fn steps_run_out_and_then_it_is_denied() {
     let stars = |count: usize| Glob::try_from("*".repeat(count)).expect("it is a pattern");
-    let ask = |facts: &Facts, key: &[u8]| {
+    let of = |facts: &Facts, key: &[u8]| {
         let who = Principal::agent(agent(1));
-        let request = Request {
-            who: &who,
-            op: Op::Write,
-            branch: "main",
-            target: Target::Key(key),
-            at: NOW,
-        };
-        let verdict = authorizer(facts).check(&request);
+        let verdict = ask(facts, &who, Op::Write, "main", Target::Key(key));
         (verdict.answer, verdict.ground)
     };
     let with = |policy: Policy| {
@@ -284,13 +277,20 @@ fn steps_run_out_and_then_it_is_denied() {
     let policy = Policy(vec![Statement::Like(Selector::Key, stars(255))]);
     let longest = (STEPS_MAX - 1) / 255;
     assert_eq!(
-        ask(&with(policy.clone()), &vec![b'a'; longest]),
+        of(&with(policy.clone()), &vec![b'a'; longest]),
         (Answer::Allow, Ground::Grant)
     );
     assert_eq!(
-        ask(&with(policy.clone()), &vec![b'a'; longest + 1]),
+        of(&with(policy.clone()), &vec![b'a'; longest + 1]),
         (Answer::Deny, Ground::Steps)
     );
+    // A branch takes as many.
+    let of_branch = with(Policy(vec![Statement::Like(Selector::Branch, stars(255))]));
+    for (bytes, ground) in [(longest, Ground::Grant), (longest + 1, Ground::Steps)] {
+        let (who, branch) = (Principal::agent(agent(1)), "b".repeat(bytes));
+        let verdict = ask(&of_branch, &who, Op::Write, &branch, Target::Key(b"a"));
+        assert_eq!(verdict.ground, ground, "{bytes}");
+    }
     // One that would allow it is not reached behind one that takes all.
     let mut facts = with(Policy(vec![Statement::Not(Box::new(policy.0[0].clone()))]));
     let free = Grant {
@@ -299,18 +299,18 @@ fn steps_run_out_and_then_it_is_denied() {
     };
     facts.grants.insert(link(2), free);
     assert_eq!(
-        ask(&facts, &vec![b'a'; longest - 1]),
+        of(&facts, &vec![b'a'; longest - 1]),
         (Answer::Allow, Ground::Grant)
     );
     assert_eq!(
-        ask(&facts, &vec![b'a'; longest + 1]),
+        of(&facts, &vec![b'a'; longest + 1]),
         (Answer::Deny, Ground::Steps)
     );
     // And the other way round it is.
     facts.grants.get_mut(&link(1)).expect("1").expires = Some(NOW + 1);
     facts.grants.get_mut(&link(2)).expect("2").expires = None;
     assert_eq!(
-        ask(&facts, &vec![b'a'; longest + 1]),
+        of(&facts, &vec![b'a'; longest + 1]),
         (Answer::Allow, Ground::Grant)
     );
     // Whoever may by rules or as a member is asked for no steps.
@@ -319,7 +319,7 @@ fn steps_run_out_and_then_it_is_denied() {
         .insert(agent(1), vec![allod_access::Member::plain()]);
     facts.grants.remove(&link(2));
     assert_eq!(
-        ask(&facts, &vec![b'a'; longest + 1]),
+        of(&facts, &vec![b'a'; longest + 1]),
         (Answer::Allow, Ground::Member)
     );
 }

@@ -241,7 +241,7 @@ fn principal(who: &Value) -> Principal {
 
 #[test]
 fn worlds() {
-    check("world.json", (116, 0), |input| {
+    check("world.json", (118, 0), |input| {
         let (owner, of): (AgentId, Cid) =
             (read(&input["owner"]), text(input, "space").parse().unwrap());
         let authorizer = Authorizer::new(owner, of, &facts(input));

@@ -46,6 +46,14 @@ fn a_denial_names_what_would_have_to_allow_it() {
         (Ground::Nothing, None)
     );
     assert_eq!(verdict.words(), "no rule and no grant allows it");
+    // Where only the branch has a rule, it is that.
+    let mut facts = world("a*");
+    facts.rules.retain(|_, rule| rule.pattern().as_str() == "*");
+    let verdict = ask(&facts, &who, Op::Read, "main", Target::Key(b"ab"));
+    assert_eq!(
+        (verdict.ground, verdict.rule.as_deref()),
+        (Ground::Nothing, Some("branch *"))
+    );
 }
 
 #[test]
