@@ -9,9 +9,14 @@ import base64
 import json
 import pathlib
 import shutil
+import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent / "specs" / "vectors"
+sys.path.insert(0, str(HERE.parent / "specs" / "reference"))
+
+import statement  # noqa: E402
+
 # The files that a target's seeds come from, and how many accepts and rejects of each.
 SOURCES = {
     "statement": ["statement/statement.json", "identity/event.json", "identity/keystore.json"],
@@ -33,6 +38,7 @@ SOURCES = {
     "cloud_event": ["events/event.json"],
     "feed_text": ["feed/cursor.json", "feed/filter.json"],
     "trust_policy": ["trust/policy.json", "trust/decision.json"],
+    "access": ["access/statement.json", "access/token.json", "access/rule.json", "access/policy.json"],
 }
 ACCEPTS, REJECTS, BYTES_MAX = 6, 3, 2048
 
@@ -73,6 +79,34 @@ KEYS = [
 ]  # fmt: skip
 
 
+OPERATIONS = ("read", "write", "delete", "create", "merge", "drop", "admin", "pin", "events")
+
+
+def world(given):
+    """A world of ACCESS as its target reads it: parts with their kind, the agent, a length and what they are."""
+    agents = [statement.to_did(statement.public(bytes([n]) * 32)) for n in range(61, 72)]
+    made = []
+
+    def part(kind, who, data):
+        made.append(bytes([kind, agents.index(who) if who in agents else 255]) + len(data).to_bytes(2, "little") + data)
+
+    for kind, domain in ((0, "grants"), (1, "ungrants")):
+        for data in map(bytes.fromhex, given[domain]):
+            parts = statement.decode(data)
+            part(kind, statement.to_did(parts[1]), statement.encode(parts[2]))
+    for data in given["rules"].values():
+        part(2, None, bytes.fromhex(data))
+    for who, versions in given["members"].items():
+        for data in versions:
+            part(3, who, bytes.fromhex(data))
+    # A part has no room for the longest names of branches.
+    asked = [request for request in given["requests"] if not isinstance(request[0], dict) and len(request[2]) < 256]
+    for who, op, branch, key, at in spread(asked, 16):
+        head = bytes([OPERATIONS.index(op), min(at, 255), len(branch)])
+        part(4, who, head + branch.encode() + bytes.fromhex(key or ""))
+    return b"".join(made)
+
+
 def pick(path):
     accepts, rejects = [], []
     for case in json.loads((VECTORS / path).read_text())["cases"]:
@@ -109,6 +143,9 @@ def main():
     for case in spread(counted, 12):
         data = b"".join(parts(bytes.fromhex(record)) for record in case["input"]["records"])
         (folder / case["id"].lower().replace("/", "-")).write_bytes(data)
+    worlds = json.loads((VECTORS / "access" / "world.json").read_text())["cases"]
+    for case in spread([case for case in worlds if len(world(case["input"])) <= 2 * BYTES_MAX], 16):
+        (HERE / "seeds" / "access" / case["id"].lower().replace("/", "-")).write_bytes(world(case["input"]))
     folder = HERE / "seeds" / "key_file"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -14,6 +14,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import access  # noqa: E402
 import blocks  # noqa: E402
 import crdt  # noqa: E402
 import deltas  # noqa: E402
@@ -36,7 +37,7 @@ import views  # noqa: E402
 READINGS = [
     ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
     ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
-    ("payloads", payloads), ("pairing", pairing), ("trust", trust), ("documents", documents),
+    ("payloads", payloads), ("pairing", pairing), ("trust", trust), ("access", access), ("documents", documents),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")
 ROW = re.compile(r"^\| `(E_[A-Z0-9_]+)` \|", re.MULTILINE)

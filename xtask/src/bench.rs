@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::{command, root, step};
 
 /// The programs of `benches/`, by area: package and what its rows are about.
-const AREAS: [(&str, &str); 15] = [
+const AREAS: [(&str, &str); 16] = [
     ("trust", "bench-trust"),
+    ("access", "bench-access"),
     ("tree", "bench-tree"),
     ("store", "bench-store"),
     ("repo", "bench-repo"),

@@ -16,13 +16,14 @@ const LINES_MAX: usize = 800;
 const LIB_LINES_MAX: usize = 120;
 
 /// Names of the spec pages, as rules cite them, and their files.
-const PAGES: [(&str, &str); 32] = [
+const PAGES: [(&str, &str); 33] = [
     ("CONV", "00-conventions.md"),
     ("STMT", "10-statement.md"),
     ("IDENT", "11-identity.md"),
     ("TRUST", "12-trust.md"),
     ("DID", "13-did.md"),
     ("RECS", "14-records.md"),
+    ("ACCESS", "15-access.md"),
     ("BLOCKS", "20-blocks.md"),
     ("TREE", "21-tree.md"),
     ("REPO", "22-repo.md"),

@@ -47,6 +47,8 @@ pub struct Authorizer {
 #[derive(Debug)]
 struct Standing {
     roles: BTreeSet<String>,
+    /// Those of any version.
+    in_any: BTreeSet<String>,
     handle: Option<String>,
 }
 
@@ -54,29 +56,21 @@ impl Authorizer {
     /// What follows from these facts about the space of an owner.
     #[must_use]
     pub fn new(owner: AgentId, space: Cid, facts: &Facts) -> Self {
-        let mut members = BTreeMap::new();
-        let mut called: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut called: BTreeMap<&str, BTreeSet<&AgentId>> = BTreeMap::new();
         for (agent, versions) in &facts.members {
-            let Some(standing) = standing_of(versions) else {
-                continue;
-            };
-            if let Some(handle) = versions.first().and_then(Member::name)
-                && standing.handle.is_some()
-            {
-                *called.entry(handle).or_default() += 1;
+            for handle in versions.iter().filter_map(Member::name) {
+                called.entry(handle).or_default().insert(agent);
             }
-            members.insert(*agent, standing);
         }
-        for standing in members.values_mut() {
-            // What two are called, nobody is.
-            let handle = standing.handle.take();
-            standing.handle = handle.filter(|it| called.get(&**it) == Some(&1));
-        }
+        // What two are called in any version, nobody is: no version more gives a handle to somebody.
+        let is_one = |handle: &str| called.get(handle).is_some_and(|of| of.len() == 1);
+        let members = facts.members.iter();
+        let members = members.map(|(agent, versions)| (*agent, standing_of(versions, is_one)));
         Self {
             owner,
             space,
             rules: Rules::new(&facts.rules),
-            members,
+            members: members.collect(),
             grants: facts.grants.clone(),
             chains: Chains::new((&owner, &space), &facts.grants, &facts.ungrants),
         }
@@ -106,7 +100,8 @@ impl Authorizer {
     #[must_use]
     pub fn standing(&self, agent: &AgentId) -> Option<(&BTreeSet<String>, Option<&str>)> {
         let standing = self.members.get(agent)?;
-        Some((&standing.roles, standing.handle.as_deref()))
+        let handle = standing.handle.as_deref();
+        (!standing.roles.is_empty() || handle.is_some()).then_some((&standing.roles, handle))
     }
 
     /// Whether no rule and no grant says anything: members may do all.
@@ -143,7 +138,6 @@ impl Authorizer {
         if !who.is_for(Op::Read, &self.space) {
             return false;
         }
-        let asker = self.asker(who, at);
         let by_grant = who.agent_id().is_some_and(|agent| {
             let mut chains = self.chains.of(agent).iter();
             chains.any(|chain| chain.covers(Op::Read) && chain.is_valid(at))
@@ -151,7 +145,7 @@ impl Authorizer {
         by_grant
             || self.has_role(who, roles::OWNER, at)
             || self.has_role(who, roles::MEMBER, at)
-            || self.rules.let_read(&asker)
+            || self.rules.let_read(|role| self.has_role(who, role, at))
     }
 
     /// Answers a request.
@@ -161,33 +155,41 @@ impl Authorizer {
     }
 
     fn answer(&self, request: &Request<'_>, asks_branch: bool) -> Verdict {
-        let (who, op) = (request.who, request.op);
+        let who = request.who;
+        // To change `meta` is to `admin`, and so for tokens.
+        let is_of_meta = request.branch == META && request.op.scope() != OpScope::Space;
+        let op = match request.op {
+            Op::Read => Op::Read,
+            _ if is_of_meta => Op::Admin,
+            op => op,
+        };
         if !who.is_for(op, &self.space) {
             return Verdict::deny(Ground::Token);
         }
-        if self.has_role(who, roles::OWNER, request.at) && self.rules.is_empty() {
-            return Verdict::allow(Ground::Owner);
+        if op.scope() == OpScope::Space {
+            return self.space_wide(request, op);
         }
-        match op.scope() {
-            OpScope::Space => return self.space_wide(request, op),
-            _ if request.branch != META => {}
-            OpScope::Key if op == Op::Read => {
-                return if self.knows(who, request.at) {
-                    Verdict::allow(Ground::Known)
-                } else {
-                    self.denied(request, Ground::Nothing)
-                };
-            }
-            _ => return self.space_wide(request, Op::Admin),
-        }
-        if self.rules.are_too_many() {
-            return if self.has_role(who, roles::OWNER, request.at) {
-                Verdict::allow(Ground::Owner)
+        if is_of_meta {
+            return if self.knows(who, request.at) {
+                Verdict::allow(Ground::Known)
             } else {
-                Verdict::deny(Ground::TooManyRules)
+                self.denied(request, Ground::Nothing)
             };
         }
-        self.by_rules(request, asks_branch)
+        let no_rule_counts = self.rules.is_empty() || self.rules.are_too_many();
+        if no_rule_counts && self.has_role(who, roles::OWNER, request.at) {
+            return Verdict::allow(Ground::Owner);
+        }
+        if self.rules.are_too_many() {
+            return Verdict::deny(Ground::TooManyRules);
+        }
+        match op.scope() {
+            OpScope::Branch => {
+                let target = Target::Branch;
+                self.by_rules(&Request { target, ..*request }, true)
+            }
+            _ => self.by_rules(request, asks_branch),
+        }
     }
 
     /// Answers a request of a key operation as far as it is about the key: the branch was asked for something else.
@@ -271,7 +273,17 @@ impl Authorizer {
     }
 
     fn by_rules(&self, request: &Request<'_>, asks_branch: bool) -> Verdict {
-        let asker = self.asker(request.who, request.at);
+        let (who, at) = (request.who, request.at);
+        let standing = self.standing_of(who);
+        let asker = Asker {
+            who,
+            handle: standing.and_then(|standing| standing.handle.as_deref()),
+            has_role: &|role| self.has_role(who, role, at),
+            may_have_role: &|role| {
+                let in_any = standing.is_some_and(|standing| standing.in_any.contains(role));
+                in_any || self.has_role(who, role, at)
+            },
+        };
         let (op, branch) = (request.op, request.branch.as_bytes());
         let on_branch = if op == Op::Delete { Op::Write } else { op };
         let of_branch = asks_branch.then(|| {
@@ -284,22 +296,16 @@ impl Authorizer {
             }
             _ => None,
         };
-        let found = [of_branch, of_key];
-        let mut found = found.into_iter().flatten();
         let (mut is_open, mut is_partly, mut all_may) = (false, false, true);
-        let mut ground = None;
-        let mut both = Vec::new();
-        both.extend(found.by_ref());
-        for one in both {
+        let (mut allows, mut would_have_to) = (None, None);
+        for one in [of_branch, of_key].into_iter().flatten() {
             match one {
                 Found::Denied(rule) => return Verdict::deny(Ground::Denied).by(rule),
                 Found::Nobody(rule) => return Verdict::deny(Ground::Nobody).by(rule),
-                Found::Allowed(how, rule) => ground = Some((how, rule)),
+                Found::Allowed(how, rule) => allows = Some((how, rule)),
                 Found::Open(rule) => {
                     is_open = true;
-                    if ground.is_none() || rule.is_some() {
-                        ground = Some((Ground::Nothing, rule));
-                    }
+                    would_have_to = rule.or(would_have_to);
                 }
                 Found::Partly { may_be_denied } => {
                     is_partly = true;
@@ -307,11 +313,12 @@ impl Authorizer {
                 }
             }
         }
-        if !is_open && !is_partly {
-            let (ground, rule) = ground.unwrap_or((Ground::Nothing, None));
+        if let Some((ground, rule)) = allows
+            && !is_open
+            && !is_partly
+        {
             return Verdict::allow(ground).by_maybe(rule);
         }
-        let rule = ground.and_then(|(_, rule)| rule);
         let mut steps = Steps::new();
         let least = if request.target == Target::Branch {
             Truth::Open
@@ -327,7 +334,9 @@ impl Authorizer {
                 Verdict::partly(Ground::Grant).over(&chain.links)
             }
             Ok(_) if is_partly && !is_open => Verdict::partly(Ground::Role),
-            Ok(_) => self.denied(request, Ground::Nothing).by_maybe(rule),
+            Ok(_) => self
+                .denied(request, Ground::Nothing)
+                .by_maybe(would_have_to),
         }
     }
 
@@ -353,35 +362,26 @@ impl Authorizer {
         verdict
     }
 
-    fn asker<'a>(&'a self, who: &'a Principal, at: u64) -> Asker<'a> {
-        let handle = who.agent_id().and_then(|agent| self.members.get(agent));
-        Asker::new(
-            who,
-            handle.and_then(|standing| standing.handle.as_deref()),
-            Box::new(move |role| self.has_role(who, role, at)),
-        )
+    fn standing_of(&self, who: &Principal) -> Option<&Standing> {
+        who.agent_id().and_then(|agent| self.members.get(agent))
     }
 
     /// Whether somebody has a role (ACCESS-13).
     fn has_role(&self, who: &Principal, role: &str, at: u64) -> bool {
-        if role == roles::ANYONE || who.bears(role) {
-            return true;
-        }
-        let standing = match (who.agent_id(), who.user()) {
-            (Some(agent), _) => {
-                let is_owner = *agent == self.owner;
-                match role {
-                    roles::OWNER => return is_owner,
-                    roles::ADMIN => {
-                        return is_owner || self.chains.allows_all(agent, Op::Admin, at).is_some();
-                    }
-                    roles::MEMBER if is_owner => return true,
-                    _ => self.members.get(agent),
-                }
-            }
-            _ => None,
+        let agent = who.agent_id();
+        let is_owner = || agent == Some(&self.owner) || who.bears(roles::OWNER);
+        let was_given = || {
+            let standing = self.standing_of(who);
+            who.bears(role) || standing.is_some_and(|standing| standing.roles.contains(role))
         };
-        standing.is_some_and(|standing| standing.roles.contains(role))
+        let may_admin = |agent| self.chains.allows_all(agent, Op::Admin, at).is_some();
+        match role {
+            roles::ANYONE => true,
+            roles::OWNER => is_owner(),
+            roles::ADMIN => is_owner() || who.bears(role) || agent.is_some_and(may_admin),
+            roles::MEMBER => is_owner() || was_given(),
+            _ => was_given(),
+        }
     }
 }
 
@@ -390,15 +390,22 @@ fn is_prefix(request: &Request<'_>) -> bool {
 }
 
 /// What several versions of a member say together (ACCESS-14).
-fn standing_of(versions: &[Member]) -> Option<Standing> {
-    let (first, rest) = versions.split_first()?;
-    let mut roles: BTreeSet<String> = first.roles().iter().cloned().collect();
-    for version in rest {
-        roles.retain(|role| version.roles().contains(role));
+fn standing_of(versions: &[Member], is_one: impl Fn(&str) -> bool) -> Standing {
+    let all = versions.iter().flat_map(Member::roles);
+    let in_any: BTreeSet<String> = all.cloned().collect();
+    let is_in_all = |role: &&String| {
+        versions
+            .iter()
+            .all(|version| version.roles().contains(role))
+    };
+    let handle = versions.first().and_then(Member::name);
+    let agree = versions.iter().all(|version| version.name() == handle);
+    let handle = handle.filter(|handle| agree && is_one(handle));
+    Standing {
+        roles: in_any.iter().filter(is_in_all).cloned().collect(),
+        handle: handle.map(ToOwned::to_owned),
+        in_any,
     }
-    let agree = rest.iter().all(|version| version.name() == first.name());
-    let handle = first.name().filter(|_name| agree).map(ToOwned::to_owned);
-    (!roles.is_empty()).then_some(Standing { roles, handle })
 }
 
 /// The name of a rule, as verdicts have it.

@@ -11,6 +11,9 @@ use crate::policy::Policy;
 /// The largest grant, in bytes.
 pub const GRANT_BYTES_MAX: usize = 4096;
 
+/// The largest `ungrant`, in bytes: as that of other records.
+const UNGRANT_BYTES_MAX: usize = 1024;
+
 /// That an agent may do something in a space: the payload of domain `grant`, as a delegation of UCAN.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,9 +60,10 @@ impl Payload for Grant {
     const BYTES_MAX: usize = GRANT_BYTES_MAX;
 
     fn check(&self, _signer: &PublicKey) -> Result<(), CheckError> {
-        let from = self.not_before.unwrap_or(0);
-        let end = self.expires.unwrap_or(TIME_MS_MAX);
-        if from > TIME_MS_MAX || end > TIME_MS_MAX || from >= end {
+        let (from, end) = (self.not_before, self.expires);
+        let is_late = |time: Option<u64>| time.is_some_and(|time| time > TIME_MS_MAX);
+        let is_empty = from.is_some_and(|from| end.is_some_and(|end| end <= from));
+        if is_late(from) || is_late(end) || is_empty {
             return Err(CheckError::new("E_GRANT_TIMES", "its times are none"));
         }
         if self.issuer == self.audience {
@@ -89,7 +93,7 @@ pub struct Ungrant {
 
 impl Payload for Ungrant {
     const DOMAIN: &'static str = "ungrant";
-    const BYTES_MAX: usize = 1024;
+    const BYTES_MAX: usize = UNGRANT_BYTES_MAX;
 
     fn check(&self, _signer: &PublicKey) -> Result<(), CheckError> {
         if self.at > TIME_MS_MAX {

@@ -29,7 +29,24 @@ enum Part {
 }
 
 /// What captures have, in a key or branch that a pattern matches.
-pub(crate) type Captured<'a, 'b> = Vec<(&'a str, &'b [u8])>;
+#[derive(Default)]
+pub(crate) struct Captured<'a, 'b> {
+    all: [(&'a str, &'b [u8]); CAPTURES_MAX],
+    count: usize,
+}
+
+impl<'a, 'b> Captured<'a, 'b> {
+    /// What the capture of a name has.
+    pub(crate) fn get(&self, name: &str) -> Option<&'b [u8]> {
+        let mut all = self.all[..self.count].iter();
+        all.find(|(it, _)| *it == name).map(|(_, value)| *value)
+    }
+
+    fn push(&mut self, name: &'a str, value: &'b [u8]) {
+        self.all[self.count] = (name, value);
+        self.count += 1;
+    }
+}
 
 /// The text is no pattern. Blame: whoever wrote it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -74,7 +91,7 @@ impl Pattern {
 
     /// What the captures have in these bytes, if the pattern matches them.
     pub(crate) fn captures<'a, 'b>(&'a self, bytes: &'b [u8]) -> Option<Captured<'a, 'b>> {
-        let mut captured = Captured::new();
+        let mut captured = Captured::default();
         let rest = self.go(bytes, &mut captured)?;
         (rest.is_empty() || self.is_open).then_some(captured)
     }
@@ -93,11 +110,11 @@ impl Pattern {
                 Part::Capture(name) => {
                     let end = rest.iter().position(|byte| is_separator(*byte));
                     let (value, after) = rest.split_at(end.unwrap_or(rest.len()));
-                    let known = captured.iter().find(|(it, _)| it == name);
-                    if value.is_empty() || known.is_some_and(|(_, it)| *it != value) {
+                    let known = captured.get(name);
+                    if value.is_empty() || known.is_some_and(|it| it != value) {
                         return None;
                     }
-                    captured.push((name, value));
+                    captured.push(name, value);
                     rest = after;
                 }
             }
@@ -194,9 +211,9 @@ impl TryFrom<String> for Pattern {
             }
         }
         Ok(Self {
+            text,
             parts,
             is_open,
-            text,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! Rules and members: what a space says of itself in `meta` (ACCESS-10 to ACCESS-14).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use allod_identity::canonical;
 use allod_identity::text::is_name;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::op::Op;
 use crate::pattern::{BadPattern, Pattern};
@@ -99,10 +100,14 @@ impl On {
 /// Operations, each with roles.
 pub type Roles = BTreeMap<Op, Vec<String>>;
 
-/// What a pattern allows to whom: one version of a rule. One that exists keeps what ACCESS-10 to ACCESS-13 want.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+/// What a pattern allows to whom: one version of a rule. One that exists keeps what ACCESS-10 to ACCESS-13 want. To clone it
+/// copies nothing.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
 #[serde(try_from = "Draft")]
-pub struct Rule {
+pub struct Rule(Arc<Parts>);
+
+#[derive(Debug, Eq, PartialEq, Serialize)]
+struct Parts {
     on: On,
     allow: Roles,
     deny: Roles,
@@ -155,13 +160,13 @@ impl TryFrom<Draft> for Rule {
                 return Err(RuleError::Owner);
             }
         }
-        let rule = Self {
+        let rule = Self(Arc::new(Parts {
             on,
             allow,
             deny,
             owner,
             pattern,
-        };
+        }));
         // What has no encoding that others read is no rule.
         let encoded = canonical::encode(&rule).map_err(|_error| RuleError::Encoding)?;
         if encoded.len() > RULE_BYTES_MAX {
@@ -171,58 +176,64 @@ impl TryFrom<Draft> for Rule {
     }
 }
 
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
 impl Rule {
     /// The version that removes a rule: it names nothing (ACCESS-14).
     #[must_use]
-    pub const fn removed(on: On, pattern: Pattern) -> Self {
-        Self {
+    pub fn removed(on: On, pattern: Pattern) -> Self {
+        Self(Arc::new(Parts {
             on,
             allow: Roles::new(),
             deny: Roles::new(),
             owner: None,
             pattern,
-        }
+        }))
     }
 
     /// What it is about.
     #[must_use]
-    pub const fn on(&self) -> On {
-        self.on
+    pub fn on(&self) -> On {
+        self.0.on
     }
 
     /// Which keys or branches it is about.
     #[must_use]
-    pub const fn pattern(&self) -> &Pattern {
-        &self.pattern
+    pub fn pattern(&self) -> &Pattern {
+        &self.0.pattern
     }
 
     /// Who may what.
     #[must_use]
-    pub const fn allow(&self) -> &Roles {
-        &self.allow
+    pub fn allow(&self) -> &Roles {
+        &self.0.allow
     }
 
     /// Who may not.
     #[must_use]
-    pub const fn deny(&self) -> &Roles {
-        &self.deny
+    pub fn deny(&self) -> &Roles {
+        &self.0.deny
     }
 
     /// Who owns what matches.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
-        self.owner.as_deref()
+        self.0.owner.as_deref()
     }
 
     /// Whether it says anything.
     #[must_use]
     pub fn says_something(&self) -> bool {
-        !self.allow.is_empty() || !self.deny.is_empty() || self.owner.is_some()
+        !self.0.allow.is_empty() || !self.0.deny.is_empty() || self.0.owner.is_some()
     }
 
     /// Whether it names an operation (ACCESS-13).
     pub(crate) fn names(&self, op: Op) -> bool {
-        self.owner.is_some() || self.allow.contains_key(&op)
+        self.0.owner.is_some() || self.0.allow.contains_key(&op)
     }
 
     /// Its canonical DAG-CBOR.

@@ -1,6 +1,7 @@
 //! The rules of a space together (ACCESS-13 to ACCESS-15, ACCESS-20).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use crate::authorizer::Label;
 use crate::op::Op;
@@ -17,7 +18,6 @@ pub const RULES_MAX: usize = 256;
 pub(crate) struct Rules {
     keys: Vec<Slot>,
     branches: Vec<Slot>,
-    named: BTreeSet<(On, Op)>,
     are_too_many: bool,
 }
 
@@ -25,8 +25,12 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 struct Slot {
     label: Label,
+    /// How specific its pattern is.
+    rank: Rank,
     versions: Vec<Rule>,
 }
+
+type Rank = (usize, bool, Reverse<usize>);
 
 /// What rules say of a request.
 #[derive(Debug)]
@@ -45,24 +49,14 @@ pub(crate) enum Found {
 
 /// Whoever asks, as rules see them.
 pub(crate) struct Asker<'a> {
-    who: &'a Principal,
-    handle: Option<&'a str>,
-    has_role: Box<dyn Fn(&str) -> bool + 'a>,
+    pub(crate) who: &'a Principal,
+    pub(crate) handle: Option<&'a str>,
+    pub(crate) has_role: &'a dyn Fn(&str) -> bool,
+    /// Whether it has a role by any version of a member: by these it is denied things (ACCESS-14).
+    pub(crate) may_have_role: &'a dyn Fn(&str) -> bool,
 }
 
-impl<'a> Asker<'a> {
-    pub(crate) fn new(
-        who: &'a Principal,
-        handle: Option<&'a str>,
-        has_role: Box<dyn Fn(&str) -> bool + 'a>,
-    ) -> Self {
-        Self {
-            who,
-            handle,
-            has_role,
-        }
-    }
-
+impl Asker<'_> {
     fn has_one_of(&self, roles: &[String]) -> bool {
         roles.iter().any(|role| (self.has_role)(role))
     }
@@ -75,12 +69,15 @@ impl<'a> Asker<'a> {
         if let Some(user) = self.who.user() {
             return user.as_bytes() == name;
         }
-        let is_handle = self.handle.is_some_and(|it| it.as_bytes() == name);
-        is_handle
-            || self.who.agent_id().is_some_and(|agent| {
+        if self.handle.is_some_and(|it| it.as_bytes() == name) {
+            return true;
+        }
+        let short = name.strip_prefix(b"did:key:").unwrap_or(name);
+        // A handle is in small letters; spelling out a key takes longer than all of the rest.
+        short.starts_with(b"z6Mk")
+            && self.who.agent_id().is_some_and(|agent| {
                 let did = agent.to_string();
-                let short = did.strip_prefix("did:key:").unwrap_or(&did);
-                did.as_bytes() == name || short.as_bytes() == name
+                did.strip_prefix("did:key:").unwrap_or(&did).as_bytes() == short
             })
     }
 }
@@ -95,25 +92,25 @@ impl Rules {
         for rule in versions.values().take(RULES_MAX) {
             let slot = slots.entry((rule.on(), rule.pattern().as_str()));
             slot.or_default().push(rule.clone());
-            for op in Op::ALL {
-                if rule.names(op) {
-                    rules.named.insert((rule.on(), op));
-                }
-            }
         }
         for ((on, pattern), versions) in slots {
             if !versions.iter().any(Rule::says_something) {
                 continue;
             }
             let label = Label::from(format!("{} {pattern}", on.name()));
-            let slot = Slot { label, versions };
+            let rank = versions[0].pattern().specificity();
+            let slot = Slot {
+                label,
+                rank,
+                versions,
+            };
             match on {
                 On::Key => rules.keys.push(slot),
                 On::Branch => rules.branches.push(slot),
             }
         }
         for slots in [&mut rules.keys, &mut rules.branches] {
-            slots.sort_by_key(|slot| std::cmp::Reverse(slot.specificity()));
+            slots.sort_by_key(|slot| Reverse(slot.rank));
         }
         rules
     }
@@ -128,7 +125,7 @@ impl Rules {
 
     /// Whether a rule names an operation.
     pub(crate) fn name(&self, on: On, op: Op) -> bool {
-        self.named.contains(&(on, op))
+        self.slots(on).iter().any(|slot| slot.names(op))
     }
 
     fn slots(&self, on: On) -> &[Slot] {
@@ -139,13 +136,13 @@ impl Rules {
     }
 
     /// Whether a rule lets somebody read something.
-    pub(crate) fn let_read(&self, asker: &Asker<'_>) -> bool {
+    pub(crate) fn let_read(&self, has_role: impl Fn(&str) -> bool) -> bool {
         let mut all = self.keys.iter().chain(&self.branches);
         all.any(|slot| {
             let mut versions = slot.versions.iter();
-            versions.any(|rule| {
+            versions.all(|rule| {
                 let list = rule.allow().get(&Op::Read);
-                list.is_some_and(|roles| asker.has_one_of(roles))
+                list.is_some_and(|roles| roles.iter().any(|role| has_role(role)))
             })
         })
     }
@@ -167,19 +164,18 @@ impl Rules {
         }
         let mut allowed: Option<&Slot> = None;
         let mut open: Option<&Slot> = None;
-        let mut specificity = None;
+        let mut rank = None;
         // Whether one version leaves it to less specific rules.
         let mut falls = false;
         for slot in self.slots(on) {
-            let of_this = slot.specificity();
-            if specificity.is_some_and(|it| it != of_this) && !falls {
+            if rank.is_some_and(|it| it != slot.rank) && !falls {
                 break;
             }
             if !slot.names(op) || !slot.matches(subject) {
                 continue;
             }
-            if specificity != Some(of_this) {
-                specificity = Some(of_this);
+            if rank != Some(slot.rank) {
+                rank = Some(slot.rank);
                 falls = false;
             }
             for rule in &slot.versions {
@@ -198,18 +194,15 @@ impl Rules {
             return Found::Allowed(Ground::Owner, None);
         }
         match (open, allowed) {
-            (Some(slot), _) => Found::Open(Some(slot.label.clone())),
             (None, Some(slot)) if !falls => Found::Allowed(Ground::Role, Some(slot.label.clone())),
-            (None, Some(slot)) => Found::Open(Some(slot.label.clone())),
-            (None, None) => self.by_default(on, op, asker),
+            (Some(slot), _) | (None, Some(slot)) => Found::Open(Some(slot.label.clone())),
+            (None, None) => self.by_default(on, asker),
         }
     }
 
-    fn by_default(&self, on: On, op: Op, asker: &Asker<'_>) -> Found {
-        if (asker.has_role)(roles::OWNER) {
-            return Found::Allowed(Ground::Owner, None);
-        }
-        if !self.named.contains(&(on, op)) && (asker.has_role)(roles::MEMBER) {
+    /// Where no rule names what is asked.
+    fn by_default(&self, on: On, asker: &Asker<'_>) -> Found {
+        if self.slots(on).is_empty() && (asker.has_role)(roles::MEMBER) {
             return Found::Allowed(Ground::Member, None);
         }
         Found::Open(None)
@@ -227,15 +220,16 @@ impl Rules {
             }
         }
         let (mut all_may, mut one_may) = (true, false);
-        let mut covered = None;
+        let (mut covered, mut most) = (None, None);
         for slot in self.slots(on).iter().filter(|slot| slot.names(op)) {
             let of_all = slot.pattern_of_all(prefix);
             if of_all == Truth::False {
                 continue;
             }
-            if covered.is_some_and(|it| it != slot.specificity()) {
+            if covered.is_some_and(|it| it != slot.rank) {
                 break;
             }
+            let most = *most.get_or_insert(slot.rank);
             for rule in &slot.versions {
                 let Some(list) = rule.allow().get(&op) else {
                     // Who owns it depends on the key; or it is left to others.
@@ -244,7 +238,8 @@ impl Rules {
                     continue;
                 };
                 if list.is_empty() && rule.owner().is_none() {
-                    if of_all == Truth::True {
+                    // Of some keys a more specific rule decides.
+                    if of_all == Truth::True && slot.rank == most {
                         return Found::Nobody(slot.label.clone());
                     }
                     may_be_denied = true;
@@ -254,11 +249,11 @@ impl Rules {
                 one_may |= may || rule.owner().is_some();
             }
             if of_all == Truth::True && slot.versions.iter().all(|rule| rule.names(op)) {
-                covered = Some(slot.specificity());
+                covered = Some(slot.rank);
             }
         }
         if covered.is_none() {
-            match self.by_default(on, op, asker) {
+            match self.by_default(on, asker) {
                 Found::Allowed(..) => one_may = true,
                 _ => all_may = false,
             }
@@ -267,10 +262,10 @@ impl Rules {
             return Found::Allowed(Ground::Owner, None);
         }
         if all_may && !may_be_denied {
-            let ground = if self.named.contains(&(on, op)) {
-                Ground::Role
-            } else {
+            let ground = if self.slots(on).is_empty() {
                 Ground::Member
+            } else {
+                Ground::Role
             };
             return Found::Allowed(ground, None);
         }
@@ -289,10 +284,6 @@ enum Allows {
 }
 
 impl Slot {
-    fn specificity(&self) -> (usize, bool, std::cmp::Reverse<usize>) {
-        self.versions[0].pattern().specificity()
-    }
-
     fn matches(&self, subject: &[u8]) -> bool {
         self.versions[0].pattern().matches(subject)
     }
@@ -309,7 +300,7 @@ impl Slot {
         let mut versions = self.versions.iter();
         versions.any(|rule| {
             let list = rule.deny().get(&op);
-            list.is_some_and(|roles| asker.has_one_of(roles))
+            list.is_some_and(|roles| roles.iter().any(|role| (asker.may_have_role)(role)))
         })
     }
 
@@ -325,10 +316,11 @@ impl Slot {
         let captured = owner.strip_prefix('{').and_then(|it| it.strip_suffix('}'));
         let is_owned = match captured {
             None => asker.is_called(owner.as_bytes()),
-            Some(name) => rule.pattern().captures(subject).is_some_and(|captured| {
-                let mut captured = captured.iter();
-                captured.any(|(it, value)| *it == name && asker.is_called(value))
-            }),
+            Some(name) => {
+                let captured = rule.pattern().captures(subject);
+                let value = captured.as_ref().and_then(|it| it.get(name));
+                value.is_some_and(|value| asker.is_called(value))
+            }
         };
         if is_owned || asker.has_one_of(list) {
             Allows::Yes

@@ -161,13 +161,16 @@ impl Token {
     /// # Errors
     /// [`TokenError::Session`] if the session has lasted as long as one may.
     pub fn refreshed(&self, now_ms: u64, nonce: [u8; 16]) -> Result<Self, TokenError> {
-        let end = self.began + SESSION_MS_MAX;
-        let exp = end.min(now_ms.saturating_add(self.exp - self.at));
-        if exp <= now_ms {
+        let at = now_ms.max(self.began);
+        let lasts = self.exp.saturating_sub(self.at);
+        let exp = at
+            .saturating_add(lasts)
+            .min(self.began.saturating_add(SESSION_MS_MAX));
+        if exp <= at {
             return Err(TokenError::Session);
         }
         Ok(Self {
-            at: now_ms.max(self.began),
+            at,
             exp,
             nonce,
             ..self.clone()

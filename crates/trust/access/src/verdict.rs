@@ -162,11 +162,11 @@ impl Verdict {
     pub fn words(&self) -> String {
         let rule = self.rule.as_deref().unwrap_or("a rule");
         let mut words = match self.ground {
-            Ground::Denied => format!("the rule \"{rule}\" denies it"),
-            Ground::Nobody => format!("the rule \"{rule}\" allows it to nobody"),
+            Ground::Denied => format!("the rule {rule:?} denies it"),
+            Ground::Nobody => format!("the rule {rule:?} allows it to nobody"),
             Ground::Owner => "the owner of the space may".to_owned(),
             Ground::Role => match &self.rule {
-                Some(rule) => format!("the rule \"{rule}\" allows it"),
+                Some(rule) => format!("the rule {rule:?} allows it"),
                 None => "rules allow it".to_owned(),
             },
             Ground::Grant => match self.chain.len() {
@@ -176,7 +176,7 @@ impl Verdict {
             Ground::Member => "members may, and no rule is about it".to_owned(),
             Ground::Known => "who may read something may read meta".to_owned(),
             Ground::Nothing => match &self.rule {
-                Some(rule) => format!("the rule \"{rule}\" does not allow it, and no grant does"),
+                Some(rule) => format!("the rule {rule:?} does not allow it, and no grant does"),
                 None => "no rule and no grant allows it".to_owned(),
             },
             Ground::Token => "the token is not for it".to_owned(),
@@ -197,13 +197,7 @@ impl Verdict {
 
     /// The record of the decision about an act.
     #[must_use]
-    pub fn decision(
-        &self,
-        act: &str,
-        request: &Request<'_>,
-        space: Cid,
-        now_ms: u64,
-    ) -> Decision {
+    pub fn decision(&self, act: &str, request: &Request<'_>, space: Cid, now_ms: u64) -> Decision {
         let on = match request.target {
             Target::Branch => request.branch.to_owned(),
             Target::Key(key) => format!("{} {}", request.branch, String::from_utf8_lossy(key)),
@@ -211,9 +205,7 @@ impl Verdict {
                 format!("{} {}*", request.branch, String::from_utf8_lossy(prefix))
             }
         };
-        let what = What::new(act)
-            .in_space(Link::from(space))
-            .on(&on);
+        let what = What::new(act).in_space(Link::from(space)).on(&on);
         let outcome = match self.answer {
             Answer::Allow | Answer::Partly => DecisionOutcome::Allow,
             Answer::Deny => DecisionOutcome::Deny,
