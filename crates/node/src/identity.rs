@@ -251,7 +251,7 @@ impl Node {
 
     /// Heeds what was learned. The event is kept and told, whatever a space says that cannot be read: the next session
     /// looks at it again.
-    fn heed_later(&self) {
+    pub(crate) fn heed_later(&self) {
         drop(self.heed());
     }
 

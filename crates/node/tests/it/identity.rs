@@ -88,7 +88,7 @@ pub(crate) fn shown(home: &Home) -> Value {
 }
 
 /// Lets a new home in with the code; both sides say yes.
-fn paired(old: &Home, add: &[&str], form: &str) -> Home {
+pub(crate) fn paired(old: &Home, add: &[&str], form: &str) -> Home {
     let (new, agent) = (Home::empty(), shown(old)["agent"].clone());
     let mut host = Talk::start(old, &[&["id", "device", "add"], add].concat());
     let code = text(&host.next(), form);
