@@ -32,7 +32,7 @@ SOURCES = {
     "expr": ["views/expr.json"],
     "sync_frame": ["sync/frame.json", "sync/join.json"],
     "ticket": ["sync/ticket.json"],
-    "pairing": ["pairing/code.json", "pairing/message.json", "identity/kit.json", "identity/request.json"],
+    "pairing": ["pairing/code.json", "pairing/message.json", "pairing/own.json", "identity/kit.json", "identity/request.json"],
     "delta": ["deltas/delta.json", "deltas/signature.json"],
     "delta_filter": ["deltas/filter.json"],
     "cloud_event": ["events/event.json"],

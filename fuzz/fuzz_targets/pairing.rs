@@ -1,9 +1,9 @@
-//! Codes, kits and requests from any text, and frames of a pairing from whoever dials.
+//! Codes, kits and requests from any text, and frames of a pairing, or of another device, from whoever dials.
 
 #![no_main]
 
 use allod_identity::pairing::{
-    Guest, GuestStep, HostStep, Message, Offer, PairError, PairingCode, Secret,
+    Guest, GuestStep, HostStep, Message, Offer, OwnMessage, PairError, PairingCode, Secret,
 };
 use allod_identity::{Kit, RecoveryRequest, SecretKey};
 use libfuzzer_sys::fuzz_target;
@@ -42,6 +42,9 @@ fn frames(data: &[u8]) {
             Ok(message) => assert_eq!(&message.encode()[..], frame, "a message has one form"),
             Err(error) => assert_eq!(error, PairError::Frame),
         }
+        if let Ok(told) = OwnMessage::decode(frame) {
+            assert_eq!(&told.encode()[..], frame, "a message has one form");
+        }
         let asked = here.handle(frame);
         assert!(!matches!(asked, Ok(HostStep::Ask { .. } | HostStep::Done)));
         let shown = there.handle(frame);
@@ -50,6 +53,9 @@ fn frames(data: &[u8]) {
 }
 
 fuzz_target!(|data: &[u8]| {
+    if let Ok(told) = OwnMessage::decode(data) {
+        assert_eq!(&told.encode()[..], data, "a message has one form");
+    }
     if let Ok(text) = std::str::from_utf8(data) {
         texts(text);
     }

@@ -202,6 +202,42 @@ MESSAGES = {
 }
 
 
+def is_peers(value):
+    return isinstance(value, list) and len(value) <= 4 and all(
+        isinstance(peer, list) and len(peer) == 2 and is_agent(peer[0]) and isinstance(peer[1], list)
+        and len(peer[1]) <= 4 and all(is_text(64)(addr) for addr in peer[1])
+        for peer in value
+    )
+
+
+def is_own_spaces(value):
+    return isinstance(value, list) and len(value) <= 1024 and all(
+        isinstance(item, list) and len(item) == 3 and is_text(256)(item[0]) and item[0] and type(item[1]) is s.Link
+        and is_peers(item[2])
+        for item in value
+    )
+
+
+OWN = {1: ("log", 1_310_720, is_events), 2: ("spaces", 2_097_152, is_own_spaces)}
+
+
+def run_own(given):
+    """PAIR-12 to PAIR-15: what a device of an agent is told."""
+    data = bytes.fromhex(given["bytes"])
+    try:
+        value = s.decode(data)
+    except s.Fault:
+        raise Fault("E_PAIR_FRAME") from None
+    if not isinstance(value, list) or len(value) != 2 or type(value[0]) is not int or value[0] not in OWN:
+        raise Fault("E_PAIR_FRAME")
+    name, bytes_max, is_one = OWN[value[0]]
+    if len(data) > bytes_max or not is_one(value[1]):
+        raise Fault("E_PAIR_FRAME")
+    if name == "log":
+        return {"message": name, "events": len(value[1])}
+    return {"message": name, "spaces": [[item[0], s.cid_text(item[1]), len(item[2])] for item in value[1]]}
+
+
 def run_message(given):
     data = bytes.fromhex(given["bytes"])
     try:
@@ -293,6 +329,7 @@ RUNNERS = {
         "pairing/code.json": run_code,
         "pairing/message.json": run_message,
         "pairing/course.json": run_course,
+        "pairing/own.json": run_own,
     },
     "IDENT": {"identity/kit.json": run_kit, "identity/request.json": run_request},
 }

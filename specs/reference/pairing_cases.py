@@ -13,7 +13,10 @@ LINK = s.cid(b"event")
 def files(spec):
     if spec == "IDENT":
         return [("identity/kit.json", list(kits())), ("identity/request.json", list(requests()))]
-    return [("pairing/code.json", list(codes())), ("pairing/message.json", list(messages())), ("pairing/course.json", list(courses()))]
+    return [
+        ("pairing/code.json", list(codes())), ("pairing/message.json", list(messages())),
+        ("pairing/course.json", list(courses())), ("pairing/own.json", list(owns())),
+    ]  # fmt: skip
 
 
 def text(value, case_id, comment, error=None):
@@ -136,6 +139,43 @@ def courses():
         ("commit-keys", {"commit": others(host=MIDDLE)["commit"]}, "a commit that was meant for another host"),
     ):
         yield case(f"PAIR-5/invalid/{name}", comment, "E_PAIR_PROOF", sent)
+
+
+def owns():
+    def case(value, case_id, comment, error=None):
+        data = value if isinstance(value, bytes) else s.encode(value)
+        return (case_id, comment, {"bytes": data.hex()}, error)
+
+    peer = [PUBLIC[HOST], ["192.0.2.7:7700", "[2001:db8::7]:7700"]]
+    yield case([1, []], "PAIR-13/valid/no-log", "no event")
+    yield case([1, [b"event", b""]], "PAIR-13/valid/log", "two events, whatever they are")
+    yield case([2, []], "PAIR-15/valid/none", "no space")
+    yield case([2, [["notes", LINK, [peer]], ["n" * 256, LINK, []]]], "PAIR-15/valid/spaces", "a space with a peer, and one without")
+    yield case([2, [["n", LINK, [[PUBLIC[HOST], ["a" * 64] * 4]] * 4]]], "PAIR-15/valid/peers", "four peers of four addresses")
+    for name, value, comment in (
+        ("empty", b"", "no bytes"),
+        ("map", {"a": 1}, "no array"),
+        ("zero", [0, []], "the number 0"),
+        ("number", [3, []], "a number that no message has"),
+        ("trailing", s.encode([1, []]) + b"\x00", "a byte follows"),
+        ("long-head", b"\x82\x18\x01\x80", "a number in two bytes"),
+        ("fewer", [1], "an item is missing"),
+        ("more", [2, [], []], "an item too many"),
+        ("event", [1, ["event"]], "a text for an event"),
+    ):
+        yield case(value, f"PAIR-13/invalid/{name}", comment, "E_PAIR_FRAME")
+    for name, value, comment in (
+        ("link", [2, [["notes", b"link", []]]], "bytes for a link"),
+        ("item", [2, [["notes", LINK]]], "a space without its peers"),
+        ("no-name", [2, [["", LINK, []]]], "an empty name"),
+        ("name", [2, [["n" * 257, LINK, []]]], "a name of 257 bytes"),
+        ("peers", [2, [["notes", LINK, [peer] * 5]]], "five peers"),
+        ("device", [2, [["notes", LINK, [[bytes(32), []]]]]], "a peer that is no key"),
+        ("addresses", [2, [["notes", LINK, [[PUBLIC[HOST], ["a"] * 5]]]]], "five addresses"),
+        ("address", [2, [["notes", LINK, [[PUBLIC[HOST], ["a" * 65]]]]]], "an address of 65 bytes"),
+        ("spaces", [2, [["n", LINK, []]] * 1025], "1025 spaces"),
+    ):
+        yield case(value, f"PAIR-15/invalid/{name}", comment, "E_PAIR_FRAME")
 
 
 def kits():

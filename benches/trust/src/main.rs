@@ -1,5 +1,5 @@
 //! Records of trust: how long it takes to read and verify them beside the bare check of their signatures, to find what
-//! counts, and to find by which way one agent is related to another.
+//! counts, and to find by which way one agent is related to another; and to open a node that knows many agents.
 //!
 //! Each round runs the contenders in turn on the same records; the median of the rounds counts.
 
@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use allod_identity::{AgentId, KeyLog, KnownKeys, Payload as _, SecretKey, Verified};
+use allod::{Home, HomeConfig, KeySource, Node, StoreKind, make_key_file};
+use allod_identity::{
+    AgentId, KeyChain, KeyLog, Keystore, KnownKeys, Payload as _, SecretKey, Verified,
+};
 use allod_trust::{
     About, Attestation, By, Condition, Counted, DISTANCE_MAX, Graph, Level, Moment, Outcome,
     Policy, Predicates, RECORDS_MAX, Record, Register, Relation, Rule, Signer, Subject, World,
@@ -24,6 +27,7 @@ fn main() {
     verifying(rounds, 100_000 / scale);
     paths(if quick { 20 } else { 200 }, 100_000 / scale);
     strangers(rounds, 100_000 / scale);
+    opening(rounds, 10_000 / scale);
 }
 
 fn row(case: &str, unit: &str, ours: f64, peers: &[(&str, f64)], target: &str) {
@@ -315,4 +319,71 @@ fn strangers(rounds: usize, count: usize) {
         let case = format!("a verdict over claims of {count} strangers, asked for one {case}");
         row(&case, unit, at(&mut times, 0.5), &[], "stated");
     }
+}
+
+/// The keys of the home that is opened.
+fn own_keys() -> Keystore {
+    Keystore {
+        agent: Some(key(u32::MAX)),
+        next_agent: Some(key(u32::MAX - 1)),
+        device: key(u32::MAX - 2),
+    }
+}
+
+/// A home with a space.
+fn home(dir: &std::path::Path) -> Home {
+    let file = dir.join("key");
+    let secret = make_key_file(&file).expect("a key file");
+    let home = Home::at(dir.join("home"));
+    let (source, agent) = (KeySource::File(file), key(u32::MAX).agent_id());
+    let device = key(u32::MAX - 2).device_id();
+    let (kind, name) = (StoreKind::default(), "laptop".to_owned());
+    let config = HomeConfig::new(kind, source, device, name, Some(agent));
+    home.create(&config, &own_keys(), &secret).expect("a home");
+    let node = Node::open(home.clone(), Some(own_keys())).expect("opens");
+    node.begin_log("laptop").expect("a log");
+    node.create_space("notes").expect("a space");
+    home
+}
+
+/// Opening a node whose store has the key logs of many agents, beside one that knows its own.
+fn opening(rounds: usize, count: usize) {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [many, none] = dirs.each_ref().map(|dir| home(dir.path()));
+    {
+        let node = Node::open(many.clone(), Some(own_keys())).expect("opens");
+        for number in 0..count as u32 {
+            let agent = key(number);
+            let next = KeyChain::new(key(number + 500_000)).commitment(0);
+            let mut log = KeyLog::inception(&agent, next).expect("a log");
+            let device = key(number + 1_000_000).device_id();
+            log.add_device(&agent, device, "phone", NOW)
+                .expect("a device");
+            let events: Vec<Bytes> = log.known().map(|event| event.bytes().clone()).collect();
+            node.agents().learn(log.agent(), &events).expect("learned");
+        }
+    }
+    // Until it can say who acts for its agent, and what its space is.
+    let open = |home: &Home| {
+        let (time, node) = seconds(|| {
+            let node = Node::open(home.clone(), Some(own_keys())).expect("opens");
+            assert_eq!(node.own_log().expect("its log").devices().len(), 1);
+            let _repo = node.space(Some("notes")).expect("its space");
+            node
+        });
+        drop(node);
+        time * 1e3
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        ours.push(open(&many));
+        theirs.push(open(&none));
+    }
+    row(
+        &format!("a node opened whose store has the key logs of {count} agents"),
+        "ms",
+        at(&mut ours, 0.5),
+        &[("the same node that knows its own alone", at(&mut theirs, 0.5))],
+        "< 300",
+    );
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use allod_blocks::{Batch, Cid, Expect};
 use allod_identity::{
-    AgentId, DeviceId, Equivocation, Guardians, KeyChain, KeyEvent, KeyLog, Keystore, Kit,
-    SecretKey, Signed, Verified,
+    AgentId, DeviceId, Equivocation, Guardians, KeyChain, KeyEvent, KeyLog, Keystore, SecretKey,
+    Signed, Verified,
 };
 use allod_repo::{BranchName, Commit, SpaceId};
 use bytes::Bytes;
@@ -222,7 +222,7 @@ impl Node {
     }
 
     /// The same, for who holds the lock already.
-    fn act_for(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
+    pub(crate) fn act_for(&self, agent: AgentId, events: &[Bytes]) -> Result<(), NodeError> {
         let (own, theirs) = (self.config().agent, agent.to_string());
         if let Some(own) = own.filter(|own| *own != theirs) {
             return Err(IdentityError::HasAgent(own).into());
@@ -251,7 +251,7 @@ impl Node {
 
     /// Heeds what was learned. The event is kept and told, whatever a space says that cannot be read: the next session
     /// looks at it again.
-    fn heed_later(&self) {
+    pub(crate) fn heed_later(&self) {
         drop(self.heed());
     }
 
@@ -369,55 +369,6 @@ impl Node {
         let number = bound.and_then(|bound| KeyChain::new(next).bound_by(&bound));
         let left = number.map(|number| allod_identity::ROTATIONS_MAX + 1 - number);
         Ok((true, left))
-    }
-
-    /// What gives the agent its next key, to be kept elsewhere.
-    pub fn kit(&self) -> Result<Kit, NodeError> {
-        self.device_key()?;
-        let next = self.agent_keys().next;
-        Ok(Kit {
-            agent: self.agent()?,
-            secret: next.ok_or(IdentityError::NoChain)?,
-        })
-    }
-
-    /// Takes the secret of the chain out of this home. `secret` is that of the home.
-    pub fn remove_chain(&self, secret: &[u8]) -> Result<(), NodeError> {
-        let agent = self.agent_keys().agent;
-        self.seal_agent_keys(secret, AgentKeys { agent, next: None })
-    }
-
-    /// Makes a home that acts for nobody one of the agent of a kit: the agent gets its next key, and this device acts for
-    /// it. `events` is its key log, as far as it is not known here; `secret` is that of the home. Once more after it was cut
-    /// off, it goes on.
-    pub fn restore(&self, secret: &[u8], kit: Kit, events: &[Bytes]) -> Result<(), NodeError> {
-        let _one_at_a_time = self.saying();
-        if let Some(agent) = self.config().agent {
-            return Err(IdentityError::HasAgent(agent).into());
-        }
-        let mut log = KeyLog::clone(&self.agents().with(&kit.agent, events)?);
-        let head = *log.head().ok_or(IdentityError::NoLog(kit.agent))?;
-        let chain = KeyChain::new(kit.secret.clone());
-        let sealed = self.agent_keys().agent;
-        let key = match sealed.filter(|key| Some(&key.public()) == log.key()) {
-            Some(key) => key,
-            None => {
-                let bound = log.next_after(&head).unwrap_or_default();
-                let number = chain.bound_by(&bound).ok_or(IdentityError::OtherChain)?;
-                let key = chain.key(number).ok_or(IdentityError::ChainEnded)?;
-                let then = (&key, chain.commitment(number));
-                log.rotate(then, (Some(head), now_ms()), (None, Vec::new()))?;
-                key
-            }
-        };
-        let device = self.device()?;
-        if !log.is_device(&device) {
-            log.add_device(&key, device, self.config().device_name, now_ms())?;
-        }
-        let (agent, next) = (Some(key), Some(kit.secret.clone()));
-        self.seal_agent_keys(secret, AgentKeys { agent, next })?;
-        self.write_log(&log)?;
-        self.act_for(kit.agent, &[])
     }
 }
 

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use allod_identity::DeviceId;
 use allod_quic::{CloseCode, Config, Connection, Endpoint, Limits, QuicError, Stream, StreamKind};
-use allod_repo::{BranchName, Granting, Part, Repo, SpaceId};
-use allod_sync::{
-    Backoff, JoinReply, JoinRequest, Me, Outcome, Scope, Session, Stats, Ticket, admit, enter,
-};
+use allod_repo::{BranchName, Granting, Repo, SpaceId};
+use allod_sync::{Backoff, Me, Outcome, Scope, Session, Stats, Ticket};
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -21,7 +19,6 @@ use crate::line::drive;
 use crate::node::{Node, TICKET_MS_DEFAULT};
 use crate::peers::Peer;
 use crate::places::Places;
-use crate::remotes::ORIGIN;
 use crate::trusting::Heeding;
 
 /// How long a dial may take before the next address is tried.
@@ -86,81 +83,6 @@ impl Node {
             secret,
             space: repo.id(),
         })
-    }
-
-    /// Joins the space of a ticket under the name `name`, or the one its owner gave it. The node
-    /// that the ticket leads to becomes the remote `origin` if the space has none of this name. With a `part`
-    /// no more of it is kept.
-    ///
-    /// # Errors
-    /// [`NodeError::KeptOtherwise`] if the space is here, and another part of it is kept.
-    pub async fn join(
-        &self,
-        endpoint: &Endpoint,
-        ticket: &Ticket,
-        name: Option<&str>,
-        part: Option<&Part>,
-    ) -> Result<Repo, NodeError> {
-        if ticket.device == self.device()? {
-            return Err(NodeError::OwnTicket);
-        }
-        let spaces = self.spaces()?;
-        let here = spaces.iter().find(|(_, id)| *id == ticket.space);
-        match (name, here.map(|(name, _)| name)) {
-            (Some(name), Some(known)) if name != known => {
-                return Err(NodeError::HasName(known.clone()));
-            }
-            (Some(name), None) => self.check_free(name)?,
-            _ => {}
-        }
-        if let (Some((name, id)), Some(part)) = (here, part)
-            && self.repo(*id)?.part().as_deref() != Some(part)
-        {
-            return Err(NodeError::KeptOtherwise(name.clone()));
-        }
-        let connection = dial(endpoint, ticket.device, &ticket.addrs).await?;
-        let log = self.agents().key_log(&self.agent()?)?;
-        let request = JoinRequest {
-            agent: self.agent()?,
-            events: log
-                .known()
-                .map(|event| event.bytes().to_vec().into())
-                .collect(),
-            secret: ticket.secret,
-            space: ticket.space,
-        };
-        let mut stream = connection.open(StreamKind::Join).await?;
-        stream.send(request.encode()).await?;
-        stream.finish()?;
-        let frame = stream.recv().await?.ok_or(QuicError::FrameCut)?;
-        let reply = JoinReply::decode(&frame).map_err(|error| NodeError::Session {
-            code: "E_FRAME".to_owned(),
-            reason: error.to_string(),
-        })?;
-        let welcome = match reply {
-            JoinReply::Welcome(welcome) => welcome,
-            JoinReply::Refused { code, reason } => {
-                return Err(NodeError::NotAdmitted { code, reason });
-            }
-        };
-        let entered = enter(&self.agents(), ticket.space, &welcome, part)?.id();
-        self.heed()?;
-        // The one handle of this process on the space, which may be open already.
-        let repo = self.repo(entered)?;
-        let known = self.spaces()?.iter().any(|(_, id)| *id == repo.id());
-        if !known {
-            let name = name.unwrap_or(&repo.genesis().payload().name);
-            self.register(&repo, name)?;
-        }
-        let unnamed = self.remote_named(&repo, ORIGIN)?.is_none();
-        self.note_peer(&repo, ticket.device, |peer| {
-            let fresh = ticket.addrs.iter().cloned();
-            peer.addrs.splice(0..0, fresh);
-            if unnamed && peer.name.is_none() {
-                peer.name = Some(ORIGIN.to_owned());
-            }
-        })?;
-        Ok(repo)
     }
 
     /// One session with a peer about a space, in both directions. `progress` hears of the figures as
@@ -278,6 +200,8 @@ impl Node {
         let mut dialled = self.links().begin();
         let (node, own) = (self.clone(), endpoint.clone());
         tasks.spawn(async move { node.keep_in_touch(&own, backoff).await });
+        let (node, own) = (self.clone(), endpoint.clone());
+        tasks.spawn(async move { node.keep_own_told(&own, backoff).await });
         let node = self.clone();
         tasks.spawn(async move { node.keep_telling().await });
         let node = self.clone();
@@ -373,31 +297,12 @@ impl Node {
             StreamKind::Sync => self.serve_session(connection, stream).await,
             StreamKind::Fetch => self.serve_fetch(connection, stream).await,
             StreamKind::Pair => self.serve_pair(connection, stream).await,
+            StreamKind::Own => self.serve_own(connection, stream).await,
             _ => {
                 stream.abort(CloseCode::SHUTDOWN);
                 Ok(())
             }
         }
-    }
-
-    fn answer_join(&self, peer: DeviceId, frame: &[u8]) -> Result<JoinReply, NodeError> {
-        let Ok(request) = JoinRequest::decode(frame) else {
-            return Ok(JoinReply::Refused {
-                code: "E_FRAME".to_owned(),
-                reason: "the request is malformed".to_owned(),
-            });
-        };
-        let Ok(repo) = self.repo(request.space) else {
-            return Ok(JoinReply::no_such_ticket());
-        };
-        Ok(admit(
-            &repo,
-            &self.tickets(),
-            &peer,
-            &request,
-            self.author()?,
-            now_ms(),
-        )?)
     }
 
     async fn serve_session(

@@ -24,6 +24,7 @@ use crate::hooks::{Hooks, lock};
 use crate::identity::AgentKeys;
 use crate::known::KnownPeers;
 use crate::links::Links;
+use crate::own::OwnDevices;
 use crate::pairing::Pairings;
 use crate::telling::Telling;
 use crate::trusting::{Trusting, judge_of};
@@ -64,6 +65,7 @@ struct Inner {
     device_key: Option<SecretKey>,
     agent_keys: std::sync::Mutex<AgentKeys>,
     pairings: Pairings,
+    own: OwnDevices,
     spaces: std::sync::Mutex<Vec<Repo>>,
     changed: watch::Sender<u64>,
     heard: watch::Sender<u64>,
@@ -105,9 +107,9 @@ impl From<Position> for allod_tables::Own {
     }
 }
 
-const CURRENT: &[u8] = b"node/current";
+pub(crate) const CURRENT: &[u8] = b"node/current";
 
-fn name_ref(name: &str) -> Vec<u8> {
+pub(crate) fn name_ref(name: &str) -> Vec<u8> {
     [b"node/name/", name.as_bytes()].concat()
 }
 
@@ -159,6 +161,7 @@ impl Node {
             device_key,
             agent_keys: std::sync::Mutex::new(agent_keys),
             pairings: Pairings::default(),
+            own: OwnDevices::default(),
             spaces: std::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             heard: watch::Sender::new(0),
@@ -269,6 +272,11 @@ impl Node {
         &self.inner.pairings
     }
 
+    /// What the other devices of the agent were told.
+    pub(crate) fn own_devices(&self) -> &OwnDevices {
+        &self.inner.own
+    }
+
     /// The device's key.
     pub fn device_key(&self) -> Result<&SecretKey, NodeError> {
         let key = self.inner.device_key.as_ref();
@@ -359,7 +367,7 @@ impl Node {
         };
         let made = Repo::create(Arc::clone(&self.inner.store), genesis, self.author()?)?;
         let repo = self.repo(made.id())?;
-        self.register(&repo, name)?;
+        self.register(&repo, name, true)?;
         Ok(repo)
     }
 
@@ -372,12 +380,19 @@ impl Node {
         }
     }
 
-    /// Gives a space a name here and makes it the current one.
-    pub(crate) fn register(&self, repo: &Repo, name: &str) -> Result<(), NodeError> {
+    /// Gives a space a name here, and makes it the current one if it `is_current` or there is none.
+    pub(crate) fn register(
+        &self,
+        repo: &Repo,
+        name: &str,
+        is_current: bool,
+    ) -> Result<(), NodeError> {
         let id = repo.id().cid().to_bytes();
         let mut batch = Batch::new();
         batch.set_ref(name_ref(name), Expect::Absent, Some(id.clone()));
-        batch.set_ref(CURRENT, Expect::Any, Some(id));
+        if is_current || self.inner.store.get_ref(CURRENT)?.is_none() {
+            batch.set_ref(CURRENT, Expect::Any, Some(id));
+        }
         match self.inner.store.commit(batch)? {
             BatchOutcome::Done { .. } => {}
             BatchOutcome::Moved { .. } => return Err(NodeError::NameTaken(name.to_owned())),
@@ -410,7 +425,7 @@ impl Node {
         &self.inner.hooks
     }
 
-    fn spaces_lock(&self) -> MutexGuard<'_, Vec<Repo>> {
+    pub(crate) fn spaces_lock(&self) -> MutexGuard<'_, Vec<Repo>> {
         self.inner
             .spaces
             .lock()
@@ -449,6 +464,9 @@ impl Node {
         let mut spaces = self.spaces_lock();
         if let Some(repo) = spaces.iter().find(|repo| repo.id() == id) {
             return Ok(repo.clone());
+        }
+        if self.is_left(id)? {
+            return Err(RepoError::NoSpace(id).into());
         }
         let (store, agents) = (Arc::clone(&self.inner.store), self.agents());
         let repo = Repo::open_with(store, id, agents)?.on_device(self.device()?);

@@ -351,7 +351,12 @@ impl Joining {
         let events = welcome.events.into_iter();
         let events: Vec<Bytes> = events.map(|event| event.into_vec().into()).collect();
         let (node, agent) = (node.clone(), welcome.agent);
-        let adopted = spawn_blocking(move || node.adopt(agent, &events));
+        let (host, addrs) = (self.host(), self.addrs.clone());
+        let adopted = spawn_blocking(move || {
+            node.adopt(agent, &events)?;
+            // It is dialled from now on, also if there is no space yet.
+            node.note_own_addrs(host, &addrs, true)
+        });
         adopted.await.map_err(|_stopped| NodeError::Stopped)??;
         let spaces = welcome.spaces.into_iter();
         Ok(spaces

@@ -1,12 +1,17 @@
-//! Guardians: who says what of a recovery, and the person who asks for one (IDENT-40 to IDENT-49).
+//! Guardians: what this home hears and says of a recovery, and the person who asks for one (IDENT-40 to IDENT-51).
+
+mod said;
+
+use std::sync::Arc;
 
 use allod_blocks::Cid;
 use allod_identity::{
-    AgentId, GuardianSays, Guardians, KeyChain, KeyLog, Objection, Payload, PublicKey,
-    RecoveryRequest, Says, SecretKey, Signed, Standing, Verified, carried, domain_of,
+    AgentId, GuardianSays, Guardians, KeyChain, KeyLog, Objection, PublicKey, RecoveryRequest,
+    Says, SecretKey, Standing, Verified, carried,
 };
 use bytes::Bytes;
 
+pub use self::said::Said;
 use crate::clock::now_ms;
 use crate::error::NodeError;
 use crate::home::random;
@@ -21,6 +26,16 @@ const ASKED: &[u8] = b"node/recovering";
 
 /// Statements about one agent that are kept: a few recoveries with all that 16 guardians say of them.
 const SAID_MAX: usize = 256;
+
+/// Objections by keys that the log of an agent does not know.
+const UNKNOWN: &[u8] = b"node/said-unknown/";
+
+/// Of those as many are kept for each agent (IDENT-51): a person has fewer devices that the guardians have not heard of, and
+/// what anybody can say is to take little room.
+const UNKNOWN_MAX: usize = 16;
+
+/// Those that are looked at: the signers of some may have come to be known since.
+const UNKNOWN_READ_MAX: usize = 1024;
 
 /// Why nothing comes of a recovery, here and now.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +70,9 @@ pub enum RecoveryError {
     /// More statements than are kept.
     #[error("more than {SAID_MAX} statements about one agent are not kept")]
     Full,
+    /// More objections than are kept by keys that are not known.
+    #[error("more than {UNKNOWN_MAX} objections by keys that are not known here are not kept")]
+    FullUnknown,
     /// No recovery was begun here.
     #[error("no recovery was begun in this home; `allod id recover begin AGENT` does")]
     NotBegun,
@@ -82,158 +100,17 @@ pub enum RecoveryError {
     NoVoice(AgentId),
 }
 
-/// Something that was said of a recovery.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Said {
-    /// By a guardian.
-    Guardian(Verified<GuardianSays>),
-    /// Against one.
-    Objection(Verified<Objection>),
+/// Objections to the recovery of an agent by keys that its log does not know (IDENT-51).
+#[derive(Clone, Debug, Default)]
+pub struct UnknownObjections {
+    /// The objections, the earliest first.
+    pub said: Vec<Said>,
+    /// Whether there may be others, for which there was no room.
+    pub is_full: bool,
 }
 
-impl Said {
-    /// Reads and verifies a statement.
-    ///
-    /// # Errors
-    /// [`RecoveryError::Unfit`].
-    pub fn read(bytes: &Bytes) -> Result<Self, RecoveryError> {
-        const UNFIT: RecoveryError =
-            RecoveryError::Unfit("it is damaged, or not signed by whoever it names");
-        fn verified<T: Payload>(bytes: &Bytes) -> Option<Verified<T>> {
-            Signed::<T>::decode(bytes.clone()).ok()?.verify().ok()
-        }
-        let domain = domain_of(bytes).map_err(|_error| UNFIT)?;
-        let said = if domain == Objection::DOMAIN {
-            verified(bytes).map(Self::Objection)
-        } else {
-            verified(bytes).map(Self::Guardian)
-        };
-        said.ok_or(UNFIT)
-    }
-
-    /// About whom.
-    #[must_use]
-    pub const fn agent(&self) -> AgentId {
-        match self {
-            Self::Guardian(said) => said.payload().agent,
-            Self::Objection(said) => said.payload().agent,
-        }
-    }
-
-    /// By whom.
-    #[must_use]
-    pub const fn signer(&self) -> PublicKey {
-        match self {
-            Self::Guardian(said) => *said.signer(),
-            Self::Objection(said) => *said.signer(),
-        }
-    }
-
-    /// When, by the clock of whoever said it.
-    #[must_use]
-    pub const fn at(&self) -> u64 {
-        match self {
-            Self::Guardian(said) => said.payload().at,
-            Self::Objection(said) => said.payload().at,
-        }
-    }
-
-    /// `approve`, `confirm`, `release` or `object`.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Objection(_) => "object",
-            Self::Guardian(said) => match said.payload().says {
-                Says::Approve { .. } => "approve",
-                Says::Confirm { .. } => "confirm",
-                _ => "release",
-            },
-        }
-    }
-
-    /// Which key it is about, if it is about one.
-    #[must_use]
-    pub const fn key(&self) -> Option<PublicKey> {
-        match self {
-            Self::Objection(said) => Some(said.payload().key),
-            Self::Guardian(said) => match said.payload().says {
-                Says::Approve { key, .. } | Says::Confirm { key, .. } => Some(key),
-                _ => None,
-            },
-        }
-    }
-
-    /// The request that a guardian approved or confirmed; `None` if it is something else that was said.
-    #[must_use]
-    pub const fn request(&self) -> Option<RecoveryRequest> {
-        match self {
-            Self::Guardian(said) => {
-                let said = said.payload();
-                RecoveryRequest::of(said.agent, &said.says)
-            }
-            Self::Objection(_) => None,
-        }
-    }
-
-    /// The statement.
-    #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        match self {
-            Self::Guardian(said) => said.bytes(),
-            Self::Objection(said) => said.bytes(),
-        }
-    }
-
-    /// Whether both say the same, by the same key, at whatever time. One of them is kept.
-    fn is_as(&self, other: &Self) -> bool {
-        let is_same = match (self, other) {
-            (Self::Objection(_), Self::Objection(_)) => self.key() == other.key(),
-            (Self::Guardian(one), Self::Guardian(two)) => {
-                let (one, two) = (&one.payload().says, &two.payload().says);
-                match (one, two) {
-                    (Says::Confirm { .. }, Says::Confirm { .. }) => {
-                        self.request() == other.request()
-                    }
-                    _ => one == two,
-                }
-            }
-            _ => false,
-        };
-        is_same && self.signer() == other.signer() && self.agent() == other.agent()
-    }
-
-    /// What is not to be kept of a confirmation: that it was given before the wait was over, or begins in time to come.
-    fn check_wait(&self, wait: u64, now: u64) -> Result<(), RecoveryError> {
-        let Self::Guardian(said) = self else {
-            return Ok(());
-        };
-        let Says::Confirm { since, .. } = said.payload().says else {
-            return Ok(());
-        };
-        if since > now {
-            return Err(RecoveryError::Unfit(
-                "it was approved later than now; is a clock wrong?",
-            ));
-        }
-        if self.at() < since.saturating_add(wait) {
-            return Err(RecoveryError::Unfit(
-                "it was confirmed before the wait was over",
-            ));
-        }
-        Ok(())
-    }
-
-    pub(crate) const fn name(&self) -> &Cid {
-        match self {
-            Self::Guardian(said) => said.cid(),
-            Self::Objection(said) => said.cid(),
-        }
-    }
-}
-
-fn said_ref(agent: AgentId) -> Vec<u8> {
-    [SAID, agent.key().as_bytes(), b"/"].concat()
+fn ref_of(list: &[u8], agent: AgentId) -> Vec<u8> {
+    [list, agent.key().as_bytes(), b"/"].concat()
 }
 
 fn guardians_of(log: &KeyLog) -> Result<&(Cid, Guardians), RecoveryError> {
@@ -242,27 +119,53 @@ fn guardians_of(log: &KeyLog) -> Result<&(Cid, Guardians), RecoveryError> {
 }
 
 impl Node {
-    /// What is known to have been said of recoveries of an agent, the earliest first.
+    /// What is known to have been said of recoveries of an agent by those who have a say, the earliest first.
     pub fn said_of(&self, agent: AgentId) -> Result<Vec<Said>, NodeError> {
-        let page = self.store().scan_refs(&said_ref(agent), None, SAID_MAX)?;
-        let mut said: Vec<Said> = page
-            .iter()
-            .filter_map(|(_, bytes)| Said::read(bytes).ok())
-            .collect();
+        let mut said = self.listed(SAID, agent, SAID_MAX)?;
+        // Whoever was not known may be by now.
+        let log = self.agents().key_log(&agent)?;
+        let unknown = self.listed(UNKNOWN, agent, UNKNOWN_READ_MAX)?;
+        for one in unknown {
+            let speaks = log.standing(&one.signer()) == Some(Standing::Now);
+            if speaks && !said.iter().any(|known| known.is_as(&one)) {
+                said.push(one);
+            }
+        }
         said.sort_by_key(Said::at);
         Ok(said)
     }
 
+    /// Objections by keys that the log of the agent does not know here: of a device that was added lately, or of anybody.
+    /// They bind nobody, and are for a guardian to see (IDENT-51).
+    pub fn unknown_objections(&self, agent: AgentId) -> Result<UnknownObjections, NodeError> {
+        let log = self.agents().key_log(&agent)?;
+        let mut said = self.listed(UNKNOWN, agent, UNKNOWN_READ_MAX)?;
+        said.retain(|one| log.standing(&one.signer()).is_none());
+        said.sort_by_key(Said::at);
+        let is_full = said.len() >= UNKNOWN_MAX;
+        Ok(UnknownObjections { said, is_full })
+    }
+
+    fn listed(&self, list: &[u8], agent: AgentId, limit: usize) -> Result<Vec<Said>, NodeError> {
+        let page = self.store().scan_refs(&ref_of(list, agent), None, limit)?;
+        let said = page.iter().filter_map(|(_, bytes)| Said::read(bytes).ok());
+        Ok(said.collect())
+    }
+
     /// Keeps what was said of a recovery, if it was said by a guardian, or by somebody who speaks for the agent, and was not
-    /// said by the same key before.
+    /// said by the same key before. An objection by a key that is not known is kept apart. Whether who said it has a say.
     ///
     /// # Errors
-    /// [`RecoveryError::Unfit`], [`RecoveryError::Full`], [`RecoveryError::NoGuardians`].
-    pub fn hear(&self, said: &Said) -> Result<(), NodeError> {
+    /// [`RecoveryError::Unfit`], [`RecoveryError::Full`], [`RecoveryError::FullUnknown`], [`RecoveryError::NoGuardians`].
+    pub fn hear(&self, said: &Said) -> Result<bool, NodeError> {
         let log = self.agents().key_log(&said.agent())?;
         let signer = said.signer();
         let has_a_say = match said {
-            Said::Objection(_) => log.standing(&signer) == Some(Standing::Now),
+            Said::Objection(_) => match log.standing(&signer) {
+                Some(Standing::Now) => true,
+                None => return self.hear_unknown(said, &log),
+                Some(_) => false,
+            },
             Said::Guardian(_) => {
                 let guardians = &guardians_of(&log)?.1;
                 said.check_wait(guardians.wait, now_ms())?;
@@ -274,12 +177,31 @@ impl Node {
         }
         let known = self.said_of(said.agent())?;
         if known.iter().any(|known| known.is_as(said)) {
-            return Ok(());
+            return Ok(true);
         }
         if known.len() >= SAID_MAX {
             return Err(RecoveryError::Full.into());
         }
-        let name = [said_ref(said.agent()), said.name().to_bytes()].concat();
+        self.list(SAID, said)?;
+        Ok(true)
+    }
+
+    /// Keeps an objection by a key that is not known, if the agent has guardians who are to see it.
+    fn hear_unknown(&self, said: &Said, log: &KeyLog) -> Result<bool, NodeError> {
+        guardians_of(log)?;
+        let known = self.unknown_objections(said.agent())?;
+        if known.said.iter().any(|known| known.is_as(said)) {
+            return Ok(false);
+        }
+        if known.is_full {
+            return Err(RecoveryError::FullUnknown.into());
+        }
+        self.list(UNKNOWN, said)?;
+        Ok(false)
+    }
+
+    fn list(&self, list: &[u8], said: &Said) -> Result<(), NodeError> {
+        let name = [ref_of(list, said.agent()), said.name().to_bytes()].concat();
         self.set(name, said.bytes().to_vec())
     }
 
@@ -310,7 +232,7 @@ impl Node {
     fn say_of_recovery(&self, said: Said) -> Result<Said, NodeError> {
         let mut known = self.said_of(said.agent())?.into_iter();
         let said = known.find(|known| known.is_as(&said)).unwrap_or(said);
-        self.hear(&said)?;
+        let _has_a_say = self.hear(&said)?;
         self.tell_of_recovery(&said)?;
         Ok(said)
     }
@@ -328,7 +250,7 @@ impl Node {
         ))
     }
 
-    fn log_for(&self, request: &RecoveryRequest) -> Result<std::sync::Arc<KeyLog>, NodeError> {
+    fn log_for(&self, request: &RecoveryRequest) -> Result<Arc<KeyLog>, NodeError> {
         let log = self.agents().key_log(&request.agent)?;
         if log.head().is_none() {
             return Err(IdentityError::NoLog(request.agent).into());
@@ -439,6 +361,7 @@ impl Node {
         after: Option<Cid>,
         is_anew: bool,
     ) -> Result<RecoveryRequest, NodeError> {
+        let _one_at_a_time = self.saying();
         if let Some(agent) = self.config().agent {
             return Err(IdentityError::HasAgent(agent).into());
         }
@@ -484,6 +407,7 @@ impl Node {
 
     /// Makes the new key the agent's, as enough guardians confirmed, and this device one of its devices.
     pub fn finish_recovery(&self, secret: &[u8]) -> Result<AgentId, NodeError> {
+        let _one_at_a_time = self.saying();
         if let Some(agent) = self.config().agent {
             return Err(IdentityError::HasAgent(agent).into());
         }
@@ -508,7 +432,7 @@ impl Node {
         };
         self.seal_agent_keys(secret, keys)?;
         self.write_log(&log)?;
-        self.adopt(request.agent, &[])?;
+        self.act_for(request.agent, &[])?;
         Ok(request.agent)
     }
 
@@ -542,71 +466,4 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(number: u8) -> SecretKey {
-        SecretKey::from_seed([number; 32])
-    }
-
-    fn says(by: u8, at: u64, says: Says) -> Said {
-        let agent = key(1).public().into();
-        Said::Guardian(Verified::sign(&key(by), GuardianSays { agent, at, says }).unwrap())
-    }
-
-    fn objects(by: u8, at: u64, new: u8) -> Said {
-        let (agent, key_to_be) = (key(1).public().into(), key(new).public());
-        let said = Objection {
-            agent,
-            at,
-            key: key_to_be,
-        };
-        Said::Objection(Verified::sign(&key(by), said).unwrap())
-    }
-
-    fn request(new: u8) -> RecoveryRequest {
-        RecoveryRequest {
-            agent: key(1).public().into(),
-            key: key(new).public(),
-            next: [7; 32],
-            prev: *objects(1, 1, 2).name(),
-        }
-    }
-
-    #[test]
-    fn a_confirmation_waited_by_a_clock_that_is_not_ahead() {
-        let confirm = |at, since| says(2, at, request(3).confirm(since));
-        assert!(confirm(150, 50).check_wait(100, 50).is_ok());
-        for (at, since, now) in [(150, 51, 50), (149, 50, 50), (u64::MAX >> 16, 1 << 47, 50)] {
-            let outcome = confirm(at, since).check_wait(100, now);
-            assert!(
-                matches!(outcome, Err(RecoveryError::Unfit(_))),
-                "{at} {since}"
-            );
-        }
-        // Nothing else waits.
-        assert!(
-            says(2, 150, request(3).approve())
-                .check_wait(100, 50)
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn one_statement_to_the_same_effect_is_kept() {
-        let confirmed = says(2, 150, request(3).confirm(50));
-        assert!(confirmed.is_as(&says(2, 170, request(3).confirm(60))));
-        for other in [
-            says(4, 150, request(3).confirm(50)),
-            says(2, 150, request(4).confirm(50)),
-            says(2, 150, request(3).approve()),
-            objects(2, 150, 3),
-        ] {
-            assert!(!confirmed.is_as(&other), "{other:?}");
-        }
-        let approved = says(2, 1, request(3).approve());
-        assert!(approved.is_as(&says(2, 2, request(3).approve())));
-        assert!(objects(2, 1, 3).is_as(&objects(2, 2, 3)));
-        assert!(!objects(2, 1, 3).is_as(&objects(2, 1, 4)));
-    }
-}
+mod tests;

@@ -466,11 +466,17 @@ impl Command {
                     | ProjectionCommand::Fetch(_)
             ),
             Self::Values { command } => matches!(command, ValuesCommand::Define { .. }),
+            Self::Grant(_) => true,
+            Self::Rules { command } => {
+                !matches!(command, RulesCommand::Show | RulesCommand::Test { .. })
+            }
+            Self::Member { command } => !matches!(command, MemberCommand::List),
             Self::MergeType { command } => !matches!(command, MergeTypes::List),
             Self::Id { command } => command.as_ref().is_some_and(IdCommand::signs),
-            Self::Space { command } => {
-                !matches!(command, SpaceCommand::List | SpaceCommand::Use { .. })
-            }
+            Self::Space { command } => !matches!(
+                command,
+                SpaceCommand::List | SpaceCommand::Use { .. } | SpaceCommand::Leave { .. }
+            ),
             _ => false,
         }
     }
@@ -704,6 +710,22 @@ pub(crate) enum SpaceCommand {
         name: Option<String>,
         #[command(flatten)]
         part: PartArgs,
+    },
+    /// Leave a space on this device: it does not come back by itself; other devices and members keep it
+    #[command(
+        after_help = "Examples:\n  allod space leave notes\n  allod space leave notes --undo\n\n\
+        Another device of yours that has the space goes on with it. What it has stays in the store here, so that it can be \n\
+        taken back: with --undo, or with a ticket."
+    )]
+    Leave {
+        /// Its name or id
+        name: String,
+        /// Take a space back that was left
+        #[arg(long)]
+        undo: bool,
+        /// Leave it although no other device is known to have all that is here
+        #[arg(long, conflicts_with = "undo")]
+        yes: bool,
     },
     /// Show which part of a space is kept here, or change that
     #[command(

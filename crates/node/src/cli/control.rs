@@ -1,19 +1,24 @@
 //! The control socket: commands of other processes, run by the node that holds the home.
 //!
 //! A connection is one command. Frames are a kind byte, a length (u32, little-endian), and bytes.
-//! The one who asks sends its arguments first; then either side sends what the table says.
+//! The one who asks sends what opens the home, if the command seals its keys again, and its arguments; then either side
+//! sends what the table says.
 //!
 //! | kind | from | bytes |
 //! |---|---|---|
-//! | 0 | asker | JSON: arguments, directory, whether somebody watches, the width of the terminal; what opens the home, for commands that seal its keys again |
+//! | 0 | asker | JSON: arguments, directory, whether somebody watches, the width of the terminal |
 //! | 1 | asker | standard input; empty at its end |
 //! | 2 | node | wants standard input |
 //! | 3, 4 | node | standard output, standard error |
 //! | 5 | node | the exit code: the last frame |
+//! | 6 | asker | what opens the home |
 //!
-//! The socket is for the user alone: mode 0600 in a directory of mode 0700.
+//! The socket is for the user alone: mode 0600 in a directory of mode 0700. A frame may have a passphrase, or a kit that is typed
+//! or shown, so each is erased once it was used, on both sides, and goes through no buffer of the standard library.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -26,7 +31,7 @@ use clap::Parser as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::cli::args::Cli;
 use crate::cli::io::{Io, Net, terminal_columns};
@@ -54,27 +59,22 @@ const WANT_INPUT: u8 = 2;
 const OUTPUT: u8 = 3;
 const ERROR: u8 = 4;
 const EXIT: u8 = 5;
+const SECRET: u8 = 6;
 
 #[derive(Serialize, Deserialize)]
 struct Request {
-    /// What opens the home, for a command that seals its keys again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret: Option<Secret>,
     args: Vec<String>,
     dir: PathBuf,
     live: bool,
     columns: Option<usize>,
 }
 
-/// Erased when dropped.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
-struct Secret(Vec<u8>);
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
+/// Standard input or output without the buffer that the standard library has for it, which nobody erases.
+fn bare(stream: impl AsFd) -> io::Result<File> {
+    stream
+        .as_fd()
+        .try_clone_to_owned()
+        .map(|fd: OwnedFd| fd.into())
 }
 
 /// Asks the node that holds `home` to run this process's command. Returns its exit code.
@@ -89,24 +89,22 @@ pub(crate) fn ask(home: &Home, cli: &Cli, secret: Option<Zeroizing<Vec<u8>>>) ->
         })
         .collect::<Result<Vec<String>>>()?;
     let request = Request {
-        secret: secret.map(|secret| Secret(secret.to_vec())),
         args,
         dir: std::env::current_dir()?,
         live,
         columns: terminal_columns(),
     };
-    let request = Zeroizing::new(serde_json::to_vec(&request)?);
-    write_frame(&mut stream, ARGS, &request)?;
-    let mut input = io::stdin().lock();
-    let mut buffer = vec![0; FRAME_BYTES_MAX];
+    if let Some(secret) = secret {
+        write_frame(&mut stream, SECRET, &secret)?;
+    }
+    write_frame(&mut stream, ARGS, &serde_json::to_vec(&request)?)?;
+    let (mut input, mut output) = (bare(io::stdin())?, bare(io::stdout())?);
+    let mut buffer = Zeroizing::new(vec![0; FRAME_BYTES_MAX]);
     loop {
         let (kind, bytes) = read_frame(&mut stream, FRAME_BYTES_MAX)
             .context("the node ended before the command did")?;
         match kind {
-            OUTPUT => match io::stdout()
-                .write_all(&bytes)
-                .and_then(|()| io::stdout().flush())
-            {
+            OUTPUT => match output.write_all(&bytes) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
                 other => other?,
             },
@@ -171,14 +169,16 @@ fn answer(
 ) -> Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(TAKE_WAIT))?;
-    let (kind, bytes) = read_frame(&mut stream, ARGS_BYTES_MAX)?;
+    let (mut kind, mut bytes) = read_frame(&mut stream, ARGS_BYTES_MAX)?;
+    let mut secret = None;
+    if kind == SECRET {
+        secret = Some(bytes);
+        (kind, bytes) = read_frame(&mut stream, ARGS_BYTES_MAX)?;
+    }
     if kind != ARGS {
         bail!("a command begins with its arguments");
     }
-    let bytes = Zeroizing::new(bytes);
-    let mut request: Request = serde_json::from_slice(&bytes)?;
-    let secret = request.secret.take();
-    let secret = secret.map(|secret| Zeroizing::new(secret.0.clone()));
+    let request: Request = serde_json::from_slice(&bytes)?;
     let shared = Arc::new(Mutex::new(stream));
     let mut out = Sender {
         stream: Arc::clone(&shared),
@@ -192,7 +192,8 @@ fn answer(
     };
     let mut input = Receiver {
         stream: Arc::clone(&shared),
-        rest: Vec::new(),
+        rest: Zeroizing::default(),
+        taken: 0,
         over: false,
     };
     let code = match Cli::try_parse_from(&request.args) {
@@ -278,13 +279,15 @@ impl Write for Patient<'_> {
 /// Standard input of a command, asked for as it is read.
 struct Receiver {
     stream: Arc<Mutex<UnixStream>>,
-    rest: Vec<u8>,
+    rest: Zeroizing<Vec<u8>>,
+    /// How much of that was read.
+    taken: usize,
     over: bool,
 }
 
 impl Read for Receiver {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() && !self.over {
+        if self.taken == self.rest.len() && !self.over {
             let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
             write_frame(&mut *stream, WANT_INPUT, &[])?;
             let (kind, bytes) = read_frame(&mut *stream, FRAME_BYTES_MAX)?;
@@ -292,11 +295,10 @@ impl Read for Receiver {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             self.over = bytes.is_empty();
-            self.rest = bytes;
+            (self.rest, self.taken) = (bytes, 0);
         }
-        let taken = self.rest.len().min(buffer.len());
-        buffer[..taken].copy_from_slice(&self.rest[..taken]);
-        self.rest.drain(..taken);
+        let taken = (&self.rest[self.taken..]).read(buffer)?;
+        self.taken += taken;
         Ok(taken)
     }
 }
@@ -309,7 +311,8 @@ fn write_frame(stream: &mut impl Write, kind: u8, bytes: &[u8]) -> io::Result<()
     stream.write_all(bytes)
 }
 
-fn read_frame(stream: &mut impl Read, limit: usize) -> io::Result<(u8, Vec<u8>)> {
+/// A frame, which is erased when it is dropped.
+fn read_frame(stream: &mut impl Read, limit: usize) -> io::Result<(u8, Zeroizing<Vec<u8>>)> {
     let mut head = [0; 5];
     stream.read_exact(&mut head)?;
     let [kind, length @ ..] = head;
@@ -317,7 +320,49 @@ fn read_frame(stream: &mut impl Read, limit: usize) -> io::Result<(u8, Vec<u8>)>
     if length > limit {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut bytes = vec![0; length];
+    let mut bytes = Zeroizing::new(vec![0; length]);
     stream.read_exact(&mut bytes)?;
     Ok((kind, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is typed is read as it was sent, in whatever pieces.
+    #[test]
+    fn input_is_read_in_pieces() {
+        let (mut asker, node) = UnixStream::pair().unwrap();
+        for part in [&b"a kit"[..], b" of many letters", b""] {
+            write_frame(&mut asker, INPUT, part).unwrap();
+        }
+        let mut input = Receiver {
+            stream: Arc::new(Mutex::new(node)),
+            rest: Zeroizing::default(),
+            taken: 0,
+            over: false,
+        };
+        let (mut read, mut byte) = (Vec::new(), [0; 3]);
+        loop {
+            match input.read(&mut byte).unwrap() {
+                0 => break,
+                taken => read.extend_from_slice(&byte[..taken]),
+            }
+        }
+        assert_eq!(read, b"a kit of many letters");
+        assert_eq!(input.read(&mut byte).unwrap(), 0);
+        // It was asked for as often as it was sent.
+        drop(input);
+        let mut asked = Vec::new();
+        asker.read_to_end(&mut asked).unwrap();
+        assert_eq!(asked, [WANT_INPUT, 0, 0, 0, 0].repeat(3));
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_is_refused_by_its_length() {
+        let (mut asker, mut node) = UnixStream::pair().unwrap();
+        asker.write_all(&[INPUT, 4, 0, 0, 0]).unwrap();
+        let refused = read_frame(&mut node, 3).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use allod::{Node, Rotation};
+use allod::{KitLogs, LogEnd, Node, Rotation, utc};
 use allod_blocks::Cid;
 use allod_identity::{AgentId, DeviceId, DidDocument, KeyLog, Kit, PublicKey};
 use anyhow::{Context as _, Result, bail};
@@ -114,7 +114,7 @@ pub(crate) fn home_secret<'a>(io: &'a Io<'_>) -> Result<&'a [u8]> {
 }
 
 /// Asks the person something; what was typed, or nothing at the end of input.
-pub(crate) fn ask(question: &str, io: &mut Io<'_>) -> Result<String> {
+pub(crate) fn ask(question: &str, io: &mut Io<'_>) -> Result<Zeroizing<String>> {
     write!(io.err, "{question} ")?;
     io.err.flush()?;
     read_line(io)
@@ -127,15 +127,14 @@ pub(crate) fn asks_yes(question: &str, io: &mut Io<'_>) -> Result<bool> {
 }
 
 /// A line of standard input, and not a byte of what follows it.
-fn read_line(io: &mut Io<'_>) -> Result<String> {
+fn read_line(io: &mut Io<'_>) -> Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(Vec::with_capacity(4096));
-    let mut byte = [0];
-    while line.len() < 4096 && io.input.read(&mut byte)? == 1 && byte[0] != b'\n' {
+    let mut byte = Zeroizing::new([0]);
+    while line.len() < 4096 && io.input.read(&mut byte[..])? == 1 && byte[0] != b'\n' {
         line.push(byte[0]);
     }
-    Ok(std::str::from_utf8(&line)
-        .context("what was typed is no text")?
-        .to_owned())
+    let line = std::str::from_utf8(&line).context("what was typed is no text")?;
+    Ok(Zeroizing::new(line.to_owned()))
 }
 
 fn key_log_text(log: &KeyLog) -> String {
@@ -207,7 +206,7 @@ fn devices(node: &Node, io: &mut Io<'_>) -> Result<()> {
     let here = node.device()?;
     let log = node.own_log()?;
     for (id, device) in log.devices() {
-        let added = allod::utc(device.at);
+        let added = utc(device.at);
         let value = json!({ "device": id.to_string(), "name": device.name, "added": added, "here": *id == here });
         let mark = if *id == here { '*' } else { ' ' };
         io.data(&value, || {
@@ -354,12 +353,17 @@ fn export(node: &Node, options: &Export, io: &mut Io<'_>) -> Result<()> {
         ))?;
     }
     if options.paper {
-        let value = json!({ "agent": kit.agent.to_string(), "kit": text.as_str() });
-        io.data(&value, || text.to_string())?;
+        if io.json {
+            // Neither has a character that JSON spells otherwise; and a value would leave a copy behind.
+            let (agent, text) = (kit.agent, text.as_str());
+            writeln!(io.out, r#"{{"agent":"{agent}","kit":"{text}"}}"#)?;
+        } else {
+            io.line(text.as_str())?;
+        }
         if !options.no_qr && !io.json && !io.quiet {
             // Standard error, like all that is for eyes alone.
-            if let Some(image) = qr::drawn(&text, io.live) {
-                io.say(image)?;
+            if let Some(image) = qr::drawn(&text, io.live).map(Zeroizing::new) {
+                io.say(image.as_str())?;
             }
         }
         io.say("write it down, and check it with `allod id export --paper` before you rely on it; whoever has it is this agent")?;
@@ -396,7 +400,7 @@ fn read_kit(path: Option<&Path>, io: &mut Io<'_>) -> Result<(Kit, Option<KeyLogF
                 .with_context(|| path.display().to_string())?;
             text
         }
-        _ => Zeroizing::new(ask("Recovery kit:", io)?),
+        _ => ask("Recovery kit:", io)?,
     };
     let (line, log) = match text.strip_prefix(KIT_HEADER) {
         None => (text.as_str(), None),
@@ -416,9 +420,60 @@ fn import(node: &Node, options: &Import, io: &mut Io<'_>) -> Result<()> {
     let events = with_kit
         .filter(|(of, _)| *of == agent)
         .map(|(_, events)| events);
-    node.restore(home_secret(io)?, kit, &events.unwrap_or_default())?;
+    let events = events.unwrap_or_default();
+    is_old(&node.kit_logs(&agent, &events)?, (&agent, options.yes), io)?;
+    node.restore(home_secret(io)?, kit, &events)?;
     io.say("this home has the agent's key now; the kit stays good")?;
     say_who_acts(node, &*node.own_log()?, io)?;
     io.say("its spaces come with `allod space join TICKET`, from another device of the agent or from a friend's")?;
     show(node, io)
+}
+
+/// Tells what the new key goes on from, and asks where nobody here can tell whether that is old (IDENT-50).
+fn is_old(logs: &KitLogs, (agent, is_yes): (&AgentId, bool), io: &mut Io<'_>) -> Result<()> {
+    let end = |log: &LogEnd| {
+        let count = log.events;
+        let events = if count == 1 { "event" } else { "events" };
+        match log.at {
+            Some(at) => format!("{count} {events} of the key log, the last from {}", utc(at)),
+            None => format!("{count} {events} of the key log"),
+        }
+    };
+    if let Some(from) = logs.frozen {
+        io.warn(format!(
+            "what is known of the key log contradicts itself from position {from} on; what this home knew before the kit counts, \
+             if it did not contradict itself, and else nothing from there on: `allod id show` tells what happened"
+        ))?;
+    }
+    let (with_kit, here) = match (logs.with_kit, logs.here) {
+        (Some(with_kit), here) => (with_kit, here),
+        (None, Some(here)) => return io.say(format!("the new key goes on from {}", end(&here))),
+        // There is none at all, which is told by whoever needs it.
+        (None, None) => return Ok(()),
+    };
+    if let Some(here) = here.filter(|_| logs.is_newer_here) {
+        return io.say(format!(
+            "the kit knows {}; here is known {}: the new key goes on from the newer one",
+            end(&with_kit),
+            end(&here)
+        ));
+    }
+    let why = format!(
+        "the kit knows {}, and nothing newer is known here: devices that were added since will not act any more, and devices \
+         that were removed since will act again",
+        end(&with_kit)
+    );
+    if is_yes {
+        return io.warn(why);
+    }
+    let newest = format!(
+        "the newest log: `allod id log {agent} --out FILE` on a device of the agent or on the node of a friend, then --log FILE here"
+    );
+    if asks_yes(
+        &format!("{why}\n{newest}\nGo on with the log of the kit?"),
+        io,
+    )? {
+        return Ok(());
+    }
+    bail!("nothing was changed; get the newest log, or say --yes")
 }

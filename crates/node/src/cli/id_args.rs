@@ -45,8 +45,10 @@ pub(crate) enum IdCommand {
         after_help = "Examples:\n  allod init --device-only\n  allod id import kit\n  \
         allod id import --log friend.keylog     # asks for the line on paper\n\n\
         The agent gets its next key, in the place of the one that was lost. Its devices stay until they are removed.\n\
-        The key log is in the file of a kit; of a line on paper it is not: a device of the agent, or the node of a friend \
-        who\nshares a space with it, writes it with `allod id log AGENT --out FILE`."
+        The key log is in the file of a kit, as it was when the kit was written; of a line on paper it is not. The newest one \
+        is\nbetter: a device of the agent, or the node of a friend who shares a space with it, writes it with\n\
+        `allod id log AGENT --out FILE`. Without that, devices that were added since the kit was written act no longer, and\n\
+        those that were removed act again."
     )]
     Import(Import),
     /// Print the key log of an agent that is known here: nothing in it is secret
@@ -181,9 +183,12 @@ pub(crate) struct Export {
 pub(crate) struct Import {
     /// A file that `export --kit` wrote; - or nothing reads a kit from standard input
     pub(crate) kit: Option<PathBuf>,
-    /// The key log of the agent, if the kit has none
+    /// The key log of the agent, if the kit has none or an old one
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// Go on with the log that the kit has, although no newer one is known here
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ use allod_sync::Backoff;
 use anyhow::{Result, bail};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
+use zeroize::Zeroizing;
 
 use crate::cli::id::{ask, asks_yes};
 use crate::cli::id_args::{Add, Join};
@@ -172,7 +173,7 @@ pub(crate) fn join(node: &Node, options: &Join, io: &mut Io<'_>) -> Result<()> {
     let text = if options.code == "-" {
         ask("Code:", io)?
     } else {
-        options.code.clone()
+        Zeroizing::new(options.code.clone())
     };
     let code: PairingCode = text.parse().map_err(NodeError::Pair)?;
     with_net(node, io, |io, net| {

@@ -6,6 +6,7 @@ use allod::{Node, Said};
 use allod_identity::{RecoveryRequest, said_bytes};
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::cli::guardians::{print_said, wait_text};
 use crate::cli::id::{
@@ -32,6 +33,9 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
         RecoverCommand::Approve { answer, code, yes } => {
             let request = read_request(node, answer, io)?;
             show_request(&request, io)?;
+            // Some may be in public spaces.
+            node.gather()?;
+            show_objections(node, &request, io)?;
             compare(&request, (code.as_deref(), *yes), io)?;
             let said = node.approve(&request)?;
             let log = node.agents().key_log(&request.agent)?;
@@ -49,6 +53,8 @@ pub(crate) fn recover(node: &Node, command: &RecoverCommand, io: &mut Io<'_>) ->
         } => {
             let request = read_request(node, answer, io)?;
             show_request(&request, io)?;
+            node.gather()?;
+            show_objections(node, &request, io)?;
             let said = node.confirm(&request, *despite_objection)?;
             print_said(&said, "give this to the person who asked", io)
         }
@@ -131,6 +137,40 @@ fn show_request(request: &RecoveryRequest, io: &mut Io<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What was said against the key of a request, also by keys that are not known here (IDENT-51): a guardian is shown it before
+/// signing, however little they want to see.
+fn show_objections(node: &Node, request: &RecoveryRequest, io: &mut Io<'_>) -> Result<()> {
+    let is_against = |said: &Said| said.kind() == "object" && said.key() == Some(request.key);
+    let mut said = node.said_of(request.agent)?;
+    said.retain(is_against);
+    let mut unknown = node.unknown_objections(request.agent)?;
+    unknown.said.retain(is_against);
+    let all = said.iter().map(|said| (said, true));
+    for (said, is_known) in all.chain(unknown.said.iter().map(|said| (said, false))) {
+        let (by, at) = (said.signer().to_string(), allod::utc(said.at()));
+        if io.json {
+            let value = json!({ "kind": "object", "by": by, "at": at, "known": is_known });
+            writeln!(io.out, "{value}")?;
+            io.out.flush()?;
+        } else if is_known {
+            writeln!(
+                io.err,
+                "an objection by {by}, who speaks for the agent, of {at}"
+            )?;
+        } else {
+            writeln!(
+                io.err,
+                "an objection by a key that is not known here, of {at}: {by}\n  it may be a device that was added lately, or \
+                 anybody; ask the person, and get the newest key log"
+            )?;
+        }
+    }
+    if unknown.is_full {
+        io.warn("there may be more objections by keys that are not known here than are kept")?;
+    }
+    Ok(())
+}
+
 /// Has a guardian type the check code that the person read out (IDENT-49).
 fn compare(
     request: &RecoveryRequest,
@@ -141,7 +181,7 @@ fn compare(
         return io.warn("--yes: approved although nobody compared the check code");
     }
     let typed = match code {
-        Some(code) => code.to_owned(),
+        Some(code) => Zeroizing::new(code.to_owned()),
         None => ask(
             "Anybody can make such a request. Meet or call the person, and have them read out their check code.\n\
              Type what they say:",
@@ -183,8 +223,12 @@ pub(crate) fn read_said(given: &str, io: &Io<'_>) -> Result<Said> {
 fn hear(node: &Node, said: &[String], io: &mut Io<'_>) -> Result<()> {
     for given in said {
         let said = read_said(given, io)?;
-        node.hear(&said)?;
-        io.say(format!("{} by {}", said.kind(), said.signer()))?;
+        let unknown = if node.hear(&said)? {
+            ""
+        } else {
+            ", a key that is not known here"
+        };
+        io.say(format!("{} by {}{unknown}", said.kind(), said.signer()))?;
     }
     Ok(())
 }
@@ -206,28 +250,43 @@ fn status(node: &Node, agent: Option<&str>, io: &mut Io<'_>) -> Result<()> {
             format!("asked for here: the key {key}, check code {check}")
         })?;
     }
-    let log = node.agents().key_log(&agent)?;
     for said in node.said_of(agent)? {
-        let (kind, by, at) = (said.kind(), said.signer(), allod::utc(said.at()));
-        let key = said.key().map(|key| key.to_string());
-        let wait = log.guardians().map_or(0, |(_, guardians)| guardians.wait);
-        let until = (kind == "approve").then(|| allod::utc(said.at().saturating_add(wait)));
-        let check = said.request().map(|request| request.check_code());
-        let value = json!({
-            "kind": kind, "by": by.to_string(), "at": at, "key": key, "check": check, "until": until,
-        });
-        io.data(&value, || {
-            let mut about = key
-                .as_deref()
-                .map_or(String::new(), |key| format!(" {key}"));
-            if let Some(check) = &check {
-                about += &format!(" ({check})");
-            }
-            let until = until
-                .as_deref()
-                .map_or(String::new(), |until| format!(", waits until {until}"));
-            format!("{at}  {kind}{about}  by {by}{until}")
-        })?;
+        status_row(node, &said, true, io)?;
+    }
+    let unknown = node.unknown_objections(agent)?;
+    for said in &unknown.said {
+        status_row(node, said, false, io)?;
+    }
+    if unknown.is_full {
+        io.warn("there may be more objections by keys that are not known here than are kept")?;
     }
     Ok(())
+}
+
+/// What was said, by somebody who `is_known` to have a say or by a key that is not known here.
+fn status_row(node: &Node, said: &Said, is_known: bool, io: &mut Io<'_>) -> Result<()> {
+    let log = node.agents().key_log(&said.agent())?;
+    let (kind, by, at) = (said.kind(), said.signer(), allod::utc(said.at()));
+    let key = said.key().map(|key| key.to_string());
+    let wait = log.guardians().map_or(0, |(_, guardians)| guardians.wait);
+    let until = (kind == "approve").then(|| allod::utc(said.at().saturating_add(wait)));
+    let check = said.request().map(|request| request.check_code());
+    let value = json!({
+        "kind": kind, "by": by.to_string(), "at": at, "key": key, "check": check, "until": until, "known": is_known,
+    });
+    io.data(&value, || {
+        let mut about = key
+            .as_deref()
+            .map_or(String::new(), |key| format!(" {key}"));
+        if let Some(check) = &check {
+            about += &format!(" ({check})");
+        }
+        let mut end = until
+            .as_deref()
+            .map_or(String::new(), |until| format!(", waits until {until}"));
+        if !is_known {
+            end += ", a key that is not known here";
+        }
+        format!("{at}  {kind}{about}  by {by}{end}")
+    })
 }

@@ -3,10 +3,11 @@
 use allod::{Node, NodeError, now_ms};
 use allod_repo::{BranchName, Part, Reach, Repo};
 use allod_sync::{Stats, Ticket};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::args::SpaceCommand;
+use crate::cli::id::asks_yes;
 use crate::cli::io::{Io, count, size};
 use crate::cli::part_args::PartArgs;
 use crate::cli::{Usage, access, net, with_net};
@@ -24,6 +25,7 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             node.use_space(&repo)?;
             io.say(format!("{name} is the current space"))
         }
+        SpaceCommand::Leave { name, undo, yes } => leave(node, name, (*undo, *yes), io),
         SpaceCommand::Reach { reach, name } => say_reach(node, name.as_deref(), *reach, io),
         SpaceCommand::Ticket {
             name,
@@ -52,8 +54,7 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             })
         }
         SpaceCommand::Join { ticket, name, part } => {
-            let ticket: Ticket = ticket.parse()?;
-            let part = said(part)?;
+            let (ticket, part): (Ticket, _) = (ticket.parse()?, said(part)?);
             with_net(node, io, |io, net| {
                 let joined = node.join(&net.endpoint, &ticket, name.as_deref(), part.as_ref());
                 let repo = net.handle.block_on(joined)?;
@@ -100,6 +101,32 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             }
         }
     }
+}
+
+fn leave(
+    node: &Node,
+    name: &str,
+    (is_undone, is_yes): (bool, bool),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    if is_undone {
+        let id = node.return_to(name)?.id().to_string();
+        return io.data(&json!({ "back": id }), || format!("{id} is here again"));
+    }
+    let repo = node.space(Some(name))?;
+    if !is_yes && !node.is_kept_elsewhere(&repo)? {
+        let question = format!(
+            "no other device is known to have all of {name} that is here. Leave it all the same?"
+        );
+        if !asks_yes(&question, io)? {
+            bail!("the space was not left; `allod sync` first, or say --yes");
+        }
+    }
+    node.leave(&repo)?;
+    let id = repo.id().to_string();
+    io.data(&json!({ "left": id }), || {
+        format!("{name} was left; `allod space leave {name} --undo` takes it back")
+    })
 }
 
 fn say_reach(node: &Node, name: Option<&str>, reach: Option<Reach>, io: &mut Io<'_>) -> Result<()> {

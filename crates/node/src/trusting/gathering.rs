@@ -113,7 +113,7 @@ impl Node {
         for said in recoveries {
             match self.hear(&said) {
                 // Whoever has no say there is not heard.
-                Ok(()) | Err(NodeError::Recovery(_)) => {}
+                Ok(_) | Err(NodeError::Recovery(_)) => {}
                 Err(error) => return Err(error),
             }
         }

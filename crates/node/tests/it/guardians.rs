@@ -193,6 +193,72 @@ fn guardians_wait_and_hear_objections() {
         .fails(1, &["speaks for"]);
 }
 
+/// A device that the guardian has not heard of objects: it is shown before anything is signed, and counts once the log says
+/// whose it is (IDENT-51).
+#[test]
+fn guardians_see_objections_by_keys_that_they_do_not_know() {
+    let (owner, [friend, second, _], log) = guarded("0s");
+    let agent = text(&shown(&owner), "agent");
+    let phone = device_only();
+    let device = text(&shown(&phone), "device");
+    let newer = owner.run(&["id", "add-device", &device]).ok();
+    let newer = owner.write("newer", newer);
+    phone.run(&["id", "adopt", &newer]).ok();
+    let thief = device_only();
+    let begun = thief.json(&["id", "recover", "begin", &agent, "--log", &log]);
+    let request = text(&begun, "request");
+    let said = text(&phone.json(&["id", "recover", "object", &request]), "said");
+
+    friend.run(&["id", "learn", &log]).ok();
+    let heard = friend.run(&["id", "recover", "hear", &said]);
+    assert!(heard.err.contains("not known here"), "{}", heard.err);
+    heard.ok();
+    let status = friend
+        .run(&["id", "recover", "status", &agent, "--json"])
+        .rows();
+    assert_eq!(status.len(), 1);
+    assert_eq!(
+        (&status[0]["kind"], &status[0]["by"], &status[0]["known"]),
+        (&"object".into(), &device.as_str().into(), &false.into())
+    );
+    let shown_first = friend.feed(&["id", "recover", "approve", &request], b"no\n");
+    shown_first.fails(1, &["by a key that is not known here", &device]);
+    let rows = friend
+        .run(&[approve(&begun, &[]), vec!["--json"]].concat())
+        .rows();
+    assert_eq!(
+        (&rows[1]["kind"], &rows[1]["known"]),
+        (&"object".into(), &false.into())
+    );
+    assert_eq!(rows[2]["kind"], "approve");
+    // It binds nobody.
+    let confirmed = friend.run(&["id", "recover", "confirm", &request]);
+    assert!(
+        confirmed.err.contains("not known here"),
+        "{}",
+        confirmed.err
+    );
+    confirmed.ok();
+
+    // Another guardian knows whose it is by the time they sign.
+    let begun = thief.json(&["id", "recover", "begin", &agent, "--log", &newer]);
+    let request = text(&begun, "request");
+    let said = text(&phone.json(&["id", "recover", "object", &request]), "said");
+    second.run(&["id", "learn", &log]).ok();
+    second.run(&["id", "recover", "hear", &said]).ok();
+    second.run(&["id", "learn", &newer]).ok();
+    let approved = second.run(&approve(&begun, &[]));
+    assert!(
+        approved.err.contains("who speaks for the agent"),
+        "{}",
+        approved.err
+    );
+    approved.ok();
+    second
+        .run(&["id", "recover", "confirm", &request])
+        .fails(1, &["objected"]);
+}
+
 #[test]
 fn guardians_let_others_take_their_place() {
     let (home, friends, log) = guarded("0s");

@@ -88,7 +88,7 @@ pub(crate) fn shown(home: &Home) -> Value {
 }
 
 /// Lets a new home in with the code; both sides say yes.
-fn paired(old: &Home, add: &[&str], form: &str) -> Home {
+pub(crate) fn paired(old: &Home, add: &[&str], form: &str) -> Home {
     let (new, agent) = (Home::empty(), shown(old)["agent"].clone());
     let mut host = Talk::start(old, &[&["id", "device", "add"], add].concat());
     let code = text(&host.next(), form);
@@ -194,6 +194,43 @@ fn who_says_that_the_digits_differ_once_it_was_let_in_is_heard() {
         .fails(1, &["E_PAIR_DIGITS", "id device remove", &device]);
     old.run(&["id", "device", "remove", &device]).ok();
     assert_eq!(shown(&old)["devices"].as_array().unwrap().len(), 1);
+}
+
+/// What keeps the host from going on is for its own person to know; the guest learns that something did.
+#[test]
+fn a_host_that_cannot_go_on_tells_its_own_person_why() {
+    let old = Home::new();
+    let kit = old.file("kit").to_str().unwrap().to_owned();
+    old.run(&["id", "export", "--kit", &kit]).ok();
+    let line = text(&old.json(&["id", "export", "--paper"]), "kit");
+    let end = format!("{}\n", &line[line.len() - 4..]);
+    let take_out = ["id", "export", "--paper", "--remove"];
+    old.feed(&take_out, end.as_bytes()).ok();
+    let up = old.up();
+    let mut host = Talk::start(&old, &["id", "device", "add"]);
+    let code = text(&host.next(), "code");
+    let new = device_only();
+    let mut guest = Talk::start(&new, &["id", "join", &code]);
+    assert_eq!(host.next()["digits"], guest.next()["digits"]);
+    // While the person compares, the key is changed elsewhere.
+    let elsewhere = device_only();
+    elsewhere.run(&["id", "import", &kit, "--yes"]).ok();
+    old.run(&["id", "learn", &log_of(&elsewhere)]).ok();
+    host.say("y");
+    guest.say("y");
+    let refused = guest.end();
+    assert!(!refused.err.contains("elsewhere"), "{}", refused.err);
+    refused.fails(1, &["E_PAIR_FAULT"]);
+    // The code waits on, and so does the command.
+    let errors = BufReader::new(host.child.stderr.take().unwrap());
+    let mut errors = errors.lines().map(Result::unwrap);
+    let told = errors.find(|line| line.contains("a try came to nothing"));
+    let told = told.unwrap();
+    assert!(told.contains("changed elsewhere"), "{told}");
+    host.child.kill().unwrap();
+    host.child.wait().unwrap();
+    assert_eq!(shown(&new)["agent"], Value::Null);
+    drop(up);
 }
 
 /// A node at the right address that never made this code, or makes no more of it.
@@ -363,7 +400,9 @@ fn a_kit_restores_an_agent_in_a_new_home() {
     assert_eq!(line.len(), 139);
     // From the file.
     let new = device_only();
-    new.run(&["id", "import", &kit]).ok();
+    let imported = new.run(&["id", "import", &kit, "--yes"]);
+    assert!(imported.err.contains("nothing newer"), "{}", imported.err);
+    imported.ok();
     let restored = shown(&new);
     assert_eq!(
         (&restored["agent"], &restored["key_here"]),
@@ -398,6 +437,97 @@ fn a_kit_restores_an_agent_in_a_new_home() {
     third.run(&["id", "log", "--out", &log]).ok();
     let other = text(&shown(&third), "device");
     assert!(shown(&third)["devices"].to_string().contains(&other));
+}
+
+/// The key log of a home, in a file.
+fn log_of(home: &Home) -> String {
+    let log = home.file("log").to_str().unwrap().to_owned();
+    home.run(&["id", "log", "--out", &log]).ok();
+    log
+}
+
+/// A kit that was written before a device came and another went (IDENT-50).
+#[test]
+fn with_an_old_kit_the_newest_log_counts() {
+    let lost = Home::new();
+    let [phone, tablet] = [device_only(), device_only()];
+    let [phone_id, tablet_id] = [&phone, &tablet].map(|home| text(&shown(home), "device"));
+    lost.run(&["id", "add-device", &tablet_id, "--name", "tablet"])
+        .ok();
+    let kit = lost.file("kit").to_str().unwrap().to_owned();
+    lost.run(&["id", "export", "--kit", &kit]).ok();
+    lost.run(&["id", "add-device", &phone_id, "--name", "phone"])
+        .ok();
+    lost.run(&["id", "device", "remove", "tablet"]).ok();
+    let newest = log_of(&lost);
+    phone.run(&["id", "adopt", &newest]).ok();
+
+    // Nobody can tell whether the kit is old, so it is asked.
+    let new = device_only();
+    let year = &allod::utc(allod::now_ms())[..4];
+    for answer in [&b""[..], b"n\n"] {
+        new.feed(&["id", "import", &kit], answer)
+            .fails(1, &["knows 3 events", year, "act again", "--log", "--yes"]);
+    }
+    assert_eq!(shown(&new)["agent"], Value::Null);
+    let imported = new.run(&["id", "import", &kit, "--log", &newest]);
+    assert!(
+        imported.err.contains("here is known 5 events"),
+        "{}",
+        imported.err
+    );
+    imported.ok();
+    let devices = shown(&new)["devices"].to_string();
+    assert!(
+        devices.contains(&phone_id) && !devices.contains(&tablet_id),
+        "{devices}"
+    );
+    // What was added since the kit was written speaks on, where the new log is heard too.
+    phone.run(&["id", "learn", &log_of(&new)]).ok();
+    let heard = shown(&phone);
+    assert_eq!(
+        (&heard["acts"], &heard["rotations"]),
+        (&true.into(), &1.into())
+    );
+    assert_eq!(heard["frozen"], Value::Null);
+
+    // The kit alone takes things back, and says so.
+    let alone = device_only();
+    let imported = alone.feed(&["id", "import", &kit], b"y\n");
+    assert!(imported.err.contains("nothing newer"), "{}", imported.err);
+    imported.ok();
+    let devices = shown(&alone)["devices"].to_string();
+    assert!(
+        devices.contains(&tablet_id) && !devices.contains(&phone_id),
+        "{devices}"
+    );
+}
+
+/// A kit whose log contradicts what is known here takes nothing of that back (IDENT-50).
+#[test]
+fn a_kit_of_another_side_does_not_count() {
+    let home = Home::new();
+    let copy = Home::empty();
+    crate::home::copy_dir(&home.path(), &copy.path());
+    let [phone, tablet] = [(); 2].map(|()| text(&shown(&device_only()), "device"));
+    home.run(&["id", "add-device", &phone]).ok();
+    copy.run(&["id", "add-device", &tablet]).ok();
+    let kit = copy.file("kit").to_str().unwrap().to_owned();
+    copy.run(&["id", "export", "--kit", &kit]).ok();
+    let new = device_only();
+    let imported = new.run(&["id", "import", &kit, "--log", &log_of(&home)]);
+    assert!(imported.err.contains("contradicts"), "{}", imported.err);
+    imported.ok();
+    let restored = shown(&new);
+    let devices = restored["devices"].to_string();
+    assert!(
+        devices.contains(&phone) && !devices.contains(&tablet),
+        "{devices}"
+    );
+    assert_eq!(
+        (&restored["frozen"], &restored["acts"]),
+        (&Value::Null, &true.into())
+    );
 }
 
 #[test]

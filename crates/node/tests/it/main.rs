@@ -31,6 +31,7 @@ mod kill;
 mod listing;
 mod merging;
 mod outside;
+mod own;
 mod parts;
 mod patching;
 mod payloads;

@@ -32,6 +32,8 @@ pub enum StreamKind {
     Fetch,
     /// Pairing a device.
     Pair,
+    /// What devices of one agent tell each other.
+    Own,
 }
 
 impl StreamKind {
@@ -42,6 +44,7 @@ impl StreamKind {
             Self::Join => (2, 1),
             Self::Fetch => (3, 1),
             Self::Pair => (4, 1),
+            Self::Own => (5, 1),
         }
     }
 
@@ -56,7 +59,7 @@ impl StreamKind {
     pub(crate) fn from_hello(frame: &[u8]) -> Result<Self, QuicError> {
         let numbers: (u64, u64) =
             canonical::decode(frame, HELLO_BYTES_MAX).map_err(|_error| QuicError::StreamKind)?;
-        [Self::Sync, Self::Join, Self::Fetch, Self::Pair]
+        [Self::Sync, Self::Join, Self::Fetch, Self::Pair, Self::Own]
             .into_iter()
             .find(|kind| kind.numbers() == numbers)
             .ok_or(QuicError::StreamKind)
@@ -246,7 +249,13 @@ mod tests {
         let hello = StreamKind::Sync.hello();
         assert_eq!(hello, [0x82, 1, 1]);
         assert_eq!(canonical::encode(&(1u64, 1u64)).unwrap(), hello);
-        for kind in [StreamKind::Sync, StreamKind::Join, StreamKind::Fetch] {
+        for kind in [
+            StreamKind::Sync,
+            StreamKind::Join,
+            StreamKind::Fetch,
+            StreamKind::Pair,
+            StreamKind::Own,
+        ] {
             assert_eq!(StreamKind::from_hello(&kind.hello()), Ok(kind));
         }
         for bad in [

@@ -108,6 +108,19 @@ impl Event {
             Self::Inception { .. } | Self::Rotate { .. } | Self::Recover { .. }
         )
     }
+
+    /// When its signer says that it was, in milliseconds since 1970; what begins a log says nothing. It decides nothing
+    /// (IDENT-8).
+    #[must_use]
+    pub const fn at(&self) -> Option<u64> {
+        match self {
+            Self::Inception { .. } => None,
+            Self::AddDevice { at, .. }
+            | Self::RemoveDevice { at, .. }
+            | Self::Rotate { at, .. }
+            | Self::Recover { at, .. } => Some(*at),
+        }
+    }
 }
 
 /// The `event` member of a payload, whatever its kind.

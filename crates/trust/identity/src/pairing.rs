@@ -2,7 +2,7 @@
 //!
 //! Spec: `specs/42-pairing.md`. [`Offer`] and [`Host`] are the side that shows a [`PairingCode`], [`Guest`] the side that is
 //! given it. Both are machines without I/O: a frame goes in, a [`HostStep`] or [`GuestStep`] comes out. Nonces, times and what
-//! a person says are arguments.
+//! a person says are arguments. [`OwnMessage`] is what devices of one agent tell each other from then on.
 //!
 //! # Invariants
 //! - Neither side gives out digits before the other has proved that it has the secret (PAIR-7).
@@ -10,6 +10,7 @@
 
 mod code;
 mod message;
+mod own;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use self::code::PairingCode;
 pub use self::message::{Message, SPACES_MAX, Welcome};
+pub use self::own::{OWN_ADDRS_MAX, OWN_PEERS_MAX, OWN_SPACES_MAX, OwnMessage, OwnSpace};
 use crate::key::DeviceId;
 
 /// How long a code is good, in milliseconds (PAIR-3): to walk to the other room.

@@ -144,7 +144,7 @@ fn decisions_are_made_of_every_verdict() {
                 .any(|it| it.is_control() || it == '\u{202e}'),
             "{verdict:?}"
         );
-        let decision = verdict.decision(&request, space(), NOW);
+        let decision = verdict.decision("act", &request, space(), NOW);
         let bytes = decision.encode().expect("it has bytes");
         assert_eq!(Decision::decode(&bytes), Ok(decision.clone()));
         let is_allowed = *decision.outcome() == DecisionOutcome::Allow;

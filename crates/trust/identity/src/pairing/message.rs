@@ -16,11 +16,14 @@ const FRAME_BYTES_MAX: usize = 1024;
 /// The longest welcome, in bytes: a log and its proof (IDENT-14), and the spaces.
 const WELCOME_BYTES_MAX: usize = 1_310_720;
 
+/// The longest log that a device tells another one of its agent, in bytes.
+pub(super) const LOG_BYTES_MAX: usize = WELCOME_BYTES_MAX;
+
 /// The most spaces that a welcome names: more than anybody has.
 pub const SPACES_MAX: usize = 4096;
 
-/// The longest text in a refusal, in bytes.
-const TEXT_BYTES_MAX: usize = 256;
+/// The longest text in a refusal, and name of a space, in bytes.
+pub(super) const TEXT_BYTES_MAX: usize = 256;
 
 /// What a guest begins with.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -157,6 +160,9 @@ impl Message {
     }
 }
 
-fn read<T: Serialize + serde::de::DeserializeOwned>(frame: &[u8], bytes_max: usize) -> Option<T> {
+pub(super) fn read<T: Serialize + serde::de::DeserializeOwned>(
+    frame: &[u8],
+    bytes_max: usize,
+) -> Option<T> {
     canonical::decode(frame, bytes_max).ok()
 }

@@ -1,8 +1,8 @@
 //! Pairing: codes, messages, and the two machines with somebody between them.
 
 use allod_identity::pairing::{
-    CODE_MS, Guest, GuestStep, Host, HostStep, Message, Offer, PairError, PairingCode, Secret,
-    TRIES, Welcome,
+    CODE_MS, Guest, GuestStep, Host, HostStep, Message, OWN_ADDRS_MAX, OWN_PEERS_MAX,
+    OWN_SPACES_MAX, Offer, OwnMessage, OwnSpace, PairError, PairingCode, Secret, TRIES, Welcome,
 };
 use allod_identity::{DeviceId, SecretKey};
 use bytes::Bytes;
@@ -63,6 +63,51 @@ fn messages() {
         spaces: Vec::new(),
     });
     assert_eq!(Message::decode(&welcome.encode()), Err(PairError::Frame));
+}
+
+#[test]
+fn what_devices_of_an_agent_are_told() {
+    check("pairing/own.json", "PAIR", 5, |input| {
+        let frame = unhex(text(input, "bytes"));
+        let message = OwnMessage::decode(&frame).map_err(|_error| "E_PAIR_FRAME")?;
+        assert_eq!(message.encode(), frame);
+        Ok(match message {
+            OwnMessage::Log(events) => json!({ "message": "log", "events": events.len() }),
+            OwnMessage::Spaces(spaces) => {
+                let spaces = spaces
+                    .iter()
+                    .map(|own| json!([own.name, own.space.to_string(), own.peers.len()]));
+                json!({ "message": "spaces", "spaces": spaces.collect::<Vec<_>>() })
+            }
+            _ => panic!("another message"),
+        })
+    });
+    let log = OwnMessage::Log(vec![vec![0; 1_310_720].into()]);
+    assert_eq!(OwnMessage::decode(&log.encode()), Err(PairError::Frame));
+}
+
+/// The largest list is a frame that is taken, and what does not fit is left out before it is told.
+#[test]
+fn a_full_list_of_spaces_fits() {
+    let addr = "a".repeat(64);
+    let space = |name: String| OwnSpace {
+        name,
+        space: cid::Cid::new_v1(0x71, multihash::Multihash::wrap(0x12, &[7; 32]).unwrap()),
+        peers: vec![(key(1).device_id(), vec![addr.clone(); 9]); 9],
+    };
+    let own = space("n".repeat(256)).bounded().unwrap();
+    let sizes = (own.peers.len(), own.peers[0].1.len());
+    assert_eq!(sizes, (OWN_PEERS_MAX, OWN_ADDRS_MAX));
+    let full = OwnMessage::Spaces(vec![own; OWN_SPACES_MAX]);
+    let frame = full.encode();
+    assert!(frame.len() <= 2_097_152, "{}", frame.len());
+    assert_eq!(OwnMessage::decode(&frame), Ok(full));
+    for name in [String::new(), "n".repeat(257)] {
+        assert_eq!(space(name).bounded(), None);
+    }
+    let mut far = space("far".into());
+    far.peers = vec![(key(1).device_id(), vec!["a".repeat(65)])];
+    assert_eq!(far.bounded().unwrap().peers, []);
 }
 
 /// What a guest sends, or what the vector says instead, and what the host makes of it.
