@@ -226,22 +226,19 @@ impl Rules {
             }
             let most = *most.get_or_insert(slot.rank);
             for rule in &slot.versions {
-                let Some(list) = rule.allow().get(&op) else {
-                    // Who owns it depends on the key; or it is left to others.
-                    all_may = false;
-                    one_may |= rule.owner().is_some();
-                    continue;
-                };
-                if list.is_empty() && rule.owner().is_none() {
+                match Slot::allows_all(rule, op, (prefix, of_all), asker) {
                     // Of some keys a more specific rule decides.
-                    if of_all == Truth::True && slot.rank == most {
+                    Some(Allows::Nobody) if of_all == Truth::True && slot.rank == most => {
                         return Found::Nobody(slot.label.clone());
                     }
-                    may_be_denied = true;
+                    Some(Allows::Nobody) => (all_may, may_be_denied) = (false, true),
+                    Some(Allows::Yes) => one_may = true,
+                    Some(Allows::No) => all_may = false,
+                    None => {
+                        all_may = false;
+                        one_may |= rule.owner().is_some();
+                    }
                 }
-                let may = asker.has_one_of(list);
-                all_may &= may;
-                one_may |= may || rule.owner().is_some();
             }
             if of_all == Truth::True && slot.versions.iter().all(|rule| rule.names(op)) {
                 covered = Some(slot.rank);
@@ -297,6 +294,29 @@ impl Slot {
             let list = rule.deny().get(&op);
             list.is_some_and(|roles| roles.iter().any(|role| (asker.may_have_role)(role)))
         })
+    }
+
+    /// The same of all keys with a prefix that the pattern matches; `None` where it is left to others, or where it depends on
+    /// the key who owns it.
+    fn allows_all(
+        rule: &Rule,
+        op: Op,
+        (prefix, of_all): (&[u8], Truth),
+        asker: &Asker<'_>,
+    ) -> Option<Allows> {
+        if !rule.names(op) {
+            return None;
+        }
+        // What a pattern captures of each of these keys it captures of their prefix, or more of it than is known.
+        let is_known = of_all == Truth::True || !rule.owner().is_some_and(|it| it.starts_with('{'));
+        let list = rule.allow().get(&op).map_or(&[][..], Vec::as_slice);
+        if is_known {
+            Some(Self::allows(rule, op, prefix, asker))
+        } else if asker.has_one_of(list) {
+            Some(Allows::Yes)
+        } else {
+            None
+        }
     }
 
     fn allows(rule: &Rule, op: Op, subject: &[u8], asker: &Asker<'_>) -> Allows {
