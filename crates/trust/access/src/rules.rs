@@ -296,8 +296,8 @@ impl Slot {
         })
     }
 
-    /// The same of all keys with a prefix that the pattern matches; `None` where it is left to others, or where it depends on
-    /// the key who owns it.
+    /// What a version says of all keys with a prefix that the pattern matches; `None` where it is left to others, or where it
+    /// depends on the key who owns it.
     fn allows_all(
         rule: &Rule,
         op: Op,
@@ -307,7 +307,7 @@ impl Slot {
         if !rule.names(op) {
             return None;
         }
-        // What a pattern captures of each of these keys it captures of their prefix, or more of it than is known.
+        // Where all that the pattern spells lies within the prefix, each of these keys has the captures of the prefix.
         let is_known = of_all == Truth::True || !rule.owner().is_some_and(|it| it.starts_with('{'));
         let list = rule.allow().get(&op).map_or(&[][..], Vec::as_slice);
         if is_known {
@@ -319,6 +319,7 @@ impl Slot {
         }
     }
 
+    /// What a version that names the operation says of a key.
     fn allows(rule: &Rule, op: Op, subject: &[u8], asker: &Asker<'_>) -> Allows {
         let list = rule.allow().get(&op).map_or(&[][..], Vec::as_slice);
         let Some(owner) = rule.owner() else {
