@@ -132,7 +132,7 @@ impl Authorizer {
         })
     }
 
-    /// Whether somebody may read anything, and so `meta` (ACCESS-22).
+    /// Whether somebody has a right to read, of whatever keys, and so reads `meta` (ACCESS-22).
     #[must_use]
     pub fn knows(&self, who: &Principal, at: u64) -> bool {
         if !who.is_for(Op::Read, &self.space) {

@@ -231,22 +231,19 @@ impl Rules {
             }
             let most = *most.get_or_insert(slot.rank);
             for rule in &slot.versions {
-                let Some(list) = rule.allow().get(&op) else {
-                    // Who owns it depends on the key; or it is left to others.
-                    all_may = false;
-                    one_may |= rule.owner().is_some();
-                    continue;
-                };
-                if list.is_empty() && rule.owner().is_none() {
+                match Slot::allows_all(rule, op, (prefix, of_all), asker) {
                     // Of some keys a more specific rule decides.
-                    if of_all == Truth::True && slot.rank == most {
+                    Some(Allows::Nobody) if of_all == Truth::True && slot.rank == most => {
                         return Found::Nobody(slot.label.clone());
                     }
-                    may_be_denied = true;
+                    Some(Allows::Nobody) => (all_may, may_be_denied) = (false, true),
+                    Some(Allows::Yes) => one_may = true,
+                    Some(Allows::No) => all_may = false,
+                    None => {
+                        all_may = false;
+                        one_may |= rule.owner().is_some();
+                    }
                 }
-                let may = asker.has_one_of(list);
-                all_may &= may;
-                one_may |= may || rule.owner().is_some();
             }
             if of_all == Truth::True && slot.versions.iter().all(|rule| rule.names(op)) {
                 covered = Some(slot.rank);
@@ -304,6 +301,30 @@ impl Slot {
         })
     }
 
+    /// What a version says of all keys with a prefix that the pattern matches; `None` where it is left to others, or where it
+    /// depends on the key who owns it.
+    fn allows_all(
+        rule: &Rule,
+        op: Op,
+        (prefix, of_all): (&[u8], Truth),
+        asker: &Asker<'_>,
+    ) -> Option<Allows> {
+        if !rule.names(op) {
+            return None;
+        }
+        // Where all that the pattern spells lies within the prefix, each of these keys has the captures of the prefix.
+        let is_known = of_all == Truth::True || !rule.owner().is_some_and(|it| it.starts_with('{'));
+        let list = rule.allow().get(&op).map_or(&[][..], Vec::as_slice);
+        if is_known {
+            Some(Self::allows(rule, op, prefix, asker))
+        } else if asker.has_one_of(list) {
+            Some(Allows::Yes)
+        } else {
+            None
+        }
+    }
+
+    /// What a version that names the operation says of a key.
     fn allows(rule: &Rule, op: Op, subject: &[u8], asker: &Asker<'_>) -> Allows {
         let list = rule.allow().get(&op).map_or(&[][..], Vec::as_slice);
         let Some(owner) = rule.owner() else {

@@ -92,6 +92,28 @@ fn users_own_their_keys_and_admins_may_as_well() {
     );
 }
 
+/// Who may list what is theirs is told so without a look at each key.
+#[test]
+fn users_own_all_keys_that_begin_as_theirs_do() {
+    let facts = world();
+    let of = |who, prefix: &[u8]| {
+        let who = Principal::agent(agent(who));
+        ask(&facts, &who, Op::Write, "main", Target::Prefix(prefix)).answer
+    };
+    assert_eq!([of(1, b"user:anna:"), of(1, b"user:anna:b")], [ALLOW; 2]);
+    assert_eq!([of(2, b"user:anna:"), of(2, b"user:ann:")], [DENY; 2]);
+    assert_eq!(
+        [of(1, b"user:anna"), of(1, b"user:"), of(1, b"")],
+        [Answer::Partly; 3]
+    );
+    assert_eq!(
+        [of(3, b"shared:"), of(3, b"shared")],
+        [ALLOW, Answer::Partly]
+    );
+    assert_eq!([of(4, b"shared:"), of(1, b"other")], [DENY; 2]);
+    assert_eq!([of(0, b""), of(0, b"user:anna:")], [ALLOW; 2]);
+}
+
 #[test]
 fn editors_change_what_is_shared_and_viewers_read_it() {
     let facts = world();
