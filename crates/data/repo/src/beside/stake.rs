@@ -53,7 +53,7 @@ impl Repo {
     /// it has stays (REPO-117). `None` if none would.
     ///
     /// # Errors
-    /// Those of a commit by `author`; [`Refusal::Rights`] if a commit by `author` does not help.
+    /// Those of a commit by `author`; [`Refusal::Rights`](crate::Refusal::Rights) if a commit by `author` does not help.
     pub fn vouch_before(
         &self,
         branch: &BranchName,
