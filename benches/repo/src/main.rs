@@ -2,11 +2,12 @@
 //! doltlite on disk.
 //!
 //! Prints a line of JSON per row. `--quick` leaves the spaces of a million entries out, `--huge` adds one of ten
-//! million; `--merge`, `--growth` and `--disk` run that part alone.
+//! million; `--merge`, `--growth`, `--disk` and `--rights` run that part alone.
 
 mod disk;
 mod growth;
 mod merge;
+mod rights;
 
 use allod_identity::SecretKey;
 use allod_repo::Author;
@@ -58,12 +59,17 @@ fn main() {
     let mut sizes = vec![10_000, 100_000];
     sizes.extend((!quick).then_some(1_000_000));
     sizes.extend(huge.then_some(10_000_000));
-    let all = !["--merge", "--growth", "--disk"].into_iter().any(said);
+    let all = !["--merge", "--growth", "--disk", "--rights"]
+        .into_iter()
+        .any(said);
     if all || said("--merge") {
         merge::run(&sizes);
     }
     if all || said("--growth") {
         growth::run(&sizes);
+    }
+    if all || said("--rights") {
+        rights::run();
     }
     if all || said("--disk") {
         disk::run(quick);

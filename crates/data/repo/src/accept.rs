@@ -27,7 +27,7 @@ use crate::kinds::{KindRules, check_rule};
 use crate::layout;
 use crate::part::Holding;
 use crate::repo::{Heads, Repo, lock};
-use crate::rights::check_kept;
+use crate::rights::{ChangedKey, check_kept};
 use crate::statements::Commit;
 use crate::tags::check_tag;
 use crate::timing::Verb;
@@ -62,6 +62,8 @@ pub struct Complete {
     /// Entries that join and can be judged when what they link to is here: before and now.
     states: Vec<Judged>,
     holding: Holding,
+    /// By which keys it differs from the join of its parents, where that is at hand.
+    changed: Option<Vec<ChangedKey>>,
 }
 
 /// A changed entry that joins with the one before it.
@@ -114,6 +116,7 @@ impl Complete {
             links,
             states,
             holding,
+            changed: None,
         }
     }
 
@@ -198,7 +201,7 @@ impl Repo {
         let (base, joined) = self.joined(&parents(said))?;
         let kinds = self.kind_rules()?;
         let (mut links, mut states) = (Vec::new(), Vec::new());
-        let mut are_changes = true;
+        let (mut are_changes, mut changed) = (true, Vec::with_capacity(changes.len()));
         for (key, entry) in changes {
             check_key(key).map_err(|_error| Refusal::Malformed("a key breaks its limit"))?;
             let before = base.get(key)?;
@@ -206,6 +209,12 @@ impl Repo {
             let found = check_entry((said, &kinds), key, before.as_ref(), entry)?;
             links.extend(found.link);
             states.extend(found.judged);
+            let is_live = match StateRef::decode(entry).map_err(Refusal::Entry)?.1 {
+                StateRef::Tombstone => false,
+                StateRef::Joining(_, state) => allod_crdt::has_value(state),
+                _ => true,
+            };
+            changed.push((key.clone(), is_live));
         }
         let mut blocks = joined.to_vec();
         let tree = apply(&base, changes, &mut |block| blocks.push(block))?;
@@ -223,6 +232,7 @@ impl Repo {
             links,
             states,
             holding: Holding::Whole,
+            changed: are_changes.then_some(changed),
         })
     }
 
@@ -238,7 +248,8 @@ impl Repo {
         let id = complete.id();
         let _hold = self.store().uses().hold();
         let heads = self.take(complete, branch)?;
-        if self.heads(branch)?.is_subset(&parents) && self.may_lead(id)? && self.is_clean(id)? {
+        let stands_there = self.heads(branch)?.is_subset(&parents);
+        if stands_there && self.may_lead(id)? && self.is_clean(&*self.rights()?, id)? {
             self.advance(branch, &Heads::from([id]), Some(&heads))?;
         }
         Ok(())
@@ -262,7 +273,8 @@ impl Repo {
         for (before, entry) in &complete.states {
             judge(said, before.as_ref(), entry, &|cid| self.raw(cid))?;
         }
-        self.check_deed(said, &complete.tree)?;
+        let changed = complete.changed.as_deref();
+        self.check_deed(said, &complete.tree, changed)?;
         if branch.is_meta() != said.branch.is_meta() {
             return Err(Refusal::Branch.into());
         }
@@ -301,6 +313,7 @@ impl Repo {
         }
         self.keep_tree(&complete.tree);
         self.keep_commit(Arc::new(complete.commit.clone()), sweeps);
+        self.note_deed((id, said), changed)?;
         Ok(heads)
     }
 

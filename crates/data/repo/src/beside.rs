@@ -1,6 +1,7 @@
 //! Commits that do not count: they stay beside their branch until one that does comes after them (REPO-100 to REPO-104).
 
 mod judging;
+mod stake;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use crate::layout;
 use crate::repo::{
     Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, decode_heads, encode_heads,
 };
+use crate::rights::Rights;
 use crate::stamp::Stamp;
 use crate::statements::{Commit, PARENTS_MAX};
 use crate::write::{Draft, Entries, TRIES};
@@ -53,6 +55,8 @@ struct Below {
 enum Why<'a> {
     /// For one of its heads.
     Needed(&'a dyn Fn(&Verified<Commit>) -> bool),
+    /// For those of its heads that would be none any more.
+    Lost(&'a Rights),
     /// For what is beside it.
     Beside,
 }
@@ -97,47 +101,57 @@ impl Repo {
         Err(Refusal::TooManyBranches.into())
     }
 
-    /// Whether a commit counts by itself: the key that signed it speaks for its author now, and it is not in quarantine
-    /// (REPO-100).
+    /// Whether a commit counts by itself: the key that signed it speaks for its author now, who may do what it does, and it is not
+    /// in quarantine (REPO-100).
     pub fn stands(&self, id: CommitId) -> Result<bool, RepoError> {
+        self.stands_by(&*self.rights()?, id)
+    }
+
+    pub(crate) fn stands_by(&self, rights: &Rights, id: CommitId) -> Result<bool, RepoError> {
         let commit = self.commit(id)?;
         let log = self.agents().key_log(&commit.payload().author)?;
         let speaks = log.standing(commit.signer()) == Some(Standing::Now);
         let note = layout::quarantined(self.id(), id);
         Ok(speaks
             && self.store().get_ref(&note)?.is_none()
-            && self.may_now(id, commit.payload())?)
+            && self.may_now(rights, id, commit.payload())?)
     }
 
-    /// Whether a commit may be a head of a branch (REPO-112, REPO-116).
-    fn is_head(&self, branch: &BranchName, id: CommitId) -> Result<bool, RepoError> {
+    /// Whether a commit may be a head of a branch by where it was made (REPO-116).
+    fn is_of(&self, rights: &Rights, branch: &BranchName, id: CommitId) -> Result<bool, RepoError> {
         let commit = self.commit(id)?;
-        let is_elsewhere = commit.payload().branch != *branch;
-        if is_elsewhere && self.rights()?.is_named_by_commits(branch) {
-            return Ok(false);
-        }
-        self.is_clean(id)
+        Ok(commit.payload().branch == *branch || !rights.is_named_by_commits(branch))
     }
 
-    /// Whether a commit on another branch makes what is below it count on this one.
-    fn answers_for(&self, branch: &BranchName, id: CommitId) -> Result<bool, RepoError> {
-        let commit = self.commit(id)?;
-        let (said, rights) = (commit.payload(), self.rights()?);
-        let at = said.stamp.millis();
-        Ok(self.stands(id)?
-            && (rights.are_plain() || rights.may_everything(&said.author, branch.as_str(), at)))
+    /// Whether a commit may be a head of a branch by that and by its own history (REPO-112).
+    fn is_head(
+        &self,
+        rights: &Rights,
+        branch: &BranchName,
+        id: CommitId,
+    ) -> Result<bool, RepoError> {
+        Ok(self.is_of(rights, branch, id)? && self.is_clean(rights, id)?)
     }
 
-    /// Whether a commit counts (REPO-100): by itself, or as a commit that does is built on it.
+    /// Whether a commit counts (REPO-100): by itself, or as a commit that does answers for it.
     pub fn counts(&self, id: CommitId) -> Result<bool, RepoError> {
-        if self.stands(id)? {
+        let rights = self.rights()?;
+        if self.is_clean(&rights, id)? {
             return Ok(true);
         }
-        let is_meta = self.commit(id)?.payload().branch.is_meta();
-        let branches = self.branches()?.into_iter();
-        let branches = branches.filter(|(name, _)| name.is_meta() == is_meta);
-        let heads = branches.flat_map(|(_, heads)| heads).collect();
-        self.has_all(&heads, &Heads::from([id]))
+        let tips = self.tips(self.commit(id)?.payload().branch.is_meta())?;
+        let saved = self.saved(&rights, &tips, &Heads::from([id]))?;
+        Ok(saved.contains(&id))
+    }
+
+    /// Refuses commits that do not count.
+    pub(crate) fn check_counting(&self, commits: &Heads) -> Result<(), RepoError> {
+        for id in commits {
+            if !self.counts(*id)? {
+                return Err(RepoError::NotCounting(*id));
+            }
+        }
+        Ok(())
     }
 
     /// Decides anew which commits count, if something was learned of agents through this space since it was last
@@ -182,8 +196,9 @@ impl Repo {
         branch: &BranchName,
         (before, next): (&Heads, &Heads),
     ) -> Result<(), RepoError> {
+        let rights = self.rights()?;
         for head in next.difference(before) {
-            if !self.is_head(branch, *head)? {
+            if !self.is_head(&rights, branch, *head)? {
                 let _moved = self.settle(branch)?;
                 break;
             }
@@ -191,13 +206,20 @@ impl Repo {
         if branch.is_meta() {
             self.heed_rights()?;
         }
-        let all = self.all_beside()?;
+        let mut all = self.all_beside()?;
+        all.retain(|(name, _)| name.is_meta() == branch.is_meta());
         if all.is_empty() {
             return Ok(());
         }
-        let passed: Heads = self.missing(next, before)?.into_iter().collect();
+        let rights = self.rights()?;
+        // What rests on what counts only now may be beside any branch.
+        let (mut passed, mut is_answered) = (Heads::new(), false);
+        for id in self.missing(next, before)? {
+            is_answered = is_answered || !self.is_clean(&rights, id)?;
+            passed.insert(id);
+        }
         for (name, beside) in all {
-            if !beside.is_disjoint(&passed) {
+            if is_answered || !beside.is_disjoint(&passed) {
                 let _moved = self.settle(&name)?;
             }
         }
@@ -279,23 +301,10 @@ impl Repo {
         let (mut made, mut tries) = (None, 0);
         while tries < TRIES {
             let (raw, stand) = self.read_stand(branch)?;
-            let mut parents = Heads::new();
-            let is_needed = match why {
-                Why::Beside => {
-                    parents.clone_from(&stand.beside);
-                    !parents.is_empty()
-                }
-                Why::Needed(needs) => {
-                    let mut is_needed = false;
-                    for head in &stand.heads {
-                        is_needed |= needs(&*self.commit(*head)?);
-                    }
-                    is_needed
-                }
-            };
-            if !is_needed {
+            let taken = self.needed(branch, &stand, why, (&author, now_ms))?;
+            let Some(parents) = taken else {
                 return Ok(made);
-            }
+            };
             // Of many heads some are named at a time, as by any commit.
             let few = stand.heads.len() < PARENTS_MAX;
             let room = PARENTS_MAX.saturating_sub(stand.heads.len());
@@ -313,11 +322,67 @@ impl Repo {
             };
             let stands = (raw.heads, &stand.heads);
             match self.write(&draft, stands, None, now_ms, Batch::new())? {
+                Some(id) if self.needs_another(branch, why, id)? => return Ok(Some(id)),
                 Some(id) => made = Some(id),
                 None => tries += 1,
             }
         }
         Err(RepoError::Contended(branch.clone()))
+    }
+
+    /// Whether a commit that was made for a reason is itself a reason to make one. An error if it did not help.
+    fn needs_another(
+        &self,
+        branch: &BranchName,
+        why: &Why<'_>,
+        made: CommitId,
+    ) -> Result<bool, RepoError> {
+        let helped = match why {
+            Why::Needed(needs) => return Ok(needs(&*self.commit(made)?)),
+            Why::Lost(rights) => self
+                .losing(rights, branch, &Heads::from([made]))?
+                .is_empty(),
+            Why::Beside => self.counts(made)?,
+        };
+        if helped {
+            Ok(false)
+        } else {
+            Err(Refusal::Rights.into())
+        }
+    }
+
+    /// What a commit on top of a branch has to have besides its heads, if it is needed at all.
+    fn needed(
+        &self,
+        branch: &BranchName,
+        stand: &Stand,
+        why: &Why<'_>,
+        (author, now_ms): (&Author<'_>, u64),
+    ) -> Result<Option<Heads>, RepoError> {
+        let is_needed = match why {
+            Why::Needed(needs) => {
+                let mut is_needed = false;
+                for head in &stand.heads {
+                    is_needed |= needs(&*self.commit(*head)?);
+                }
+                is_needed
+            }
+            Why::Lost(rights) => !self.losing(rights, branch, &stand.heads)?.is_empty(),
+            Why::Beside => {
+                let rights = self.rights()?;
+                let mut taken = Heads::new();
+                for id in &stand.beside {
+                    if self.may_take_in(&rights, (&author.agent, now_ms), *id)? {
+                        taken.insert(*id);
+                    }
+                }
+                if taken.is_empty() && !stand.beside.is_empty() {
+                    return Err(Refusal::Rights.into());
+                }
+                return Ok((!taken.is_empty()).then_some(taken));
+            }
+        };
+        Ok(is_needed.then(Heads::new))
     }
 
     /// Where a branch stands, as it was stored last.
@@ -365,9 +430,10 @@ impl Repo {
     ) -> Result<Stand, RepoError> {
         let new = commits.difference(&before.beside);
         let all = before.heads.iter().chain(new).copied().collect();
+        let rights = self.rights()?;
         let (mut heads, mut new) = (Heads::new(), Heads::new());
         for id in self.newest_of(&all)? {
-            if before.heads.contains(&id) || self.is_head(branch, id)? {
+            if before.heads.contains(&id) || self.is_head(&rights, branch, id)? {
                 heads.insert(id);
             } else {
                 new.insert(id);
@@ -379,7 +445,7 @@ impl Repo {
         }
         // What counts may be below what does not.
         heads.extend(&before.heads);
-        let below = self.below(branch, &new)?;
+        let below = self.below(&rights, branch, (&new, &all))?;
         heads.extend(self.held_of(&below.counting)?);
         beside.retain(|id| !below.seen.contains(id));
         for id in new {
@@ -395,9 +461,10 @@ impl Repo {
 
     /// Where a branch stands by what is known now.
     fn anew(&self, branch: &BranchName, before: &Stand) -> Result<Stand, RepoError> {
+        let rights = self.rights()?;
         let (mut heads, mut rest) = (Heads::new(), Heads::new());
         for id in before.all() {
-            if self.is_head(branch, id)? {
+            if self.is_head(&rights, branch, id)? {
                 heads.insert(id);
             } else {
                 rest.insert(id);
@@ -406,7 +473,7 @@ impl Repo {
         if rest.is_empty() && before.beside.is_empty() {
             return Ok(before.clone());
         }
-        let below = self.below(branch, &rest)?;
+        let below = self.below(&rights, branch, (&rest, &before.all()))?;
         let held = self.held_of(&below.counting)?;
         if held != below.counting {
             // Of a part the state before them may not be here: then it goes on with what it has.
@@ -448,8 +515,13 @@ impl Repo {
         }
     }
 
-    /// What is below commits that do not count by themselves.
-    fn below(&self, branch: &BranchName, from: &Heads) -> Result<Below, RepoError> {
+    /// What is below commits that do not count by themselves; of the branch these are known besides what is stored.
+    fn below(
+        &self,
+        rights: &Rights,
+        branch: &BranchName,
+        (from, known): (&Heads, &Heads),
+    ) -> Result<Below, RepoError> {
         let (mut counting, mut seen) = (Heads::new(), from.clone());
         let mut open: VecDeque<CommitId> = from.iter().copied().collect();
         while let Some(id) = open.pop_front() {
@@ -457,7 +529,7 @@ impl Repo {
                 if seen.contains(parent) || counting.contains(parent) {
                     continue;
                 }
-                match self.is_head(branch, *parent) {
+                match self.is_head(rights, branch, *parent) {
                     Ok(true) => drop(counting.insert(*parent)),
                     Ok(false) => {
                         seen.insert(*parent);
@@ -468,29 +540,23 @@ impl Repo {
                 }
             }
         }
-        if from.is_empty() {
-            return Ok(Below { counting, seen });
-        }
-        let mut elsewhere = self.standing_elsewhere(branch)?;
-        if !elsewhere.is_empty() {
-            elsewhere.extend(&counting);
-            let apart: Heads = self.missing(from, &elsewhere)?.into_iter().collect();
-            counting.extend(seen.difference(&apart));
+        if !from.is_empty() {
+            let mut tips = self.tips(branch.is_meta())?;
+            tips.extend(known);
+            for id in self.saved(rights, &tips, &seen)? {
+                if seen.contains(&id) && self.is_of(rights, branch, id)? {
+                    counting.insert(id);
+                }
+            }
         }
         Ok(Below { counting, seen })
     }
 
-    /// The heads of the other branches that count by themselves.
-    fn standing_elsewhere(&self, branch: &BranchName) -> Result<Heads, RepoError> {
-        let mut standing = Heads::new();
-        for (name, heads) in self.branches()? {
-            for head in heads {
-                let may = name != *branch && name.is_meta() == branch.is_meta();
-                if may && self.answers_for(branch, head)? {
-                    standing.insert(head);
-                }
-            }
-        }
-        Ok(standing)
+    /// The newest commits that are known, of `meta` or of all other branches.
+    fn tips(&self, of_meta: bool) -> Result<Heads, RepoError> {
+        let (branches, beside) = (self.branches()?, self.all_beside()?);
+        let all = branches.into_iter().chain(beside);
+        let all = all.filter(|(name, _)| name.is_meta() == of_meta);
+        Ok(all.flat_map(|(_, commits)| commits).collect())
     }
 }

@@ -1,20 +1,63 @@
-//! Deleting branches (MERGE-40).
+//! Beginning and deleting branches (REPO-116, MERGE-40).
 
 use allod_blocks::{Batch, BatchOutcome, Expect};
 use bytes::Bytes;
 
 use crate::beside::Raw;
 use crate::error::RepoError;
-use crate::ids::BranchName;
+use crate::hooks::Act;
+use crate::ids::{BranchName, CommitId};
 use crate::layout;
-use crate::repo::{Heads, Repo, lock};
+use crate::repo::{Author, Heads, Repo, lock};
+use crate::stamp::Stamp;
+use crate::statements::PARENTS_MAX;
 use crate::work::forget;
-use crate::write::TRIES;
+use crate::write::{Draft, Entries, TRIES};
 
 /// References read at a time.
 const PAGE: usize = 4096;
 
 impl Repo {
+    /// Begins a branch at commits of this space. Where rules or grants say who may do what that is a commit on it, which is
+    /// returned: others may then write there who may not begin a branch (REPO-114). Elsewhere it is what
+    /// [`create_branch`](Self::create_branch) does.
+    ///
+    /// # Errors
+    /// Those of [`create_branch`](Self::create_branch), and those of a commit by `author`.
+    pub fn begin_branch(
+        &self,
+        name: &BranchName,
+        heads: &Heads,
+        (author, message): (Author<'_>, &str),
+        now_ms: u64,
+    ) -> Result<Option<CommitId>, RepoError> {
+        if self.rights()?.are_plain() {
+            return self.create_branch(name, heads).map(|()| None);
+        }
+        if name.is_meta() || self.read_heads(name)?.0.is_some() {
+            return Err(RepoError::BranchExists(name.clone()));
+        }
+        self.check_name(name.as_str())?;
+        self.check_counting(heads)?;
+        let heads = self.newest_of(heads)?;
+        if heads.len() > PARENTS_MAX {
+            return Err(RepoError::TooManyParents);
+        }
+        let draft = Draft {
+            act: Act::Commit,
+            branch: name,
+            author,
+            message,
+            entries: &Entries::new(),
+            newest: Stamp::default(),
+            blocks: &[],
+            merges: Some(&heads),
+        };
+        let made = self.write(&draft, (None, &Heads::new()), None, now_ms, Batch::new())?;
+        made.map(Some)
+            .ok_or_else(|| RepoError::BranchExists(name.clone()))
+    }
+
     /// Deletes a branch here and returns the heads it had; the log keeps them.
     ///
     /// Without `force`, fails if the branch has commits that no other branch has

@@ -117,6 +117,22 @@ pub enum RepoError {
     /// The histories have nothing in common (MERGE-5). Blame: the caller.
     #[error("the two histories have nothing in common; --allow-unrelated merges them all the same")]
     Unrelated,
+    /// The branch stands at no commit of another one, as rules or grants tell branches apart (REPO-116). Blame: the caller.
+    #[error(
+        "rights differ between branches here, so {0} stands at commits of its own alone; begin it, or merge into it, with a commit"
+    )]
+    MadeElsewhere(BranchName),
+    /// What lets somebody do it was said of them apart, and no head of `meta` alone does (REPO-113). Blame: nobody; it can be done
+    /// once somebody who administers the space has committed on `meta`.
+    #[error(
+        "what allows this is on two heads of meta that nobody has merged; whoever administers the space commits there first"
+    )]
+    RightsApart,
+    /// The commit does not count, so nothing stands at it (REPO-100). Blame: the caller.
+    #[error(
+        "commit {0} does not count: who signed it speaks no more, or may not do what it does; `take-in` takes it in"
+    )]
+    NotCounting(CommitId),
     /// The branch cannot simply move to the other commits (MERGE-4). Blame: the caller.
     #[error("branch {0} has commits of its own, so it cannot be fast-forwarded")]
     NotFastForward(BranchName),

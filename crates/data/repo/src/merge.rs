@@ -258,7 +258,13 @@ impl Job<'_> {
             let nothing_own = self.repo.has_all(&theirs, &heads)?;
             // MERGE-4: a protected branch goes on to one head (REPO-91), which is then the merge of theirs.
             let is_forward = theirs.len() == 1 || !self.repo.is_protected(self.branch)?;
-            if nothing_own && is_forward && fast_forward != FastForward::Never {
+            // What was made on other branches comes with a commit, where that takes a right (REPO-116).
+            let is_unsigned = match self.repo.check_made_on(self.branch, &theirs) {
+                Err(RepoError::MadeElsewhere(_)) => false,
+                other => other.map(|()| true)?,
+            };
+            let may_move = is_forward && is_unsigned;
+            if nothing_own && may_move && fast_forward != FastForward::Never {
                 match self.fast_forward((raw, &heads), &theirs)? {
                     Some(outcome) => return Ok(outcome),
                     None => continue,
@@ -276,7 +282,7 @@ impl Job<'_> {
                 return self.stop(plan, &heads, None);
             }
             let both: Heads = heads.union(&theirs).copied().collect();
-            let parents = if nothing_own && is_forward {
+            let parents = if nothing_own && (is_forward || !is_unsigned) {
                 both
             } else {
                 self.repo.newest_of(&both)?

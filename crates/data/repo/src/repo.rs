@@ -325,8 +325,9 @@ impl Repo {
 
     /// Makes a branch that starts at `heads`, all of which must be commits of this space.
     ///
-    /// Fails with [`RepoError::BranchExists`], or [`RepoError::NameTaken`] if a branch or tag has
-    /// the name but for its case.
+    /// Fails with [`RepoError::BranchExists`]; [`RepoError::NameTaken`] if a branch or tag has the name but for its case;
+    /// [`RepoError::NotCounting`]; or [`RepoError::MadeElsewhere`] where a branch begins with a commit
+    /// ([`begin_branch`](Self::begin_branch)).
     pub fn create_branch(&self, name: &BranchName, heads: &Heads) -> Result<(), RepoError> {
         if name.is_meta() {
             return Err(RepoError::BranchExists(name.clone()));
@@ -340,6 +341,8 @@ impl Repo {
             return Err(RepoError::BranchExists(name.clone()));
         }
         self.check_name(name.as_str())?;
+        self.check_counting(heads)?;
+        self.check_made_on(name, heads)?;
         self.check_forward(name, &Heads::new(), heads)?;
         if self.branches()?.len() >= BRANCHES_MAX {
             return Err(RepoError::TooLong {

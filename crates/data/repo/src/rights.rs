@@ -1,5 +1,6 @@
 //! Who may do what in the space: what `meta` says of it, and which commits that lets count (REPO-110 to REPO-117).
 
+mod counting;
 mod deed;
 mod facts;
 mod granting;
@@ -19,7 +20,7 @@ use crate::ids::{BranchName, CommitId};
 use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
-pub(crate) use deed::{Deed, check_kept};
+pub(crate) use deed::{ChangedKey, Deed, check_kept};
 pub use granting::Granting;
 pub use members::{BadReach, Reach};
 
@@ -32,14 +33,19 @@ const EARLIER: usize = 64;
 /// Grants whose signatures need not be checked again.
 const GRANTS: usize = 4096;
 
+/// Answers about commits that are kept at hand: those of a few branches since somebody's right went.
+const ANSWERS_KEPT: usize = 65_536;
+
+/// What was said at commits of `meta`, with how much was known of agents when it was read.
+type Earlier = (u64, BTreeMap<Option<CommitId>, Arc<Authorizer>>);
+
 /// What is known of rights, kept at hand.
 #[derive(Default)]
 pub(crate) struct KnownRights {
     now: Mutex<Option<(Known, Arc<Rights>)>>,
     /// What was last heeded (REPO-115).
     pub(crate) heeded: Mutex<Option<Arc<Rights>>>,
-    /// By what was learned of agents, which decides whose statements counted there.
-    earlier: Mutex<(u64, BTreeMap<Option<CommitId>, Arc<Authorizer>>)>,
+    earlier: Mutex<Earlier>,
     grants: Mutex<BTreeMap<Cid, Arc<Verified<Grant>>>>,
 }
 
@@ -67,8 +73,8 @@ impl Rights {
         self.authorizer.is_plain()
     }
 
-    /// Whether a branch has no heads but commits that were made on it: rules say who may begin it, or merge into it
-    /// (REPO-116).
+    /// Whether a branch has no heads but commits that were made on it: what may be done on one is not what may be done on
+    /// another (REPO-116).
     pub(crate) fn is_named_by_commits(&self, branch: &BranchName) -> bool {
         !branch.is_meta() && self.authorizer.rules_moves()
     }
@@ -89,14 +95,19 @@ impl Repo {
             return Ok(Arc::clone(rights));
         }
         let facts = self.facts(&known.heads, &known.beside)?;
-        let rights = Arc::new(Rights {
+        let rights = Arc::new(self.rights_by(facts));
+        *lock(&self.inner.rights.now) = Some((known, Arc::clone(&rights)));
+        Ok(rights)
+    }
+
+    /// Who may do what by these facts.
+    pub(crate) fn rights_by(&self, facts: Facts) -> Rights {
+        Rights {
             authorizer: self.authorizer_of(&facts),
             facts,
             may: Mutex::default(),
             unvouched: Mutex::default(),
-        });
-        *lock(&self.inner.rights.now) = Some((known, Arc::clone(&rights)));
-        Ok(rights)
+        }
     }
 
     /// The same, for who asks about many things: an answer holds as long as nothing is learned.
@@ -113,18 +124,23 @@ impl Repo {
     fn rights_at(&self, policy: Option<CommitId>) -> Result<Arc<Authorizer>, RepoError> {
         let learned = self.agents().learned();
         {
-            let (of, earlier) = &*lock(&self.inner.rights.earlier);
-            if let Some(known) = earlier.get(&policy).filter(|_| *of == learned) {
+            let mut earlier = lock(&self.inner.rights.earlier);
+            if earlier.0 != learned {
+                // Whose key somebody's grant was signed with may be known only now.
+                *earlier = (learned, BTreeMap::new());
+            }
+            if let Some(known) = earlier.1.get(&policy) {
                 return Ok(Arc::clone(known));
             }
         }
         let authorizer = Arc::new(self.authorizer_of(&self.facts_at(policy)?));
-        let (of, earlier) = &mut *lock(&self.inner.rights.earlier);
-        if *of != learned || earlier.len() >= EARLIER {
-            earlier.clear();
+        let mut earlier = lock(&self.inner.rights.earlier);
+        if earlier.1.len() >= EARLIER {
+            earlier.1.clear();
         }
-        *of = learned;
-        earlier.insert(policy, Arc::clone(&authorizer));
+        if earlier.0 == learned {
+            earlier.1.insert(policy, Arc::clone(&authorizer));
+        }
         Ok(authorizer)
     }
 
@@ -133,34 +149,75 @@ impl Repo {
         Authorizer::new(owner, *self.id().cid(), facts)
     }
 
-    /// Whether the author of a commit that is here may do what it does, by what is known now (REPO-112).
-    pub(crate) fn may_now(&self, id: CommitId, said: &Commit) -> Result<bool, RepoError> {
-        let rights = self.rights()?;
-        if rights.are_plain() {
-            // Nothing of what it does has to be looked at.
-            let is_owner = self.is_owner(&said.author);
-            return Ok(
-                is_owner || (!said.branch.is_meta() && rights.authorizer.is_member(&said.author))
-            );
+    /// Whether the author of a commit that is here may do what it does, by what is known (REPO-112).
+    pub(crate) fn may_now(
+        &self,
+        rights: &Rights,
+        id: CommitId,
+        said: &Commit,
+    ) -> Result<bool, RepoError> {
+        if self.is_owner(&said.author) {
+            // What they may do nobody takes away, and a rule that lets nobody do it is not about what was done.
+            return Ok(true);
         }
         if let Some(may) = lock(&rights.may).get(&id) {
             return Ok(*may);
         }
-        let deed = Deed::stored(self, id, said)?;
-        let who = Principal::agent(said.author);
-        let may = deed.is_allowed(&rights.authorizer, &who)?;
-        lock(&rights.may).insert(id, may);
+        let may = Deed::stored(self, id, said)?.is_right(&rights.authorizer)?;
+        let mut known = lock(&rights.may);
+        if known.len() >= ANSWERS_KEPT {
+            known.clear();
+        }
+        known.insert(id, may);
         Ok(may)
     }
 
-    /// Refuses a commit that is being made and that its author may not make.
-    pub(crate) fn check_rights(&self, said: &Commit, after: &Tree) -> Result<(), RepoError> {
-        let rights = self.rights()?;
-        let who = Principal::agent(said.author);
-        if Deed::new(self, said, after.clone())?.is_allowed(&rights.authorizer, &who)? {
+    /// Remembers of a commit that is here by which keys it differs from its parents, as far as that decides something.
+    pub(crate) fn note_deed(
+        &self,
+        (id, said): (CommitId, &Commit),
+        changed: Option<&[ChangedKey]>,
+    ) -> Result<(), RepoError> {
+        let (Some(changed), false) = (changed, self.is_owner(&said.author)) else {
             return Ok(());
+        };
+        let rights = self.rights()?;
+        let deed = Deed::stored(self, id, said)?.changing(Some(changed));
+        let may = deed.is_right(&rights.authorizer)?;
+        lock(&rights.may).insert(id, may);
+        Ok(())
+    }
+
+    /// The head of `meta` that a commit names which is being made: one that allows it alone (REPO-113). Refuses what its
+    /// author may not do by all that is known.
+    pub(crate) fn policy_of(
+        &self,
+        said: &Commit,
+        after: &Tree,
+    ) -> Result<Option<CommitId>, RepoError> {
+        let deed = Deed::new(self, said, after.clone())?;
+        let rights = self.rights()?;
+        if !deed.is_right(&rights.authorizer)? {
+            return Err(refusal(&rights.authorizer, said).into());
         }
-        Err(refusal(&rights.authorizer, said).into())
+        let heads = self.heads(&BranchName::meta())?;
+        let is_owner = self.is_owner(&said.author);
+        for head in &heads {
+            if is_owner || deed.is_right(&*self.rights_at(Some(*head))?)? {
+                return Ok(Some(*head));
+            }
+        }
+        if is_owner {
+            return Ok(None);
+        }
+        // What they allow together, somebody who administers the space says in one.
+        Err(RepoError::RightsApart)
+    }
+
+    /// Lets go of who stands for what: something went out of quarantine.
+    pub(crate) fn forget_answers(&self) -> Result<(), RepoError> {
+        lock(&self.rights()?.unvouched).clear();
+        Ok(())
     }
 
     /// Refuses a commit of somebody who could not have made one, by the `meta` that it names (REPO-113).
@@ -169,11 +226,10 @@ impl Repo {
             return Ok(());
         }
         let rights = self.policy_rights(said)?;
-        let who = Principal::agent(said.author);
         let deed = Deed::stated(self, said)?;
         // On meta it depends on what it changes.
-        let may = deed.is_allowed(&rights, &who)?
-            || (said.branch.is_meta() && rights.has_grants(&said.author, said.stamp.millis()));
+        let may =
+            deed.is_right(&rights)? || (said.branch.is_meta() && rights.is_named(&said.author));
         if may {
             return Ok(());
         }
@@ -181,13 +237,18 @@ impl Repo {
     }
 
     /// The same, by what it changes.
-    pub(crate) fn check_deed(&self, said: &Commit, after: &Tree) -> Result<(), Rejected> {
+    pub(crate) fn check_deed(
+        &self,
+        said: &Commit,
+        after: &Tree,
+        changed: Option<&[ChangedKey]>,
+    ) -> Result<(), Rejected> {
         if self.is_owner(&said.author) {
             return Ok(());
         }
         let rights = self.policy_rights(said)?;
-        let who = Principal::agent(said.author);
-        if Deed::new(self, said, after.clone())?.is_allowed(&rights, &who)? {
+        let deed = Deed::new(self, said, after.clone())?.changing(changed);
+        if deed.is_right(&rights)? {
             return Ok(());
         }
         Err(refusal(&rights, said).into())

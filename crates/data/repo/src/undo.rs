@@ -42,7 +42,8 @@ impl Repo {
     /// - [`RepoError::NotUndone`] for `meta`;
     /// - [`RepoError::InTheWay`] or [`RepoError::UnderWay`] if the branch would be gone and has
     ///   staged edits or something under way;
-    /// - [`RepoError::NoCommit`] if a commit is no longer here.
+    /// - [`RepoError::NoCommit`] if a commit is no longer here;
+    /// - [`RepoError::MadeElsewhere`] if rights have come to differ between branches since (REPO-116).
     pub fn undo(&self, position: u64) -> Result<RefMove, RepoError> {
         let entry = self.store().read_log(position, 1)?.into_iter().next();
         let entry = entry.filter(|entry| entry.position == position);

@@ -230,8 +230,7 @@ impl Repo {
                 self.make_in_part(&part, (parents, must), entries, batch)?
             }
         };
-        let commit = self.sign(draft, &parents, &signed, now_ms)?;
-        self.check_rights(commit.payload(), &after)?;
+        let commit = self.sign(draft, &parents, (&signed, &after), now_ms)?;
         let id = CommitId::from_cid(*commit.cid());
         if let Some(part) = self.part_of(draft.branch) {
             self.keep_large(&part, id, entries, batch)?;
@@ -305,8 +304,33 @@ impl Repo {
         batch: &mut Batch,
     ) -> Result<(), RepoError> {
         self.check_room(raw.is_none(), heads.len(), next.len())?;
+        self.check_made_on(branch, next.difference(heads))?;
         self.check_forward(branch, heads, next)?;
         self.put_heads(branch, (raw, heads), next, batch)
+    }
+
+    /// Refuses heads of a branch that were made on another one, where they may not be (REPO-116). What is not here yet is made
+    /// on it.
+    pub(crate) fn check_made_on<'a>(
+        &self,
+        branch: &BranchName,
+        heads: impl IntoIterator<Item = &'a CommitId>,
+    ) -> Result<(), RepoError> {
+        let mut is_named = None;
+        for head in heads {
+            match self.commit(*head) {
+                Ok(commit) if commit.payload().branch == *branch => {}
+                Ok(_) => {
+                    let rights = self.rights()?;
+                    if *is_named.get_or_insert_with(|| rights.is_named_by_commits(branch)) {
+                        return Err(RepoError::MadeElsewhere(branch.clone()));
+                    }
+                }
+                Err(RepoError::NoCommit(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The same, whether it may be or not.
@@ -389,7 +413,7 @@ impl Repo {
         &self,
         draft: &Draft<'_>,
         heads: &Heads,
-        tree: &Tree,
+        (tree, after): (&Tree, &Tree),
         now_ms: u64,
     ) -> Result<Verified<Commit>, RepoError> {
         let mut generation = 0;
@@ -399,20 +423,20 @@ impl Repo {
             self.observe(parent.payload().stamp);
         }
         self.observe(draft.newest);
-        let policy = self.heads(&BranchName::meta())?;
         let mut parents: Vec<CommitId> = heads.iter().copied().collect();
         parents.sort_by_key(|id| id.cid().to_bytes());
-        let commit = Commit {
+        let mut commit = Commit {
             author: draft.author.agent,
             branch: draft.branch.clone(),
             generation: generation + 1,
             message: draft.message.to_owned(),
             parents,
-            policy: policy.into_iter().next(),
+            policy: None,
             space: self.inner.id,
             stamp: self.tick(now_ms),
             tree: tree.root(),
         };
+        commit.policy = self.policy_of(&commit, after)?;
         Verified::sign(draft.author.key, commit)
             .map_err(|_error| Refusal::Malformed("a field is out of its range").into())
     }

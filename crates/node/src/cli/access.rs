@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use allod::{Node, now_ms, random, utc};
 use allod_access::{
-    Answer, Command, Draft, Glob, Grant, Member, On, Op, Pattern, Policy, Principal, Request,
-    Roles, Rule, Selector, Statement, Target, roles,
+    Answer, Command, Draft, Facts, Glob, Grant, Member, On, Op, Pattern, Policy, Principal,
+    Request, Roles, Rule, Selector, Statement, Target, Ungrant, roles,
 };
 use allod_identity::AgentId;
-use allod_repo::{Granting, Repo};
+use allod_repo::{Granting, Repo, RepoError};
 use anyhow::{Context as _, Result, ensure};
 use cid::Cid;
 use serde_json::{Value, json};
@@ -182,24 +182,43 @@ pub(crate) fn revoke(
         return Ok(false);
     };
     let rights = repo.authorizer()?;
-    let resting = resting_on(&rights.facts().grants, cid);
-    let author = node.author()?;
-    let message = "What was here before a right is taken back";
-    let is_concerned = |agent: &AgentId| resting.contains(agent);
-    let left = repo.vouch_before(&is_concerned, (author, message), now_ms())?;
-    let made = repo.ungrant(cid, reason, author, now_ms())?;
+    let mut after = rights.facts().clone();
+    after.ungrants.push(Ungrant {
+        at: now_ms(),
+        by: node.agent()?,
+        of: cid,
+        reason: None,
+    });
+    keep_what_is(node, &repo, (&after, "a right is taken back"), io)?;
+    let made = repo.ungrant(cid, reason, node.author()?, now_ms())?;
     node.touch();
-    for branch in &left {
-        io.warn(format!(
-            "what those agents wrote on {branch}, and nobody has built on, counts no more: you may not commit there"
-        ))?;
-    }
     let value = json!({ "grant": cid.to_string(), "new": made.is_some() });
     io.data(&value, || match made {
         Some(_) => format!("{cid} is taken back, with all that rests on it"),
         None => format!("{cid} was taken back already"),
     })?;
     Ok(true)
+}
+
+/// Commits on top of what would count no more after a change of rights, so that it stays (REPO-117).
+fn keep_what_is(
+    node: &Node,
+    repo: &Repo,
+    (after, what): (&Facts, &str),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let message = format!("What was here before {what}");
+    for branch in repo.branches_at_stake(after)? {
+        let kept = repo.vouch_before(&branch, after, (node.author()?, &message), now_ms());
+        match kept {
+            Ok(_) => {}
+            Err(RepoError::Refused(_)) => io.warn(format!(
+                "some of what others wrote on {branch} counts no more when {what}: you may not commit there"
+            ))?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The space that has a grant.
@@ -218,23 +237,6 @@ fn space_of(node: &Node, space: Option<&str>, grant: &Cid) -> Result<Option<Repo
         }
     }
     Ok(None)
-}
-
-/// Who has something by a grant.
-fn resting_on(grants: &BTreeMap<Cid, Grant>, of: Cid) -> BTreeSet<AgentId> {
-    let mut links = BTreeSet::from([of]);
-    loop {
-        let rests = grants.iter().filter(|(cid, grant)| {
-            !links.contains(*cid) && grant.proof.is_some_and(|proof| links.contains(&proof))
-        });
-        let more: Vec<Cid> = rests.map(|(cid, _)| *cid).collect();
-        if more.is_empty() {
-            break;
-        }
-        links.extend(more);
-    }
-    let rests = grants.iter().filter(|(cid, _)| links.contains(*cid));
-    rests.map(|(_, grant)| grant.audience).collect()
 }
 
 pub(crate) fn rules(
@@ -274,17 +276,14 @@ pub(crate) fn rules(
 }
 
 fn set_rule(node: &Node, repo: &Repo, rule: &Rule, said: &str, io: &mut Io<'_>) -> Result<()> {
-    let author = node.author()?;
-    let message = "What was here before a rule changes";
-    let owner = repo.genesis().payload().owner;
-    let left = repo.vouch_before(&|agent| *agent != owner, (author, message), now_ms())?;
-    let made = repo.set_rule(rule, (author, said), now_ms())?;
+    let mut after = repo.authorizer()?.facts().clone();
+    after
+        .rules
+        .retain(|_, known| known.on() != rule.on() || known.pattern() != rule.pattern());
+    after.rules.insert("new".to_owned(), rule.clone());
+    keep_what_is(node, repo, (&after, "a rule changes"), io)?;
+    let made = repo.set_rule(rule, (node.author()?, said), now_ms())?;
     node.touch();
-    for branch in &left {
-        io.warn(format!(
-            "what others wrote on {branch} may count no more by the new rule: you may not commit there"
-        ))?;
-    }
     let value = json!({ "rule": rule_json(rule), "new": made.is_some() });
     io.data(&value, || rule_text(rule))
 }
@@ -491,14 +490,6 @@ pub(crate) fn member(
                 rights.standing(agent).is_some(),
                 "{agent} is no member; `allod member list` shows them"
             );
-            let author = node.author()?;
-            let message = "What was here before a member goes";
-            let left = repo.vouch_before(&|it| it == agent, (author, message), now_ms())?;
-            for branch in &left {
-                io.warn(format!(
-                    "what {agent} wrote on {branch}, and nobody has built on, counts no more: you may not commit there"
-                ))?;
-            }
             let said = format!("{agent} is a member no more");
             say_member(node, &repo, (agent, &Member::removed()), &said, io)?;
             let now = now_ms();
@@ -518,6 +509,9 @@ fn say_member(
     said: &str,
     io: &mut Io<'_>,
 ) -> Result<()> {
+    let mut after = repo.authorizer()?.facts().clone();
+    after.members.insert(*agent, vec![member.clone()]);
+    keep_what_is(node, repo, (&after, "what somebody is changes"), io)?;
     let made = repo.set_member((agent, member), (node.author()?, said), now_ms())?;
     node.touch();
     let value = json!({

@@ -1,7 +1,7 @@
 //! `branch`.
 
 use allod::heads_at;
-use allod::{Node, Position};
+use allod::{Node, Position, now_ms};
 use allod_repo::{BranchName, Heads, Repo};
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -33,7 +33,12 @@ pub(crate) fn branch(
     if options.delete {
         return delete(node, &repo, name, options.force, io);
     }
-    make_branch(&repo, name, options.at.as_deref(), &node.position(&repo)?)?;
+    make_branch(
+        (node, &repo),
+        name,
+        options.at.as_deref(),
+        &node.position(&repo)?,
+    )?;
     io.say(format!(
         "branch {name} made; go to it with `allod switch {name}`"
     ))
@@ -70,7 +75,7 @@ fn protect(
     if branch.is_meta() {
         bail!("meta is written by the owner of the space alone, and is not protected");
     }
-    let made = repo.protect(&branch, protected, node.author()?, allod::now_ms())?;
+    let made = repo.protect(&branch, protected, node.author()?, now_ms())?;
     node.touch();
     let value = json!({
         "branch": name,
@@ -122,7 +127,7 @@ fn delete(node: &Node, repo: &Repo, name: &str, force: bool, io: &mut Io<'_>) ->
 }
 
 pub(crate) fn make_branch(
-    repo: &Repo,
+    (node, repo): (&Node, &Repo),
     name: &str,
     at: Option<&str>,
     position: &Position,
@@ -138,5 +143,11 @@ pub(crate) fn make_branch(
     if heads.is_empty() {
         bail!("there is no commit to start from; commit something first");
     }
-    Ok(repo.create_branch(&name, &heads)?)
+    if repo.authorizer()?.is_plain() {
+        return Ok(repo.create_branch(&name, &heads)?);
+    }
+    let message = format!("Begin {name}");
+    let _made = repo.begin_branch(&name, &heads, (node.author()?, &message), now_ms())?;
+    node.touch();
+    Ok(())
 }

@@ -170,7 +170,7 @@ pub(crate) fn switch(
         Position::Detached(one_commit(&repo, name)?)
     } else {
         if create {
-            make_branch(&repo, name, None, &before)?;
+            make_branch((node, &repo), name, None, &before)?;
         }
         let branch: BranchName = name
             .parse()

@@ -19,6 +19,9 @@ use crate::verdict::{Answer, Ground, Near, Verdict};
 /// The branch that says what a space is.
 const META: &str = "meta";
 
+/// What changes a branch, or what is on it.
+const MOVES: [Op; 4] = [Op::Write, Op::Delete, Op::Create, Op::Merge];
+
 /// What a space says of who may do what, as it was read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Facts {
@@ -110,10 +113,14 @@ impl Authorizer {
         self.rules.is_empty() && self.chains.is_empty()
     }
 
-    /// Whether rules say who may begin branches or merge into them.
+    /// Whether what may be changed on one branch may not be on another: a rule on branches, or a condition of a grant, says so of an
+    /// operation that changes something. What stands on a branch then has to be made there (REPO-116).
     #[must_use]
     pub fn rules_moves(&self) -> bool {
-        self.rules.name(On::Branch, Op::Create) || self.rules.name(On::Branch, Op::Merge)
+        MOVES
+            .into_iter()
+            .any(|op| self.rules.tell_branches_apart(op))
+            || self.chains.tell_branches_apart(&MOVES)
     }
 
     /// Whether somebody may do everything to all keys of a branch, whatever these are.
@@ -225,6 +232,13 @@ impl Authorizer {
         let fit = chains.filter(|it| it.is_valid(at) && it.command.covers(command.as_str()));
         let best = fit.max_by_key(|it| (!it.has_conditions(), it.end.unwrap_or(u64::MAX)));
         best.and_then(|chain| chain.links.first())
+    }
+
+    /// Whether any grant that is known, whatever became of it, is to an agent or by it: others take nothing back (ACCESS-6).
+    #[must_use]
+    pub fn is_named(&self, agent: &AgentId) -> bool {
+        let mut grants = self.grants.values();
+        grants.any(|grant| grant.audience == *agent || grant.issuer == *agent)
     }
 
     /// How many of the grants that are known an agent has issued.

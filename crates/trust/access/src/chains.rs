@@ -7,7 +7,7 @@ use cid::Cid;
 
 use crate::grant::{Grant, Ungrant};
 use crate::op::{Command, Op};
-use crate::policy::{Policy, Truth};
+use crate::policy::{Policy, Selector, Truth};
 use crate::request::{Request, Target};
 use crate::steps::Steps;
 
@@ -113,6 +113,15 @@ impl Chains {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.live.is_empty()
+    }
+
+    /// Whether one that covers one of these operations has a condition of the branch.
+    pub(crate) fn tell_branches_apart(&self, ops: &[Op]) -> bool {
+        let mut chains = self.live.values().flatten();
+        chains.any(|chain| {
+            ops.iter().any(|op| chain.covers(*op))
+                && chain.policies.iter().any(|it| it.asks_of(Selector::Branch))
+        })
     }
 
     /// Those of an agent that nobody took back.

@@ -117,6 +117,11 @@ impl Policy {
         self
     }
 
+    /// Whether a statement of it is about a part of a request.
+    pub(crate) fn asks_of(&self, part: Selector) -> bool {
+        self.0.iter().any(|statement| statement.asks_of(part))
+    }
+
     /// Whether it says nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -173,6 +178,14 @@ fn check_all(statements: &[Statement], depth: usize, count: &mut usize) -> Resul
 }
 
 impl Statement {
+    fn asks_of(&self, part: Selector) -> bool {
+        match self {
+            Self::Compare(_, selector, _) | Self::Like(selector, _) => *selector == part,
+            Self::Not(inner) => inner.asks_of(part),
+            Self::And(inner) | Self::Or(inner) => inner.iter().any(|it| it.asks_of(part)),
+        }
+    }
+
     fn holds(&self, branch: &str, target: Target<'_>, steps: &mut Steps) -> Option<Truth> {
         steps.take(1)?;
         Some(match self {

@@ -123,9 +123,10 @@ impl Rules {
         self.are_too_many
     }
 
-    /// Whether a rule names an operation.
-    pub(crate) fn name(&self, on: On, op: Op) -> bool {
-        self.slots(on).iter().any(|slot| slot.names(op))
+    /// Whether a rule on branches says anything of an operation.
+    pub(crate) fn tell_branches_apart(&self, op: Op) -> bool {
+        let mut rules = self.branches.iter().flat_map(|slot| &slot.versions);
+        rules.any(|rule| rule.names(op) || rule.deny().contains_key(&op))
     }
 
     fn slots(&self, on: On) -> &[Slot] {

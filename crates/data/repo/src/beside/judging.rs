@@ -142,6 +142,7 @@ impl Repo {
             BatchOutcome::Done { .. } => {}
             BatchOutcome::Moved { .. } => return Err(RepoError::Contended(branch)),
         }
+        self.forget_answers()?;
         let _moved = self.reconsider()?;
         Ok(released)
     }
@@ -162,6 +163,7 @@ impl Repo {
             }
         }
         if released > 0 {
+            self.forget_answers()?;
             let _moved = self.reconsider()?;
         }
         Ok(released)

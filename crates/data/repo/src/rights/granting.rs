@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Refusal, RepoError};
-use crate::ids::{BranchName, CommitId};
+use crate::ids::CommitId;
 use crate::repo::{Author, Repo};
 
 /// What is granted to somebody: one grant for each command.
@@ -93,32 +93,6 @@ impl Repo {
             .map_err(|_error| Refusal::Malformed("a reason is a line of 256 bytes"))?;
         let message = format!("Take back {grant}");
         self.put_rights(&[], &[signed], (author, &message), now_ms)
-    }
-
-    /// Commits on top of each branch that has a head of one of these agents, or one that was made on another branch, so that
-    /// what is there stays when rights go (REPO-117). The branches on which the author may not.
-    pub fn vouch_before(
-        &self,
-        is_concerned: &dyn Fn(&AgentId) -> bool,
-        (author, message): (Author<'_>, &str),
-        now_ms: u64,
-    ) -> Result<Vec<BranchName>, RepoError> {
-        let mut left = Vec::new();
-        for (branch, _) in self.branches()? {
-            if branch.is_meta() {
-                continue;
-            }
-            let needs = |commit: &Verified<crate::statements::Commit>| {
-                let said = commit.payload();
-                said.branch != branch || (said.author != author.agent && is_concerned(&said.author))
-            };
-            match self.vouch(&branch, &needs, (author, message), now_ms) {
-                Ok(_) => {}
-                Err(RepoError::Refused(_)) => left.push(branch),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(left)
     }
 }
 

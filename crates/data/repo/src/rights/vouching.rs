@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use allod_access::{Op, Principal, Request, Target};
+use allod_identity::AgentId;
 
 use crate::error::RepoError;
-use crate::ids::CommitId;
+use crate::ids::{BranchName, CommitId};
 use crate::repo::{Repo, lock};
-use crate::rights::{Deed, Rights};
+use crate::rights::{ANSWERS_KEPT, Deed, Rights};
 use crate::statements::Commit;
 
 /// Commits that nobody stands for which are told apart; of more only somebody can stand for all who may do everything.
@@ -66,21 +67,47 @@ impl Unvouched {
 }
 
 impl Repo {
-    /// Whether a commit may be a head: it stands, and for each commit that it rests on and that does not, somebody stands who
-    /// built on it and may do the same (REPO-112).
-    pub(crate) fn is_clean(&self, id: CommitId) -> Result<bool, RepoError> {
-        if !self.stands(id)? {
+    /// Whether a commit counts by its own history: it stands, and for each commit that it rests on and that does not,
+    /// somebody stands on each way to it who may do the same (REPO-112).
+    pub(crate) fn is_clean(&self, rights: &Rights, id: CommitId) -> Result<bool, RepoError> {
+        if !self.stands_by(rights, id)? {
             return Ok(false);
         }
-        let rights = self.rights()?;
-        if rights.are_plain() {
+        if rights.are_plain() && !self.commit(id)?.payload().branch.is_meta() {
             // Any member may do what any other does.
             return Ok(true);
         }
-        Ok(self.unvouched(&rights, id)?.is_none())
+        Ok(self.unvouched(rights, id)?.is_none())
+    }
+
+    /// Whether somebody may take a commit in, with what it rests on: for what stands there by nobody, they may do the same.
+    pub(crate) fn may_take_in(
+        &self,
+        rights: &Rights,
+        (author, at): (&AgentId, u64),
+        id: CommitId,
+    ) -> Result<bool, RepoError> {
+        if rights.may_everything(author, &self.commit(id)?.payload().branch, at) {
+            return Ok(true);
+        }
+        let Unvouched::These(these) = self.unvouched(rights, id)? else {
+            return Ok(false);
+        };
+        for of in &*these {
+            if !self.may_as_well(rights, (author, at), *of)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn unvouched(&self, rights: &Rights, id: CommitId) -> Result<Unvouched, RepoError> {
+        {
+            let mut known = lock(&rights.unvouched);
+            if known.len() > ANSWERS_KEPT {
+                known.clear();
+            }
+        }
         let mut open = vec![id];
         while let Some(id) = open.last().copied() {
             if lock(&rights.unvouched).contains_key(&id) {
@@ -89,9 +116,9 @@ impl Repo {
             }
             let commit = self.commit(id)?;
             let said = commit.payload();
-            let stands = self.stands(id)?;
+            let stands = self.stands_by(rights, id)?;
             let below = self.rests_on(said)?;
-            let found = if stands && self.vouches_for_all(rights, said, &below)? {
+            let found = if stands && rights.answers_for_all(said) {
                 Unvouched::none()
             } else {
                 let known: Vec<Option<Unvouched>> = {
@@ -106,9 +133,9 @@ impl Repo {
                     continue;
                 }
                 let known: Vec<Unvouched> = known.into_iter().flatten().collect();
-                let who = Principal::agent(said.author);
+                let who = (&said.author, said.stamp.millis());
                 let found = Unvouched::together(&known, &mut |of| {
-                    Ok(stands && self.may_as_well(rights, &who, of)?)
+                    Ok(stands && self.may_as_well(rights, who, of)?)
                 })?;
                 if stands { found } else { found.with(id) }
             };
@@ -119,20 +146,24 @@ impl Repo {
         Ok(found.unwrap_or(Unvouched::Many))
     }
 
-    /// Whether somebody may do what a commit does.
+    /// Whether somebody may do at a time what a commit does.
     fn may_as_well(
         &self,
         rights: &Rights,
-        who: &Principal,
+        (agent, at): (&AgentId, u64),
         of: CommitId,
     ) -> Result<bool, RepoError> {
+        if self.is_owner(agent) {
+            return Ok(true);
+        }
         let commit = self.commit(of)?;
-        Deed::stored(self, of, commit.payload())?.is_allowed(&rights.authorizer, who)
+        let deed = Deed::stored(self, of, commit.payload())?;
+        deed.is_allowed(&rights.authorizer, &Principal::agent(*agent), at)
     }
 
     /// The parents of a commit for which nobody answers by the commit itself: of a merge those on its own branch, as what
     /// it brings in from others is what it does.
-    fn rests_on(&self, said: &Commit) -> Result<Vec<CommitId>, RepoError> {
+    pub(crate) fn rests_on(&self, said: &Commit) -> Result<Vec<CommitId>, RepoError> {
         let (mut own, mut all) = (Vec::new(), Vec::new());
         for parent in &said.parents {
             match self.commit(*parent) {
@@ -148,41 +179,29 @@ impl Repo {
         }
         Ok(if own.is_empty() { all } else { own })
     }
-
-    /// Whether the author of a commit may do everything on its branch, and on those it begins from.
-    fn vouches_for_all(
-        &self,
-        rights: &Rights,
-        said: &Commit,
-        below: &[CommitId],
-    ) -> Result<bool, RepoError> {
-        let may = |branch: &str| rights.may_everything(&said.author, branch, said.stamp.millis());
-        if !may(said.branch.as_str()) {
-            return Ok(false);
-        }
-        for id in below {
-            if !may(self.commit(*id)?.payload().branch.as_str()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 impl Rights {
-    /// Whether an agent may do everything on a branch.
-    pub(crate) fn may_everything(
-        &self,
-        agent: &allod_identity::AgentId,
-        branch: &str,
-        at: u64,
-    ) -> bool {
+    /// Whether the author of a commit answers for all that is below it, whatever that is.
+    pub(crate) fn answers_for_all(&self, said: &Commit) -> bool {
+        self.may_everything(&said.author, &said.branch, said.stamp.millis())
+    }
+
+    /// Whether an agent may do everything on a branch and, where branches differ, administers the space, so that nothing is out of
+    /// their reach on others.
+    fn may_everything(&self, agent: &AgentId, branch: &BranchName, at: u64) -> bool {
+        if agent == self.authorizer.owner() {
+            return true;
+        }
+        if self.are_plain() && !branch.is_meta() {
+            return self.authorizer.is_member(agent);
+        }
         let who = &Principal::agent(*agent);
         let may = |op, target| {
             let request = Request {
                 who,
                 op,
-                branch,
+                branch: branch.as_str(),
                 target,
                 at,
             };
@@ -193,5 +212,6 @@ impl Rights {
             && may(Op::Delete, all)
             && may(Op::Create, Target::Branch)
             && may(Op::Merge, Target::Branch)
+            && (!self.authorizer.rules_moves() || may(Op::Admin, Target::Branch))
     }
 }

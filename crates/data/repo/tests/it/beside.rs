@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use allod_blocks::{MemoryStore, Store};
-use allod_identity::{KeyChain, KeyLog, SecretKey, Verified};
+use allod_identity::{DeviceId, KeyChain, KeyLog, SecretKey, Verified};
 use allod_repo::{
     Agents, Author, BESIDE_MAX, Commit, CommitId, Edit, Genesis, Heads, Judgement, Refusal, Repo,
     RepoError, SpaceClass, Span,
@@ -15,15 +15,15 @@ use proptest::prelude::*;
 use crate::world::{START, deliver, get, heads, main, on, refusal, scale};
 
 /// An agent with devices, whose log grows as the test says.
-struct Agent {
+pub(crate) struct Agent {
     key: SecretKey,
     chain: KeyChain,
     devices: Vec<SecretKey>,
-    log: KeyLog,
+    pub(crate) log: KeyLog,
 }
 
 impl Agent {
-    fn new(seed: u8, devices: u8) -> Self {
+    pub(crate) fn new(seed: u8, devices: u8) -> Self {
         let key = SecretKey::from_seed([seed; 32]);
         let chain = KeyChain::new(SecretKey::from_seed([seed + 1; 32]));
         let mut log = KeyLog::inception(&key, chain.commitment(0)).unwrap();
@@ -42,27 +42,31 @@ impl Agent {
         }
     }
 
-    fn remove(&mut self, device: usize) {
+    pub(crate) fn remove(&mut self, device: usize) {
         let device = self.devices[device].device_id();
         self.log.remove_device(&self.key, device, START).unwrap();
     }
 
-    fn by(&self, device: usize) -> Author<'_> {
+    pub(crate) fn remove_if_there(&mut self, device: DeviceId) {
+        let _gone = self.log.remove_device(&self.key, device, START);
+    }
+
+    pub(crate) fn by(&self, device: usize) -> Author<'_> {
         Author {
             agent: self.key.agent_id(),
             key: &self.devices[device],
         }
     }
 
-    fn events(log: &KeyLog) -> Vec<Bytes> {
+    pub(crate) fn events(log: &KeyLog) -> Vec<Bytes> {
         log.known().map(|event| event.bytes().clone()).collect()
     }
 
-    fn tell(&self, repo: &Repo) {
+    pub(crate) fn tell(&self, repo: &Repo) {
         tell(repo, &self.log);
     }
 
-    fn space(&self) -> Repo {
+    pub(crate) fn space(&self) -> Repo {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let events = Self::events(&self.log);
         let agents = Agents::new(Arc::clone(&store));
@@ -77,7 +81,7 @@ impl Agent {
         Repo::create(store, genesis, self.by(0)).unwrap()
     }
 
-    fn replica(&self, of: &Repo) -> Repo {
+    pub(crate) fn replica(&self, of: &Repo) -> Repo {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let agents = Agents::new(Arc::clone(&store));
         agents
@@ -88,7 +92,7 @@ impl Agent {
 }
 
 /// What a session does with key events.
-fn tell(repo: &Repo, log: &KeyLog) {
+pub(crate) fn tell(repo: &Repo, log: &KeyLog) {
     let _told = repo.agents().learn(log.agent(), &Agent::events(log));
     repo.heed_logs().unwrap();
 }

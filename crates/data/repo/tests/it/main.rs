@@ -25,6 +25,7 @@ mod properties;
 mod protecting;
 mod repair;
 mod replicas;
+mod rights;
 mod space;
 mod stashing;
 mod tags;
