@@ -239,7 +239,7 @@ fn what_was_sent_in_a_session_that_was_cut_is_not_replaced() {
     assert_eq!(up.stop(), Some(0));
 }
 
-fn open(home: &Home) -> allod::Node {
+pub(crate) fn open(home: &Home) -> allod::Node {
     let home_of = allod::Home::at(home.path());
     let secret = allod::read_key_file(&home.file("key")).unwrap();
     let keys = home_of.unlock(&secret).unwrap();
