@@ -273,6 +273,15 @@ pub enum NodeError {
         /// The door.
         door: &'static str,
     },
+    /// A session token is not taken (ACCESS-30).
+    #[error("{0} ({code})", code = .0.code())]
+    Token(#[from] allod_access::TokenError),
+    /// A session token was given back (ACCESS-31).
+    #[error("the token was given back (E_TOKEN)")]
+    TokenGivenBack,
+    /// As many session tokens were given back within two hours as are remembered.
+    #[error("too many tokens were given back; try again in an hour")]
+    ManyTokens,
     /// Something made elsewhere was refused.
     #[error("refused: {0}")]
     Refused(allod_repo::Refusal),

@@ -51,10 +51,12 @@ mod recovering;
 mod remotes;
 mod result_rows;
 mod retaining;
+mod seeing;
 pub mod shown;
 mod sinks;
 mod sources;
 mod telling;
+mod tokens;
 mod touch;
 mod trusting;
 mod views;
@@ -87,8 +89,10 @@ pub use crate::recovering::{RecoveryError, Said, UnknownObjections};
 pub use crate::remotes::Moved;
 pub use crate::result_rows::ResultChange;
 pub use crate::retaining::{LogReader, LogStanding, ReaderKind};
+pub use crate::seeing::{Seen, Sight};
 pub use crate::sinks::{EventSchema, SinkStanding};
 pub use crate::sources::SourceStanding;
+pub use crate::tokens::TokenFor;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -27,6 +27,7 @@ use crate::links::Links;
 use crate::own::OwnDevices;
 use crate::pairing::Pairings;
 use crate::telling::Telling;
+use crate::tokens::Tokens;
 use crate::trusting::{Trusting, judge_of};
 use crate::views::AllViews;
 
@@ -56,6 +57,7 @@ struct Inner {
     telling: Telling,
     federating: Federating,
     doors: Doors,
+    tokens: Tokens,
     trusting: Trusting,
     /// Held from when a key log is read until what goes on from it is kept: two events after one are a contradiction.
     saying: std::sync::Mutex<()>,
@@ -155,6 +157,7 @@ impl Node {
             federating: Federating::default(),
             trusting: Trusting::new(home.path()),
             doors: Doors::default(),
+            tokens: Tokens::default(),
             saying: std::sync::Mutex::default(),
             agents: Agents::new(store.clone()),
             config: std::sync::Mutex::new(config),
@@ -194,11 +197,17 @@ impl Node {
         lock(&self.inner.saying)
     }
 
-    /// What is known of who says what of whom.
+    /// How often doors were passed.
     pub(crate) fn doors(&self) -> &Doors {
         &self.inner.doors
     }
 
+    /// The session tokens that were given back.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
+    }
+
+    /// What is known of who says what of whom.
     pub(crate) fn trusting(&self) -> &Trusting {
         &self.inner.trusting
     }

@@ -104,7 +104,8 @@ impl World {
     /// Whether a node would serve another one, were it whole.
     fn recognises(&self, keeper: usize, node: usize) -> Result<bool, Failure> {
         let (keeper, node) = (&self.nodes[keeper], &self.nodes[node]);
-        let mut serving = Serving::new(keeper.reopened()?, node.device(), keeper.clock(self.now_ms));
+        let mut serving =
+            Serving::new(keeper.reopened()?, node.device(), keeper.clock(self.now_ms));
         serving.handle(&Fetching::hello(node.agent, node.witness.id()));
         Ok(!serving.is_closed())
     }
@@ -183,7 +184,11 @@ impl World {
         let is_cut = !self.quiet && self.rng.chance(25);
         let mut asking = Asking {
             fetching: Fetching::new(),
-            serving: Serving::new(repo, self.nodes[node].device(), self.nodes[peer].clock(self.now_ms)),
+            serving: Serving::new(
+                repo,
+                self.nodes[node].device(),
+                self.nodes[peer].clock(self.now_ms),
+            ),
             is_hostile,
             rng: Rng::new(self.rng.draw()),
             frames_left: is_cut.then(|| self.rng.below(30)),

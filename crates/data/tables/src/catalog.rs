@@ -15,7 +15,7 @@ use crate::kept::Kept;
 use crate::projected::ProjectedTable;
 use crate::records::Records;
 use crate::states;
-use crate::visibility::{Everything, Visibility};
+use crate::visibility::{Both, Everything, Visibility};
 use crate::write::{Clock, Writes};
 
 /// The table of all that has a key, whatever it is.
@@ -97,10 +97,16 @@ impl SpaceCatalog {
         self.added.insert(name.to_ascii_lowercase(), table);
     }
 
+    /// What the reader sees of a state.
+    fn seen_at(&self, at: &At) -> Result<Arc<dyn Visibility>, TableError> {
+        let seen = self.visibility.elsewhere(at)?;
+        Ok(seen.unwrap_or_else(|| Arc::clone(&self.visibility)))
+    }
+
     fn records(
         &self,
         name: &str,
-        snapshot: &Snapshot,
+        (snapshot, visibility): (&Snapshot, &Arc<dyn Visibility>),
         is_own: bool,
     ) -> Result<Option<Records>, TableError> {
         let mut types = snapshot.types().types();
@@ -114,20 +120,20 @@ impl SpaceCatalog {
             }
             _ => None,
         };
-        Records::new(snapshot, (name, kind), &self.kept, &self.visibility, writes).map(Some)
+        Records::new(snapshot, (name, kind), &self.kept, visibility, writes).map(Some)
     }
 
     fn table_of(
         &self,
         name: &str,
-        snapshot: &Snapshot,
+        (snapshot, visibility): (&Snapshot, &Arc<dyn Visibility>),
         is_own: bool,
     ) -> Result<Option<Arc<dyn Table>>, TableError> {
-        if let Some(records) = self.records(name, snapshot, is_own)? {
+        if let Some(records) = self.records(name, (snapshot, visibility), is_own)? {
             return Ok(Some(Arc::new(records)));
         }
         if name.eq_ignore_ascii_case(ENTRIES) {
-            let entries = Entries::new(snapshot, &self.visibility)?;
+            let entries = Entries::new(snapshot, visibility)?;
             return Ok(Some(Arc::new(entries)));
         }
         let mut projections = snapshot.projections().projections();
@@ -135,7 +141,7 @@ impl SpaceCatalog {
         let Some((name, projection)) = found else {
             return Ok(None);
         };
-        let table = ProjectedTable::new(snapshot, (name, projection), &self.visibility);
+        let table = ProjectedTable::new(snapshot, (name, projection), visibility);
         Ok(table.map(|table| Arc::new(table) as Arc<dyn Table>))
     }
 }
@@ -153,10 +159,12 @@ impl Catalog for SpaceCatalog {
             return Ok(Some(Arc::clone(table)));
         }
         if at.is_own() {
-            return self.table_of(name, &self.snapshot, true);
+            return self.table_of(name, (&self.snapshot, &self.visibility), true);
         }
+        // Who may not see the state does not hear whether it is there.
+        let visibility = self.seen_at(at)?;
         let snapshot = states::named(&self.views, &self.own, at)?;
-        self.table_of(name, &snapshot, false)
+        self.table_of(name, (&snapshot, &visibility), false)
     }
 
     fn diff(&self, name: &str, from: &str, to: &str) -> Result<Option<Arc<dyn Table>>, TableError> {
@@ -165,9 +173,11 @@ impl Catalog for SpaceCatalog {
                 as_of: Some(text.to_owned()),
                 branch: None,
             };
-            states::named(&self.views, &self.own, &at)
+            let visibility = self.seen_at(&at)?;
+            Ok((states::named(&self.views, &self.own, &at)?, visibility))
         };
-        let (from, to) = (state(from)?, state(to)?);
+        let ((from, one), (to, other)) = (state(from)?, state(to)?);
+        let visibility: Arc<dyn Visibility> = Arc::new(Both([one, other]));
         let kind = |snapshot: &Snapshot| {
             let mut types = snapshot.types().types();
             let found = types.find(|(known, _)| is_called(known, name));
@@ -176,7 +186,7 @@ impl Catalog for SpaceCatalog {
         let Some(kind) = kind(&to).or_else(|| kind(&from)) else {
             return Ok(None);
         };
-        Ok(Some(diff(&kind, (&from, &to), &self.visibility)))
+        Ok(Some(diff(&kind, (&from, &to), &visibility)))
     }
 
     fn function(

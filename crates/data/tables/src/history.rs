@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use allod_repo::{BranchName, Content, Entry, Heads, Repo, Span};
-use allod_sql::{Column, ColumnType, Scalar, TableError};
+use allod_sql::{At, Column, ColumnType, Scalar, TableError};
 use allod_views::Snapshot;
 
 use crate::catalog::Own;
@@ -36,18 +36,25 @@ pub(crate) fn function(
     let texts = texts.ok_or_else(|| no_state(format!("{name} takes texts")))?;
     let repo = snapshot.repo();
     let list = match (name.to_ascii_lowercase().as_str(), &texts[..]) {
-        ("allod_log", []) => log(repo, snapshot.view().heads())?,
-        ("allod_log", [branch]) => log(repo, &heads(repo, branch)?)?,
+        ("allod_log", []) => {
+            check_whole(&**visibility)?;
+            log(repo, snapshot.view().heads())?
+        }
+        ("allod_log", [branch]) => {
+            check_whole(&*elsewhere(visibility, named(branch))?)?;
+            log(repo, &heads(repo, branch)?)?
+        }
         ("allod_blame", [key]) => blame(snapshot, key, visibility)?,
         ("allod_conflicts", []) => conflicts(repo, &branch_of(own)?, visibility)?,
         ("allod_conflicts", [branch]) => {
-            let branch = branch
+            let branch: BranchName = branch
                 .parse()
                 .map_err(|_error| no_state(format!("no branch {branch:?}")))?;
-            conflicts(repo, &branch, visibility)?
+            let visibility = elsewhere(visibility, on_branch(branch.as_str()))?;
+            conflicts(repo, &branch, &visibility)?
         }
-        ("allod_branches", []) => branches(repo)?,
-        ("allod_tags", []) => tags(repo)?,
+        ("allod_branches", []) => branches(repo, visibility)?,
+        ("allod_tags", []) => tags(repo, visibility)?,
         (known, _) if FUNCTIONS.contains(&known) => {
             let usage = match known {
                 "allod_log" | "allod_conflicts" => "no argument, or a branch",
@@ -59,6 +66,34 @@ pub(crate) fn function(
         _ => return Ok(None),
     };
     Ok(Some(list))
+}
+
+fn named(text: &str) -> At {
+    At {
+        as_of: Some(text.to_owned()),
+        branch: None,
+    }
+}
+
+fn on_branch(name: &str) -> At {
+    At {
+        as_of: None,
+        branch: Some(name.to_owned()),
+    }
+}
+
+/// What the reader sees of another state.
+fn elsewhere(visibility: &Arc<dyn Visibility>, at: At) -> Result<Arc<dyn Visibility>, TableError> {
+    let seen = visibility.elsewhere(&at)?;
+    Ok(seen.unwrap_or_else(|| Arc::clone(visibility)))
+}
+
+/// Refuses who does not see everything: a commit tells of all that it changes.
+fn check_whole(visibility: &dyn Visibility) -> Result<(), TableError> {
+    if visibility.sees_all() {
+        return Ok(());
+    }
+    Err(no_state("the history is for who may read all of it"))
 }
 
 fn text(value: &Scalar) -> Option<&str> {
@@ -203,8 +238,9 @@ fn conflicts(
     Ok(List::new(columns(&["_key", "kept", "aside", "met"]), rows))
 }
 
-fn branches(repo: &Repo) -> Result<List, TableError> {
+fn branches(repo: &Repo, visibility: &Arc<dyn Visibility>) -> Result<List, TableError> {
     let all = repo.branches().map_err(fault)?.into_iter();
+    let all = all.filter(|(name, _)| visibility.sees_branch(name));
     let rows = all.map(|(name, heads)| {
         let first = heads.first().map_or(Scalar::Null, of_text);
         vec![
@@ -219,8 +255,9 @@ fn branches(repo: &Repo) -> Result<List, TableError> {
     ))
 }
 
-fn tags(repo: &Repo) -> Result<List, TableError> {
+fn tags(repo: &Repo, visibility: &Arc<dyn Visibility>) -> Result<List, TableError> {
     let all = repo.tags().map_err(fault)?.into_iter();
+    let all = all.filter(|(_, tag)| visibility.sees_commit(tag.commit));
     let rows = all.map(|(name, tag)| {
         vec![
             of_text(name),

@@ -443,6 +443,7 @@ impl Command {
                     | FederateCommand::Export(_)
                     | FederateCommand::Import(_)
             ),
+            Self::Http { command } => command.signs(),
             Self::Circle { command } => !matches!(command, CircleCommand::List { .. }),
             Self::Trust { command } => matches!(
                 command,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::http_args::{HttpArgs, HttpCommand, TokenCommand};
 use crate::cli::io::Io;
+use crate::cli::token;
 
 /// Faults that wait to be said; whoever reads them learns as much from a few.
 const FAULTS_WAITING: usize = 16;
@@ -23,6 +24,7 @@ pub(crate) fn http(node: &Node, command: &HttpCommand, io: &mut Io<'_>) -> Resul
         TokenCommand::New => HttpToken::make(node.home())?,
         TokenCommand::Show => HttpToken::of(node.home())?
             .context("this home has no token; `allod http token new` makes one")?,
+        TokenCommand::Issue(args) => return token::issue(node, args, io),
     };
     io.data(&json!({ "token": token.text() }), || {
         token.text().to_owned()
@@ -40,7 +42,7 @@ pub(crate) fn bind(
         return Ok((None, take));
     };
     let mut options = HttpOptions::new(listen);
-    options.token = token(node.home(), args, io)?;
+    options.token = own_token(node.home(), args, io)?;
     options.tls = match (&args.http_tls_cert, &args.http_tls_key) {
         (Some(certificate), Some(key)) => Some(TlsOptions::Files {
             certificate: io.path(certificate),
@@ -56,7 +58,7 @@ pub(crate) fn bind(
     Ok((Some(HttpListener::bind(node, options)?), take))
 }
 
-fn token(home: &Home, args: &HttpArgs, io: &Io<'_>) -> Result<Option<HttpToken>> {
+fn own_token(home: &Home, args: &HttpArgs, io: &Io<'_>) -> Result<Option<HttpToken>> {
     Ok(match &args.http_token_file {
         Some(file) => Some(HttpToken::read(&io.path(file))?),
         None => HttpToken::of(home)?,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::token::IssueArgs;
+
 /// How a running node is served over HTTP.
 #[derive(Debug, Args)]
 pub(crate) struct HttpArgs {
@@ -60,10 +62,20 @@ pub(crate) enum HttpCommand {
     },
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+impl HttpCommand {
+    /// Whether it needs the keys.
+    pub(crate) const fn signs(&self) -> bool {
+        let Self::Token { command } = self;
+        matches!(command, TokenCommand::Issue(_))
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token in place of the one that is there, and print it; a running node takes it when it is started again
     New,
     /// Print the token
     Show,
+    /// Issue a session token, by which somebody may do some things for some minutes
+    Issue(IssueArgs),
 }

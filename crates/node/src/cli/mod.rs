@@ -67,6 +67,7 @@ mod svg_tree;
 mod table_args;
 mod tables;
 mod tags;
+mod token;
 mod trust_args;
 mod trusting;
 mod types;

@@ -11,6 +11,7 @@ use super::limits::{JSON_BYTES_ALL, JSON_BYTES_MAX, SOCKETS_MAX, WORK_MAX, WORK_
 use super::listen::FaultSink;
 use super::metrics::Figures;
 use super::problem::Problem;
+use super::who::Who;
 use crate::node::Node;
 
 /// What handlers share. Cheap to clone.
@@ -73,6 +74,11 @@ impl App {
     pub(crate) fn socket(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let place = Arc::clone(&self.0.sockets).try_acquire_owned();
         place.map_err(|_error| Problem::busy("there are too many sockets"))
+    }
+
+    /// The node's agent as who asks. It is at hand.
+    pub(crate) fn own(&self) -> Result<Who, Problem> {
+        Who::own(&self.0.node)
     }
 
     pub(crate) fn rules(&self) -> &Rules {

@@ -100,6 +100,11 @@ impl Conditions {
         })
     }
 
+    /// Whether there are none.
+    pub(crate) const fn are_none(&self) -> bool {
+        self.matches.is_none() && self.matches_none.is_none()
+    }
+
     /// For something that is there, under this name.
     pub(crate) fn of_read(&self, tag: &str) -> Result<Wanted, Problem> {
         if self

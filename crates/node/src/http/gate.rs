@@ -10,11 +10,13 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
+use zeroize::Zeroizing;
 
 use super::app::App;
-use super::problem::Problem;
+use super::problem::{CHALLENGE, Problem};
 use super::spelled;
 use super::token::HttpToken;
+use super::who::Who;
 
 /// Where a page says it is, in browsers that say it.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -38,11 +40,36 @@ pub(crate) struct Rules {
     pub(crate) origins: Vec<String>,
 }
 
+/// What who bears a session token may ask: routes that ask for its rights.
+const FOR_SESSIONS: [&str; 6] = ["session", "spaces", "events", "blobs", "schemas", "node"];
+
+/// What a session token begins with.
+const SESSION: &str = "at1.";
+
+/// Whether who bears a session token may ask there at all.
+fn is_for_sessions(path: &str) -> bool {
+    let subject = path
+        .strip_prefix("/v1/")
+        .and_then(|path| path.split('/').next());
+    subject.is_some_and(|subject| FOR_SESSIONS.contains(&subject))
+}
+
+/// Who a request may be from, as far as its head says.
+#[derive(Debug)]
+enum Shown {
+    /// Anybody: it says nothing about the data here, or its handler asks itself.
+    Anybody,
+    /// The node's agent.
+    Own,
+    /// Whoever bears this session token, if the node takes it.
+    Session(Zeroizing<String>),
+}
+
 /// Lets a request through, or says why not.
 pub(crate) async fn gate(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response<Body> {
     let headers = request.headers();
@@ -52,8 +79,28 @@ pub(crate) async fn gate(
         .check_host(headers)
         .and_then(|host| rules.check_origin(headers, &host, path))
         .and_then(|()| rules.check_token(headers, peer.ip(), path));
-    match judged {
-        Ok(()) => next.run(request).await,
+    let who = match judged {
+        Ok(Shown::Anybody) => return next.run(request).await,
+        Ok(Shown::Own) => app.own(),
+        Ok(Shown::Session(text)) => {
+            let is_for = is_for_sessions(path);
+            let who = app.work(move |node| Who::bearer(node, &text)).await;
+            // Who shows none that is taken does not hear what there is.
+            who.and_then(|who| {
+                if is_for {
+                    Ok(who)
+                } else {
+                    who.check_own().map(|()| who)
+                }
+            })
+        }
+        Err(problem) => Err(problem),
+    };
+    match who {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -113,20 +160,29 @@ impl Rules {
     }
 
     /// A token where there is one; without one only this machine (HTTP-40, HTTP-41).
-    fn check_token(&self, headers: &HeaderMap, peer: IpAddr, path: &str) -> Result<(), Problem> {
+    fn check_token(&self, headers: &HeaderMap, peer: IpAddr, path: &str) -> Result<Shown, Problem> {
         let rest = path.strip_prefix(FEDERATION);
         let is_federation = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         // Its handler asks itself.
         if OPEN.contains(&path) || is_federation {
-            return Ok(());
+            return Ok(Shown::Anybody);
         }
+        let shown = bearer(headers);
+        let session = shown
+            .and_then(|shown| std::str::from_utf8(shown).ok())
+            .filter(|shown| shown.starts_with(SESSION))
+            .map(|shown| Shown::Session(Zeroizing::new(shown.to_owned())));
         let Some(token) = &self.token else {
-            return self.check_here(peer);
+            // Who shows a session token is not more than it says.
+            return self
+                .check_here(peer)
+                .map(|()| session.unwrap_or(Shown::Own));
         };
-        match bearer(headers) {
-            Some(shown) if token.is(shown) => Ok(()),
-            Some(_) => Err(unknown("the token is another one")),
-            None => Err(unknown("Authorization: Bearer TOKEN is missing")),
+        match (shown, session) {
+            (Some(shown), _) if token.is(shown) => Ok(Shown::Own),
+            (_, Some(session)) => Ok(session),
+            (Some(_), None) => Err(unknown("the token is another one")),
+            (None, None) => Err(unknown("Authorization: Bearer TOKEN is missing")),
         }
     }
 
@@ -163,11 +219,11 @@ impl Rules {
     }
 
     /// The token of the node, or another one, as a header or a subprotocol, if the request shows it.
-    pub(crate) fn shown(&self, headers: &HeaderMap, own: Option<&HttpToken>) -> Option<Shown> {
+    pub(crate) fn shown(&self, headers: &HeaderMap, own: Option<&HttpToken>) -> Option<Fits> {
         let tokens = [self.token.as_ref(), own];
         let fits = |shown: &[u8]| tokens.into_iter().flatten().any(|token| token.is(shown));
         if bearer(headers).is_some_and(fits) {
-            return Some(Shown { answer: None });
+            return Some(Fits { answer: None });
         }
         let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
         let mut protocols = protocols
@@ -180,13 +236,13 @@ impl Rules {
         })?;
         // A part of a value is one.
         let answer = HeaderValue::try_from(protocol).ok();
-        Some(Shown { answer })
+        Some(Fits { answer })
     }
 }
 
 /// A token that fits was shown.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct Fits {
     /// The subprotocol that is to be answered.
     pub(crate) answer: Option<HeaderValue>,
 }
@@ -207,8 +263,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 fn unknown(words: &str) -> Problem {
-    let challenge = HeaderValue::from_static("Bearer realm=\"allod\"");
-    Problem::new("E_HTTP_TOKEN", words).with(WWW_AUTHENTICATE, challenge)
+    Problem::new("E_HTTP_TOKEN", words).with(WWW_AUTHENTICATE, CHALLENGE)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What failed, as whoever asked hears it (HTTP-30): RFC 9457 with the project's codes.
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -11,7 +13,7 @@ use utoipa::ToSchema;
 use super::limits::RETRY_AFTER_S;
 
 /// Every code that an answer may have, its status, and what it says in general.
-pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
+pub(crate) const CODES: [(&str, StatusCode, &str); 71] = [
     (
         "E_HTTP_ANSWER",
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -32,6 +34,7 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
         StatusCode::PRECONDITION_FAILED,
         "A condition does not hold",
     ),
+    ("E_HTTP_DENIED", StatusCode::FORBIDDEN, "It may not be done"),
     (
         "E_HTTP_ENTRY",
         StatusCode::NOT_FOUND,
@@ -147,6 +150,11 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
         "The commit would be malformed",
     ),
     (
+        "E_COMMIT_POLICY",
+        StatusCode::CONFLICT,
+        "The commit of meta that it names is unknown here",
+    ),
+    (
         "E_CRDT",
         StatusCode::UNPROCESSABLE_ENTITY,
         "Not a value that joins",
@@ -200,6 +208,11 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
         "E_HOOK_FAILED",
         StatusCode::SERVICE_UNAVAILABLE,
         "A hook could not be asked about the commit",
+    ),
+    (
+        "E_KEPT",
+        StatusCode::FORBIDDEN,
+        "A grant, or what takes one back, does not change",
     ),
     (
         "E_KEY_LOG",
@@ -289,6 +302,11 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
         "A table failed",
     ),
     ("E_TAG", StatusCode::CONFLICT, "A tag does not change"),
+    (
+        "E_TOKEN",
+        StatusCode::UNAUTHORIZED,
+        "The session token is not taken",
+    ),
     ("E_TREE", StatusCode::CONFLICT, "The tree breaks a rule"),
     (
         "E_UNTRUSTED",
@@ -308,6 +326,9 @@ pub(crate) const CODES: [(&str, StatusCode, &str); 67] = [
     ),
     ("E_FILTER", StatusCode::BAD_REQUEST, "Not a filter"),
 ];
+
+/// What whoever is not let in is to show.
+pub(crate) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"allod\"");
 
 /// The media type of problems.
 const MEDIA: &str = "application/problem+json";
@@ -370,6 +391,11 @@ impl Problem {
     pub(crate) fn busy(detail: &str) -> Self {
         let retry = HeaderValue::from_static(RETRY_AFTER_S);
         Self::new("E_HTTP_BUSY", detail).with(RETRY_AFTER, retry)
+    }
+
+    /// A session token is not taken.
+    pub(crate) fn token(detail: impl Into<String>) -> Self {
+        Self::new("E_TOKEN", detail).with(WWW_AUTHENTICATE, CHALLENGE)
     }
 
     /// A condition does not hold.

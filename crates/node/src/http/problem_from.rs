@@ -2,7 +2,7 @@
 
 use allod_blocks::{FileError, StoreError, StoreErrorKind};
 use allod_feed::FeedError;
-use allod_repo::RepoError;
+use allod_repo::{Refusal, RepoError};
 use allod_sql::{SqlError, TableError};
 
 use axum::http::HeaderValue;
@@ -67,6 +67,7 @@ impl From<RepoError> for Problem {
             // Its words are for whoever asked for the commit (HOOK-3).
             E::Hook(words) => Self::new("E_HOOK", words),
             E::HookFailed(words) => Self::new("E_HOOK_FAILED", words),
+            E::Refused(Refusal::Rights) => Self::new("E_HTTP_DENIED", words),
             E::Refused(refusal) => Self::new(refusal.code(), words),
             error => Self::fault(error),
         }
@@ -112,7 +113,18 @@ impl From<NodeError> for Problem {
             }
             E::Table(error) => error.into(),
             E::Feed(error) => error.into(),
+            E::Refused(Refusal::Rights) => Self::new("E_HTTP_DENIED", Refusal::Rights.to_string()),
             E::Refused(refusal) => Self::new(refusal.code(), refusal.to_string()),
+            error @ (E::Denied { .. } | E::DeniedInPart { .. }) => {
+                Self::new("E_HTTP_DENIED", error.to_string())
+            }
+            E::Token(error) => Self::token(error.to_string()),
+            E::TokenGivenBack => Self::token("the token was given back"),
+            E::ManyTokens => Self::busy("too many tokens were given back; try again in an hour"),
+            // What a token cannot say.
+            E::Sign(error) if error.code() == "E_TOKEN" => {
+                Self::new("E_HTTP_VALUE", error.to_string())
+            }
             error => Self::fault(error),
         }
     }

@@ -1,6 +1,6 @@
 //! Parameters behind the path: each at most once, and none that is not known (HTTP-11).
 
-use allod_repo::{BranchName, Heads, Repo, Span, View};
+use allod_repo::{BranchName, Heads, Repo, Span};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -145,15 +145,6 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// The commits whose state it is.
-    pub(crate) fn heads(&self, node: &Node, repo: &Repo) -> Result<Heads, Problem> {
-        Ok(node.commits_at(repo, self.branch.as_deref(), self.at.as_deref())?)
-    }
-
-    pub(crate) fn view(&self, node: &Node, repo: &Repo) -> Result<View, Problem> {
-        Ok(repo.together(&self.heads(node, repo)?)?)
-    }
-
     /// Whether the whole id of a commit says it, so that it never changes.
     pub(crate) fn is_fixed(&self, heads: &Heads) -> bool {
         let only = heads.first().filter(|_| heads.len() == 1);

@@ -1,6 +1,6 @@
 //! What a path names: a space, and something in it (HTTP-10).
 
-use allod_repo::{KEY_BYTES_MAX, Repo};
+use allod_repo::KEY_BYTES_MAX;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -8,7 +8,6 @@ use bytes::Bytes;
 use super::percent;
 use super::problem::Problem;
 use super::spelled;
-use crate::node::Node;
 use crate::shown::key_bytes;
 
 /// `/v1/spaces/{space}` and what follows its next segment.
@@ -36,9 +35,9 @@ impl Target {
         })
     }
 
-    /// The space.
-    pub(crate) fn repo(&self, node: &Node) -> Result<Repo, Problem> {
-        Ok(node.space(Some(&self.space))?)
+    /// The name of the space here, or its id.
+    pub(crate) fn space_name(&self) -> &str {
+        &self.space
     }
 
     /// How the space is called in the path.

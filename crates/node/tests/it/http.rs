@@ -51,7 +51,7 @@ fn every_route_of_the_document_answers() {
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
         }
     }
-    assert_eq!(routes, 24);
+    assert_eq!(routes, 27);
     let node = served.get("/v1/node");
     assert_eq!(node["device"], served.up.device);
     assert_eq!(served.get("/v1/spaces")["spaces"][0]["name"], "notes");

@@ -10,6 +10,7 @@
 mod access;
 mod asking;
 mod brokers;
+mod doors;
 mod events;
 mod faults;
 mod federating;
@@ -21,7 +22,9 @@ mod http;
 mod http_client;
 mod http_events;
 mod http_hostile;
+mod http_rights;
 mod http_serving;
+mod http_tokens;
 mod http_writes;
 mod identity;
 mod imports;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use allod_repo::BranchName;
-use allod_sql::{Limit, Limits, Session, SqlError};
+use allod_sql::{At, Limit, Limits, Session, SqlError, TableError};
 use allod_tables::{Own, Visibility};
 use allod_views::{Function, ShapeDefinition};
 
@@ -554,12 +554,74 @@ fn a_reader_sees_what_it_may_and_nothing_of_the_rest() {
             "1",
         ),
         ("SELECT count(*) FROM allod_blame('*')", "1"),
+        ("SELECT count(*) FROM allod_branches()", "0"),
+        ("SELECT count(*) FROM allod_tags()", "0"),
     ] {
         assert_eq!(rows(&mut session, sql), [expected], "{sql}");
     }
     for table in ["total", "texts"] {
         let error = try_rows(&mut session, &format!("SELECT * FROM {table}")).unwrap_err();
         assert_eq!(error.code(), "E_SQL_TABLE", "{error}");
+    }
+    let error = try_rows(&mut session, "SELECT * FROM allod_log()").unwrap_err();
+    assert_eq!(error.code(), "E_SQL_STATE", "{error}");
+}
+
+/// Sees everything, but of the branch `side` nothing.
+#[derive(Debug)]
+struct NotSide;
+
+impl Visibility for NotSide {
+    fn sees(&self, _key: &[u8]) -> bool {
+        true
+    }
+
+    fn sees_all(&self) -> bool {
+        true
+    }
+
+    fn elsewhere(&self, at: &At) -> Result<Option<Arc<dyn Visibility>>, TableError> {
+        let named = [at.branch.as_deref(), at.as_of.as_deref()];
+        if named.contains(&Some("side")) {
+            return Err(TableError::State("not for this reader".to_owned()));
+        }
+        Ok(None)
+    }
+
+    fn sees_branch(&self, branch: &BranchName) -> bool {
+        branch.as_str() != "side"
+    }
+}
+
+#[test]
+fn another_state_is_asked_for_anew() {
+    let world = world();
+    let catalog = world
+        .catalog(Own::Working(main()))
+        .seen_by(Arc::new(NotSide));
+    let mut session = session(catalog);
+    assert_eq!(
+        rows(
+            &mut session,
+            "SELECT count(*) FROM allod_branches() WHERE name = 'side'"
+        ),
+        ["0"]
+    );
+    for sql in [
+        "SELECT * FROM item ON BRANCH 'side'",
+        "SELECT * FROM item AS OF 'side'",
+        "SELECT * FROM allod_entries ON BRANCH 'side'",
+        "SELECT * FROM allod_diff('item', 'side', 'main')",
+        "SELECT * FROM allod_diff('item', 'main', 'side')",
+        "SELECT * FROM allod_log('side')",
+        "SELECT * FROM allod_conflicts('side')",
+    ] {
+        let error = try_rows(&mut session, sql).unwrap_err();
+        assert_eq!(error.code(), "E_SQL_STATE", "{sql}: {error}");
+        assert!(
+            error.to_string().contains("not for this reader"),
+            "{sql}: {error}"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! Files by their CID (HTTP-26).
 
+use allod_access::{Door, Target as Keys};
 use allod_blocks::{Cid, Codec};
 use allod_repo::{Repo, Span, State as EntryState, View};
 use axum::body::Body;
@@ -14,7 +15,10 @@ use crate::http::limits::SEARCH_ENTRIES_MAX;
 use crate::http::percent;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::space::Space;
+use crate::http::who::Who;
 use crate::node::Node;
+use crate::seeing::Sight;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read))
@@ -40,6 +44,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn read(
     State(app): State<App>,
+    who: Who,
     uri: Uri,
     query: Query,
     headers: HeaderMap,
@@ -61,11 +66,16 @@ async fn read(
             return Err(none());
         }
         let Some(space) = space else {
-            let repo = find(node, cid)?.ok_or_else(none)?;
+            let repo = find(node, &who, cid)?.ok_or_else(none)?;
             return Value::of_file(node, &repo, cid);
         };
-        let repo = node.space(Some(&space))?;
-        let view = state.view(node, &repo)?;
+        let asked = Space::open(node, &who, &space)?;
+        let heads = match &key {
+            Some(key) => asked.see(Door::Get, &state, Keys::Key(key))?.heads,
+            None => asked.see_whole(Door::Get, &state)?,
+        };
+        let repo = &asked.repo;
+        let view = repo.together(&heads)?;
         let is_there = match &key {
             Some(key) => view
                 .entry(key)?
@@ -73,7 +83,7 @@ async fn read(
             None => has(&view, cid, &mut { SEARCH_ENTRIES_MAX })?,
         };
         if is_there {
-            Value::of_file(node, &repo, cid)
+            Value::of_file(node, repo, cid)
         } else {
             Err(none())
         }
@@ -100,8 +110,8 @@ fn has(view: &View, cid: Cid, left: &mut usize) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// A space of which a branch has a file now.
-fn find(node: &Node, cid: Cid) -> Result<Option<Repo>, Problem> {
+/// A space of which a branch has a file now that whoever asks may read all of.
+pub(crate) fn find(node: &Node, who: &Who, cid: Cid) -> Result<Option<Repo>, Problem> {
     // What is not here at all is not looked for.
     if !node.store().has(&cid)? {
         return Ok(None);
@@ -109,8 +119,13 @@ fn find(node: &Node, cid: Cid) -> Result<Option<Repo>, Problem> {
     let mut left = SEARCH_ENTRIES_MAX;
     for (_, id) in node.spaces()? {
         let repo = node.repo(id)?;
+        let rights = repo.authorizer()?;
         for (branch, _) in repo.branches()? {
-            if has(&repo.state(&branch)?, cid, &mut left)? {
+            let all = (branch.as_str(), Keys::Prefix(b""));
+            let sight = Sight::of(&rights, who.principal(), all);
+            if sight.is_some_and(|sight| sight.is_whole())
+                && has(&repo.state(&branch)?, cid, &mut left)?
+            {
                 return Ok(Some(repo));
             }
         }

@@ -1,5 +1,6 @@
 //! Branches and tags.
 
+use allod_access::{Door, Target as Keys};
 use allod_repo::{BranchName, Heads, Repo};
 use axum::body::Body;
 use axum::extract::State;
@@ -19,6 +20,7 @@ use crate::http::percent;
 use crate::http::problem::Problem;
 use crate::http::query::{At, Query};
 use crate::http::target::Target;
+use crate::http::who::Who;
 use crate::naming::branch_heads;
 use crate::node::{Node, Position};
 
@@ -80,17 +82,20 @@ struct NewBranch {
 )]
 async fn list(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
 ) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
     let branches = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let branches = repo.branches()?.into_iter();
-        let branches = branches.map(|(name, heads)| Branch::new(node, &repo, name, &heads));
-        Ok(Branches {
-            branches: branches.collect::<Result<_, _>>()?,
-        })
+        let space = target.open(node, &who)?;
+        space.check_known()?;
+        let mut branches = Vec::new();
+        for (name, heads) in space.repo.branches()? {
+            if space.glimpse(name.as_str())?.is_some() {
+                branches.push(Branch::new(node, &space.repo, name, &heads)?);
+            }
+        }
+        Ok(Branches { branches })
     });
     answer::json(&branches.await?)
 }
@@ -110,15 +115,17 @@ async fn list(
 )]
 async fn show(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
     let branch = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let (name, heads) = branch_heads(&repo, &target.name()?)?;
-        Branch::new(node, &repo, name, &heads)
+        let space = target.open(node, &who)?;
+        let name = target.name()?;
+        space.ask(Door::Range, (&name, Keys::Prefix(b"")))?;
+        let (name, heads) = branch_heads(&space.repo, &name)?;
+        Branch::new(node, &space.repo, name, &heads)
     });
     let branch = branch.await?;
     answer::named(&headers, (&branch.etag, ASK_AGAIN), &branch)
@@ -135,7 +142,7 @@ async fn show(
 )]
 async fn make(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
     body: Body,
@@ -144,7 +151,7 @@ async fn make(
     let asked: NewBranch = body::json(&app, &headers, body).await?;
     let space = target.space();
     let branch = app.work(move |node| {
-        let repo = target.repo(node)?;
+        let space = target.open(node, &who)?;
         let bad =
             |error: allod_repo::BadBranchName| Problem::new("E_HTTP_VALUE", error.to_string());
         let name: BranchName = asked.name.parse().map_err(bad)?;
@@ -152,14 +159,17 @@ async fn make(
             branch: None,
             at: asked.at,
         };
-        let heads = at.heads(node, &repo)?;
+        space.ask(Door::CreateBranch, (name.as_str(), Keys::Branch))?;
+        // Who makes a branch may read it by other rules than those by which its first state is read.
+        let heads = space.see_whole(Door::Range, &at)?;
+        let repo = &space.repo;
         if heads.is_empty() {
             let words = "there is no commit to start from";
             return Err(Problem::new("E_HTTP_REFUSED", words));
         }
         repo.create_branch(&name, &heads)?;
         node.touch();
-        Branch::new(node, &repo, name, &heads)
+        Branch::new(node, repo, name, &heads)
     });
     let branch = branch.await?;
     let mut response = answer::json(&branch)?;
@@ -195,17 +205,20 @@ struct Deleted {
 )]
 async fn delete(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let is_forced = query.only(&["force"])?.flag("force")?;
     let conditions = Conditions::read(&headers)?;
     let deleted = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let (name, heads) = branch_heads(&repo, &target.name()?)?;
+        let space = target.open(node, &who)?;
+        let name = target.name()?;
+        space.ask(Door::DeleteBranch, (&name, Keys::Branch))?;
+        let repo = &space.repo;
+        let (name, heads) = branch_heads(repo, &name)?;
         conditions.of_branch(&state_tag(&heads)?)?;
-        if node.position(&repo)? == Position::Branch(name.clone()) {
+        if node.position(repo)? == Position::Branch(name.clone()) {
             let words = format!("{name} is the space's own branch");
             return Err(Problem::new("E_HTTP_REFUSED", words));
         }
@@ -242,19 +255,24 @@ struct Tag {
 )]
 async fn tags(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
 ) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
     let tags = app.work(move |node| {
-        let tags = target.repo(node)?.tags()?.into_iter();
-        let tags = tags.map(|(name, tag)| Tag {
-            name: name.to_string(),
-            commit: tag.commit.to_string(),
-        });
-        Ok(Tags {
-            tags: tags.collect(),
-        })
+        let space = target.open(node, &who)?;
+        space.check_known()?;
+        let mut tags = Vec::new();
+        for (name, tag) in space.repo.tags()? {
+            // A tag that names what may not be read, or is not here, is not told of.
+            if space.who.is_own() || space.sees_commit(tag.commit)? {
+                tags.push(Tag {
+                    name: name.to_string(),
+                    commit: tag.commit.to_string(),
+                });
+            }
+        }
+        Ok(Tags { tags })
     });
     answer::json(&tags.await?)
 }

@@ -1,5 +1,6 @@
 //! The history, and commits of several changes.
 
+use allod_access::Door;
 use allod_identity::Verified;
 use allod_repo::{Commit, CommitId, Edit, Heads};
 use axum::body::Body;
@@ -14,16 +15,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer;
+use super::blobs::find;
+use crate::error::NodeError;
 use crate::http::app::App;
 use crate::http::blob::caching;
 use crate::http::body;
 use crate::http::etag::{Conditions, quoted};
 use crate::http::limits::{CHANGES_MAX, CURSOR_COMMITS_MAX};
 use crate::http::problem::Problem;
-use crate::http::query::{Query, written};
+use crate::http::query::Query;
+use crate::http::space::Space;
 use crate::http::target::{Target, spelled_key};
+use crate::http::who::Who;
 use crate::http::write::{self, Draft, Written};
-use crate::naming::one_commit;
 use crate::node::Node;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -95,7 +99,7 @@ struct Commits {
 )]
 async fn list(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
 ) -> Result<Response<Body>, Problem> {
     let query = query.only(&["branch", "at", "limit", "after"])?;
@@ -103,10 +107,15 @@ async fn list(
     let after = query.text("after")?.map(cursor).transpose()?;
     let space = target.space();
     let page = app.work(move |node| {
-        let repo = target.repo(node)?;
+        let asked = target.open(node, &who)?;
+        let seen = asked.see_whole(Door::History, &state)?;
+        let repo = &asked.repo;
         let heads = match after {
-            Some(after) => after,
-            None => state.heads(node, &repo)?,
+            Some(after) => {
+                check_within(&asked, &seen, &after)?;
+                after
+            }
+            None => seen,
         };
         let mut log = repo.log(&heads)?;
         let commits = log.by_ref().take(limit).map(|item| {
@@ -126,6 +135,25 @@ async fn list(
     let next = page.next.as_ref();
     let next = next.map(|next| format!("/v1/spaces/{space}/commits{}", query.next(next)));
     answer::with_next(answer::json(&page)?, next)
+}
+
+/// Refuses a cursor whose commits are not of the history that was asked for: what it names is not asked about by itself.
+fn check_within(asked: &Space<'_>, seen: &Heads, after: &Heads) -> Result<(), Problem> {
+    // The node's agent has its store, and its pages need not be walked to twice.
+    if asked.who.is_own() {
+        return Ok(());
+    }
+    for commit in after {
+        let mut is_within = false;
+        for head in seen {
+            let is_known = asked.repo.has_commit(*commit)?;
+            is_within |= is_known && asked.repo.is_ancestor(*commit, *head)?;
+        }
+        if !is_within {
+            return Err(Problem::request("after is `next` of a page of this list"));
+        }
+    }
+    Ok(())
 }
 
 /// The commits of a cursor.
@@ -153,7 +181,7 @@ fn cursor(text: &str) -> Result<Heads, Problem> {
 )]
 async fn show(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -161,9 +189,11 @@ async fn show(
     let asked = target.name()?;
     let space = target.space();
     let commit = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let id = one_commit(&repo, &target.name()?)?;
-        Ok(CommitInfo::new(id, &*repo.commit(id)?))
+        let space = target.open(node, &who)?;
+        let name = target.name()?;
+        let found = space.see_commit(Door::History, &name)?;
+        let id = *found.first().ok_or(NodeError::NoState(name))?;
+        Ok(CommitInfo::new(id, &*space.repo.commit(id)?))
     });
     let commit = commit.await?;
     let is_fixed = asked == commit.commit;
@@ -247,7 +277,7 @@ impl From<&Written> for Made {
 )]
 async fn make(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
     body: Body,
@@ -262,13 +292,23 @@ async fn make(
     }
     let space = target.space();
     let made = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let branch = written(node, &repo, asked.branch.as_deref())?;
+        let space = target.open(node, &who)?;
+        let keys = asked.changes.iter().map(|change| {
+            let door = if change.delete {
+                Door::Delete
+            } else {
+                Door::Put
+            };
+            Ok((door, spelled_key(change.key.as_bytes())?))
+        });
+        let keys = keys.collect::<Result<Vec<_>, Problem>>()?;
+        let keys = keys.iter().map(|(door, key)| (*door, &key[..]));
+        let branch = space.may_write(asked.branch.as_deref(), keys)?;
         // Files that the changes bring stay until the commit names them.
         let _hold = node.store().uses().hold();
         let changes = asked.changes.into_iter();
         let mut edits = changes
-            .map(|change| edit(node, change))
+            .map(|change| edit(node, &who, change))
             .collect::<Result<Vec<_>, _>>()?;
         edits.sort_by(|(one, _), (other, _)| one.cmp(other));
         if edits.windows(2).any(|pair| pair[0].0 == pair[1].0) {
@@ -281,7 +321,7 @@ async fn make(
             edits,
             is_of_key: false,
         };
-        write::commit(node, &repo, draft)
+        write::commit(node, &space.repo, draft)
     });
     let written = made.await?;
     let mut response = answer::json(&Made::from(&written))?;
@@ -300,7 +340,7 @@ async fn make(
 const ONE_OF: &str = "a change has exactly one of text, json, base64, file, delete";
 
 /// The key and the edit of a change.
-fn edit(node: &Node, change: NewChange) -> Result<(Bytes, Edit), Problem> {
+fn edit(node: &Node, who: &Who, change: NewChange) -> Result<(Bytes, Edit), Problem> {
     let key = spelled_key(change.key.as_bytes())?;
     let json = change.json.map(|json| json.get().to_owned());
     if change.text.is_some() && json.is_some() {
@@ -320,7 +360,13 @@ fn edit(node: &Node, change: NewChange) -> Result<(Bytes, Edit), Problem> {
         }
         (None, None, Some(cid), false) => {
             let cid = allod_blocks::parse_cid(&cid);
-            Edit::Link(cid.map_err(|_error| Problem::request("file is a CID"))?)
+            let cid = cid.map_err(|_error| Problem::request("file is a CID"))?;
+            // Who links to a file can read it: so it has to be one that it can read already.
+            if !who.is_own() && find(node, who, cid)?.is_none() {
+                let words = format!("block {cid} of a file is not here");
+                return Err(Problem::new("E_HTTP_NEEDS_FILE", words));
+            }
+            Edit::Link(cid)
         }
         (None, None, None, true) => Edit::Delete,
         _ => return Err(Problem::request(ONE_OF)),

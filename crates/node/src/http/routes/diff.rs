@@ -1,5 +1,6 @@
 //! What differs between two states.
 
+use allod_access::{Door, Target as Keys};
 use allod_repo::Heads;
 use axum::body::Body;
 use axum::extract::State;
@@ -18,6 +19,7 @@ use crate::http::limits::PAGE_BYTES_MAX;
 use crate::http::problem::Problem;
 use crate::http::query::{At, Query};
 use crate::http::target::Target;
+use crate::http::who::Who;
 use crate::shown::{key_text, state_value};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -70,7 +72,7 @@ struct Difference {
 )]
 async fn diff(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -85,17 +87,30 @@ async fn diff(
     };
     let (from, to) = (at("from")?, at("to")?.unwrap_or_default());
     let span = query.key_span()?;
+    let prefix = query.key("prefix")?.unwrap_or_default();
     let space = target.space();
     let page = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let before = match &from {
-            Some(from) => from.view(node, &repo)?,
+        let asked = target.open(node, &who)?;
+        let see = |at: &At| asked.see(Door::Diff, at, Keys::Prefix(&prefix));
+        let first = from.as_ref().map(see).transpose()?;
+        let second = see(&to)?;
+        let repo = &asked.repo;
+        let before = match &first {
+            Some(first) => repo.together(&first.heads)?,
             None => repo.together(&Heads::new())?,
         };
-        let after = to.view(node, &repo)?;
+        let after = repo.together(&second.heads)?;
         let (mut changes, mut weight, mut next) = (Vec::new(), 0, None);
         for change in before.diff(&after, &span) {
             let change = change?;
+            let of_both = [first.as_ref(), Some(&second)];
+            if !of_both
+                .into_iter()
+                .flatten()
+                .all(|seen| seen.sight.sees(&change.key))
+            {
+                continue;
+            }
             if changes.len() == limit || weight >= PAGE_BYTES_MAX {
                 next = changes.last().map(|last: &Change| last.key.clone());
                 break;

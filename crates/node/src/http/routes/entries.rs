@@ -1,5 +1,6 @@
 //! Lists of entries, by ranges of keys.
 
+use allod_access::{Door, Target as Keys};
 use allod_repo::{Entry, Repo, State as EntryState};
 use axum::body::Body;
 use axum::extract::State;
@@ -18,6 +19,7 @@ use crate::http::limits::PAGE_BYTES_MAX;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::target::Target;
+use crate::http::who::Who;
 use crate::shown::{key_text, state_kind, state_value};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -114,7 +116,7 @@ struct EntryPage {
 )]
 async fn list(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -124,13 +126,19 @@ async fn list(
     let (state, limit) = (query.state()?, query.limit()?);
     let (is_reverse, with_values) = (query.flag("reverse")?, query.flag("values")?);
     let span = query.span(is_reverse)?;
+    let prefix = query.key("prefix")?.unwrap_or_default();
     let space = target.space();
     let page = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let view = state.view(node, &repo)?;
+        let asked = target.open(node, &who)?;
+        let seen = asked.see(Door::Range, &state, Keys::Prefix(&prefix))?;
+        let repo = asked.repo;
+        let view = repo.together(&seen.heads)?;
         let (mut entries, mut weight, mut next) = (Vec::new(), 0, None);
         for item in view.range(&span, is_reverse) {
             let (key, entry) = item?;
+            if !seen.sight.sees(&key) {
+                continue;
+            }
             if entries.len() == limit || weight >= PAGE_BYTES_MAX {
                 next = entries.last().map(|last: &EntryInfo| last.key.clone());
                 break;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use allod_access::{Door, Target as Keys};
 use allod_events::{BATCH, Renderer};
 use allod_feed::{Cursor, Filter, PAGE_BYTES_MAX, Subscription};
 use axum::body::Body;
@@ -21,8 +22,11 @@ use utoipa_axum::routes;
 
 use super::answer;
 use crate::http::app::App;
+use crate::http::hearing::{Hearing, narrow};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::space::Space;
+use crate::http::who::Who;
 use crate::node::Node;
 
 /// Bytes of events that are sent at a time, about: what is held for a client that is slow.
@@ -71,6 +75,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// A consumer, and what makes CloudEvents of what it is told.
 struct Telling {
+    who: Who,
     consumer: Subscription,
     renderer: Arc<Renderer>,
 }
@@ -88,15 +93,23 @@ struct Piece {
 impl Telling {
     /// The next events, read apart from the runtime: so many, or about so many bytes of them.
     fn read(mut self, node: &Node, limit: usize, bytes_max: usize) -> Result<Piece, Problem> {
+        let who = self.who.clone();
+        let mut hearing = Hearing::new(node, &who)?;
         let (mut events, mut cursors, mut bytes) = (Vec::new(), Vec::new(), 0);
         for _ in 0..PAGES_MAX {
             let page = self
                 .consumer
                 .page(node, PAGE.min(limit - events.len()), PIECE_BYTES)?;
             for (event, cursor) in page.events.iter().zip(page.cursors) {
-                let Some(cloud) = self.renderer.render_at(node, event, &cursor)? else {
+                let Some(sight) = hearing.hears(event)? else {
                     continue;
                 };
+                let Some(mut cloud) = self.renderer.render_at(node, event, &cursor)? else {
+                    continue;
+                };
+                if !narrow(&mut cloud, event, &sight)? {
+                    continue;
+                }
                 let text = cloud.to_json().map_err(Problem::fault)?;
                 bytes += text.len();
                 events.push(text);
@@ -175,11 +188,15 @@ fn ask(
 }
 
 /// The consumer that is asked for.
-fn begin(node: &Node, ask: Ask, space: Option<&str>) -> Result<Telling, Problem> {
+fn begin(node: &Node, who: Who, (ask, space): (Ask, Option<&str>)) -> Result<Telling, Problem> {
+    if let Some(name) = space {
+        Space::open(node, &who, name)?.ask(Door::Feed, ("", Keys::Branch))?;
+    }
     let filter = node.only_of(space, ask.filter)?;
     let both = || Problem::request("the filter names spaces, and space another");
     let filter = filter.ok_or_else(both)?;
     Ok(Telling {
+        who,
         consumer: node.subscribe(node.cursor_at(&ask.from)?, filter)?,
         renderer: Arc::new(node.renderer()?),
     })
@@ -215,6 +232,7 @@ fn begin(node: &Node, ask: Ask, space: Option<&str>) -> Result<Telling, Problem>
 )]
 async fn read(
     State(app): State<App>,
+    who: Who,
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -225,7 +243,7 @@ async fn read(
     let (ask, space) = ask(query, &headers, !is_stream)?;
     let limit = ask.limit;
     let telling = app
-        .work(move |node| begin(node, ask, space.as_deref()))
+        .work(move |node| begin(node, who, (ask, space.as_deref())))
         .await?;
     if is_stream {
         return Ok(answer::of(Body::from_stream(sse(app, telling)), SSE));
@@ -310,6 +328,7 @@ fn beat(cursor: &Cursor) -> Bytes {
 )]
 async fn socket(
     State(app): State<App>,
+    who: Who,
     query: Query,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -317,7 +336,7 @@ async fn socket(
     let (ask, space) = ask(query, &headers, false)?;
     let upgrade = upgrade.map_err(|error| Problem::request(error.to_string()))?;
     let telling = app
-        .work(move |node| begin(node, ask, space.as_deref()))
+        .work(move |node| begin(node, who, (ask, space.as_deref())))
         .await?;
     let upgrade = upgrade
         .max_message_size(MESSAGE_BYTES_MAX)

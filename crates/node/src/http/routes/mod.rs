@@ -11,6 +11,7 @@ mod events;
 mod node;
 mod rows;
 mod schemas;
+mod session;
 mod spaces;
 mod sql;
 mod value;
@@ -19,12 +20,14 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::app::App;
 
+pub(crate) use self::commits::base64;
 pub(crate) use self::events::CURSOR;
 
 /// The routes of all subjects.
 pub(crate) fn all() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(node::routes())
+        .merge(session::routes())
         .merge(spaces::routes())
         .merge(branches::routes())
         .merge(commits::routes())

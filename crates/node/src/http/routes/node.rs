@@ -10,10 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer;
+use super::spaces::known;
 use crate::http::app::App;
 use crate::http::page::STYLE;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::who::Who;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -36,25 +38,25 @@ struct NodeInfo {
     agent: Option<String>,
     /// The version of the program.
     version: &'static str,
-    /// How many spaces have a name here.
+    /// How many spaces have a name here, of those that may be read.
     spaces: usize,
-    /// How many devices a connection is open to.
-    peers_connected: usize,
+    /// How many devices a connection is open to; null for who bears a session token.
+    peers_connected: Option<usize>,
 }
 
 /// Whose node this is, and what it has
 #[utoipa::path(get, path = "/v1/node", tag = "node", responses((status = 200, body = NodeInfo)))]
-async fn node(State(app): State<App>, query: Query) -> Result<Response<Body>, Problem> {
+async fn node(State(app): State<App>, who: Who, query: Query) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
-    let info = app.work(|node| {
+    let info = app.work(move |node| {
         let config = node.config();
         Ok(NodeInfo {
             device: config.device,
             device_name: config.device_name,
             agent: config.agent,
             version: env!("CARGO_PKG_VERSION"),
-            spaces: node.spaces()?.len(),
-            peers_connected: node.connected(),
+            spaces: known(node, &who)?.len(),
+            peers_connected: who.is_own().then(|| node.connected()),
         })
     });
     answer::json(&info.await?)
@@ -86,8 +88,13 @@ async fn health(State(app): State<App>, query: Query) -> Result<Response<Body>, 
         content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
     ))
 )]
-async fn metrics(State(app): State<App>, query: Query) -> Result<Response<Body>, Problem> {
+async fn metrics(
+    State(app): State<App>,
+    who: Who,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
     query.only(&[])?;
+    who.check_own()?;
     let asked = app.clone();
     let text = app.work(move |_node| asked.figures().text()).await?;
     Ok(plain(

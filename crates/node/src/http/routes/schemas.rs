@@ -11,6 +11,7 @@ use crate::http::blob::{FOR_EVER, Value};
 use crate::http::percent;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::who::Who;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read))
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn read(
     State(app): State<App>,
+    who: Who,
     uri: Uri,
     query: Query,
     headers: HeaderMap,
@@ -50,6 +52,10 @@ async fn read(
             format!("no event told here has the schema {cid}"),
         )
     };
-    let schema = schema.await?.ok_or_else(none)?;
+    // Those of types tell of the spaces that have these, and are not kept by space.
+    let schema = schema
+        .await?
+        .filter(|it| who.is_own() || it.language == "json");
+    let schema = schema.ok_or_else(none)?;
     Value::of_bytes(schema.bytes).answer(&app, &headers, FOR_EVER)
 }

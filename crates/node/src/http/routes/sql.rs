@@ -1,5 +1,6 @@
 //! Statements (HTTP-27).
 
+use allod_access::{Door, Target as Keys};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +29,9 @@ use crate::http::limits::{ANSWER_BYTES_MAX, SQL_TIME_MS_MAX};
 use crate::http::problem::Problem;
 use crate::http::query::{At, Query};
 use crate::http::target::Target;
+use crate::http::who::Who;
 use crate::node::Node;
+use crate::seeing::SqlSight;
 
 /// Pieces of rows that wait to be sent, so that a client who is slow holds the statement up.
 const PIECES_WAITING: usize = 2;
@@ -99,7 +102,7 @@ pub(crate) struct AnswerColumn {
 )]
 async fn ask(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
     body: Body,
@@ -116,7 +119,9 @@ async fn ask(
         .map(scalar)
         .collect::<Result<Vec<_>, _>>()?;
     let sql = ask.sql.clone();
-    let session = app.work(move |node| begin(node, &target, &ask)).await?;
+    let session = app
+        .work(move |node| begin(node, (&target, &who), &ask))
+        .await?;
     let running = Running::start(&app, session, sql, params);
     if is_lines {
         lines(running).await
@@ -150,13 +155,14 @@ fn scalar(value: &Json) -> Result<Scalar, Problem> {
 
 /// A session over the state that is asked for. It has the tables of the space, and none of outside data: those
 /// are read with the rights of the node.
-fn begin(node: &Node, target: &Target, ask: &Ask) -> Result<Session, Problem> {
-    let repo = target.repo(node)?;
+fn begin(node: &Node, by: (&Target, &Who), ask: &Ask) -> Result<Session, Problem> {
+    let space = by.0.open(node, by.1)?;
     let at = At {
         branch: ask.branch.clone(),
         at: ask.at.clone(),
     };
-    let own = Own::Commits(at.heads(node, &repo)?);
+    let seen = space.see(Door::Sql, &at, Keys::Prefix(b""))?;
+    let own = Own::Commits(seen.heads);
     let mut limits = Limits::default();
     let within = |asked: Option<u64>, most: u64, usual: u64| match asked {
         None => Ok(usual),
@@ -170,7 +176,13 @@ fn begin(node: &Node, target: &Target, ask: &Ask) -> Result<Session, Problem> {
     limits.time_ms = within(ask.max_ms, SQL_TIME_MS_MAX, limits.time_ms)?;
     let started = Instant::now();
     let clock = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let catalog = Arc::new(node.read_catalog(&repo, own)?);
+    let catalog = node.read_catalog(&space.repo, own)?;
+    let sight = SqlSight {
+        node: node.clone(),
+        repo: space.repo,
+        sight: seen.sight,
+    };
+    let catalog = Arc::new(catalog.seen_by(Arc::new(sight)));
     Ok(Session::new(catalog, limits, clock)?)
 }
 

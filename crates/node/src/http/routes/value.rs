@@ -1,5 +1,6 @@
 //! One entry: its value as it is, read and written.
 
+use allod_access::{Door, Target as Keys};
 use allod_blocks::{Codec, sha256_cid};
 use allod_repo::{Edit, Entry};
 use axum::body::Body;
@@ -18,9 +19,11 @@ use crate::http::blob::{Value, caching};
 use crate::http::body::{Received, Upload};
 use crate::http::etag::{Conditions, quoted, state_tag};
 use crate::http::problem::Problem;
-use crate::http::query::{Query, written};
+use crate::http::query::Query;
 use crate::http::target::Target;
+use crate::http::who::Who;
 use crate::http::write::{self, Draft, Written};
+use crate::node::Node;
 use crate::shown::key_text;
 
 /// The header that names the commit that a write made.
@@ -69,7 +72,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn read(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -82,8 +85,10 @@ async fn read(
     };
     let key = target.key()?;
     let found = app.work(move |node| {
-        let repo = target.repo(node)?;
-        let view = state.view(node, &repo)?;
+        let asked = target.open(node, &who)?;
+        let seen = asked.see(Door::Get, &state, Keys::Key(&key))?;
+        let repo = asked.repo;
+        let view = repo.together(&seen.heads)?;
         let heads = view.heads();
         let (tag, is_fixed) = (state_tag(heads)?, state.is_fixed(heads));
         let entry = view.entry(&key)?.filter(Entry::is_live);
@@ -144,7 +149,7 @@ enum As {
 )]
 async fn put(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
     body: Body,
@@ -152,6 +157,7 @@ async fn put(
     let write = Write::read(&target, query, &headers)?;
     let (upload, mut received): (Upload, Received) = Upload::new(&headers, body)?;
     let writing = app.work(move |node| {
+        write.check(node, (&target, &who), Door::Put)?;
         // What a long value is made of stays until the commit names it.
         let _hold = node.store().uses().hold();
         let edit = node.edit_from(&mut received)?;
@@ -160,7 +166,7 @@ async fn put(
             Edit::Link(cid) => cid.to_string(),
             Edit::Delete => String::new(),
         };
-        Ok((write.make(node, &target, edit)?, tag))
+        Ok((write.make(node, (&target, &who), edit)?, tag))
     });
     let (fed, written) = tokio::join!(upload.feed(), writing);
     // A body that did not come whole is why the write failed.
@@ -188,12 +194,15 @@ async fn put(
 )]
 async fn delete(
     State(app): State<App>,
-    target: Target,
+    (target, who): (Target, Who),
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let write = Write::read(&target, query, &headers)?;
-    let written = app.work(move |node| write.make(node, &target, Edit::Delete));
+    let written = app.work(move |node| {
+        write.check(node, (&target, &who), Door::Delete)?;
+        write.make(node, (&target, &who), Edit::Delete)
+    });
     answer(&written.await?)
 }
 
@@ -216,16 +225,34 @@ impl Write {
         })
     }
 
-    fn make(self, node: &crate::Node, target: &Target, edit: Edit) -> Result<Written, Problem> {
-        let repo = target.repo(node)?;
+    /// Asks before a value is read. What was there before is told by the answer, or by conditions: to who may read it.
+    fn check(&self, node: &Node, by: (&Target, &Who), door: Door) -> Result<(), Problem> {
+        let space = by.0.open(node, by.1)?;
+        let branch = self.branch.as_deref();
+        let branch = space.may_write(branch, [(door, &self.key[..])].into_iter())?;
+        if door == Door::Delete || !self.conditions.are_none() {
+            space.ask(Door::Get, (branch.as_str(), Keys::Key(&self.key)))?;
+        }
+        Ok(())
+    }
+
+    fn make(self, node: &Node, by: (&Target, &Who), edit: Edit) -> Result<Written, Problem> {
+        // The body may have taken longer than the token lasts.
+        by.1.check_still(node)?;
+        let space = by.0.open(node, by.1)?;
+        let edits = vec![(self.key, edit)];
+        let branch = space.written(self.branch.as_deref(), &edits)?;
+        let may_hear = space.glimpses(branch.as_str(), &edits[0].0)?;
         let draft = Draft {
-            branch: written(node, &repo, self.branch.as_deref())?,
+            branch,
             message: self.message,
             conditions: self.conditions,
-            edits: vec![(self.key, edit)],
+            edits,
             is_of_key: true,
         };
-        write::commit(node, &repo, draft)
+        let mut written = write::commit(node, &space.repo, draft)?;
+        written.was_there |= !may_hear;
+        Ok(written)
     }
 }
 

@@ -197,7 +197,9 @@ fn it_is_not_shown() {
         target: Target::Branch,
         at: NOW,
     };
-    let decision = authorizer.check(&request).decision("act", &request, space(), NOW);
+    let decision = authorizer
+        .check(&request)
+        .decision("act", &request, space(), NOW);
     assert!(!format!("{decision:?}").contains(&text[4..20]));
 }
 
