@@ -50,9 +50,14 @@ impl From<RepoError> for Problem {
                 );
                 Self::new("E_HTTP_REFUSED", words)
             }
-            E::BranchKept(_) | E::InTheWay { .. } | E::UnderWay(_) | E::NoDevice | E::Beside => {
-                Self::new("E_HTTP_REFUSED", words)
-            }
+            E::NotCounting(_)
+            | E::MadeElsewhere(_)
+            | E::RightsApart
+            | E::BranchKept(_)
+            | E::InTheWay { .. }
+            | E::UnderWay(_)
+            | E::NoDevice
+            | E::Beside => Self::new("E_HTTP_REFUSED", words),
             E::Conflict { .. } | E::Contended(_) | E::MovedOn(_) => {
                 Self::new("E_HTTP_MOVED", words)
             }

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{self, ids};
+use crate::clock::now_ms;
 use crate::http::app::App;
 use crate::http::blob::ASK_AGAIN;
 use crate::http::body;
@@ -167,7 +168,15 @@ async fn make(
             let words = "there is no commit to start from";
             return Err(Problem::new("E_HTTP_REFUSED", words));
         }
-        repo.create_branch(&name, &heads)?;
+        let heads = if repo.authorizer()?.is_plain() {
+            repo.create_branch(&name, &heads)?;
+            heads
+        } else {
+            // Where rights are told apart a branch begins with a commit (REPO-116).
+            let message = format!("Begin {name}");
+            let _made = repo.begin_branch(&name, &heads, (node.author()?, &message), now_ms())?;
+            repo.heads(&name)?
+        };
         node.touch();
         Branch::new(node, repo, name, &heads)
     });
