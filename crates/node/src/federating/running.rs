@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use allod_access::Target;
 use allod_deltas::SpaceDeltas;
 use allod_federation::{Clock, Federation, FederationOptions, Me, RemoteLink, Unsubscribe};
 use allod_repo::{BranchName, Repo, SpaceId};
@@ -25,6 +26,7 @@ use crate::error::NodeError;
 use crate::home::random;
 use crate::hooks::lock;
 use crate::node::Node;
+use crate::seeing::Sight;
 
 /// How often it is looked what changed without a word, and what is known of links is kept.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -272,6 +274,7 @@ impl Node {
     ) -> Result<Running, NodeError> {
         let repo = self.repo(space)?;
         let branch = shared.branch.clone();
+        self.check_federates(&repo, &branch)?;
         let me = Me {
             system_id: self.device()?.to_string(),
             store: format!("{}/{space}/{branch}", self.feed().epoch()),
@@ -306,6 +309,21 @@ impl Node {
             links: BTreeMap::new(),
             heard,
             _hearing: hearing,
+        })
+    }
+
+    /// Refuses to federate a branch that the node's agent may not read all of: links are told what it may read, and by no
+    /// rights of their own. It is tried again and again, and so noted nowhere.
+    fn check_federates(&self, repo: &Repo, branch: &BranchName) -> Result<(), NodeError> {
+        let who = self.principal()?;
+        let all = (branch.as_str(), Target::Prefix(b""));
+        let sight = Sight::of(&repo.authorizer()?, &who, all);
+        if sight.is_some_and(|sight| sight.is_whole()) {
+            return Ok(());
+        }
+        Err(NodeError::Denied {
+            door: allod_access::Door::FederationTells.name(),
+            why: format!("this node's agent may not read all of {branch}"),
         })
     }
 

@@ -1,9 +1,11 @@
 //! Session tokens over HTTP: HTTP-80 to HTTP-82, ACCESS-30 to ACCESS-33.
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::{Value, json};
 
 use crate::home::{Home, files};
-use crate::http_client::{Answer, Served};
+use crate::http_client::{Answer, Served, request};
 
 /// A home whose node has a token, which is given too.
 fn guarded() -> (Served, String) {
@@ -127,5 +129,35 @@ fn a_token_is_taken_where_it_was_issued_and_for_what_it_says() {
     }
     let unknown = json!({ "user": "ada", "can": ["read"], "space": "none" });
     with(&served, &own, ("POST", "/v1/session"), &unknown).fails(404, "E_HTTP_SPACE");
+    served.stop();
+}
+
+#[test]
+fn a_stream_of_events_ends_with_its_token() {
+    let (served, own) = guarded();
+    let asked = json!({ "user": "ada", "roles": ["owner"], "can": ["read", "events"] });
+    let token = begin(&served, &own, &asked);
+    let shown = format!("Bearer {token}");
+    let headers = [
+        ("authorization", &shown[..]),
+        ("accept", "text/event-stream"),
+    ];
+    let mut stream = served.connect();
+    let path = "/v1/events?from=beginning";
+    stream
+        .write_all(&request(served.addr(), ("GET", path), &headers, b""))
+        .unwrap();
+    // It has begun, and so passed the gate.
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    with(&served, &token, ("DELETE", "/v1/session"), &Value::Null).is(204);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("event: problem") && rest.contains("E_TOKEN"),
+        "{rest}"
+    );
+    assert!(!rest.contains(&token));
     served.stop();
 }
