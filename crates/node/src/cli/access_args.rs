@@ -15,7 +15,7 @@ pub(crate) struct Gift {
     /// Only this branch, or those of a pattern with *; several are any of them
     #[arg(long, value_name = "NAME", requires = "can")]
     pub(crate) branch: Vec<String>,
-    /// Only under this policy, as JSON: [["like", ".key", "notes/*"]]
+    /// Only under this policy, as JSON: `[["like", ".key", "notes/*"]]`
     #[arg(long, value_name = "JSON", requires = "can")]
     pub(crate) policy: Option<String>,
     /// For so long: 30m, 12h, 7d or 2w; without it, until it is taken back

@@ -421,6 +421,7 @@ impl Command {
             Self::Attest(_)
             | Self::Witness { .. }
             | Self::Revoke { .. }
+            | Self::Grant(_)
             | Self::Commit(_)
             | Self::Delta { .. }
             | Self::Sync(_)
@@ -467,7 +468,6 @@ impl Command {
                     | ProjectionCommand::Fetch(_)
             ),
             Self::Values { command } => matches!(command, ValuesCommand::Define { .. }),
-            Self::Grant(_) => true,
             Self::Rules { command } => {
                 !matches!(command, RulesCommand::Show | RulesCommand::Test { .. })
             }

@@ -59,6 +59,10 @@ pub(crate) fn ask(node: &Node, space: Option<&str>, command: &Command) -> Result
 
 /// What each command wants. Those that change `meta` are asked about when they commit, as they are of the doors of who
 /// administers a space.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one place for all commands, so that a new one has to be thought of"
+)]
 fn needs(command: &Command) -> Needs<'_> {
     match command {
         Command::Get(options) => Needs::Keys(Door::Get, vec![&options.key]),
@@ -81,10 +85,11 @@ fn needs(command: &Command) -> Needs<'_> {
         Command::Show { .. } | Command::Inspect { .. } => Needs::Prefix(Door::Inspect, ""),
         Command::Diff(_) | Command::Conflicts { .. } => Needs::Prefix(Door::Diff, ""),
         Command::Stash(_) => Needs::Prefix(Door::Stash, ""),
-        Command::Commit(_) | Command::Undo(_) => Needs::Branch(Door::Commit, None),
+        Command::Commit(_) | Command::Undo(_) | Command::Rebase(_) => {
+            Needs::Branch(Door::Commit, None)
+        }
         Command::Merge(_) => Needs::Branch(Door::Merge, None),
         Command::CherryPick(_) | Command::Revert(_) => Needs::Branch(Door::CherryPick, None),
-        Command::Rebase(_) => Needs::Branch(Door::Commit, None),
         Command::Branch(options) => match &options.name {
             Some(name) if options.delete => Needs::Branch(Door::DeleteBranch, Some(name)),
             Some(name) => Needs::Branch(Door::CreateBranch, Some(name)),

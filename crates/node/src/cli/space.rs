@@ -1,11 +1,14 @@
 //! `space`.
 
+use std::net::SocketAddr;
+
 use allod::{Node, NodeError, now_ms};
 use allod_repo::{BranchName, Part, Reach, Repo};
 use allod_sync::{Stats, Ticket};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::cli::access_args::Gift;
 use crate::cli::args::SpaceCommand;
 use crate::cli::id::asks_yes;
 use crate::cli::io::{Io, count, size};
@@ -32,27 +35,7 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             addr,
             days,
             gift,
-        } => {
-            let repo = node.space(name.as_deref())?;
-            let mut addrs: Vec<String> = addr.iter().map(ToString::to_string).collect();
-            if addrs.is_empty() {
-                let net = io.net.clone().context(
-                    "no node runs on this home, so nobody could answer; start one with `allod up`, \
-                     or name an address with --addr",
-                )?;
-                addrs = net::reachable(net.endpoint.local_addr()?);
-            }
-            let valid_ms = days.saturating_mul(24 * 60 * 60 * 1000);
-            let ticket = {
-                let gives = (!gift.can.is_empty()).then(|| access::granting(gift));
-                let gives = gives.transpose()?;
-                node.ticket(&repo, addrs, Some(valid_ms), gives.as_ref())?
-                    .to_text()
-            };
-            io.data(&json!({ "ticket": ticket, "days": days }), || {
-                ticket.clone()
-            })
-        }
+        } => ticket(node, (name.as_deref(), addr), *days, gift, io),
         SpaceCommand::Join { ticket, name, part } => {
             let (ticket, part): (Ticket, _) = (ticket.parse()?, said(part)?);
             with_net(node, io, |io, net| {
@@ -126,6 +109,32 @@ fn leave(
     let id = repo.id().to_string();
     io.data(&json!({ "left": id }), || {
         format!("{name} was left; `allod space leave {name} --undo` takes it back")
+    })
+}
+
+fn ticket(
+    node: &Node,
+    (name, addr): (Option<&str>, &[SocketAddr]),
+    days: u64,
+    gift: &Gift,
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let repo = node.space(name)?;
+    let mut addrs: Vec<String> = addr.iter().map(ToString::to_string).collect();
+    if addrs.is_empty() {
+        let net = io.net.clone().context(
+            "no node runs on this home, so nobody could answer; start one with `allod up`, \
+             or name an address with --addr",
+        )?;
+        addrs = net::reachable(net.endpoint.local_addr()?);
+    }
+    let valid_ms = days.saturating_mul(24 * 60 * 60 * 1000);
+    let gives = (!gift.can.is_empty()).then(|| access::granting(gift));
+    let gives = gives.transpose()?;
+    let ticket = node.ticket(&repo, addrs, Some(valid_ms), gives.as_ref())?;
+    let ticket = ticket.to_text();
+    io.data(&json!({ "ticket": ticket, "days": days }), || {
+        ticket.clone()
     })
 }
 
