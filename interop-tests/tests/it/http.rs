@@ -109,7 +109,7 @@ fn no_request_is_answered_otherwise_than_the_document_says() {
     let output = command.current_dir(dir.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("Tested: 23"), "{text}");
+    assert!(text.contains("Tested: 26"), "{text}");
     stop.send_replace(true);
     runtime.block_on(serving).unwrap().unwrap();
     let faults = faults.lock().unwrap();

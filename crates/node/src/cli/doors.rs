@@ -25,7 +25,7 @@ enum Needs<'a> {
 /// Asks for a command, before it is run.
 pub(crate) fn ask(node: &Node, space: Option<&str>, command: &Command) -> Result<()> {
     let needs = needs(command);
-    if matches!(needs, Needs::Nothing) || !node.has_keys() {
+    if matches!(needs, Needs::Nothing) {
         return Ok(());
     }
     // A command that cannot find its space says so itself.

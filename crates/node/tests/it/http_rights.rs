@@ -426,7 +426,11 @@ fn statuses(bearer: &Bearer<'_>, own: &str) -> Vec<u16> {
         bearer.post("/commits", &change),
         bearer.ask("DELETE", &entry, b""),
         bearer.post("/branches", &branch),
-        bearer.ask("DELETE", &format!("{SPACE}/branches/own%2F{own}"), b""),
+        bearer.ask(
+            "DELETE",
+            &format!("{SPACE}/branches/own%2F{own}?force=true"),
+            b"",
+        ),
     ];
     answers.iter().map(|answer| answer.status).collect()
 }

@@ -202,7 +202,7 @@ fn a_protected_branch_takes_what_goes_on() {
         (&json!("main"), &json!(true))
     );
     bob.run(&["branch", "--unprotect", "main"])
-        .fails(1, &["only the owner"]);
+        .fails(1, &["only who administers the space"]);
     // What goes on from where it stands goes through.
     bob.commit("bob", "1");
     bob.run(&["push"]).ok();

@@ -47,7 +47,7 @@ fn a_policy_keeps_apart_what_strangers_say_until_they_are_none() {
     ada.run(&["trust", "policy", "set", &file]).ok();
     assert_eq!(ada.json(&["trust", "policy", "show"])["policy"], policy);
     bob.run(&["trust", "policy", "set", &file])
-        .fails(1, &["owner"]);
+        .fails(1, &["administers the space"]);
 
     bob.commit("k", "hello");
     bob.run(&["sync"]).ok();

@@ -136,6 +136,7 @@ fn a_commit_is_no_head_of_another_branch() {
                 pattern: "main".parse().unwrap(),
             };
             set_rule(repo, &town.owner, &draft.try_into().unwrap(), START);
+            set_rule(repo, &town.owner, &everywhere(), START);
         }
         let made = write(repo, &clerk, ("main", "x", Some("1")), START + 1);
         assert_eq!(refused(made), Refusal::Rights, "{says}");
@@ -146,6 +147,13 @@ fn a_commit_is_no_head_of_another_branch() {
         assert_eq!(heads(&other), before, "{says}");
         assert_eq!(other.heads(&on("side")).unwrap(), [made].into());
     }
+}
+
+/// What members may where no other rule is.
+fn everywhere() -> Rule {
+    let members: &[&str] = &["member"];
+    let ops = [Op::Write, Op::Create, Op::Merge].map(|op| (op, members));
+    rule(On::Branch, "*", &ops, None)
 }
 
 /// A merge never moves the branch to what was made elsewhere.
@@ -296,6 +304,7 @@ fn what_stands_elsewhere_when_rules_come() {
     let on_main = rule(On::Branch, "main", &[(Op::Write, editors)], None);
     let mut after = repo.authorizer().unwrap().facts().clone();
     after.rules.insert("0".repeat(32), on_main.clone());
+    after.rules.insert("1".repeat(32), everywhere());
     assert_eq!(repo.branches_at_stake(&after).unwrap(), [on("twin")]);
     let unkept = town.replica();
     let by_owner = |text| (town.owner.author(), text);
@@ -303,6 +312,7 @@ fn what_stands_elsewhere_when_rules_come() {
     let kept = kept.unwrap().unwrap();
     assert!(repo.branches_at_stake(&after).unwrap().is_empty());
     for repo in [repo, &unkept] {
+        set_rule(repo, &town.owner, &everywhere(), START + 3);
         set_rule(repo, &town.owner, &on_main, START + 3);
     }
     assert_eq!(repo.heads(&on("twin")).unwrap(), [kept].into());
