@@ -284,6 +284,15 @@ fn set_rule(node: &Node, repo: &Repo, rule: &Rule, said: &str, io: &mut Io<'_>) 
     keep_what_is(node, repo, (&after, "a rule changes"), io)?;
     let made = repo.set_rule(rule, (node.author()?, said), now_ms())?;
     node.touch();
+    let rights = repo.authorizer()?;
+    let is_for_all =
+        |it: &Rule| it.on() == rule.on() && it.pattern().as_str() == "*" && it.says_something();
+    if rule.says_something() && !rights.facts().rules.values().any(is_for_all) {
+        io.warn(format!(
+            "what no rule about a {} allows is denied to members from now on; a rule for '*' says what they may elsewhere",
+            rule.on().name()
+        ))?;
+    }
     let value = json!({ "rule": rule_json(rule), "new": made.is_some() });
     io.data(&value, || rule_text(rule))
 }
