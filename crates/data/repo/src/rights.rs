@@ -73,6 +73,14 @@ impl Rights {
         self.authorizer.is_plain()
     }
 
+    fn keep_answer(&self, id: CommitId, may: bool) {
+        let mut known = lock(&self.may);
+        if known.len() >= ANSWERS_KEPT {
+            known.clear();
+        }
+        known.insert(id, may);
+    }
+
     /// Whether a branch has no heads but commits that were made on it: what may be done on one is not what may be done on
     /// another (REPO-116).
     pub(crate) fn is_named_by_commits(&self, branch: &BranchName) -> bool {
@@ -164,11 +172,7 @@ impl Repo {
             return Ok(*may);
         }
         let may = Deed::stored(self, id, said)?.is_right(&rights.authorizer)?;
-        let mut known = lock(&rights.may);
-        if known.len() >= ANSWERS_KEPT {
-            known.clear();
-        }
-        known.insert(id, may);
+        rights.keep_answer(id, may);
         Ok(may)
     }
 
@@ -184,7 +188,7 @@ impl Repo {
         let rights = self.rights()?;
         let deed = Deed::stored(self, id, said)?.changing(Some(changed));
         let may = deed.is_right(&rights.authorizer)?;
-        lock(&rights.may).insert(id, may);
+        rights.keep_answer(id, may);
         Ok(())
     }
 

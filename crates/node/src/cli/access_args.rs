@@ -3,6 +3,8 @@
 use allod_identity::AgentId;
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::id_args::wait_ms;
+
 /// What is granted, and under which conditions.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Gift {
@@ -140,27 +142,14 @@ pub(crate) enum MemberCommand {
     },
 }
 
-/// A time with its unit, in milliseconds.
+/// How long something holds, in milliseconds: as a wait, or in weeks.
 fn duration(text: &str) -> Result<u64, String> {
-    let fault = || format!("{text:?} is no time; say 30m, 12h, 7d or 2w");
-    let (number, unit) = text
-        .char_indices()
-        .next_back()
-        .map(|(place, _)| text.split_at(place))
-        .ok_or_else(fault)?;
-    let number: u64 = number.parse().map_err(|_error| fault())?;
-    let unit: u64 = match unit {
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "w" => 604_800_000,
-        _ => return Err(fault()),
+    let time = match text.strip_suffix('w') {
+        Some(weeks) => wait_ms(&format!("{weeks}d"))?.checked_mul(7),
+        None => Some(wait_ms(text)?),
     };
-    number
-        .checked_mul(unit)
-        .filter(|it| *it > 0)
-        .ok_or_else(fault)
+    time.filter(|it| *it > 0)
+        .ok_or_else(|| format!("{text:?} is no time; say 30m, 12h, 7d or 2w"))
 }
 
 #[cfg(test)]

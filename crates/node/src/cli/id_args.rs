@@ -313,7 +313,7 @@ pub(crate) struct Answer {
 }
 
 /// A time as a number with a unit, in milliseconds.
-fn wait_ms(text: &str) -> Result<u64, String> {
+pub(crate) fn wait_ms(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(
         text.trim_end_matches(|c: char| c.is_ascii_alphabetic())
             .len(),

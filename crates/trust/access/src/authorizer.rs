@@ -14,7 +14,7 @@ use crate::request::{Principal, Request, Target};
 use crate::rule::{Member, On, Rule, roles};
 use crate::rules::{Asker, Found, Rules};
 use crate::steps::Steps;
-use crate::verdict::{Answer, Ground, Near, Verdict};
+use crate::verdict::{Ground, Near, Verdict};
 
 /// The branch that says what a space is.
 const META: &str = "meta";
@@ -121,22 +121,6 @@ impl Authorizer {
             .into_iter()
             .any(|op| self.rules.tell_branches_apart(op))
             || self.chains.tell_branches_apart(&MOVES)
-    }
-
-    /// Whether somebody may do everything to all keys of a branch, whatever these are.
-    #[must_use]
-    pub fn may_all(&self, who: &Principal, branch: &str, at: u64) -> bool {
-        let target = Target::Prefix(b"");
-        [Op::Write, Op::Delete].into_iter().all(|op| {
-            let request = Request {
-                who,
-                op,
-                branch,
-                target,
-                at,
-            };
-            self.check(&request).answer == Answer::Allow
-        })
     }
 
     /// Whether somebody has a right to read, of whatever keys, and so reads `meta` (ACCESS-22).
