@@ -9,6 +9,7 @@ by statement.py and trees by tree.py beside this file.
 `check(vectors_dir)` returns how many cases passed and a list of what failed.
 """
 
+import base64
 import re
 import sys
 
@@ -171,7 +172,7 @@ def genesis_check(payload):
 
 
 def commit_shape(payload):
-    s.members(payload, COMMIT)
+    s.members(payload, COMMIT | ({"parts": s.Link} if "parts" in payload else {}))
     if not s.is_key(payload["author"]) or not is_branch(payload["branch"]):
         raise s.Fault("E_SHAPE")
     if not all(isinstance(parent, s.Link) for parent in payload["parents"]):
@@ -192,6 +193,47 @@ def commit_check(payload):
 
 s.PAYLOADS["space"] = (genesis_shape, genesis_check)
 s.PAYLOADS["commit"] = (commit_shape, commit_check)
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+def declared(meta, branch):
+    """PART-20: the prefixes that a state of meta declares for a branch."""
+    found = []
+    for key, entry in sorted(meta.items()):
+        state = read_entry(entry)[1]
+        prefix = key[len(b"part/"):]
+        if not key.startswith(b"part/") or not 1 <= len(prefix) <= 256 or not isinstance(state, bytes):
+            continue
+        try:
+            branches = s.decode(state)
+        except s.Fault:
+            continue
+        if not isinstance(branches, list) or not 1 <= len(branches) <= 16:
+            continue
+        if not all(isinstance(name, str) and is_branch(name) and name != "meta" for name in branches):
+            continue
+        # The bytes of names, which are ASCII.
+        if all(a < b for a, b in zip(branches, branches[1:])):
+            found.append((prefix, branches))
+    return [prefix for prefix, branches in found[:1024] if branch in branches]
+
+
+def parts_of(entries, prefixes):
+    """PART-21: the root of the tree of parts; none without prefixes."""
+    if not prefixes:
+        return None
+    slices = {}
+    for prefix in prefixes:
+        root = root_of({key: entry for key, entry in entries.items() if key.startswith(prefix)})
+        slices[prefix] = cid_bytes(root)
+    return cid_bytes(root_of(slices))
+
+
+def cid_bytes(text):
+    padded = text[1:].upper()
+    return s.Link(base64.b32decode(padded + "=" * (-len(padded) % 8)))
 
 
 # --- a replica ----------------------------------------------------------------------------------
@@ -325,6 +367,14 @@ class Replica:
         entries = base | dict(changes)
         if root_of(entries) != s.cid_text(said["tree"]):
             raise Fault("E_ROOT")
+        # PART-21
+        if "parts" in said:
+            if said["policy"] is not None and said["policy"] not in self.commits:
+                raise Fault("E_COMMIT_POLICY")
+            policy = self.commits.get(said["policy"], {}).get("branch") == "meta"
+            meta = self.trees[said["policy"]] if policy else {}
+            if parts_of(entries, declared(meta, said["branch"])) != said["parts"]:
+                raise Fault("E_PARTS")
         for key, entry in changes:
             state = read_entry(entry)[1]
             if isinstance(state, s.Link) and state not in self.blocks:
@@ -384,7 +434,7 @@ def run_commit(given):
         "parents": [s.cid_text(parent) for parent in said["parents"]],
         "stamp": said["stamp"],
         "tree": s.cid_text(said["tree"]),
-    }
+    } | ({"parts": s.cid_text(said["parts"])} if "parts" in said else {})
 
 
 def run_history(given):

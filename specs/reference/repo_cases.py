@@ -420,6 +420,55 @@ def commits():
     yield case("REPO-18 link", "a link to a block that is not there", "E_MISSING", changes=[(b"c", entry(HELLO, 1))])
 
 
+    yield from parted()
+
+
+def parted():
+    """PART-20, PART-21: the parts that a commit signs."""
+    line = Line()
+
+    def declares(prefix, branches):
+        return (b"part/" + prefix, entry(s.encode(branches), 2))
+
+    first = line.add([A], ms=1)
+    meta = line.add([
+        declares(b"a", ["main"]), declares(b"ab", ["main", "side"]), declares(b"b/", ["side"]), declares(b"c", ["main"]),
+        declares(b"d", ["meta"]), declares(b"e", ["side", "main"]), declares(b"f", []), declares(b"x" * 257, ["main"]),
+        declares(b"", ["main"]), (b"part/g", entry(b"main", 2)), (b"part/h", entry(None, 2)),
+    ], branch="meta", ms=2)
+    changes = [(b"ab", entry(b"2", 3)), (b"abc", entry(None, 3)), (b"b/x", entry(b"3", 3)), (b"c", entry(b"4", 3))]
+
+    def case(name, comment, error=None, parts=None, branch="main", policy=meta, parents=(first,), known=None):
+        payload, tree = line.payload(changes, parents, 5, branch=branch, policy=policy)
+        right = repo.parts_of(tree, repo.declared(line.trees.get(meta), branch))
+        parts = right if parts is None else parts(right, tree)
+        data = s.make(OWNER, "commit", payload | {"parts": parts})
+        given = {
+            "genesis": SPACE.hex(), "logs": LOGS, "now": NOW,
+            "known": line.known if known is None else known,
+            "bytes": data.hex(), "branch": branch, "changes": as_hex(changes),
+        }
+        return (f"PART-21/{'invalid' if error else 'valid'}/{name}", comment, given, error)
+
+    yield case("main", "the parts that are declared for main, one of them without entries")
+    yield case("side", "those that are declared for side", branch="side")
+    yield case("first", "without a parent", parents=())
+    empty = repo.cid_bytes(repo.root_of({}))
+    yield case("none", "the tree of no parts", "E_PARTS", lambda right, tree: empty)
+    yield case("tree", "the tree itself", "E_PARTS", lambda right, tree: repo.cid_bytes(repo.root_of(tree)))
+    yield case("missing", "a part that is declared is left out", "E_PARTS",
+               lambda right, tree: repo.parts_of(tree, [b"a", b"ab"]))
+    yield case("other", "a part that is declared for another branch", "E_PARTS",
+               lambda right, tree: repo.parts_of(tree, [b"a", b"ab", b"b/", b"c"]))
+    yield case("before", "the parts of the state before", "E_PARTS",
+               lambda right, tree: repo.parts_of(line.trees[first], [b"a", b"ab", b"c"]))
+    yield case("no-policy", "parts where no policy is named", "E_PARTS", policy=None)
+    yield case("not-meta", "a policy that is no commit of meta", "E_PARTS", policy=first)
+    yield case("unknown-policy", "a policy that is not here", "E_COMMIT_POLICY", known=line.known[:1])
+    yield case("on-another", "parts that nobody declared for the branch", "E_PARTS", branch="third",
+               parts=lambda right, tree: repo.parts_of(tree, [b"a"]))
+
+
 # --- histories ----------------------------------------------------------------------------------
 
 

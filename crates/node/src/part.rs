@@ -2,8 +2,9 @@
 
 use allod_identity::DeviceId;
 use allod_quic::Endpoint;
-use allod_repo::{Content, Heads, Part, Repo, RepoError};
+use allod_repo::{BranchName, Content, Heads, Part, Repo, RepoError};
 use allod_sync::{Scope, Stats};
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::error::NodeError;
@@ -30,6 +31,43 @@ impl Node {
             return Ok(false);
         }
         self.finish_part(repo, None)
+    }
+
+    /// Keeps, of a space of which nothing is here yet but `meta`, what a peer offers of it in parts (SYNC-64): whoever joins
+    /// with a right to some keys has those from then on. Says whether that changed anything.
+    pub(crate) fn adopt_part(
+        &self,
+        repo: &Repo,
+        mut offered: Vec<(&BranchName, Vec<Bytes>)>,
+    ) -> Result<bool, NodeError> {
+        // A part is of the space: where branches are offered in different parts, that of the first branch is.
+        offered.sort_by_key(|(branch, _)| **branch != BranchName::main());
+        let Some((_, prefixes)) = offered.into_iter().next() else {
+            return Ok(false);
+        };
+        let has_some = repo
+            .branches()?
+            .iter()
+            .any(|(name, heads)| !name.is_meta() && !heads.is_empty());
+        if has_some || repo.part().is_some() || repo.next_part()?.is_some() {
+            return Ok(false);
+        }
+        // More prefixes than a part has are for a person to choose from.
+        match Part::new(prefixes, None) {
+            Ok(part) => self.begin_part(repo, part, true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The prefixes of the keys that are kept here and begin with one: itself, where all such keys are.
+    pub fn kept_of(repo: &Repo, prefix: &[u8]) -> Vec<Vec<u8>> {
+        match repo.part() {
+            Some(part) if !part.contains(prefix) => {
+                let kept = part.prefixes().filter(|kept| kept.starts_with(prefix));
+                kept.map(<[u8]>::to_vec).collect()
+            }
+            _ => vec![prefix.to_vec()],
+        }
     }
 
     /// Keeps the part that was begun if all of it is here, and nothing is lost by that: each head is at a

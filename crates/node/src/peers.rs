@@ -250,7 +250,11 @@ impl Node {
             peer.note_has(&heads, told);
             peer.partial = !session.was_about_all();
         })?;
-        if session.stats().commits_in > 0 {
+        let parts = session
+            .offered_in_parts()
+            .map(|(branch, of)| (branch, of.to_vec()));
+        let is_adopted = self.adopt_part(repo, parts.collect())?;
+        if session.stats().commits_in > 0 || is_adopted {
             self.touch();
         }
         Ok(())

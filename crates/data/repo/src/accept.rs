@@ -25,7 +25,7 @@ use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, Load, join_entries};
 use crate::kinds::{KindRules, check_rule};
 use crate::layout;
-use crate::part::Holding;
+use crate::part::{Holding, Step};
 use crate::repo::{Heads, Repo, lock};
 use crate::rights::{ChangedKey, check_kept};
 use crate::statements::Commit;
@@ -221,6 +221,12 @@ impl Repo {
         if tree.root() != said.tree {
             return Err(Refusal::Root.into());
         }
+        let step = Step {
+            base: &base,
+            tree: &tree,
+            changes: Some(changes),
+        };
+        self.check_parts(said, &step, &mut |block| blocks.push(block))?;
         if are_changes {
             self.remember_changes(reviewed.id(), changes);
         }

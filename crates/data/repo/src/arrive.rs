@@ -1,5 +1,6 @@
 //! A commit whose tree comes node by node.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -14,7 +15,7 @@ use crate::accept::{Complete, Judged, Reviewed, check_entry, parents};
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::ids::CommitId;
 use crate::kinds::KindRules;
-use crate::part::{Holding, Slice};
+use crate::part::{Holding, Part, Slice, root_in};
 use crate::repo::Repo;
 use crate::statements::Commit;
 use crate::view::check_key;
@@ -41,6 +42,8 @@ pub struct Arriving {
     uncompared: Vec<Cid>,
     /// What is kept, if not all is.
     slice: Option<Slice>,
+    /// The parts that are walked in place of the tree, if it comes in parts.
+    parts: Option<InParts>,
     /// Whether nothing of any parent is here.
     is_unrelated: bool,
 }
@@ -57,30 +60,52 @@ impl fmt::Debug for Arriving {
 impl Repo {
     /// Completes a commit from the nodes of its tree. What the parents have is not asked for.
     pub fn fetch_tree(&self, reviewed: Reviewed) -> Result<Arriving, Rejected> {
-        let (commit, note) = reviewed.into_parts();
-        let said = commit.payload();
+        let said = reviewed.commit().payload();
         let part = self.part_of(&said.branch);
         let parents = parents(said);
-        let before = match part {
-            None => parents.clone(),
-            Some(_) => self.held_of(&parents)?,
-        };
-        let (base, joined) = self.joined(&before)?;
         let known = match (&part, said.parents.first()) {
             // Without a parent no node of the base is in the store, not even that of the empty map.
-            (None, first) => first.map(|_| base.clone()),
+            (None, first) => first
+                .map(|_| self.joined(&parents))
+                .transpose()?
+                .map(|(base, _)| base),
             // What one parent of several has may be older than what the base has.
-            (Some(_), Some(only)) if before.len() == 1 && parents.len() == 1 => {
+            (Some(_), Some(only)) if parents.len() == 1 && self.is_held(*only)? => {
                 Some(self.tree(self.commit(*only)?.payload().tree)?)
             }
             (Some(_), _) => None,
         };
         let walk = Walk::new(said.tree, known.into_iter().collect());
         let mut walk = walk.map_err(|_error| Refusal::Tree)?;
-        let slice = part.map(|part| Slice::new(&part));
-        if let Some(slice) = &slice {
-            walk = walk.only(slice.keys.clone());
+        if let Some(part) = &part {
+            walk = walk.only(part.keys());
         }
+        self.arriving(reviewed, walk, None)
+    }
+
+    /// Completes a commit from the parts that it signs (PART-22); none if it signs no parts, or all is kept here.
+    pub fn fetch_parts(&self, reviewed: Reviewed) -> Result<Option<Arriving>, Rejected> {
+        let said = reviewed.commit().payload();
+        let (Some(part), Some(root)) = (self.part_of(&said.branch), said.parts) else {
+            return Ok(None);
+        };
+        let parts = InParts::new(&part);
+        let walk = Walk::new(root, Vec::new()).map_err(|_error| Refusal::Parts)?;
+        let walk = walk.only(part.keys());
+        self.arriving(reviewed, walk, Some(parts)).map(Some)
+    }
+
+    fn arriving(
+        &self,
+        reviewed: Reviewed,
+        walk: Walk,
+        parts: Option<InParts>,
+    ) -> Result<Arriving, Rejected> {
+        let (commit, note) = reviewed.into_parts();
+        let said = commit.payload();
+        let part = self.part_of(&said.branch);
+        let before = self.held_of(&parents(said))?;
+        let (base, joined) = self.joined(&before)?;
         Ok(Arriving {
             commit,
             note,
@@ -92,7 +117,8 @@ impl Repo {
             links: Vec::new(),
             states: Vec::new(),
             uncompared: Vec::new(),
-            slice,
+            slice: part.map(|part| Slice::new(&part)),
+            parts,
             is_unrelated: before.is_empty(),
         })
     }
@@ -109,6 +135,12 @@ impl Arriving {
     #[must_use]
     pub fn root(&self) -> Cid {
         self.commit.payload().tree
+    }
+
+    /// Whether it lacks a part that is kept here, so that it stays as it is (PART-22).
+    #[must_use]
+    pub fn lacks_parts(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.lacks)
     }
 
     /// Whether nothing of its tree is known from its parents, so that all of it is walked.
@@ -142,11 +174,23 @@ impl Arriving {
             Err(WalkError::NotWanted { .. }) => return Ok(false),
             Err(_) => return Err(Refusal::Tree),
         };
-        if node.is_leaf() {
+        if let Some(parts) = self.parts.as_mut().filter(|parts| !parts.is_open) {
+            parts.name(&node)?;
+        } else if node.is_leaf() {
             match self.compare(&node) {
                 Ok(compared) => compared?,
                 Err(_fault) => self.uncompared.push(cid),
             }
+        }
+        if let Some(parts) = &mut self.parts
+            && self.walk.is_done()
+            && let Some(root) = parts.next()
+        {
+            // A slice of one part alone is that part's tree.
+            let known = (parts.keys.len() == 1).then(|| self.base.clone());
+            let known = known.filter(|_| !self.is_unrelated);
+            let walk = Walk::new(root, known.into_iter().collect());
+            self.walk = walk.map_err(|_error| Refusal::Parts)?;
         }
         Ok(true)
     }
@@ -168,9 +212,17 @@ impl Arriving {
                 .for_each(|block| batch.put(block.clone()));
             let _outcome = repo.store().commit(batch)?;
         }
-        let tree = repo.tree(self.commit.payload().tree)?;
+        let said = self.commit.payload();
         if let Some(slice) = self.slice {
-            let (kept, holding) = slice.finish(repo, (&tree, &self.base), self.added)?;
+            let trees = match &self.parts {
+                Some(parts) if parts.lacks => return Err(Refusal::Parts.into()),
+                Some(parts) => {
+                    repo.check_named(&parts.found)?;
+                    repo.trees(&parts.roots)?
+                }
+                None => vec![repo.tree(said.tree)?],
+            };
+            let (kept, holding) = slice.finish(repo, (&trees, &self.base), self.added)?;
             let found = (self.links, self.states);
             return Ok(Complete::new(
                 (self.commit, self.note),
@@ -179,11 +231,13 @@ impl Arriving {
                 holding,
             ));
         }
+        let tree = repo.tree(said.tree)?;
         // Every key of the tree was compared, or is in a node that the base has as well. A key that
         // vanished would come back with the next join (REPO-19).
         if self.base.len() + self.added != tree.len() {
             return Err(Refusal::Tree.into());
         }
+        repo.check_stored_parts(said, &self.base, &tree)?;
         let found = (self.links, self.states);
         Ok(Complete::new(
             (self.commit, self.note),
@@ -242,6 +296,65 @@ impl Arriving {
         self.links.append(&mut links);
         self.states.append(&mut states);
         Ok(Ok(()))
+    }
+}
+
+/// A commit that comes in parts: the tree of parts is walked first, then the trees that it names.
+struct InParts {
+    /// The prefixes that are kept.
+    keys: Vec<Bytes>,
+    found: BTreeMap<Bytes, Cid>,
+    /// Whether what the tree of parts names is being walked.
+    is_open: bool,
+    /// Whether it lacks one that is kept.
+    lacks: bool,
+    roots: Vec<Cid>,
+    /// How many of the roots were begun with.
+    begun: usize,
+}
+
+impl InParts {
+    fn new(part: &Part) -> Self {
+        Self {
+            keys: part.prefixes().map(Bytes::copy_from_slice).collect(),
+            found: BTreeMap::new(),
+            is_open: false,
+            lacks: false,
+            roots: Vec::new(),
+            begun: 0,
+        }
+    }
+
+    /// Takes the roots that a node of the tree of parts has.
+    fn name(&mut self, node: &Node) -> Result<(), Refusal> {
+        if !node.is_leaf() {
+            return Ok(());
+        }
+        for (prefix, root) in node.entries() {
+            if self.keys.contains(&prefix) {
+                self.found.insert(prefix, root_in(&root)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The root of the next tree to walk, once the one before was.
+    fn next(&mut self) -> Option<Cid> {
+        if !self.is_open {
+            self.is_open = true;
+            self.lacks = self.found.len() < self.keys.len();
+            if !self.lacks {
+                for root in self.found.values() {
+                    // Empty parts are one tree, and no node comes twice.
+                    if !self.roots.contains(root) {
+                        self.roots.push(*root);
+                    }
+                }
+            }
+        }
+        let next = self.roots.get(self.begun).copied();
+        self.begun += usize::from(next.is_some());
+        next
     }
 }
 

@@ -245,6 +245,10 @@ impl Repo {
         let Some(part) = self.part_of(&said.branch) else {
             return Ok(());
         };
+        if said.parts.is_some() && !self.store().has(&said.tree)? {
+            // It came in parts, and the tree never did (PART-22).
+            return Ok(());
+        }
         let signed = self.tree(said.tree)?;
         if count_within(&signed, &part.keys())? != self.tree(root)?.len() {
             return Err(Refusal::Tree.into());

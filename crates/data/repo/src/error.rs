@@ -220,6 +220,9 @@ pub enum RepoError {
         "commit {0} is at no whole replica yet, as far as is known, and its changes may fall out of the new part"
     )]
     OnlyHere(CommitId),
+    /// No prefix of a part that can be declared, or not for such a branch (PART-20). Blame: the caller.
+    #[error("a declared part has a prefix of 1 to 256 bytes, and branches other than meta")]
+    BadPart,
     /// What is kept here is not enough to make the commit (PART-8). Blame: this side, which keeps a part.
     #[error("the part of the space that is kept here is not enough for this commit")]
     Beside,
@@ -300,6 +303,9 @@ pub enum Refusal {
     /// REPO-113.
     #[error("the commit of meta that it names is unknown here")]
     Policy,
+    /// PART-21.
+    #[error("the parts that it signs are not those of its tree")]
+    Parts,
     /// REPO-111.
     #[error("a grant, or what takes one back, stays in meta as it is")]
     Kept,
@@ -378,6 +384,7 @@ impl Refusal {
             Self::NotOwner => "E_NOT_OWNER",
             Self::Rights => "E_RIGHTS",
             Self::Policy => "E_COMMIT_POLICY",
+            Self::Parts => "E_PARTS",
             Self::Kept => "E_KEPT",
             Self::Branch => "E_BRANCH",
             Self::Future => "E_FUTURE",

@@ -95,24 +95,25 @@ pub use crate::{inspect::StoreSizes, inspect::parse, inspect::store_sizes, joini
 pub use crate::{joining::join, joining::shown_text, kinds::KindRules, merge::Done};
 pub use crate::{merge::FastForward, merge::MergeOptions, merge::Outcome, merge::Stopped};
 pub use crate::{objects::ATTRIBUTES_MAX, objects::OBJECT_NAME_BYTES_MAX, objects::Object};
-pub use crate::{objects::ObjectError, objects::Ref, part::BadPart, part::Part};
-pub use crate::{patch::PATCH_BYTES_MAX, patch::PATCH_CHANGES_MAX, patch::PATCH_LINE_BYTES_MAX};
-pub use crate::{patch::Patch, patch::PatchError, patch::write_patch, pattern::BadPattern};
-pub use crate::{pattern::Pattern, pending::Applied, pending::RULES_MAX, pending::Replay};
-pub use crate::{pending::Task, pending::UnderWay, pick::REPLAY_MAX, plan::KEYS_LISTED};
-pub use crate::{plan::Keys, repair::Mended, repair::Progress, repair::StoreReport};
-pub use crate::{repair::check_store, repair::lost_blocks, repair::mend, repo::Author};
-pub use crate::{repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_TOTAL_MAX, repo::Heads};
-pub use crate::{repo::Repo, resolve::BadStrategy, resolve::BadValue, resolve::Callback};
-pub use crate::{resolve::MergeConflict, resolve::MergeType, resolve::MergeTypes};
-pub use crate::{resolve::Resolution, resolve::Resolving, resolve::Rule, resolve::Strategy};
-pub use crate::{rights::BadReach, rights::Granting, rights::Reach, rights::RightsNow};
-pub use crate::{stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp, stash::STASHES_MAX};
-pub use crate::{stash::Stash, stash::Unstashed, statements::Commit, statements::Genesis};
-pub use crate::{statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX, statements::SpaceClass};
-pub use crate::{tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings, timing::Verb};
-pub use crate::{tracking::Tracking, transaction::Savepoint, transaction::Transaction};
-pub use crate::{view::Content, view::Item, view::Span, view::View, work::Edit, work::Staged};
+pub use crate::{objects::ObjectError, objects::Ref, part::BadPart, part::DeclaredParts};
+pub use crate::{part::Part, patch::PATCH_BYTES_MAX, patch::PATCH_CHANGES_MAX};
+pub use crate::{patch::PATCH_LINE_BYTES_MAX, patch::Patch, patch::PatchError, patch::write_patch};
+pub use crate::{pattern::BadPattern, pattern::Pattern, pending::Applied, pending::RULES_MAX};
+pub use crate::{pending::Replay, pending::Task, pending::UnderWay, pick::REPLAY_MAX};
+pub use crate::{plan::KEYS_LISTED, plan::Keys, repair::Mended, repair::Progress};
+pub use crate::{repair::StoreReport, repair::check_store, repair::lost_blocks, repair::mend};
+pub use crate::{repo::Author, repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_TOTAL_MAX};
+pub use crate::{repo::Heads, repo::Repo, resolve::BadStrategy, resolve::BadValue};
+pub use crate::{resolve::Callback, resolve::MergeConflict, resolve::MergeType};
+pub use crate::{resolve::MergeTypes, resolve::Resolution, resolve::Resolving, resolve::Rule};
+pub use crate::{resolve::Strategy, rights::BadReach, rights::Granting, rights::Reach};
+pub use crate::{rights::RightsNow, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp};
+pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, statements::Commit};
+pub use crate::{statements::Genesis, statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX};
+pub use crate::{statements::SpaceClass, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings};
+pub use crate::{timing::Verb, tracking::Tracking, transaction::Savepoint};
+pub use crate::{transaction::Transaction, view::Content, view::Item, view::Span, view::View};
+pub use crate::{work::Edit, work::Staged};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

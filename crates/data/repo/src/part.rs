@@ -1,7 +1,9 @@
-//! Replicas of a part of a space: what they hold of each commit (PART-1 to PART-12).
+//! Replicas of a part of a space: what they hold of each commit (PART-1 to PART-25).
 
 mod change;
+mod declared;
 mod fetch;
+mod signed;
 mod slice;
 
 use std::sync::Arc;
@@ -25,6 +27,9 @@ use crate::layout;
 use crate::repo::{Heads, Repo, lock};
 use crate::write::{Entries, TRIES, apply};
 
+pub use self::declared::DeclaredParts;
+pub(crate) use self::declared::KnownParts;
+pub(crate) use self::signed::{Step, root_in};
 pub(crate) use self::slice::{Slice, count_within};
 
 /// The most prefixes of a part: each is looked for in each node of a path.
@@ -383,6 +388,23 @@ impl Repo {
         for id in commits {
             if self.is_held(*id)? {
                 held.insert(*id);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Of some commits those whose entries are here, and in place of the others the newest before them that have theirs here.
+    pub fn newest_held(&self, commits: &[CommitId]) -> Result<Vec<CommitId>, RepoError> {
+        let (mut seen, mut held) = (Heads::new(), Vec::new());
+        let mut open = commits.to_vec();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) || !self.has_commit(id)? {
+                continue;
+            }
+            if self.is_held(id)? {
+                held.push(id);
+            } else {
+                open.extend(self.commit(id)?.payload().parents.iter().copied());
             }
         }
         Ok(held)

@@ -133,12 +133,14 @@ impl Parts {
         let Some(mut named) = named_by(block, most) else {
             return Ok(None);
         };
-        let Some((kept, tree, holding)) = self.held(store, block)? else {
+        let Some((kept, said, holding)) = self.held(store, block)? else {
             return Ok(Some(named));
         };
+        let tree = said.tree;
         if kept.now.is_some() {
-            named.links.retain(|(link, _)| *link != tree);
-            named.hints.retain(|link| *link != tree);
+            let is_whole = |link: &Cid| *link == tree || said.parts.as_ref() == Some(link);
+            named.links.retain(|(link, _)| !is_whole(link));
+            named.hints.retain(|link| !is_whole(link));
         }
         for part in kept.now.iter().chain(&kept.next) {
             if let Some(root) = holding.root(part) {
@@ -155,12 +157,12 @@ impl Parts {
         Ok(held.is_some_and(|(kept, ..)| kept.now.is_some()))
     }
 
-    /// What is kept of the space of a commit, its tree, and what is held of it. `meta` is whole.
+    /// What is kept of the space of a commit, what it says, and what is held of it. `meta` is whole.
     fn held(
         &self,
         store: &dyn Store,
         block: &Block,
-    ) -> Result<Option<(&Kept, Cid, Holding)>, StoreError> {
+    ) -> Result<Option<(&Kept, Commit, Holding)>, StoreError> {
         if self.0.is_empty() || block.cid().codec() != Codec::DagCbor.code() {
             return Ok(None);
         }
@@ -171,7 +173,7 @@ impl Parts {
             if let (Some(holding), Some(said)) = (holding, commit_in(block))
                 && !said.branch.is_meta()
             {
-                return Ok(Some((kept, said.tree, holding)));
+                return Ok(Some((kept, said, holding)));
             }
         }
         Ok(None)
@@ -212,6 +214,7 @@ pub(crate) fn named_by(block: &Block, most: u64) -> Option<Named> {
                 let parents = said.parents.iter().map(|parent| *parent.cid());
                 [said.tree, *said.space.cid()]
                     .into_iter()
+                    .chain(said.parts)
                     .chain(parents)
                     .collect()
             }

@@ -21,7 +21,7 @@ use crate::ids::{BranchName, CommitId, SpaceId};
 use crate::joining::Joins;
 use crate::kinds::KnownKinds;
 use crate::layout;
-use crate::part::{Kept, Part};
+use crate::part::{Kept, KnownParts, Part};
 use crate::rights::KnownRights;
 use crate::stamp::{Clock, Stamp};
 use crate::statements::{Commit, Genesis};
@@ -91,6 +91,7 @@ pub(crate) struct Inner {
     /// Samples below some commits.
     pub(crate) samples: Mutex<BTreeMap<CommitId, Vec<CommitId>>>,
     pub(crate) kinds: Mutex<KnownKinds>,
+    pub(crate) declared: Mutex<KnownParts>,
     pub(crate) rights: KnownRights,
     /// What is kept of the space, if not all is.
     pub(crate) part: Mutex<Option<Arc<Part>>>,
@@ -205,6 +206,7 @@ impl Repo {
                 changes: Mutex::default(),
                 samples: Mutex::default(),
                 kinds: Mutex::default(),
+                declared: Mutex::default(),
                 rights: KnownRights::default(),
                 part: Mutex::new(part),
             }),

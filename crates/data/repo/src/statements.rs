@@ -72,6 +72,9 @@ pub struct Commit {
     pub message: String,
     /// Its parents, strictly ascending, at most [`PARENTS_MAX`].
     pub parents: Vec<CommitId>,
+    /// The root of its tree of parts (PART-21), if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Cid>,
     /// The head of `meta` in force when it was made.
     pub policy: Option<CommitId>,
     /// The space it belongs to.

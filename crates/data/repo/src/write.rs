@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect};
 use allod_identity::{Standing, Verified};
-use allod_tree::Tree;
+use allod_tree::{Tree, TreeError};
 use bytes::Bytes;
 
 use crate::accept::is_recent;
@@ -20,7 +20,7 @@ use crate::ids::{BranchName, CommitId};
 use crate::joining::{Joining, are_both_kept, join_entries};
 use crate::kinds::check_rule;
 use crate::layout;
-use crate::part::{Holding, Part};
+use crate::part::{Holding, Part, Step};
 use crate::repo::{
     Author, BRANCHES_MAX, HEADS_MAX, HEADS_TOTAL_MAX, Heads, Repo, encode_heads, lock,
 };
@@ -219,18 +219,31 @@ impl Repo {
             .blocks
             .iter()
             .for_each(|block| batch.put(block.clone()));
-        let (parents, signed, after, holding) = match self.part_of(draft.branch) {
+        let led = match self.part_of(draft.branch) {
             None => {
                 joined.iter().for_each(|block| batch.put(block.clone()));
                 let tree = apply(&base, entries, &mut |block| batch.put(block))?;
-                (parents.clone(), tree.clone(), tree, Holding::Whole)
+                Led {
+                    parents: parents.clone(),
+                    base: base.clone(),
+                    signed: tree.clone(),
+                    held: tree.clone(),
+                    after: tree,
+                    holding: Holding::Whole,
+                }
             }
             Some(part) => {
                 let must = draft.merges.is_some();
                 self.make_in_part(&part, (parents, must), entries, batch)?
             }
         };
-        let commit = self.sign(draft, &parents, (&signed, &after), now_ms)?;
+        let commit = self.sign(draft, &led, entries, (now_ms, batch))?;
+        let Led {
+            parents,
+            after,
+            holding,
+            ..
+        } = led;
         let id = CommitId::from_cid(*commit.cid());
         if let Some(part) = self.part_of(draft.branch) {
             self.keep_large(&part, id, entries, batch)?;
@@ -254,31 +267,37 @@ impl Repo {
         })
     }
 
-    /// The parents and the tree that a commit of a part signs, the state after it, and what is held of it
-    /// (PART-8, PART-9).
+    /// What a commit of a part leads to (PART-8, PART-9).
     fn make_in_part(
         &self,
         part: &Part,
         (seen, must): (&Heads, bool),
         entries: &Entries,
         batch: &mut Batch,
-    ) -> Result<(Heads, Tree, Tree, Holding), RepoError> {
+    ) -> Result<Led, RepoError> {
         if let Some(key) = entries.keys().find(|key| !part.contains(key)) {
             return Err(RepoError::OutOfPart { key: key.to_vec() });
         }
         let (parents, signed, blocks) = self.parents_within(seen, must, entries)?;
         let (base, joined) = self.joined(&parents)?;
-        let slice = apply(&base, entries, &mut |block| batch.put(block))?;
+        let held = apply(&base, entries, &mut |block| batch.put(block))?;
         for block in joined.iter().chain(&blocks) {
             batch.put(block.clone());
         }
-        let holding = Holding::slice(part.digest(), slice.root());
+        let holding = Holding::slice(part.digest(), held.root());
         let after = if parents == *seen {
-            slice
+            held.clone()
         } else {
             apply(&self.joined(seen)?.0, entries, &mut |_block| {})?
         };
-        Ok((parents, signed, after, holding))
+        Ok(Led {
+            base: self.signed_base(&parents, &mut |_block| {})?,
+            parents,
+            signed,
+            held,
+            after,
+            holding,
+        })
     }
 
     /// Adds to `batch` the move of a branch from the heads that were read to `next`; without any
@@ -412,18 +431,18 @@ impl Repo {
     fn sign(
         &self,
         draft: &Draft<'_>,
-        heads: &Heads,
-        (tree, after): (&Tree, &Tree),
-        now_ms: u64,
+        led: &Led,
+        entries: &Entries,
+        (now_ms, batch): (u64, &mut Batch),
     ) -> Result<Verified<Commit>, RepoError> {
         let mut generation = 0;
-        for parent in heads {
+        for parent in &led.parents {
             let parent = self.commit(*parent)?;
             generation = generation.max(parent.payload().generation);
             self.observe(parent.payload().stamp);
         }
         self.observe(draft.newest);
-        let mut parents: Vec<CommitId> = heads.iter().copied().collect();
+        let mut parents: Vec<CommitId> = led.parents.iter().copied().collect();
         parents.sort_by_key(|id| id.cid().to_bytes());
         let mut commit = Commit {
             author: draft.author.agent,
@@ -431,12 +450,23 @@ impl Repo {
             generation: generation + 1,
             message: draft.message.to_owned(),
             parents,
+            parts: None,
             policy: None,
             space: self.inner.id,
             stamp: self.tick(now_ms),
-            tree: tree.root(),
+            tree: led.signed.root(),
         };
-        commit.policy = self.policy_of(&commit, after)?;
+        commit.policy = self.policy_of(&commit, &led.held)?;
+        let step = Step {
+            base: &led.base,
+            tree: &led.signed,
+            changes: Some(entries),
+        };
+        commit.parts = match self.parts_of(&commit, &step, &mut |block| batch.put(block)) {
+            // Of a part not all is here that it takes (PART-21).
+            Err(RepoError::Tree(TreeError::Missing { .. })) => None,
+            parts => parts?,
+        };
         Verified::sign(draft.author.key, commit)
             .map_err(|_error| Refusal::Malformed("a field is out of its range").into())
     }
@@ -529,6 +559,21 @@ pub(crate) struct Made {
     pub(crate) after: Tree,
     /// Those that it names.
     pub(crate) parents: Heads,
+}
+
+/// What a commit that is being made leads to.
+struct Led {
+    /// Those that it is to name.
+    parents: Heads,
+    /// The tree that these sign together.
+    base: Tree,
+    /// The tree that it signs.
+    signed: Tree,
+    /// What is kept here of that tree.
+    held: Tree,
+    /// The state of the branch after it.
+    after: Tree,
+    holding: Holding,
 }
 
 /// A staged edit that was overtaken.

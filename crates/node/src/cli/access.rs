@@ -13,11 +13,11 @@ use anyhow::{Context as _, Result, ensure};
 use cid::Cid;
 use serde_json::{Value, json};
 
-use crate::cli::Usage;
 use crate::cli::access_args::{
     About, Gift, GrantArgs, GrantsArgs, MemberCommand, RuleArgs, RulesCommand,
 };
 use crate::cli::io::{Io, plain};
+use crate::cli::{Usage, parts};
 
 pub(crate) fn grant(
     node: &Node,
@@ -30,6 +30,7 @@ pub(crate) fn grant(
     what.not_before = options.after.map(|after| now_ms().saturating_add(after));
     let seed = random()?;
     let made = repo.grant(options.to, &what, &seed, node.author()?, now_ms())?;
+    parts::declare_for(node, &repo, &options.gift, io)?;
     node.touch();
     for (cid, command) in made.iter().zip(&what.commands) {
         let value = json!({
@@ -75,6 +76,17 @@ pub(crate) fn granting(gift: &Gift) -> Result<Granting> {
         not_before: None,
         expires: gift.expires.map(|time| now_ms().saturating_add(time)),
     })
+}
+
+/// Whether a gift lets somebody read.
+pub(crate) fn may_read(gift: &Gift) -> Result<bool> {
+    let read = Command::from(Op::Read);
+    for text in &gift.can {
+        if command(text)?.covers(read.as_str()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn prefixes(texts: &[String]) -> Vec<Glob> {

@@ -31,7 +31,8 @@ pub(crate) struct Gift {
     allod grant did:key:z6Mk... --can read --branch public\n  \
     allod grant did:key:z6Mk... --can all\n\n\
     Who was granted something can pass it on, or less of it, in the same way. `allod grants` lists them, `allod revoke CID`\n\
-    takes one back, with all that rests on it. Who may read some keys of a branch alone has none of it over the wire.")]
+    takes one back, with all that rests on it. A prefix that may be read is declared as a part of the branch (`allod space\n\
+    parts`), so that who may read no more gets that over the wire, and nothing else.")]
 pub(crate) struct GrantArgs {
     /// To whom: an agent's DID
     pub(crate) to: AgentId,

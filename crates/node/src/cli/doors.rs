@@ -46,8 +46,10 @@ pub(crate) fn ask(node: &Node, space: Option<&str>, command: &Command) -> Result
             }
         }
         Needs::Prefix(door, prefix) => {
-            let prefix = key_bytes(prefix)?;
-            node.ask_all(&repo, door, &who, (branch, Target::Prefix(&prefix)))?;
+            // More than what is kept here cannot be shown.
+            for prefix in Node::kept_of(&repo, &key_bytes(prefix)?) {
+                node.ask_all(&repo, door, &who, (branch, Target::Prefix(&prefix)))?;
+            }
         }
         Needs::Branch(door, other) => {
             let branch = other.unwrap_or(branch);

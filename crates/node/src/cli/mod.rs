@@ -47,6 +47,7 @@ mod merging;
 mod net;
 mod pair;
 mod part_args;
+mod parts;
 mod patch_args;
 mod patching;
 mod pictures;

@@ -13,7 +13,7 @@ use crate::cli::id::asks_yes;
 use crate::cli::io::{Io, count, size};
 use crate::cli::part_args::PartArgs;
 use crate::cli::space_args::SpaceCommand;
-use crate::cli::{Usage, access, net, with_net};
+use crate::cli::{Usage, access, net, parts, with_net};
 
 pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Result<()> {
     match command {
@@ -41,7 +41,11 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             with_net(node, io, |io, net| {
                 let joined = node.join(&net.endpoint, &ticket, name.as_deref(), part.as_ref());
                 let repo = net.handle.block_on(joined)?;
-                let report = net::sync_first(node, &repo, ticket.device, net, io)?;
+                let mut report = net::sync_first(node, &repo, ticket.device, net, io)?;
+                if repo.part().is_some() && part.is_none() {
+                    // What may be read of it was not known before.
+                    report = net::sync_first(node, &repo, ticket.device, net, io)?;
+                }
                 node.touch();
                 let entries = repo.state(&BranchName::main())?.tree().len();
                 let value = json!({
@@ -67,6 +71,21 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
                     )
                 })
             })
+        }
+        SpaceCommand::Parts {
+            name,
+            declare,
+            remove,
+            branch,
+        } => {
+            let repo = node.space(name.as_deref())?;
+            for prefix in declare {
+                parts::declare(node, &repo, prefix, branch)?;
+            }
+            for prefix in remove {
+                parts::remove(node, &repo, prefix)?;
+            }
+            parts::list(&repo, io)
         }
         SpaceCommand::Part {
             name,
@@ -132,6 +151,7 @@ fn ticket(
     let gives = (!gift.can.is_empty()).then(|| access::granting(gift));
     let gives = gives.transpose()?;
     let ticket = node.ticket(&repo, addrs, Some(valid_ms), gives.as_ref())?;
+    parts::declare_for(node, &repo, gift, io)?;
     let ticket = ticket.to_text();
     io.data(&json!({ "ticket": ticket, "days": days }), || {
         ticket.clone()

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use allod_repo::Reach;
+use allod_repo::{BranchName, Reach};
 use clap::Subcommand;
 
 use crate::cli::access_args::Gift;
@@ -85,6 +85,26 @@ pub(crate) enum SpaceCommand {
         /// Leave it although no other device is known to have all that is here
         #[arg(long, conflicts_with = "undo")]
         yes: bool,
+    },
+    /// List the parts that can be read without the rest of a space, or declare one
+    #[command(
+        after_help = "Examples:\n  allod space parts\n  allod space parts --declare notes/ --declare 'user:ada:'\n  \
+        allod space parts --declare notes/ --branch main --branch draft\n  allod space parts --remove notes/\n\n\
+        Who may read some keys of a branch, and not all, is given over the wire what is declared here and wholly theirs to \n\
+        read: each commit then signs those parts one by one. A grant or ticket with --prefix declares its prefix by itself."
+    )]
+    Parts {
+        /// The space [default: the current one]
+        name: Option<String>,
+        /// Declare the keys that begin with this; may be said several times
+        #[arg(long, value_name = "PREFIX")]
+        declare: Vec<String>,
+        /// Declare it no more; may be said several times
+        #[arg(long, value_name = "PREFIX")]
+        remove: Vec<String>,
+        /// Of which branch; may be said several times [default: main]
+        #[arg(long, value_name = "NAME", requires = "declare")]
+        branch: Vec<BranchName>,
     },
     /// Show which part of a space is kept here, or change that
     #[command(

@@ -28,6 +28,7 @@ mod http_tokens;
 mod http_writes;
 mod identity;
 mod imports;
+mod in_parts;
 mod joining;
 mod keeping;
 mod kill;

@@ -87,6 +87,7 @@ impl Fetching {
             events: Vec::new(),
             logs: Vec::new(),
             samples: Vec::new(),
+            parts: Vec::new(),
             slices: false,
             space,
             version: VERSION,

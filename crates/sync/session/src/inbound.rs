@@ -19,6 +19,7 @@ use crate::comparing::{Comparing, Made};
 use crate::inbound::files::{PART_BYTES, Todo};
 use crate::limits::{COMMITS_MAX, COMPARED_MAX, COMPARED_MIN, CREDIT_BYTES};
 use crate::message::{Message, Mode};
+use crate::offering::InParts;
 use crate::scope::Scope;
 use crate::session::{Fault, Refused, Stats};
 
@@ -27,6 +28,8 @@ use crate::session::{Fault, Refused, Stats};
 pub(crate) struct Inbound {
     /// What the peer offers; a branch that is not wanted is without heads here.
     branches: Vec<(BranchName, Vec<CommitId>)>,
+    /// Those that come in parts.
+    parts: InParts,
     scope: Scope,
     /// Messages that wait for the commit at hand, with the bytes they were charged.
     queue: VecDeque<(Message, usize)>,
@@ -151,7 +154,7 @@ pub(crate) struct Step {
 
 impl Inbound {
     pub(crate) fn new(
-        mut branches: Vec<(BranchName, Vec<CommitId>)>,
+        (mut branches, parts): (Vec<(BranchName, Vec<CommitId>)>, InParts),
         scope: &Scope,
         claims: &Claims,
     ) -> Self {
@@ -161,6 +164,7 @@ impl Inbound {
             .for_each(|(_, heads)| heads.clear());
         Self {
             branches,
+            parts,
             scope: scope.clone(),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -346,9 +350,36 @@ impl Inbound {
         id: CommitId,
         branch: BranchName,
     ) -> Result<Result<(), Refused>, Fault> {
+        if self.parts.has(&branch) {
+            return self.fill_parts(repo, id, branch);
+        }
         match repo.fetch_tree(repo.accepted(id)?) {
             Ok(tree) => {
                 self.current = on_the_way(repo, tree, branch)?;
+                Ok(Ok(()))
+            }
+            Err(Rejected::Refused(refusal)) => Ok(Err(Refused::new(id, refusal))),
+            Err(Rejected::Fault(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// The same of a commit that comes in parts (PART-22). It stays as it is where not all that is kept is offered, or it signs
+    /// no parts.
+    fn fill_parts(
+        &mut self,
+        repo: &Repo,
+        id: CommitId,
+        branch: BranchName,
+    ) -> Result<Result<(), Refused>, Fault> {
+        let part = repo.part();
+        if !part.is_some_and(|part| self.parts.covers(&branch, &part)) {
+            return Ok(Ok(()));
+        }
+        match repo.fetch_parts(repo.accepted(id)?) {
+            Ok(None) => Ok(Ok(())),
+            Ok(Some(tree)) => {
+                let (tree, made) = (Box::new(tree), Made::new());
+                self.current = Current::Walking { tree, branch, made };
                 Ok(Ok(()))
             }
             Err(Rejected::Refused(refusal)) => Ok(Err(Refused::new(id, refusal))),
@@ -503,7 +534,13 @@ impl Inbound {
         send.extend(self.settle_meta(repo, stats)?);
         let branches = self.branches.iter().filter(|(branch, _)| !branch.is_meta());
         for (branch, heads) in branches.filter(|_| self.scope.apart.is_none()) {
-            send.extend(join(repo, branch, heads, stats)?);
+            let heads = if self.parts.has(branch) {
+                // In place of one that signs no parts, what is before it (PART-22).
+                repo.newest_held(heads)?
+            } else {
+                heads.clone()
+            };
+            send.extend(join(repo, branch, &heads, stats)?);
         }
         self.settled = true;
         Ok(())

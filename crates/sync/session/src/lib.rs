@@ -30,6 +30,7 @@ mod inbound;
 mod join;
 mod limits;
 mod message;
+mod offering;
 mod outbound;
 mod readers;
 mod reading;

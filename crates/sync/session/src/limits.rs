@@ -49,6 +49,9 @@ pub(crate) const OFFERED_MAX: usize = 1 << 20;
 /// Commits in one session.
 pub(crate) const COMMITS_MAX: usize = 1 << 20;
 
+/// Prefixes listed in a hello, of all branches together: as many as a space declares, and 256 KiB at most.
+pub(crate) const PREFIXES_MAX: usize = 1024;
+
 /// Key logs listed in a hello.
 pub(crate) const LOGS_MAX: usize = 256;
 

@@ -9,7 +9,7 @@ use serde_bytes::{ByteArray, ByteBuf};
 
 use crate::limits::{
     ENTRIES_COUNTERS, FRAME_BYTES_CEILING, FRAME_BYTES_MAX, LEAVES_COUNTERS, LOGS_MAX,
-    PICKED_FRAME_MAX, REASON_BYTES_MAX, SAMPLES_MAX, WANTED_MAX,
+    PICKED_FRAME_MAX, PREFIXES_MAX, REASON_BYTES_MAX, SAMPLES_MAX, WANTED_MAX,
 };
 
 /// The version of the protocol that this crate speaks.
@@ -151,6 +151,9 @@ pub struct Hello {
     /// Which key events the sender knows of which agents, by marks (IDENT-38). The agents' keys are only compared, so
     /// they are not checked.
     pub logs: Vec<(ByteArray<32>, ByteArray<16>)>,
+    /// The branches that are offered in parts, in the order of `branches`, with the prefixes of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<(BranchName, Vec<ByteBuf>)>,
     /// Other commits that the sender has.
     pub samples: Vec<CommitId>,
     /// Whether the sender keeps a part of the space, and so walks each tree.
@@ -325,6 +328,7 @@ impl Message {
                         .all(|(_, heads)| heads.len() <= allod_repo::HEADS_MAX)
                     && hello.logs.len() <= LOGS_MAX
                     && hello.samples.len() <= SAMPLES_MAX
+                    && hello.parts.iter().map(|(_, of)| of.len()).sum::<usize>() <= PREFIXES_MAX
                     && hello.wants.iter().all(|names| names.len() <= allod_repo::BRANCHES_MAX)
                     // Rights come from meta, so it goes first.
                     && !hello.branches.iter().skip(1).any(|(name, _)| name.is_meta())

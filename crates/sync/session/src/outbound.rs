@@ -1,10 +1,11 @@
 //! What goes to the peer: the commits it lacks, and the blocks it asks for.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use allod_blocks::{Block, Cid, Codec, file_links};
 use allod_identity::{AgentId, Mark, Verified};
-use allod_repo::{BranchName, Commit, CommitId, Rejected, Repo, RepoError, StateRef};
+use allod_repo::{Commit, CommitId, Rejected, Repo, RepoError, StateRef};
 use allod_sketch::Estimate;
 use allod_tree::{Node, TreeError};
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use crate::limits::{
     ENTRIES_COUNTERS, LEAVES_COUNTERS, OFFERED_MAX,
 };
 use crate::message::{Hello, Message, Mode};
+use crate::offering::Offer;
+use crate::readers::Share;
 use crate::scope::Branches;
 use crate::session::{Fault, Stats};
 use crate::sketching::{Asked, Sketching};
@@ -39,6 +42,10 @@ pub(crate) struct Outbound {
     at_hand: Option<Block>,
     /// Whether the peer walks each tree (PART-11).
     pub(crate) slices: bool,
+    /// The branches that go in parts, by their place in the hello, with the prefixes that the peer may have (SYNC-64).
+    in_parts: BTreeMap<u64, Arc<BTreeSet<Bytes>>>,
+    /// Nodes of trees of parts that the peer was told of, with the prefixes that lead on for it.
+    of_parts: BTreeMap<Cid, Arc<BTreeSet<Bytes>>>,
     /// The tree that the peer compares with its own.
     sketching: Sketching,
     /// How often it may compare a tree: once for each commit that it was told to walk, as each costs reading
@@ -53,18 +60,14 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     /// Plans what a peer that says `hello` lacks and wants (SYNC-4, SYNC-16).
-    pub(crate) fn plan(
-        repo: &Repo,
-        branches: &[(BranchName, Vec<CommitId>)],
-        hello: &Hello,
-    ) -> Result<Self, Fault> {
-        Self::plan_at_most(COMMITS_MAX, repo, branches, hello)
+    pub(crate) fn plan(repo: &Repo, offers: &[Offer], hello: &Hello) -> Result<Self, Fault> {
+        Self::plan_at_most(COMMITS_MAX, repo, offers, hello)
     }
 
     fn plan_at_most(
         most: usize,
         repo: &Repo,
-        branches: &[(BranchName, Vec<CommitId>)],
+        offers: &[Offer],
         hello: &Hello,
     ) -> Result<Self, Fault> {
         let mut known: BTreeSet<CommitId> = hello.samples.iter().copied().collect();
@@ -77,9 +80,14 @@ impl Outbound {
         let mut planned = BTreeSet::new();
         let mut plan = VecDeque::new();
         let wants = Branches::from(hello.wants.clone());
-        let offered = (0u64..).zip(branches);
-        for (index, (_, heads)) in offered.filter(|(_, (branch, _))| wants.include(branch)) {
-            for id in repo.missing(&heads.iter().copied().collect(), &known)? {
+        let offered = (0u64..).zip(offers);
+        let mut offered: Vec<_> = offered
+            .filter(|(_, it)| wants.include(&it.branch))
+            .collect();
+        // What is offered whole with some branch does not go in parts.
+        offered.sort_by_key(|(_, offer)| offer.share != Share::All);
+        for (index, offer) in offered {
+            for id in repo.missing(&offer.heads.iter().copied().collect(), &known)? {
                 if planned.insert(id) {
                     plan.push_back((id, index));
                 }
@@ -101,6 +109,8 @@ impl Outbound {
             asked: VecDeque::new(),
             at_hand: None,
             slices: hello.slices,
+            in_parts: in_parts(offers),
+            of_parts: BTreeMap::new(),
             sketching: Sketching::default(),
             roots: BTreeMap::new(),
             left_out: BTreeSet::new(),
@@ -109,7 +119,7 @@ impl Outbound {
         };
         outbound.tell_what_changed(repo)?;
         if hello.slices {
-            outbound.offer_heads(repo, branches, &wants)?;
+            outbound.offer_heads(repo, offers, &wants)?;
         }
         Ok(outbound)
     }
@@ -130,16 +140,37 @@ impl Outbound {
     fn offer_heads(
         &mut self,
         repo: &Repo,
-        branches: &[(BranchName, Vec<CommitId>)],
+        offers: &[Offer],
         wants: &Branches,
     ) -> Result<(), Fault> {
-        let wanted = branches.iter();
-        let wanted = wanted.filter(|(name, _)| wants.include(name) && !name.is_meta());
-        for head in wanted.flat_map(|(_, heads)| heads) {
-            let tree = repo.commit(*head)?.payload().tree;
-            self.offer(tree)?;
-            *self.roots.entry(tree).or_default() += 1;
+        let wanted = (0u64..).zip(offers);
+        let wanted = wanted.filter(|(_, it)| wants.include(&it.branch) && !it.branch.is_meta());
+        for (index, offer) in wanted {
+            for head in &offer.heads {
+                self.offer_walk(repo.commit(*head)?.payload(), index)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Tells of the tree of a commit that goes with a branch, or of its parts (SYNC-64).
+    fn offer_walk(&mut self, said: &Commit, branch: u64) -> Result<(), Fault> {
+        if let Some(prefixes) = self.in_parts.get(&branch) {
+            let prefixes = Arc::clone(prefixes);
+            return said
+                .parts
+                .map_or(Ok(()), |root| self.offer_of_parts(root, prefixes));
+        }
+        self.offer(said.tree)?;
+        *self.roots.entry(said.tree).or_default() += 1;
+        Ok(())
+    }
+
+    fn offer_of_parts(&mut self, cid: Cid, prefixes: Arc<BTreeSet<Bytes>>) -> Result<(), Fault> {
+        if self.of_parts.len() >= OFFERED_MAX {
+            return Err(Fault::Limit("blocks offered"));
+        }
+        self.of_parts.insert(cid, prefixes);
         Ok(())
     }
 
@@ -279,8 +310,7 @@ impl Outbound {
         self.tell_log(repo, &said.author)?;
         let statement = commit.bytes().clone();
         let Some(changes) = changes else {
-            self.offer(said.tree)?;
-            *self.roots.entry(said.tree).or_default() += 1;
+            self.offer_walk(said, branch)?;
             self.ready.push_back(Message::Commit {
                 statement,
                 branch,
@@ -351,10 +381,10 @@ impl Outbound {
         names: Vec<Cid>,
     ) -> Result<bool, Fault> {
         for cid in opened {
-            if self.offered.remove(cid)
+            if (self.offered.contains(cid) || self.of_parts.contains_key(cid))
                 && let Some(block) = repo.store().get(cid)?
             {
-                self.offer_links_of(&block)?;
+                self.served(&block)?;
             }
         }
         self.asked.extend(names);
@@ -368,7 +398,9 @@ impl Outbound {
         let mut bytes = 0;
         while let Some(cid) = self.asked.front().copied() {
             let block = match self.at_hand.take() {
-                None if self.offered.contains(&cid) => repo.store().get(&cid)?,
+                None if self.offered.contains(&cid) || self.of_parts.contains_key(&cid) => {
+                    repo.store().get(&cid)?
+                }
                 at_hand => at_hand,
             };
             let Some(block) = block else {
@@ -382,8 +414,7 @@ impl Outbound {
                 break;
             }
             self.asked.pop_front();
-            self.offered.remove(&cid);
-            self.offer_links_of(&block)?;
+            self.served(&block)?;
             bytes += block.bytes().len();
             blocks.push(block.into_bytes());
         }
@@ -393,9 +424,29 @@ impl Outbound {
         Ok(Some(Message::Blocks { blocks, absent }))
     }
 
-    fn offer_links_of(&mut self, block: &Block) -> Result<(), Fault> {
-        let links = links_of(block)?;
-        links.into_iter().try_for_each(|cid| self.offer(cid))
+    /// A block is at the peer: what it leads to may be asked for next. What was offered as a node of a tree of parts leads on
+    /// as such, and what was offered otherwise too does so both ways.
+    fn served(&mut self, block: &Block) -> Result<(), Fault> {
+        if let Some(prefixes) = self.of_parts.remove(block.cid()) {
+            let node = node_of(block)?;
+            if node.is_leaf() {
+                for (prefix, root) in node.entries() {
+                    if prefixes.contains(&prefix) {
+                        let root = Cid::try_from(&root[..]);
+                        self.offer(root.map_err(|_error| RepoError::Damaged("a tree of parts"))?)?;
+                    }
+                }
+            } else {
+                for child in (0..node.len()).filter_map(|index| node.link(index)) {
+                    self.offer_of_parts(child, Arc::clone(&prefixes))?;
+                }
+            }
+        }
+        if self.offered.remove(block.cid()) {
+            let links = links_of(block)?;
+            links.into_iter().try_for_each(|cid| self.offer(cid))?;
+        }
+        Ok(())
     }
 }
 
@@ -441,8 +492,7 @@ pub(crate) fn links_of(block: &Block) -> Result<Vec<Cid>, RepoError> {
     if block.cid().codec() != Codec::DagCbor.code() {
         return file_links(block).map_err(|_error| RepoError::Damaged("a stored file"));
     }
-    let node = Node::decode(block.bytes())
-        .map_err(|_error| RepoError::Damaged("a stored node does not decode"))?;
+    let node = node_of(block)?;
     if node.level() > 0 {
         let links = (0..node.len()).filter_map(|index| node.link(index));
         return Ok(links.collect());
@@ -457,6 +507,21 @@ pub(crate) fn links_of(block: &Block) -> Result<Vec<Cid>, RepoError> {
     Ok(links)
 }
 
+fn node_of(block: &Block) -> Result<Node, RepoError> {
+    Node::decode(block.bytes())
+        .map_err(|_error| RepoError::Damaged("a stored node does not decode"))
+}
+
+/// Of the branches that are offered in parts, by their place in the hello, the prefixes.
+fn in_parts(offers: &[Offer]) -> BTreeMap<u64, Arc<BTreeSet<Bytes>>> {
+    let offers = (0u64..).zip(offers);
+    let parts = offers.filter_map(|(index, offer)| match &offer.share {
+        Share::Parts(prefixes) => Some((index, Arc::new(prefixes.clone()))),
+        _ => None,
+    });
+    parts.collect()
+}
+
 /// What an entry links to, if it does.
 fn link_of(entry: &[u8]) -> Result<Option<Cid>, RepoError> {
     match StateRef::decode(entry) {
@@ -468,11 +533,9 @@ fn link_of(entry: &[u8]) -> Result<Option<Cid>, RepoError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use allod_blocks::MemoryStore;
     use allod_identity::SecretKey;
-    use allod_repo::{Author, Edit, Genesis, SpaceClass};
+    use allod_repo::{Author, BranchName, Edit, Genesis, SpaceClass};
 
     use super::*;
     use crate::message::VERSION;
@@ -504,6 +567,7 @@ mod tests {
             branches: Vec::new(),
             events: Vec::new(),
             logs: Vec::new(),
+            parts: Vec::new(),
             samples: Vec::new(),
             slices: false,
             space: repo.id(),
@@ -511,11 +575,15 @@ mod tests {
             wants: None,
         };
         let branches = repo.branches().unwrap().into_iter();
-        let branches: Vec<_> = branches
-            .map(|(name, heads)| (name, heads.into_iter().collect()))
+        let offers: Vec<_> = branches
+            .map(|(branch, heads)| Offer {
+                branch,
+                heads: heads.into_iter().collect(),
+                share: Share::All,
+            })
             .collect();
         for (most, left_out) in [(1, 2), (2, 1), (3, 0), (4, 0)] {
-            let planned = Outbound::plan_at_most(most, &repo, &branches, &hello);
+            let planned = Outbound::plan_at_most(most, &repo, &offers, &hello);
             let Ok(mut outbound) = planned else {
                 panic!("no plan")
             };

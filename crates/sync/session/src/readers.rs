@@ -1,10 +1,31 @@
-//! What a peer may be told of a space (SYNC-60 to SYNC-63).
+//! What a peer may be told of a space (SYNC-60 to SYNC-64).
 
 use std::collections::BTreeSet;
 
 use allod_access::{Op, Principal, Request, Target};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, Repo, RepoError, RightsNow};
+use bytes::Bytes;
+
+/// What a peer may have of a branch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Share {
+    Nothing,
+    /// What has one of these prefixes, which are declared (SYNC-64).
+    Parts(BTreeSet<Bytes>),
+    All,
+}
+
+impl Share {
+    /// Whether it has all that another one has.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) | (_, Self::Nothing) => true,
+            (Self::Parts(own), Self::Parts(others)) => others.is_subset(own),
+            _ => false,
+        }
+    }
+}
 
 /// Whoever a space is told to, at a time.
 #[derive(Debug)]
@@ -55,16 +76,33 @@ impl Reader {
     /// Whether it may have all that a branch has: no less than that can be told of one.
     pub(crate) fn may_have(&self, branch: &BranchName) -> bool {
         // Where members read everything, who is asked is known to be one, or is told nothing more before it says hello.
-        if branch.is_meta() || self.rights.is_plain() {
-            return true;
+        branch.is_meta() || self.rights.is_plain() || self.may_read(branch, b"")
+    }
+
+    /// What it may have of a branch.
+    pub(crate) fn share(&self, repo: &Repo, branch: &BranchName) -> Result<Share, RepoError> {
+        if self.may_have(branch) {
+            return Ok(Share::All);
         }
+        let declared = repo.declared_parts()?;
+        let of_branch = declared.iter().filter(|(_, of)| of.contains(branch));
+        let may = of_branch.filter(|(prefix, _)| self.may_read(branch, prefix));
+        let parts: BTreeSet<Bytes> = may.map(|(prefix, _)| prefix.clone()).collect();
+        Ok(if parts.is_empty() {
+            Share::Nothing
+        } else {
+            Share::Parts(parts)
+        })
+    }
+
+    fn may_read(&self, branch: &BranchName, prefix: &[u8]) -> bool {
         !self.agents.is_empty()
             && self.agents.iter().all(|who| {
                 let request = Request {
                     who,
                     op: Op::Read,
                     branch: branch.as_str(),
-                    target: Target::Prefix(b""),
+                    target: Target::Prefix(prefix),
                     at: self.at,
                 };
                 self.rights.check(&request).is_allowed()

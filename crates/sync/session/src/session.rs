@@ -13,8 +13,9 @@ use crate::claims::Claims;
 use crate::inbound::Inbound;
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
+use crate::offering::{InParts, Offer, branches_of, parts_of};
 use crate::outbound::Outbound;
-use crate::readers::Reader;
+use crate::readers::{Reader, Share};
 use crate::reading::ReadFrame;
 use crate::recognise::{not_member, recognise};
 use crate::scope::{Branches, Scope};
@@ -35,7 +36,7 @@ pub struct Session {
     me: Me,
     peer: DeviceId,
     /// What this side's hello offered, once it was said.
-    said: Option<Vec<(BranchName, Vec<CommitId>)>>,
+    said: Option<Vec<Offer>>,
     flow: Option<Flow>,
     out: VecDeque<Output>,
     stats: Stats,
@@ -59,6 +60,8 @@ struct Flow {
     peer_agent: AgentId,
     /// What its hello offered.
     theirs: Vec<(BranchName, Vec<CommitId>)>,
+    /// What of that it offered in parts.
+    parts: InParts,
     /// What of this side's branches it asked for.
     wants: Branches,
     /// Whether it only takes: it has heads of branches that it wants, and offers none.
@@ -358,8 +361,9 @@ impl Session {
         heads.extend(flow.theirs.iter().flat_map(|(_, heads)| heads));
         if self.stats.refused_by_peer.is_empty() && self.stats.left_out == 0 {
             let given = self.said.iter().flatten();
-            let given = given.filter(|(branch, _)| flow.wants.include(branch));
-            heads.extend(given.flat_map(|(_, heads)| heads));
+            let given = given.filter(|offer| flow.wants.include(&offer.branch));
+            let given = given.filter(|offer| offer.share == Share::All);
+            heads.extend(given.flat_map(|offer| &offer.heads));
         }
         heads
     }
@@ -367,9 +371,13 @@ impl Session {
     /// Whether both sides offered and wanted all they have, as far as this side knows.
     #[must_use]
     pub fn was_about_all(&self) -> bool {
-        let is_about_all = |flow: &Flow| flow.wants == Branches::All && !flow.takes_only;
+        let is_about_all = |flow: &Flow| {
+            flow.wants == Branches::All && !flow.takes_only && flow.parts.iter().next().is_none()
+        };
+        let mut said = self.said.iter().flatten();
         self.me.scope == Scope::default()
             && self.flow.as_ref().is_some_and(is_about_all)
+            && said.all(|offer| offer.share == Share::All)
             && self.stats.left_out == 0
     }
 
@@ -407,6 +415,11 @@ impl Session {
     pub fn was_offered(&self, branch: &BranchName) -> bool {
         let mut offered = self.flow.iter().flat_map(|flow| &flow.theirs);
         offered.any(|(name, _)| name == branch)
+    }
+
+    /// The branches that the peer offered in parts (SYNC-64), with the prefixes of these.
+    pub fn offered_in_parts(&self) -> impl Iterator<Item = (&BranchName, &[Bytes])> {
+        self.flow.iter().flat_map(|flow| flow.parts.iter())
     }
 
     /// The peer's agent, once it was recognised.
@@ -518,19 +531,22 @@ impl Session {
         if self.said.is_none() {
             self.hello(Some(hello))?;
         }
-        let mut gives = self.said.clone().unwrap_or_default();
-        for (branch, heads) in &mut gives {
-            // What was said before the peer was known, and it may not have.
-            if !reader.may_have(branch) {
-                heads.clear();
-            }
-        }
+        let said = self.said.iter().flatten().cloned();
+        let gives = said.map(|offer| offer.to(&self.repo, &reader, hello));
+        let gives: Vec<Offer> = gives.collect::<Result<_, _>>().map_err(Fault::from)?;
+        let parts = InParts::of(hello);
         let outbound = Outbound::plan(&self.repo, &gives, hello)?;
         let to_send = outbound.remaining();
+        self.said = Some(gives);
         self.flow = Some(Flow {
             outbound,
             reader,
-            inbound: Inbound::new(hello.branches.clone(), &self.me.scope, &self.claims),
+            inbound: Inbound::new(
+                (hello.branches.clone(), parts.clone()),
+                &self.me.scope,
+                &self.claims,
+            ),
+            parts,
             peer_agent: hello.agent,
             theirs: hello.branches.clone(),
             wants: hello.wants.clone().into(),
@@ -547,14 +563,14 @@ impl Session {
 
     /// Says hello, in answer to `theirs` if the peer said it first.
     fn hello(&mut self, theirs: Option<&Hello>) -> Result<(), Stop> {
-        let hello = self.make_hello(theirs).map_err(Fault::from)?;
-        self.said = Some(hello.branches.clone());
+        let (hello, offers) = self.make_hello(theirs).map_err(Fault::from)?;
+        self.said = Some(offers);
         self.send(&Message::Hello(Box::new(hello)));
         Ok(())
     }
 
-    fn make_hello(&self, theirs: Option<&Hello>) -> Result<Hello, RepoError> {
-        let mut branches: Vec<(BranchName, Vec<CommitId>)> = Vec::new();
+    fn make_hello(&self, theirs: Option<&Hello>) -> Result<(Hello, Vec<Offer>), RepoError> {
+        let mut offers: Vec<Offer> = Vec::new();
         let mut all = BTreeSet::new();
         let mut samples = Vec::new();
         let Scope {
@@ -574,17 +590,25 @@ impl Session {
             }
             let is_offered = gives.include(&name);
             // What is neither given nor taken is nobody's business.
-            if (!is_offered && !wants.include(&name)) || !reader.may_have(&name) {
+            if !is_offered && !wants.include(&name) {
+                continue;
+            }
+            let share = reader.share(&self.repo, &name)?;
+            if share == Share::Nothing {
                 continue;
             }
             all.extend(heads.iter().copied());
             if is_offered {
-                branches.push((name, heads.into_iter().collect()));
+                offers.push(Offer {
+                    branch: name,
+                    heads: heads.into_iter().collect(),
+                    share,
+                });
             } else {
                 samples.extend(heads);
             }
         }
-        branches.sort_by_key(|(name, _)| !name.is_meta());
+        offers.sort_by_key(|offer| !offer.branch.is_meta());
         // The peer need not send what it offers and is here, however far behind the heads here that is.
         let offered = theirs.iter().filter(|_| !anew);
         let offered = offered.flat_map(|theirs| &theirs.branches);
@@ -609,17 +633,20 @@ impl Session {
             let log = self.repo.agents().key_log(&self.me.agent)?;
             events.extend(log.known().map(|event| event.bytes().to_vec().into()));
         }
-        Ok(Hello {
+        let parts = parts_of(&mut offers);
+        let hello = Hello {
             agent: self.me.agent,
-            branches,
+            branches: branches_of(&offers),
             events,
             logs,
+            parts,
             samples,
             slices: self.repo.part().is_some(),
             space: self.repo.id(),
             version: VERSION,
             wants: self.me.scope.wants.to_wants(),
-        })
+        };
+        Ok((hello, offers))
     }
 
     /// Ends the session where the peer may no more have what it was offered (SYNC-62).
@@ -628,13 +655,17 @@ impl Session {
             return Ok(());
         }
         let reader = Reader::agent(&self.repo, flow.peer_agent, now_ms).map_err(Fault::from)?;
-        let mut said = self.said.iter().flatten();
         if !reader.knows() {
             return Err(not_member());
         }
-        if said.any(|(name, _)| flow.reader.may_have(name) && !reader.may_have(name)) {
-            let reason = "what may be read here has changed; ask again";
-            return Err(Stop("E_RIGHTS", reason.to_owned()));
+        for offer in self.said.iter().flatten() {
+            let now = reader
+                .share(&self.repo, &offer.branch)
+                .map_err(Fault::from)?;
+            if !now.covers(&offer.share) {
+                let reason = "what may be read here has changed; ask again";
+                return Err(Stop("E_RIGHTS", reason.to_owned()));
+            }
         }
         flow.reader = reader;
         Ok(())

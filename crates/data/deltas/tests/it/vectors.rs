@@ -193,6 +193,7 @@ fn told_commits() {
             generation: 1,
             message: text(&input["message"]).to_owned(),
             parents: parents.iter().map(id).collect(),
+            parts: None,
             policy: None,
             space: text(&input["space"]).parse().unwrap(),
             stamp: Stamp::from_bits(text(&input["stamp"]).parse().unwrap()),

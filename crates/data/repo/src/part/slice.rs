@@ -51,15 +51,18 @@ impl Slice {
         }
     }
 
-    /// The slice of `tree`, whose nodes with these keys are all here, stored; `added` of its keys the base
-    /// has not.
+    /// The slice of `trees`, whose nodes with these keys are all here, stored: of one tree, or of one for each prefix.
+    /// `added` of its keys the base has not.
     pub(crate) fn finish(
         self,
         repo: &Repo,
-        (tree, base): (&Tree, &Tree),
+        (trees, base): (&[Tree], &Tree),
         added: u64,
     ) -> Result<(Tree, Holding), Rejected> {
-        let count = count_within(tree, &self.keys)?;
+        let mut count = 0;
+        for tree in trees {
+            count += count_within(tree, &self.keys)?;
+        }
         // A key that vanished would come back with the next join (REPO-19).
         if base.len() + added != count {
             return Err(Refusal::Tree.into());
@@ -70,18 +73,21 @@ impl Slice {
             _ if count == 0 => Tree::build([(b"", b""); 0], &mut |block| nodes.put(block))
                 .map_err(RepoError::from)?,
             Some(changed) => apply(base, changed, &mut |block| nodes.put(block))?,
-            None => self.anew(tree, &mut nodes)?,
+            None => self.anew(trees, &mut nodes)?,
         };
         nodes.flush()?;
         let holding = Holding::slice(self.of, slice.root());
         Ok((slice, holding))
     }
 
-    fn anew(&self, tree: &Tree, nodes: &mut Nodes<'_>) -> Result<Tree, RepoError> {
+    /// Trees are in the order of their keys.
+    fn anew(&self, trees: &[Tree], nodes: &mut Nodes<'_>) -> Result<Tree, RepoError> {
         let mut fault = None;
-        let spans = self.keys.iter().map(|(from, to)| {
-            let to = to.map_or(Bound::Unbounded, |to| Bound::Excluded(&to[..]));
-            tree.range((Bound::Included(&from[..]), to))
+        let spans = trees.iter().flat_map(|tree| {
+            self.keys.iter().map(|(from, to)| {
+                let to = to.map_or(Bound::Unbounded, |to| Bound::Excluded(&to[..]));
+                tree.range((Bound::Included(&from[..]), to))
+            })
         });
         let entries = spans.flatten().map_while(|item| match item {
             Ok(entry) => Some(entry),
@@ -109,7 +115,7 @@ pub(crate) fn count_within(tree: &Tree, keys: &KeySpans) -> Result<u64, RepoErro
 }
 
 /// New nodes on their way to the store.
-struct Nodes<'a> {
+pub(super) struct Nodes<'a> {
     repo: &'a Repo,
     batch: Batch,
     bytes: usize,
@@ -117,7 +123,7 @@ struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    fn new(repo: &'a Repo) -> Self {
+    pub(super) fn new(repo: &'a Repo) -> Self {
         Self {
             repo,
             batch: Batch::new(),
@@ -126,7 +132,7 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    fn put(&mut self, block: Block) {
+    pub(super) fn put(&mut self, block: Block) {
         self.bytes += block.bytes().len();
         self.batch.put(block);
         if self.bytes >= STORE_BYTES
@@ -144,7 +150,7 @@ impl<'a> Nodes<'a> {
         Ok(())
     }
 
-    fn flush(mut self) -> Result<(), RepoError> {
+    pub(super) fn flush(mut self) -> Result<(), RepoError> {
         self.store()?;
         self.fault.map_or(Ok(()), Err)
     }

@@ -113,7 +113,7 @@ impl<'a> Deed<'a> {
             return Ok(who.agent_id().is_some_and(|agent| rights.is_member(agent)));
         }
         let joins = !self.own.is_empty() && self.own.len() < self.said.parents.len();
-        let is_ordinary = !self.own.is_empty() && !joins;
+        let is_ordinary = (!self.own.is_empty() && !joins) || self.is_of_part()?;
         let op = if joins {
             Op::Merge
         } else if is_ordinary {
@@ -156,6 +156,12 @@ impl<'a> Deed<'a> {
             Ok(may_each)
         })?;
         Ok(may_each && may_keys(&some))
+    }
+
+    /// Whether it was made by who has a part alone, and so names no parent (PART-23).
+    fn is_of_part(&self) -> Result<bool, RepoError> {
+        let repo = self.repo;
+        Ok(self.said.parents.is_empty() && repo.is_of_parts(self.said, self.tree.as_ref())?)
     }
 
     fn request<'r>(
@@ -235,7 +241,12 @@ impl<'a> Deed<'a> {
         } else {
             self.own.clone()
         };
-        let (base, _) = self.repo.joined(&self.repo.held_of(&before)?)?;
+        let held = self.repo.held_of(&before)?;
+        if held != before {
+            // What is bare changed something too, and what that was is not here (PART-24).
+            return Ok(());
+        }
+        let (base, _) = self.repo.joined(&held)?;
         for change in base.diff(tree) {
             let change = change?;
             let Some(entry) = change.right else {

@@ -27,6 +27,7 @@ fn made(repo: &Repo, ada: &Person, parents: &[CommitId], map: &Map, now: u64) ->
         generation: parents.iter().map(generation).max().unwrap_or(0) + 1,
         message: String::new(),
         parents: parents.to_vec(),
+        parts: None,
         policy: None,
         space: repo.id(),
         stamp: Stamp::at_millis(now),

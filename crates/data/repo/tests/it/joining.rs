@@ -533,6 +533,7 @@ fn forged(
         generation: newest.unwrap_or(0) + 1,
         message: String::new(),
         parents: parents.into_iter().collect(),
+        parts: None,
         policy: None,
         space: repo.id(),
         stamp: Stamp::at_millis(START + 1000),

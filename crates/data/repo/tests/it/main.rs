@@ -19,6 +19,7 @@ mod merging;
 mod model;
 mod objects;
 mod part;
+mod parting;
 mod patches;
 mod picking;
 mod properties;

@@ -103,7 +103,7 @@ fn commits() {
         assert_eq!(*commit.bytes(), hex(&input["bytes"]));
         let said = commit.payload();
         let parents: Vec<String> = said.parents.iter().map(ToString::to_string).collect();
-        Ok(json!({
+        let mut expected = json!({
             "cid": id.to_string(),
             "author": said.author.to_string(),
             "branch": said.branch.as_str(),
@@ -112,7 +112,11 @@ fn commits() {
             "parents": parents,
             "stamp": said.stamp.bits(),
             "tree": said.tree.to_string(),
-        }))
+        });
+        if let Some(parts) = said.parts {
+            expected["parts"] = json!(parts.to_string());
+        }
+        Ok(expected)
     });
     assert!(
         accepted >= 10 && refused >= 3 * accepted,

@@ -191,6 +191,10 @@ impl Inbound {
             self.wanted.extend(ask.iter().copied());
             self.ask(ask, send);
         }
+        if tree.is_done() && tree.lacks_parts() {
+            self.flush(repo)?;
+            return Ok(true);
+        }
         if tree.is_done() {
             self.flush(repo)?;
             let progress = tree.progress();

@@ -39,6 +39,7 @@ fn rooted(repo: &Repo, who: &Person, entries: &Entries, message: &str) -> Commit
         generation: 1,
         message: message.into(),
         parents: Vec::new(),
+        parts: None,
         policy: repo.heads(&BranchName::meta()).unwrap().first().copied(),
         space: repo.id(),
         stamp: Stamp::at_millis(START + 1),

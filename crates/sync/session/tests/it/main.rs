@@ -10,6 +10,7 @@
 mod comparing;
 mod fetching;
 mod hostile;
+mod in_parts;
 mod join;
 mod pair;
 mod parts;
