@@ -37,40 +37,7 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             gift,
         } => ticket(node, (name.as_deref(), addr), *days, gift, io),
         SpaceCommand::Join { ticket, name, part } => {
-            let (ticket, part): (Ticket, _) = (ticket.parse()?, said(part)?);
-            with_net(node, io, |io, net| {
-                let joined = node.join(&net.endpoint, &ticket, name.as_deref(), part.as_ref());
-                let repo = net.handle.block_on(joined)?;
-                let mut report = net::sync_first(node, &repo, ticket.device, net, io)?;
-                if repo.part().is_some() && part.is_none() {
-                    // What may be read of it was not known before.
-                    report = net::sync_first(node, &repo, ticket.device, net, io)?;
-                }
-                node.touch();
-                let entries = repo.state(&BranchName::main())?.tree().len();
-                let value = json!({
-                    "id": repo.id().to_string(),
-                    "entries": entries,
-                    "commits": report.stats.commits_in,
-                    "bytes_in": report.stats.bytes_in,
-                    "ms": report.elapsed.as_millis() as u64,
-                    "part": repo.part().as_deref().map(part_json),
-                });
-                io.data(&value, || {
-                    format!(
-                        "joined {}{}: {} entries, {} in {:.1} s",
-                        if repo.part().is_some() {
-                            "a part of "
-                        } else {
-                            ""
-                        },
-                        repo.genesis().payload().name,
-                        count(entries),
-                        size(report.stats.bytes_in),
-                        report.elapsed.as_secs_f64()
-                    )
-                })
-            })
+            join(node, ticket, (name.as_deref(), said(part)?), io)
         }
         SpaceCommand::Parts {
             name,
@@ -103,6 +70,48 @@ pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Res
             }
         }
     }
+}
+
+fn join(
+    node: &Node,
+    ticket: &str,
+    (name, part): (Option<&str>, Option<Part>),
+    io: &mut Io<'_>,
+) -> Result<()> {
+    let ticket: Ticket = ticket.parse()?;
+    with_net(node, io, |io, net| {
+        let joined = node.join(&net.endpoint, &ticket, name, part.as_ref());
+        let repo = net.handle.block_on(joined)?;
+        let mut report = net::sync_first(node, &repo, ticket.device, net, io)?;
+        if repo.part().is_some() && part.is_none() {
+            // What may be read of it was not known before.
+            report = net::sync_first(node, &repo, ticket.device, net, io)?;
+        }
+        node.touch();
+        let entries = repo.state(&BranchName::main())?.tree().len();
+        let value = json!({
+            "id": repo.id().to_string(),
+            "entries": entries,
+            "commits": report.stats.commits_in,
+            "bytes_in": report.stats.bytes_in,
+            "ms": report.elapsed.as_millis() as u64,
+            "part": repo.part().as_deref().map(part_json),
+        });
+        io.data(&value, || {
+            format!(
+                "joined {}{}: {} entries, {} in {:.1} s",
+                if repo.part().is_some() {
+                    "a part of "
+                } else {
+                    ""
+                },
+                repo.genesis().payload().name,
+                count(entries),
+                size(report.stats.bytes_in),
+                report.elapsed.as_secs_f64()
+            )
+        })
+    })
 }
 
 fn leave(
