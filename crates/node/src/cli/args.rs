@@ -1,33 +1,32 @@
 //! What can be said on the command line.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use allod::StoreKind;
-use allod_blocks::Compression;
-use allod_repo::Reach;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::cli::access_args::{Gift, GrantArgs, GrantsArgs, MemberCommand, RulesCommand};
+use crate::cli::access_args::{GrantArgs, GrantsArgs, MemberCommand, RulesCommand};
 use crate::cli::ask_args::{BisectArgs, BlameArgs};
 use crate::cli::branch_args::BranchArgs;
+use crate::cli::data_args::{Export, Get, Import};
 use crate::cli::delta_args::DeltaCommand;
 use crate::cli::events_args::EventsCommand;
 use crate::cli::federate_args::FederateCommand;
+use crate::cli::home_args::{Demo, Gc, Init, StoreCommand, Up};
 use crate::cli::hooks::Hooks;
-use crate::cli::http_args::{HttpArgs, HttpCommand};
+use crate::cli::http_args::HttpCommand;
 use crate::cli::id_args::IdCommand;
+use crate::cli::inspect_args::{InspectCommand, Stats};
 use crate::cli::join_args::{
     CounterCommand, DocCommand, ListCommand, MapCommand, RegisterCommand, SetCommand, ValuesCommand,
 };
 use crate::cli::list_args::{Log, Ls};
 use crate::cli::merge_args::{Merge, MergeTypes, Pick, Rebase, Resolve};
-use crate::cli::part_args::PartArgs;
 use crate::cli::patch_args::{ApplyArgs, DiffArgs};
 use crate::cli::remote_args::{Fetch, RemoteArgs, Transfer};
 use crate::cli::sink_args::SinkCommand;
 use crate::cli::source_args::SourceCommand;
+use crate::cli::space_args::SpaceCommand;
 use crate::cli::sql_args::SqlArgs;
 use crate::cli::status_args::{Await, CommitArgs, Sync};
 use crate::cli::table_args::TableArgs;
@@ -498,302 +497,4 @@ impl Command {
             }
         )
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Get {
-    /// The key
-    pub(crate) key: String,
-    /// Print the bytes as they are
-    #[arg(long)]
-    pub(crate) raw: bool,
-    /// As of a branch or commit
-    #[arg(long, value_name = "COMMIT")]
-    pub(crate) at: Option<String>,
-    /// Ask a peer for what is not kept here of a space of which a part is kept; a running node does so
-    /// by itself
-    #[arg(long)]
-    pub(crate) ask: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Init {
-    /// Seal the keys with a random secret in this file instead of a passphrase
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key_file: Option<PathBuf>,
-    /// What to call this device
-    #[arg(long, default_value = "device")]
-    pub(crate) device_name: String,
-    /// Make a device that an agent on another one will take in
-    #[arg(long)]
-    pub(crate) device_only: bool,
-    /// Make the agent of a key that is there already: a file of mode 0600 with an ed25519 key as a seed, as PKCS#8 or as OpenSSH
-    /// has it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["device_only", "pair"])]
-    pub(crate) agent_key: Option<PathBuf>,
-    /// Make this a device of the agent whose device shows this code (`allod id device add`), and fetch its spaces; - reads it
-    #[arg(long, value_name = "CODE", conflicts_with = "device_only")]
-    pub(crate) pair: Option<String>,
-    /// Do not ask whether the digits of a pairing are the same: for tests and programs that compare them themselves
-    #[arg(long, requires = "pair")]
-    pub(crate) yes: bool,
-    /// The engine of the store
-    #[arg(long, value_enum, default_value_t = Engine::Fjall)]
-    pub(crate) store: Engine,
-    /// How the store compresses blocks: none, snappy, zstd or zstd:LEVEL; may be changed later
-    #[arg(long, default_value_t, value_name = "HOW")]
-    pub(crate) compression: Compression,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Show or choose how new blocks are compressed
-    Compression {
-        /// none, snappy, zstd or zstd:LEVEL with a level from 1 to 19
-        how: Option<Compression>,
-    },
-    /// Copy all that can be read into a new store, which takes the place of this one
-    #[command(
-        after_help = "For a store whose engine is damaged, so that `check --heal` does not help. No node may be running.\n\
-        The former store stays beside the new one until you remove it."
-    )]
-    Rebuild,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Engine {
-    Fjall,
-    Sled,
-}
-
-impl From<Engine> for StoreKind {
-    fn from(engine: Engine) -> Self {
-        match engine {
-            Engine::Fjall => Self::Fjall,
-            Engine::Sled => Self::Sled,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Stats {
-    /// Without what takes reading every block: their number, sizes and compression
-    #[arg(long)]
-    pub(crate) fast: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum InspectCommand {
-    /// Parents, tree, message, author and time
-    Commit {
-        /// The commit, or enough of its id, or a branch
-        commit: String,
-    },
-    /// Depth, nodes, leaves, entries and bytes
-    Tree {
-        /// The root of the tree, or a commit or branch that has it
-        tree: String,
-        /// Draw it into a file, as SVG; - for standard output
-        #[arg(long, value_name = "FILE", conflicts_with = "json")]
-        svg: Option<PathBuf>,
-        /// Show which nodes another tree has too
-        #[arg(long, value_name = "TREE", requires = "svg")]
-        beside: Option<String>,
-    },
-    /// Definition, root, depth, nodes and entries of a projection; compute it if it is not kept
-    Projection {
-        /// Its name
-        name: String,
-        /// As of a branch or commit
-        #[arg(long, value_name = "COMMIT")]
-        at: Option<String>,
-    },
-    /// Kind, sizes and links
-    Block {
-        /// The block
-        cid: String,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "What a space, its history, a pin or the latest moves of branches \
-    refer to is kept.\nReaders and writers may go on meanwhile."
-)]
-pub(crate) struct Gc {
-    /// Count only
-    #[arg(long, short = 'n')]
-    pub(crate) dry_run: bool,
-    /// Keep what the last N moves of branches name, so that they can be undone
-    #[arg(long, value_name = "N", default_value_t = allod_repo::MOVES_KEPT)]
-    pub(crate) keep_moves: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Up {
-    /// Where to listen; port 0 lets the system choose
-    #[arg(long, default_value = "0.0.0.0:0", value_name = "ADDR")]
-    pub(crate) listen: SocketAddr,
-    /// Seconds until a peer that could not be reached is tried again, the first time
-    #[arg(long, default_value_t = 1, value_name = "SECONDS")]
-    pub(crate) retry_first: u64,
-    /// What that is multiplied by each time
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    pub(crate) retry_factor: u64,
-    /// The longest such wait, in seconds
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
-    pub(crate) retry_most: u64,
-    /// How often a peer is tried in a row; 0 for ever
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) retries: u32,
-    #[command(flatten)]
-    pub(crate) http: HttpArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SpaceCommand {
-    /// Begin a space
-    New {
-        /// What to call it
-        name: String,
-    },
-    /// List the spaces here
-    List,
-    /// Make a space the current one
-    Use {
-        /// Its name or id
-        name: String,
-    },
-    /// Show whom a space is meant for, or say so
-    #[command(
-        after_help = "Examples:\n  allod space reach\n  allod space reach public\n\n\
-        It gives nobody a right. Consumers of events can ask for spaces of some reach alone, so that a sink carries\n\
-        what is public and nothing else: `allod sink add NAME --reach public ...`. It is said in the space, by its\n\
-        owner, and is private until then."
-    )]
-    Reach {
-        /// `private`, `invited`, `circle` or `public`
-        reach: Option<Reach>,
-        /// The space [default: the current one]
-        #[arg(long = "of", value_name = "NAME")]
-        name: Option<String>,
-    },
-    /// Print a ticket: whoever holds it may join, as a member or with what it grants
-    #[command(after_help = "Examples:\n  allod space ticket\n  \
-        allod space ticket --can read --branch public --expires 7d\n  \
-        allod space ticket --can read,write --prefix notes/ --expires 7d --days 1\n\n\
-        With --can, whoever joins is granted that, for so long as --expires says; `allod grants` shows it. Without, they are\n\
-        members, who may read and write what rules do not say otherwise.")]
-    Ticket {
-        /// The space [default: the current one]
-        name: Option<String>,
-        /// Addresses to put into it [default: those of the running node]
-        #[arg(long, value_name = "ADDR")]
-        addr: Vec<SocketAddr>,
-        /// Days until it expires
-        #[arg(long, default_value_t = 7)]
-        days: u64,
-        #[command(flatten)]
-        gift: Gift,
-    },
-    /// Join the space of a ticket and fetch it, or a part of it
-    #[command(
-        visible_alias = "clone",
-        after_help = "Examples:\n  allod space join allod-ticket:b...\n  \
-        allod space clone allod-ticket:b... --prefix note: --prefix photo/2026 --depth 1\n  \
-        allod space clone allod-ticket:b... --max-value 10M"
-    )]
-    Join {
-        /// The ticket
-        ticket: String,
-        /// What to call the space here [default: as its owner does]
-        #[arg(long = "as", value_name = "NAME")]
-        name: Option<String>,
-        #[command(flatten)]
-        part: PartArgs,
-    },
-    /// Leave a space on this device: it does not come back by itself; other devices and members keep it
-    #[command(
-        after_help = "Examples:\n  allod space leave notes\n  allod space leave notes --undo\n\n\
-        Another device of yours that has the space goes on with it. What it has stays in the store here, so that it can be \n\
-        taken back: with --undo, or with a ticket."
-    )]
-    Leave {
-        /// Its name or id
-        name: String,
-        /// Take a space back that was left
-        #[arg(long)]
-        undo: bool,
-        /// Leave it although no other device is known to have all that is here
-        #[arg(long, conflicts_with = "undo")]
-        yes: bool,
-    },
-    /// Show which part of a space is kept here, or change that
-    #[command(
-        after_help = "Without options it shows the part. To keep another, say all of it:\n  \
-        allod space part --prefix note: --prefix user: --depth 1 --max-value 10M\n\nWhat is not here comes from \
-        peers; what falls out goes with the next `allod gc`. A larger file is read by `allod get KEY --raw --ask`, \
-        from a peer."
-    )]
-    Part {
-        /// The space [default: the current one]
-        name: Option<String>,
-        #[command(flatten)]
-        part: PartArgs,
-        /// Do not ask a peer whether it still has what falls out, but go by what it told last
-        #[arg(long)]
-        offline: bool,
-        /// Give up a change that was begun and did not come to its end
-        #[arg(long, conflicts_with_all = ["prefix", "depth", "max_value", "offline"])]
-        give_up: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  allod import people.csv --key email --prefix person/\n  \
-    allod import examples/learning-paths\n\nAll rows are staged, or none. Then: allod commit -m '...'"
-)]
-pub(crate) struct Import {
-    /// The files or directories
-    #[arg(required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// The field that names a row
-    #[arg(long, value_name = "FIELD", default_value = "id")]
-    pub(crate) key: String,
-    /// What to put before each key
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub(crate) prefix: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Export {
-    /// Keys that begin with this
-    pub(crate) prefix: Option<String>,
-    /// A file for ndjson and car, a directory for dir [default: standard output]
-    #[arg(long, short = 'o', value_name = "PATH")]
-    pub(crate) out: Option<PathBuf>,
-    /// ndjson: a row a key; dir: a file a key; car: the tree and all it refers to as a CAR archive
-    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
-    pub(crate) format: Format,
-    /// As of a branch or commit
-    #[arg(long, value_name = "COMMIT")]
-    pub(crate) at: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Format {
-    Ndjson,
-    Dir,
-    Car,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Demo {
-    /// Keep the homes of the three nodes in this directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) keep: Option<PathBuf>,
-    /// Entries that the space is brought to
-    #[arg(long, default_value_t = 50_000)]
-    pub(crate) entries: usize,
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::cli::args::Demo;
 use crate::cli::demo::actors::Actor;
 use crate::cli::demo::report::Report;
+use crate::cli::home_args::Demo;
 use crate::cli::io::{Io, count};
 
 /// How long the nodes get to agree after they met again.

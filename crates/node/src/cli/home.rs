@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cli::args::Init;
+use crate::cli::home_args::Init;
 use crate::cli::id_args::Join;
 use crate::cli::io::Io;
 use crate::cli::{id, pair};

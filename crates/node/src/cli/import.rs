@@ -14,7 +14,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::cli::Usage;
-use crate::cli::args::Import;
+use crate::cli::data_args::Import;
 use crate::cli::io::{Io, count};
 use crate::cli::keys::key_text;
 use crate::cli::values::branch;

@@ -16,7 +16,7 @@ use allod_tree::Tree;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::cli::args::{InspectCommand, Stats};
+use crate::cli::inspect_args::{InspectCommand, Stats};
 use crate::cli::io::{Io, count, size};
 use crate::cli::keys::key_text;
 use crate::cli::pictures;

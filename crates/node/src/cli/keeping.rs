@@ -16,7 +16,7 @@ use allod_tree::BlockSource;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
-use crate::cli::args::{Gc, StoreCommand};
+use crate::cli::home_args::{Gc, StoreCommand};
 use crate::cli::io::{Io, count, size};
 use crate::cli::{Usage, with_net};
 

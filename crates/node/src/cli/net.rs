@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::cli::args::Up;
+use crate::cli::home_args::Up;
 use crate::cli::io::{Io, Net, Progress, count, size};
 use crate::cli::status::lag_text;
 use crate::cli::status_args::Sync;

@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::access_args::Gift;
-use crate::cli::args::SpaceCommand;
 use crate::cli::id::asks_yes;
 use crate::cli::io::{Io, count, size};
 use crate::cli::part_args::PartArgs;
+use crate::cli::space_args::SpaceCommand;
 use crate::cli::{Usage, access, net, with_net};
 
 pub(crate) fn space(node: &Node, command: &SpaceCommand, io: &mut Io<'_>) -> Result<()> {

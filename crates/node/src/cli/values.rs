@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::cli::args::{Export, Format, Get};
+use crate::cli::data_args::{Export, Format, Get};
 use crate::cli::io::{Io, count, size};
 use crate::cli::keys::key_bytes;
 use crate::cli::listing::span;
