@@ -255,6 +255,7 @@ impl Repo {
             }
             self.put_beside(branch, (&raw, &before), &stand, &mut batch)?;
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+                self.tell_beside(&before.beside, &stand.beside)?;
                 return Ok(stand.heads != before.heads);
             }
         }
@@ -553,7 +554,7 @@ impl Repo {
     }
 
     /// The newest commits that are known, of `meta` or of all other branches.
-    fn tips(&self, of_meta: bool) -> Result<Heads, RepoError> {
+    pub(crate) fn tips(&self, of_meta: bool) -> Result<Heads, RepoError> {
         let (branches, beside) = (self.branches()?, self.all_beside()?);
         let all = branches.into_iter().chain(beside);
         let all = all.filter(|(name, _)| name.is_meta() == of_meta);

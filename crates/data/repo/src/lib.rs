@@ -75,6 +75,7 @@ mod view;
 mod work;
 mod write;
 
+pub use crate::rights::{BadReach, Denial, Granting, OnDenial, Reach, RightsNow};
 pub use crate::{accept::Complete, accept::Reviewed, agents::Agents, arrive::Arriving};
 pub use crate::{beside::BESIDE_MAX, beside::Judge, beside::Judgement, bisect::Bisect};
 pub use crate::{bisect::Verdict, blame::Blame, blame::KeyHistory, check::Problem};
@@ -106,7 +107,6 @@ pub use crate::{repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_TOTAL_MAX, repo
 pub use crate::{repo::Repo, resolve::BadStrategy, resolve::BadValue, resolve::Callback};
 pub use crate::{resolve::MergeConflict, resolve::MergeType, resolve::MergeTypes};
 pub use crate::{resolve::Resolution, resolve::Resolving, resolve::Rule, resolve::Strategy};
-pub use crate::{rights::BadReach, rights::Granting, rights::Reach, rights::RightsNow};
 pub use crate::{stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp, stash::STASHES_MAX};
 pub use crate::{stash::Stash, stash::Unstashed, statements::Commit, statements::Genesis};
 pub use crate::{statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX, statements::SpaceClass};

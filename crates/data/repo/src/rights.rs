@@ -2,6 +2,7 @@
 
 mod counting;
 mod deed;
+mod denial;
 mod facts;
 mod granting;
 mod members;
@@ -21,6 +22,7 @@ use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
 pub(crate) use deed::{ChangedKey, Deed, check_kept};
+pub use denial::{Denial, OnDenial};
 pub use granting::Granting;
 pub use members::{BadReach, Reach};
 
@@ -201,8 +203,11 @@ impl Repo {
     ) -> Result<Option<CommitId>, RepoError> {
         let deed = Deed::new(self, said, after.clone())?;
         let rights = self.rights()?;
-        if !deed.is_right(&rights.authorizer)? {
-            return Err(refusal(&rights.authorizer, said).into());
+        if let Some(denial) = deed.wrong(&rights.authorizer)? {
+            return Err(RepoError::Denied {
+                refusal: refusal(&rights.authorizer, said),
+                denial: Box::new(denial),
+            });
         }
         let heads = self.heads(&BranchName::meta())?;
         let is_owner = self.is_owner(&said.author);
@@ -224,37 +229,29 @@ impl Repo {
         Ok(())
     }
 
-    /// Refuses a commit of somebody who could not have made one, by the `meta` that it names (REPO-113).
-    pub(crate) fn review_rights(&self, said: &Commit) -> Result<(), Rejected> {
-        if self.is_owner(&said.author) {
-            return Ok(());
-        }
-        let rights = self.policy_rights(said)?;
-        let deed = Deed::stated(self, said)?;
-        // On meta it depends on what it changes.
-        let may =
-            deed.is_right(&rights)? || (said.branch.is_meta() && rights.is_named(&said.author));
-        if may {
-            return Ok(());
-        }
-        Err(refusal(&rights, said).into())
-    }
-
-    /// The same, by what it changes.
-    pub(crate) fn check_deed(
+    /// Refuses a commit of somebody who may not do what it does by the `meta` that it names (REPO-113): by its statement, or by the state
+    /// that it led to, with what it changed where that is at hand.
+    pub(crate) fn review_rights(
         &self,
-        said: &Commit,
-        after: &Tree,
-        changed: Option<&[ChangedKey]>,
+        (id, said): (CommitId, &Commit),
+        done: Option<(&Tree, Option<&[ChangedKey]>)>,
     ) -> Result<(), Rejected> {
         if self.is_owner(&said.author) {
             return Ok(());
         }
         let rights = self.policy_rights(said)?;
-        let deed = Deed::new(self, said, after.clone())?.changing(changed);
-        if deed.is_right(&rights)? {
+        let deed = match done {
+            Some((after, changed)) => Deed::new(self, said, after.clone())?.changing(changed),
+            None => Deed::stated(self, said)?,
+        };
+        let Some(denial) = deed.wrong(&rights)? else {
+            return Ok(());
+        };
+        // On meta it depends on what it changes.
+        if done.is_none() && said.branch.is_meta() && rights.is_named(&said.author) {
             return Ok(());
         }
+        self.tell_refused(id, &denial)?;
         Err(refusal(&rights, said).into())
     }
 

@@ -2,6 +2,7 @@
 
 mod branches;
 mod deeds;
+mod denials;
 mod losing;
 mod saying;
 mod twin;
@@ -142,7 +143,7 @@ pub(crate) fn write_as(
 
 pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, RepoError>) -> Refusal {
     match result {
-        Err(RepoError::Refused(refusal)) => refusal,
+        Err(RepoError::Refused(refusal) | RepoError::Denied { refusal, .. }) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
     }
 }
