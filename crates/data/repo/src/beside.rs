@@ -215,7 +215,8 @@ impl Repo {
         // What rests on what counts only now may be beside any branch.
         let (mut passed, mut is_answered) = (Heads::new(), false);
         for id in self.missing(next, before)? {
-            is_answered = is_answered || !self.is_clean(&rights, id)?;
+            is_answered =
+                is_answered || !self.is_clean(&rights, id)? || self.answers_anew(&rights, id)?;
             passed.insert(id);
         }
         for (name, beside) in all {

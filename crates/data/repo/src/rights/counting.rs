@@ -74,6 +74,29 @@ impl Repo {
         Ok(None)
     }
 
+    /// Whether a commit that stands answers for one below it that is not clean, and that none between them answers for: what
+    /// somebody else merged before, from whatever branch.
+    pub(crate) fn answers_anew(&self, rights: &Rights, id: CommitId) -> Result<bool, RepoError> {
+        if !rights.answers_for_all(self.commit(id)?.payload()) {
+            return Ok(false);
+        }
+        let (mut open, mut seen) = (vec![id], Heads::new());
+        while let Some(id) = open.pop() {
+            for parent in &self.commit(id)?.payload().parents {
+                if !seen.insert(*parent) || !self.has_commit(*parent)? {
+                    continue;
+                }
+                if !self.is_clean(rights, *parent)? {
+                    return Ok(true);
+                }
+                if !rights.answers_for_all(self.commit(*parent)?.payload()) {
+                    open.push(*parent);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Adds to `open` those of some commits, and those below them up to the first on each way, that are not clean.
     fn unclean_below(&self, rights: &Rights, of: Heads, open: &mut Heads) -> Result<(), RepoError> {
         let mut next: Vec<CommitId> = of.into_iter().collect();
