@@ -366,3 +366,51 @@ fn a_refused_commit_is_noted_once() {
         (&json!("refuse"), &json!(id))
     );
 }
+
+/// What a command names is asked about, and not where the space stands.
+#[test]
+fn a_state_that_is_named_is_read_by_its_branch() {
+    let ada = Home::with_space();
+    ada.commit("k", "main");
+    ada.run(&["switch", "-c", "open"]).ok();
+    ada.commit("k", "open");
+    ada.run(&["switch", "-c", "closed"]).ok();
+    let secret = ada.commit("k", "closed");
+    let (up, bob) = joined(&ada, &["--can", "read", "--branch", "open"]);
+    let you = agent(&bob);
+    let gift = ["grant", &you, "--can", "read", "--branch", "closed"];
+    let made = ada.run(&[&gift[..], &["--json"]].concat()).rows();
+    bob.run(&["sync"]).ok();
+    bob.run(&["switch", "open"]).ok();
+    assert_eq!(bob.run(&["get", "k", "--at", "closed"]).ok(), "closed\n");
+    ada.run(&["revoke", made[0]["grant"].as_str().unwrap()])
+        .ok();
+    bob.run(&["sync"]).ok();
+    // It is still here, and it may not be read any more.
+    for command in [
+        &["get", "k", "--at", "closed"][..],
+        &["get", "k", "--at", &secret],
+        &["ls", "--at", "closed"],
+        &["blame", "k", "--at", "closed"],
+        &["export", "--at", &secret],
+        &["log", "closed"],
+        &["log", "--all"],
+        &["show", &secret],
+        &["diff", "open", "closed"],
+        &["sql", "SELECT key FROM entries", "--at", "closed"],
+        &["inspect", "tree", "closed"],
+    ] {
+        bob.run(command).fails(1, &["denied"]);
+    }
+    assert_eq!(bob.run(&["get", "k", "--at", "open"]).ok(), "open\n");
+    bob.run(&["switch", "closed"]).ok();
+    bob.run(&["get", "k"]).fails(1, &["denied"]);
+    for command in [
+        &["get", "k", "--at", "open"][..],
+        &["ls", "--at", "open"],
+        &["log", "open"],
+    ] {
+        bob.run(command).ok();
+    }
+    up.stop();
+}
