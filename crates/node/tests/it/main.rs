@@ -39,6 +39,7 @@ mod parts;
 mod patching;
 mod payloads;
 mod positions;
+mod red_team;
 mod remotes;
 mod running;
 mod sinks;

@@ -4,6 +4,7 @@ mod branches;
 mod deeds;
 mod denials;
 mod losing;
+mod red_team;
 mod saying;
 mod twin;
 mod worlds;
