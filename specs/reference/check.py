@@ -26,6 +26,7 @@ import payloads  # noqa: E402
 import projections  # noqa: E402
 import records  # noqa: E402
 import repo  # noqa: E402
+import rights  # noqa: E402
 import sketch  # noqa: E402
 import statement  # noqa: E402
 import sync  # noqa: E402
@@ -35,8 +36,8 @@ import views  # noqa: E402
 
 # statement.py runs the keystores too.
 READINGS = [
-    ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("patch", patch), ("sync", sync), ("views", views),
-    ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
+    ("statement", statement), ("tree", tree), ("blocks", blocks), ("repo", repo), ("rights", rights), ("patch", patch), ("sync", sync),
+    ("views", views), ("records", records), ("projections", projections), ("crdt", crdt), ("sketch", sketch), ("feed", feed), ("deltas", deltas),
     ("payloads", payloads), ("pairing", pairing), ("trust", trust), ("access", access), ("documents", documents),
 ]  # fmt: skip
 CODE = re.compile(r"\bE_[A-Z0-9_]+\b")

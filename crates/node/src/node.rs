@@ -28,7 +28,7 @@ use crate::own::OwnDevices;
 use crate::pairing::Pairings;
 use crate::telling::Telling;
 use crate::tokens::Tokens;
-use crate::trusting::{Trusting, judge_of};
+use crate::trusting::{Trusting, denials_of, judge_of};
 use crate::views::AllViews;
 
 /// How long a ticket is valid unless said otherwise: a week, in milliseconds.
@@ -418,7 +418,9 @@ impl Node {
     fn attended(&self, repo: Repo) -> Repo {
         let hooks = Arc::clone(&self.inner.hooks);
         let views = Arc::clone(&self.inner.views);
-        let repo = repo.judged_by(judge_of(self.weak()));
+        let repo = repo
+            .judged_by(judge_of(self.weak()))
+            .telling_denials(denials_of(self.weak()));
         repo.timed(self.inner.timings.clone())
             .hooked(Arc::new(move |proposal| {
                 let judged = views.judge(proposal).and_then(|()| hooks.propose(proposal));

@@ -1,16 +1,17 @@
 //! What the node's agent says of others, what others say, and what is taken from whom (RECS).
 
 mod decisions;
+mod denials;
 mod gathering;
 mod heeding;
 mod judging;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use allod_identity::{AgentId, Decision, KeyLog, PublicKey, Verified};
-use allod_repo::{Agents, BranchName, CommitId, Content, Reach, Repo, RepoError, SpaceId};
+use allod_repo::{Agents, BranchName, Content, Reach, Repo, RepoError, SpaceId};
 use allod_tree::Tree;
 use allod_trust::{Counted, KEEP_MAX, Keep, KeyLogs, Moment, Predicates, Record, Register};
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use crate::node::Node;
 use crate::recovering::Said;
 
 use decisions::DecisionLog;
+pub(crate) use denials::denials_of;
 pub(crate) use heeding::Heeding;
 pub(crate) use judging::judge_of;
 
@@ -63,8 +65,6 @@ struct Known {
     judged: BTreeMap<SpaceId, Basis>,
     /// How often the register has changed.
     changes: u64,
-    /// Commits whose refusal was noted.
-    refused: BTreeSet<CommitId>,
 }
 
 /// What a judgement rests on: what was learned of agents, how often the register changed, and the state of `meta`.

@@ -158,7 +158,8 @@ impl Node {
                 Ok(())
             }
             // Not let in yet, or something is staged where the merge would change it.
-            Err(RepoError::Refused(_) | RepoError::InTheWay { .. }) => Ok(()),
+            Err(RepoError::InTheWay { .. }) => Ok(()),
+            Err(error) if error.refusal().is_some() => Ok(()),
             Err(error) => Err(self.fault("merge", &error)),
         }
     }

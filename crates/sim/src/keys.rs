@@ -11,9 +11,7 @@ use std::sync::Arc;
 
 use allod_blocks::MemoryStore;
 use allod_identity::{KeyLog, SecretKey};
-use allod_repo::{
-    Agents, Author, BranchName, CommitId, Edit, Genesis, Refusal, Repo, RepoError, SpaceClass,
-};
+use allod_repo::{Agents, Author, BranchName, CommitId, Edit, Genesis, Refusal, Repo, SpaceClass};
 use allod_sync::{Input, Me, Output, Scope, Session};
 use bytes::Bytes;
 
@@ -236,12 +234,14 @@ impl KeyWorld {
                 self.summary.commits += 1;
                 Ok(())
             }
-            Err(RepoError::Refused(Refusal::Device | Refusal::Equivocation)) => {
-                self.speaks_not(node, "could not write")
-            }
-            // A thief of the owner's key can take the devices away that said who is a member, until the owner answers.
-            Err(RepoError::Refused(Refusal::NotMember)) if !self.is_healed => Ok(()),
-            Err(error) => Err(words(error)),
+            Err(error) => match error.refusal() {
+                Some(Refusal::Device | Refusal::Equivocation) => {
+                    self.speaks_not(node, "could not write")
+                }
+                // A thief of the owner's key can take the devices away that said who is a member, until the owner answers.
+                Some(Refusal::NotMember) if !self.is_healed => Ok(()),
+                _ => Err(words(error)),
+            },
         }
     }
 

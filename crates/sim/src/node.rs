@@ -353,7 +353,7 @@ impl Node {
                 Ok(None)
             }
             // Not let in yet, or nothing to commit.
-            Err(RepoError::Refused(_)) => Ok(None),
+            Err(error) if error.refusal().is_some() => Ok(None),
             Err(RepoError::NothingStaged) if self.staging.is_empty(branch) => Ok(None),
             Err(error) => Err(self.fault("commit", &error)),
         }

@@ -159,7 +159,7 @@ impl Repo {
         if !spoke(&log, commit.signer()) {
             return Err(Refusal::Device.into());
         }
-        self.review_rights(said)?;
+        self.review_rights((CommitId::from_cid(*commit.cid()), said), None)?;
         let note = self.judge(&commit)?;
         Ok(Reviewed { commit, note })
     }
@@ -280,7 +280,7 @@ impl Repo {
             judge(said, before.as_ref(), entry, &|cid| self.raw(cid))?;
         }
         let changed = complete.changed.as_deref();
-        self.check_deed(said, &complete.tree, changed)?;
+        self.review_rights((complete.id(), said), Some((&complete.tree, changed)))?;
         if branch.is_meta() != said.branch.is_meta() {
             return Err(Refusal::Branch.into());
         }

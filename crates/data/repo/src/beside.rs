@@ -215,7 +215,8 @@ impl Repo {
         // What rests on what counts only now may be beside any branch.
         let (mut passed, mut is_answered) = (Heads::new(), false);
         for id in self.missing(next, before)? {
-            is_answered = is_answered || !self.is_clean(&rights, id)?;
+            is_answered =
+                is_answered || !self.is_clean(&rights, id)? || self.answers_anew(&rights, id)?;
             passed.insert(id);
         }
         for (name, beside) in all {
@@ -255,6 +256,7 @@ impl Repo {
             }
             self.put_beside(branch, (&raw, &before), &stand, &mut batch)?;
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
+                self.tell_beside(&before.beside, &stand.beside)?;
                 return Ok(stand.heads != before.heads);
             }
         }
@@ -553,7 +555,7 @@ impl Repo {
     }
 
     /// The newest commits that are known, of `meta` or of all other branches.
-    fn tips(&self, of_meta: bool) -> Result<Heads, RepoError> {
+    pub(crate) fn tips(&self, of_meta: bool) -> Result<Heads, RepoError> {
         let (branches, beside) = (self.branches()?, self.all_beside()?);
         let all = branches.into_iter().chain(beside);
         let all = all.filter(|(name, _)| name.is_meta() == of_meta);

@@ -196,7 +196,7 @@ impl Repo {
             return Err(Refusal::Device.into());
         }
         self.review_parents(said)?;
-        self.review_rights(said)?;
+        self.review_rights((id, said), None)?;
         let root = match self.state_root(id) {
             // Its statement is all that is to be checked (PART-5).
             Err(RepoError::Bare(_)) => return Ok(()),

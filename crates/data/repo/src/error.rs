@@ -8,6 +8,7 @@ use crate::entry::EntryError;
 use crate::ids::{BadBranchName, BranchName, CommitId, SpaceId, TagName};
 use crate::pattern::BadPattern;
 use crate::resolve::BadStrategy;
+use crate::rights::Denial;
 use crate::statements::PARENTS_MAX;
 
 /// Why something could not be done with a space.
@@ -270,6 +271,25 @@ pub enum RepoError {
     /// An own commit would be refused by others. Blame: the caller.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The same for want of a right; its words are those of the refusal. Blame: the caller.
+    #[error("{refusal}")]
+    Denied {
+        /// What others would say.
+        refusal: Refusal,
+        /// Which right it is, for who reads `meta`.
+        denial: Box<Denial>,
+    },
+}
+
+impl RepoError {
+    /// What others would refuse an own commit with, if that is what it is.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::Denied { refusal, .. } => Some(*refusal),
+            _ => None,
+        }
+    }
 }
 
 /// Why a commit or key event from elsewhere is not accepted. Blame: its author or the peer.
@@ -421,7 +441,10 @@ pub enum Rejected {
 impl From<RepoError> for Rejected {
     fn from(error: RepoError) -> Self {
         match error {
-            RepoError::Refused(refusal) => Self::Refused(refusal),
+            // Which right it is they are not told: rules are for who reads meta.
+            RepoError::Refused(refusal) | RepoError::Denied { refusal, .. } => {
+                Self::Refused(refusal)
+            }
             // Its words are not for the peer (HOOK-3).
             RepoError::Hook(_) | RepoError::HookFailed(_) => Self::Refused(Refusal::Hook),
             fault => Self::Fault(fault),

@@ -75,6 +75,7 @@ mod view;
 mod work;
 mod write;
 
+pub use crate::rights::{BadReach, Denial, Granting, OnDenial, Reach, RightsNow};
 pub use crate::{accept::Complete, accept::Reviewed, agents::Agents, arrive::Arriving};
 pub use crate::{beside::BESIDE_MAX, beside::Judge, beside::Judgement, bisect::Bisect};
 pub use crate::{bisect::Verdict, blame::Blame, blame::KeyHistory, check::Problem};
@@ -106,8 +107,7 @@ pub use crate::{repo::Author, repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_T
 pub use crate::{repo::Heads, repo::Repo, resolve::BadStrategy, resolve::BadValue};
 pub use crate::{resolve::Callback, resolve::MergeConflict, resolve::MergeType};
 pub use crate::{resolve::MergeTypes, resolve::Resolution, resolve::Resolving, resolve::Rule};
-pub use crate::{resolve::Strategy, rights::BadReach, rights::Granting, rights::Reach};
-pub use crate::{rights::RightsNow, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp};
+pub use crate::{resolve::Strategy, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp};
 pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, statements::Commit};
 pub use crate::{statements::Genesis, statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX};
 pub use crate::{statements::SpaceClass, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings};

@@ -22,7 +22,7 @@ use crate::joining::Joins;
 use crate::kinds::KnownKinds;
 use crate::layout;
 use crate::part::{Kept, KnownParts, Part};
-use crate::rights::KnownRights;
+use crate::rights::{KnownRights, OnDenial};
 use crate::stamp::{Clock, Stamp};
 use crate::statements::{Commit, Genesis};
 use crate::timing::Timings;
@@ -67,6 +67,7 @@ pub struct Repo {
     pub(crate) timings: Option<Timings>,
     pub(crate) hook: Option<Arc<PreCommit>>,
     pub(crate) judge: Option<Arc<Judge>>,
+    pub(crate) on_denial: Option<Arc<OnDenial>>,
     /// Who changes values that join through this handle.
     pub(crate) device: Option<DeviceId>,
     /// What is to be kept, for handles on that.
@@ -213,6 +214,7 @@ impl Repo {
             timings: None,
             hook: None,
             judge: None,
+            on_denial: None,
             device: None,
             as_part: None,
         };

@@ -2,6 +2,7 @@
 
 mod counting;
 mod deed;
+mod denial;
 mod facts;
 mod granting;
 mod members;
@@ -21,6 +22,7 @@ use crate::repo::{Heads, Repo, lock};
 use crate::statements::Commit;
 
 pub(crate) use deed::{ChangedKey, Deed, check_kept};
+pub use denial::{Denial, OnDenial};
 pub use granting::Granting;
 pub use members::{BadReach, Reach};
 
@@ -202,14 +204,15 @@ impl Repo {
         let rights = self.rights()?;
         let heads = self.heads(&BranchName::meta())?;
         let unsaid = heads.is_empty().then_some(None);
-        let mut is_right = false;
+        let (mut is_right, mut wrong) = (false, None);
         for policy in heads.into_iter().map(Some).chain(unsaid) {
             let said = Commit {
                 policy,
                 ..said.clone()
             };
             let deed = Deed::new(self, &said, after.clone())?;
-            if !deed.is_right(&rights.authorizer)? {
+            if let Some(denial) = deed.wrong(&rights.authorizer)? {
+                wrong = Some(denial);
                 continue;
             }
             is_right = true;
@@ -217,8 +220,11 @@ impl Repo {
                 return Ok(policy);
             }
         }
-        if !is_right {
-            return Err(refusal(&rights.authorizer, said).into());
+        if let (false, Some(denial)) = (is_right, wrong) {
+            return Err(RepoError::Denied {
+                refusal: refusal(&rights.authorizer, said),
+                denial: Box::new(denial),
+            });
         }
         // What they allow together, somebody who administers the space says in one.
         Err(RepoError::RightsApart)
@@ -230,37 +236,29 @@ impl Repo {
         Ok(())
     }
 
-    /// Refuses a commit of somebody who could not have made one, by the `meta` that it names (REPO-113).
-    pub(crate) fn review_rights(&self, said: &Commit) -> Result<(), Rejected> {
-        if self.is_owner(&said.author) {
-            return Ok(());
-        }
-        let rights = self.policy_rights(said)?;
-        let deed = Deed::stated(self, said)?;
-        // On meta it depends on what it changes.
-        let may =
-            deed.is_right(&rights)? || (said.branch.is_meta() && rights.is_named(&said.author));
-        if may {
-            return Ok(());
-        }
-        Err(refusal(&rights, said).into())
-    }
-
-    /// The same, by what it changes.
-    pub(crate) fn check_deed(
+    /// Refuses a commit of somebody who may not do what it does by the `meta` that it names (REPO-113): by its statement, or by the state
+    /// that it led to, with what it changed where that is at hand.
+    pub(crate) fn review_rights(
         &self,
-        said: &Commit,
-        after: &Tree,
-        changed: Option<&[ChangedKey]>,
+        (id, said): (CommitId, &Commit),
+        done: Option<(&Tree, Option<&[ChangedKey]>)>,
     ) -> Result<(), Rejected> {
         if self.is_owner(&said.author) {
             return Ok(());
         }
         let rights = self.policy_rights(said)?;
-        let deed = Deed::new(self, said, after.clone())?.changing(changed);
-        if deed.is_right(&rights)? {
+        let deed = match done {
+            Some((after, changed)) => Deed::new(self, said, after.clone())?.changing(changed),
+            None => Deed::stated(self, said)?,
+        };
+        let Some(denial) = deed.wrong(&rights)? else {
+            return Ok(());
+        };
+        // On meta it depends on what it changes.
+        if done.is_none() && said.branch.is_meta() && rights.is_named(&said.author) {
             return Ok(());
         }
+        self.tell_refused(id, &denial)?;
         Err(refusal(&rights, said).into())
     }
 

@@ -519,6 +519,7 @@ impl Repo {
             // Who is told that it was taken is told after a sync (BLOCKS-87).
             if let BatchOutcome::Done { .. } = self.inner.store.commit_later(attempt)? {
                 self.moved_on(branch, (heads, next))?;
+                self.tell_beside(&before.beside, &stand.beside)?;
                 return self.heads(branch);
             }
             for commit in commits {

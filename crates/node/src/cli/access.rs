@@ -8,7 +8,7 @@ use allod_access::{
     Request, Roles, Rule, Selector, Statement, Target, Ungrant, roles,
 };
 use allod_identity::AgentId;
-use allod_repo::{Granting, Repo, RepoError};
+use allod_repo::{Granting, Repo};
 use anyhow::{Context as _, Result, ensure};
 use cid::Cid;
 use serde_json::{Value, json};
@@ -224,7 +224,7 @@ fn keep_what_is(
         let kept = repo.vouch_before(&branch, after, (node.author()?, &message), now_ms());
         match kept {
             Ok(_) => {}
-            Err(RepoError::Refused(_)) => io.warn(format!(
+            Err(error) if error.refusal().is_some() => io.warn(format!(
                 "some of what others wrote on {branch} counts no more when {what}: you may not commit there"
             ))?,
             Err(error) => return Err(error.into()),

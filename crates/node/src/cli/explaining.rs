@@ -1,14 +1,15 @@
 //! `explain`.
 
 use allod::{Node, now_ms, one_commit, utc};
-use allod_identity::{AgentId, Decision, DecisionOutcome, Link, Standing, Who};
-use allod_repo::{CommitId, Repo};
+use allod_identity::{AgentId, Decision, DecisionOutcome, Link, Who};
+use allod_repo::{CommitId, Heads, Repo};
 use allod_trust::{About, Claims, DISTANCE_MAX, Level};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::attesting::about_text;
 use crate::cli::io::{Io, plain};
+use crate::cli::standing::{Standing, Wanting};
 use crate::cli::trusting::{path_json, words_of};
 
 /// Decisions that are shown of an agent or a commit.
@@ -40,10 +41,19 @@ pub(crate) fn explain(
         return show(decision, io);
     }
     let repo = node.space(space)?;
-    match one_commit(&repo, what) {
-        Ok(id) => commit_story(node, &repo, id, &decisions, io),
-        Err(error) => bail!("{what:?} is no agent's DID, no decision's name, and {error}"),
+    let error = match one_commit(&repo, what) {
+        Ok(id) => return commit_story(node, &repo, id, &decisions, io),
+        Err(error) => error,
+    };
+    // What was refused is not here, and what was decided of it is.
+    let of_it = decisions.iter().filter(|it| it.what().object() == what);
+    let of_it: Vec<&Decision> = of_it.take(SHOWN).collect();
+    if of_it.is_empty() {
+        bail!("{what:?} is no agent's DID, no decision's name, and {error}");
     }
+    of_it
+        .into_iter()
+        .try_for_each(|decision| show(decision, io))
 }
 
 /// By what a decision is asked for again.
@@ -184,12 +194,12 @@ fn commit_story(
     let log = node.agents().key_log(&said.author)?;
     let speaks = match log.standing(commit.signer()) {
         _ if log.equivocation().is_some() => "its author says two things at once",
-        Some(Standing::Now) => "its key speaks for its author",
-        Some(Standing::Before) => "its key spoke for its author, and does no more",
+        Some(allod_identity::Standing::Now) => "its key speaks for its author",
+        Some(allod_identity::Standing::Before) => "its key spoke for its author, and does no more",
         None => "its key never spoke for its author, as far as is known here",
     };
     let quarantine = repo.quarantined(id)?;
-    let (counts, by_itself) = (repo.counts(id)?, repo.stands(id)?);
+    let standing = Standing::of(node, repo, id)?;
     let policy = node.trust_policy(repo)?;
     let verdict = node.verdict(repo, &commit, policy.as_ref())?;
     let text = id.to_string();
@@ -199,8 +209,12 @@ fn commit_story(
         "commit": text,
         "branch": said.branch.as_str(),
         "author": said.author.to_string(),
-        "counts": counts,
+        "counts": standing.counts,
+        "stands": standing.stands,
         "key": speaks,
+        "denial": standing.denial.as_ref().map(Wanting::json),
+        "vouched_by": standing.voucher.as_ref().map(CommitId::to_string),
+        "rests_on": texts(&standing.unvouched),
         "quarantine": quarantine,
         "policy_now": verdict.as_ref().map(|verdict| json!({
             "outcome": verdict.outcome,
@@ -211,21 +225,13 @@ fn commit_story(
     io.data(&value, || {
         let mut lines = vec![format!("{text} on {} by {}", said.branch, said.author)];
         lines.push(format!("  {speaks}"));
+        lines.extend(standing.denial.iter().flat_map(Wanting::lines));
         lines.extend(
             quarantine
                 .as_ref()
                 .map(|words| format!("  in quarantine: {}", plain(words))),
         );
-        lines.push(match (counts, by_itself) {
-            (true, true) => "  it counts".to_owned(),
-            (true, false) => "  it counts, as somebody who speaks has built on it".to_owned(),
-            (false, _) if quarantine.is_some() => {
-                "  it does not count; `allod trust release` lets it out of quarantine".to_owned()
-            }
-            (false, _) => {
-                "  it does not count; `allod trust take-in` commits on top of it".to_owned()
-            }
-        });
+        lines.extend(standing.lines(quarantine.is_some()));
         if let Some(verdict) = &verdict {
             let outcome = serde_json::to_value(verdict.outcome).unwrap_or_default();
             let outcome = outcome.as_str().unwrap_or_default().to_owned();
@@ -237,4 +243,12 @@ fn commit_story(
         lines.extend(noted.iter().map(|it| decision_text(it)));
         lines.join("\n")
     })
+}
+
+fn texts(commits: &Heads) -> Vec<String> {
+    commits
+        .iter()
+        .take(SHOWN)
+        .map(CommitId::to_string)
+        .collect()
 }

@@ -65,6 +65,7 @@ mod space;
 mod space_args;
 mod sql;
 mod sql_args;
+mod standing;
 mod status;
 mod status_args;
 mod svg;
@@ -89,6 +90,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use allod::{Home, Node, NodeError};
+use allod_repo::{Denial, RepoError};
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser as _};
 use zeroize::Zeroizing;
@@ -124,7 +126,22 @@ fn words(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
+    if let Some(denial) = denial(error) {
+        text = format!("{text}: {}", io::plain(&denial.words()));
+    }
     text
+}
+
+/// Which right was missing, where that is why something was not done.
+fn denial(error: &anyhow::Error) -> Option<&Denial> {
+    let of_node = error.downcast_ref::<NodeError>().map(|error| match error {
+        NodeError::Repo(error) => Some(error),
+        _ => None,
+    });
+    match of_node.unwrap_or_else(|| error.downcast_ref::<RepoError>())? {
+        RepoError::Denied { denial, .. } => Some(denial),
+        _ => None,
+    }
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -72,9 +72,17 @@ impl From<RepoError> for Problem {
             // Its words are for whoever asked for the commit (HOOK-3).
             E::Hook(words) => Self::new("E_HOOK", words),
             E::HookFailed(words) => Self::new("E_HOOK_FAILED", words),
-            E::Refused(Refusal::Rights) => Self::new("E_HTTP_DENIED", words),
-            E::Refused(refusal) => Self::new(refusal.code(), words),
+            E::Refused(refusal) | E::Denied { refusal, .. } => refusal.into(),
             error => Self::fault(error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Rights => Self::new("E_HTTP_DENIED", refusal.to_string()),
+            refusal => Self::new(refusal.code(), refusal.to_string()),
         }
     }
 }
@@ -118,8 +126,7 @@ impl From<NodeError> for Problem {
             }
             E::Table(error) => error.into(),
             E::Feed(error) => error.into(),
-            E::Refused(Refusal::Rights) => Self::new("E_HTTP_DENIED", Refusal::Rights.to_string()),
-            E::Refused(refusal) => Self::new(refusal.code(), refusal.to_string()),
+            E::Refused(refusal) => refusal.into(),
             error @ (E::Denied { .. } | E::DeniedInPart { .. }) => {
                 Self::new("E_HTTP_DENIED", error.to_string())
             }

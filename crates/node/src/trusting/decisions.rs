@@ -1,13 +1,14 @@
-//! The log of decisions (RECS-20): a file of the home, one decision a line; when it is full it takes the place of the
+//! The log of decisions (RECS-20, RECS-21): a file of the home, one decision a line; when it is full it takes the place of the
 //! one before.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use allod_identity::Decision;
+use allod_identity::{Decision, DecisionOutcome};
 
 use crate::error::NodeError;
 use crate::hooks::lock;
@@ -15,10 +16,19 @@ use crate::hooks::lock;
 /// Bytes of one of the two files: some ten thousand decisions.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// Whether a commit that came is taken, and whether one that is here counts, as decisions call it.
+pub(super) const TAKE: &str = "take";
+pub(super) const COUNT: &str = "count";
+
+/// Commits that are remembered so that each is noted once: a session brings as many at most at a time.
+const NOTED_MAX: usize = 4096;
+
 pub(crate) struct DecisionLog {
     path: PathBuf,
     former: PathBuf,
     file: Mutex<Option<File>>,
+    /// What was noted once, by its act: as the files have it, and since then.
+    noted: Mutex<Option<BTreeSet<(String, String)>>>,
 }
 
 impl DecisionLog {
@@ -27,6 +37,7 @@ impl DecisionLog {
             path: home.join("decisions.jsonl"),
             former: home.join("decisions.former.jsonl"),
             file: Mutex::default(),
+            noted: Mutex::default(),
         }
     }
 
@@ -56,6 +67,29 @@ impl DecisionLog {
         }
     }
 
+    /// Notes that a commit is not taken, or does not count, unless that is noted already, as far as is remembered.
+    pub(crate) fn note_once(&self, decision: &Decision) -> Result<(), NodeError> {
+        let name = |it: &Decision| (it.what().act().to_owned(), it.what().object().to_owned());
+        {
+            let mut noted = lock(&self.noted);
+            let noted = match &mut *noted {
+                Some(noted) => noted,
+                none => {
+                    let all = self.read()?;
+                    let all = all.iter().filter(|it| is_noted_once(it)).map(name);
+                    none.insert(all.take(NOTED_MAX / 2).collect())
+                }
+            };
+            if noted.len() >= NOTED_MAX {
+                noted.clear();
+            }
+            if !noted.insert(name(decision)) {
+                return Ok(());
+            }
+        }
+        self.note(decision)
+    }
+
     /// What is noted, the newest first. Lines that a crash cut off are passed over.
     pub(crate) fn read(&self) -> Result<Vec<Decision>, NodeError> {
         let mut all = Vec::new();
@@ -73,4 +107,8 @@ impl DecisionLog {
         all.reverse();
         Ok(all)
     }
+}
+
+fn is_noted_once(decision: &Decision) -> bool {
+    *decision.outcome() == DecisionOutcome::Refuse || decision.what().act() == COUNT
 }

@@ -11,13 +11,11 @@ use crate::error::NodeError;
 use crate::hooks::lock;
 use crate::node::{Node, WeakNode};
 
+use super::decisions::TAKE;
 use super::{Basis, TRIES};
 
 /// The key in `meta` that has the policy.
 const POLICY: &str = "trust-policy";
-
-/// Refused commits that are remembered, so that each is noted once: a session brings as many at most at a time.
-const REFUSED_MAX: usize = 4096;
 
 /// Judges by the policies of a node's spaces.
 pub(crate) fn judge_of(node: WeakNode) -> Arc<Judge> {
@@ -140,21 +138,16 @@ impl Node {
         if judgement != Judgement::Accept && repo.quarantined(id)?.is_some() {
             return Ok(judgement);
         }
-        // Nor is it that what was refused is refused each time that it is sent.
-        if judgement == Judgement::Refuse {
-            let refused = &mut lock(&self.trusting().known).refused;
-            if refused.len() >= REFUSED_MAX {
-                refused.clear();
-            }
-            if !refused.insert(id) {
-                return Ok(judgement);
-            }
-        }
-        let what = What::new("take")
+        let what = What::new(TAKE)
             .in_space(Link::from(*repo.id().cid()))
             .on(&id.to_string());
         let decision = verdict.decision(now_ms(), commit.payload().author, what);
-        self.trusting().decisions.note(&decision)?;
+        let decisions = &self.trusting().decisions;
+        // Nor is it that what was refused is refused each time that it is sent.
+        match judgement {
+            Judgement::Refuse => decisions.note_once(&decision)?,
+            _ => decisions.note(&decision)?,
+        }
         Ok(judgement)
     }
 

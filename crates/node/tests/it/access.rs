@@ -1,8 +1,12 @@
 //! Grants, rules and members (ACCESS), by processes of their own.
 
+use allod::now_ms;
+use allod_identity::{DecisionOutcome, SecretKey, Verified, Who};
+use allod_repo::{BranchName, Rejected};
 use serde_json::json;
 
 use crate::home::{Home, Up};
+use crate::merging::open;
 
 fn agent(home: &Home) -> String {
     home.json(&["id"])["agent"].as_str().unwrap().to_owned()
@@ -215,5 +219,198 @@ fn rules_say_who_may_what_and_the_owner_sets_them() {
     ada.run(&["member", "remove", &you])
         .fails(1, &["no member"]);
     assert_eq!(ada.run(&["get", "shared:1"]).ok().trim(), "all of us");
+    up.stop();
+}
+
+/// The grant of a command, as `grants` lists it.
+fn grant_of(home: &Home, command: &str) -> String {
+    let grants = home.run(&["grants", "--json"]).rows();
+    let found = grants.iter().find(|it| it["command"] == command);
+    found.unwrap()["grant"].as_str().unwrap().to_owned()
+}
+
+/// A home tells of a commit whose author's grant was taken back.
+#[track_caller]
+fn tells_why(home: &Home, late: &str, (you, write): (&str, &str)) {
+    let told = home.json(&["explain", late]);
+    assert_eq!(
+        (&told["counts"], &told["stands"]),
+        (&json!(false), &json!(false))
+    );
+    let denial = &told["denial"];
+    assert_eq!(
+        (&denial["operation"], &denial["branch"]),
+        (&json!("write"), &json!("main"))
+    );
+    assert_eq!(
+        (&denial["who"], &denial["ground"]),
+        (&json!(you), &json!("nothing"))
+    );
+    assert_eq!(
+        denial["near"],
+        json!({ "how": "taken-back", "grant": write })
+    );
+    let noted = told["decisions"].as_array().unwrap();
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!(noted[0]["what"]["act"], "count");
+    assert_eq!(noted[0]["what"]["on"], json!(late));
+    assert_eq!(noted[0]["outcome"], "deny");
+    let words = home.run(&["explain", late]).ok();
+    for part in [
+        "may not write main",
+        "was taken back",
+        "allod grant did:key:",
+        "take-in",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+}
+
+/// Why a commit does not count is told wherever it is, with what would help, and noted once.
+#[test]
+fn why_a_commit_does_not_count_is_told() {
+    let ada = Home::with_space();
+    ada.commit("notes/0", "from the beginning");
+    let (up, bob) = joined(&ada, &["--can", "read"]);
+    let you = agent(&bob);
+    let gift = ["grant", &you, "--can", "write", "--prefix", "notes/"];
+    ada.run(&gift).ok();
+    bob.run(&["sync"]).ok();
+    bob.run(&["put", "letters/1", "not mine"])
+        .fails(1, &["put is denied"]);
+    let kept = bob.commit("notes/1", "in time");
+    bob.run(&["sync"]).ok();
+    let late = bob.commit("notes/2", "too late");
+    let write = grant_of(&ada, "/space/write");
+    let told = bob.json(&["explain", &late]);
+    assert_eq!(
+        (&told["counts"], &told["stands"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(
+        (&told["denial"], &told["decisions"]),
+        (&json!(null), &json!([]))
+    );
+    ada.run(&["revoke", &write]).ok();
+    for _ in 0..2 {
+        bob.run(&["sync"]).ok();
+        for home in [&ada, &bob] {
+            tells_why(home, &late, (&you, &write));
+        }
+    }
+    // What was there is kept by a commit on top, and it is said whose.
+    let told = ada.json(&["explain", &kept]);
+    assert_eq!(
+        (&told["counts"], &told["stands"]),
+        (&json!(true), &json!(false))
+    );
+    let voucher = told["vouched_by"].as_str().unwrap().to_owned();
+    assert_eq!(
+        ada.json(&["explain", &voucher])["author"],
+        json!(agent(&ada))
+    );
+    let words = ada.run(&["explain", &kept]).ok();
+    assert!(
+        words.contains(&format!("as {voucher} is built on it")),
+        "{words}"
+    );
+    // With the right again it counts.
+    ada.run(&gift).ok();
+    let told = ada.json(&["explain", &late]);
+    assert_eq!(
+        (&told["counts"], &told["denial"]),
+        (&json!(true), &json!(null))
+    );
+    up.stop();
+}
+
+/// A commit of who may not make it is refused, and that is noted once, also when it comes again after a restart.
+#[test]
+fn a_refused_commit_is_noted_once() {
+    let home = Home::with_space();
+    home.commit("a", "1");
+    let thief = SecretKey::from_seed([77; 32]);
+    let mut forged = None;
+    for _ in 0..2 {
+        let node = open(&home);
+        let repo = node.space(None).unwrap();
+        let statement = forged.get_or_insert_with(|| {
+            let head = *repo.heads(&BranchName::main()).unwrap().first().unwrap();
+            let mut said = repo.commit(head).unwrap().payload().clone();
+            said.author = thief.agent_id();
+            Verified::sign(&thief, said).unwrap()
+        });
+        for _ in 0..2 {
+            let refused = repo.review(statement.bytes().clone(), now_ms());
+            let code = match refused {
+                Err(Rejected::Refused(refusal)) => refusal.code(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(code, "E_NOT_MEMBER");
+        }
+        let mut noted = node.decisions().unwrap();
+        noted.retain(|it| it.what().act() == "take");
+        assert_eq!(noted.len(), 1, "{noted:?}");
+        assert_eq!(noted[0].who(), Some(&Who::Agent(thief.agent_id())));
+        assert_eq!(noted[0].outcome(), &DecisionOutcome::Refuse);
+        assert_eq!(
+            noted[0].words(),
+            "create on main: no rule and no grant allows it"
+        );
+    }
+    // It is not here, and can be asked about.
+    let id = forged.unwrap().cid().to_string();
+    let told = home.json(&["explain", &id]);
+    assert_eq!(
+        (&told["outcome"], &told["what"]["on"]),
+        (&json!("refuse"), &json!(id))
+    );
+}
+
+/// What a command names is asked about, and not where the space stands.
+#[test]
+fn a_state_that_is_named_is_read_by_its_branch() {
+    let ada = Home::with_space();
+    ada.commit("k", "main");
+    ada.run(&["switch", "-c", "open"]).ok();
+    ada.commit("k", "open");
+    ada.run(&["switch", "-c", "closed"]).ok();
+    let secret = ada.commit("k", "closed");
+    let (up, bob) = joined(&ada, &["--can", "read", "--branch", "open"]);
+    let you = agent(&bob);
+    let gift = ["grant", &you, "--can", "read", "--branch", "closed"];
+    let made = ada.run(&[&gift[..], &["--json"]].concat()).rows();
+    bob.run(&["sync"]).ok();
+    bob.run(&["switch", "open"]).ok();
+    assert_eq!(bob.run(&["get", "k", "--at", "closed"]).ok(), "closed\n");
+    ada.run(&["revoke", made[0]["grant"].as_str().unwrap()])
+        .ok();
+    bob.run(&["sync"]).ok();
+    // It is still here, and it may not be read any more.
+    for command in [
+        &["get", "k", "--at", "closed"][..],
+        &["get", "k", "--at", &secret],
+        &["ls", "--at", "closed"],
+        &["blame", "k", "--at", "closed"],
+        &["export", "--at", &secret],
+        &["log", "closed"],
+        &["log", "--all"],
+        &["show", &secret],
+        &["diff", "open", "closed"],
+        &["sql", "SELECT key FROM entries", "--at", "closed"],
+        &["inspect", "tree", "closed"],
+    ] {
+        bob.run(command).fails(1, &["denied"]);
+    }
+    assert_eq!(bob.run(&["get", "k", "--at", "open"]).ok(), "open\n");
+    bob.run(&["switch", "closed"]).ok();
+    bob.run(&["get", "k"]).fails(1, &["denied"]);
+    for command in [
+        &["get", "k", "--at", "open"][..],
+        &["ls", "--at", "open"],
+        &["log", "open"],
+    ] {
+        bob.run(command).ok();
+    }
     up.stop();
 }

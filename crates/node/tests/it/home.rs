@@ -170,9 +170,20 @@ impl Home {
         self.up_with(listen, &[])
     }
 
+    /// Starts a node that is served over HTTP, with all that it says beside its data in a file next to the home.
+    pub(crate) fn up_http_into(&self, told: &str) -> Up {
+        let told = std::fs::File::create(self.file(told)).unwrap();
+        let args = ["--http", "127.0.0.1:0", "-vv"];
+        self.up_saying("127.0.0.1:0", &args, told.into())
+    }
+
     fn up_with(&self, listen: &str, args: &[&str]) -> Up {
+        self.up_saying(listen, args, Stdio::inherit())
+    }
+
+    fn up_saying(&self, listen: &str, args: &[&str], told: Stdio) -> Up {
         let mut command = self.command(&[&["up", "--listen", listen, "--json"], args].concat());
-        command.stdout(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(told);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

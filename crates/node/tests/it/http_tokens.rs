@@ -17,7 +17,12 @@ fn guarded() -> (Served, String) {
 }
 
 /// Asks with a token.
-fn with(served: &Served, token: &str, (method, path): (&str, &str), body: &Value) -> Answer {
+pub(crate) fn with(
+    served: &Served,
+    token: &str,
+    (method, path): (&str, &str),
+    body: &Value,
+) -> Answer {
     let shown = format!("Bearer {token}");
     let headers = [
         ("authorization", &shown[..]),
@@ -31,7 +36,7 @@ fn with(served: &Served, token: &str, (method, path): (&str, &str), body: &Value
     served.send(method, path, &headers, body.as_bytes())
 }
 
-fn begin(served: &Served, own: &str, asked: &Value) -> String {
+pub(crate) fn begin(served: &Served, own: &str, asked: &Value) -> String {
     let begun = with(served, own, ("POST", "/v1/session"), asked).is(201);
     assert_eq!(begun.header("cache-control"), "no-store");
     begun.json()["token"].as_str().unwrap().to_owned()

@@ -40,6 +40,7 @@ mod parts;
 mod patching;
 mod payloads;
 mod positions;
+mod red_team;
 mod remotes;
 mod running;
 mod sinks;

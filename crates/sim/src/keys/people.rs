@@ -4,7 +4,7 @@ use allod_identity::{
     AgentId, GuardianSays, Guardians, KeyChain, KeyLog, KeyLogError, Says, SecretKey, Verified,
     carried,
 };
-use allod_repo::{Author, BranchName, Commit, Refusal, RepoError};
+use allod_repo::{Author, BranchName, Commit, Refusal};
 use bytes::Bytes;
 
 use crate::rng::Rng;
@@ -144,9 +144,11 @@ impl KeyWorld {
             .vouch(&main, &needs, (author, "keep"), now);
         match vouched {
             Ok(made) => self.all.extend(made),
-            Err(RepoError::Refused(Refusal::NotMember)) => {}
-            Err(RepoError::Refused(_)) => self.speaks_not(node, "could not vouch")?,
-            Err(error) => return Err(words(error)),
+            Err(error) => match error.refusal() {
+                Some(Refusal::NotMember) => {}
+                Some(_) => self.speaks_not(node, "could not vouch")?,
+                None => return Err(words(error)),
+            },
         }
         let person = &mut self.agents[agent];
         match person.log.remove_device(&person.key, device, now) {

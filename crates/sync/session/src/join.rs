@@ -341,10 +341,10 @@ pub fn admit(
         _ => Ok(()),
     };
     match given {
-        Err(RepoError::Refused(refusal)) => {
-            Ok(JoinReply::refused(refusal.code(), &refusal.to_string()))
-        }
-        Err(fault) => Err(fault),
+        Err(error) => match error.refusal() {
+            Some(refusal) => Ok(JoinReply::refused(refusal.code(), &refusal.to_string())),
+            None => Err(error),
+        },
         Ok(()) => welcome(repo).map(JoinReply::Welcome),
     }
 }

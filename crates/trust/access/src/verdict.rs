@@ -210,19 +210,30 @@ impl Verdict {
             Answer::Allow | Answer::Partly => DecisionOutcome::Allow,
             Answer::Deny => DecisionOutcome::Deny,
         };
+        let decision = self.decision_on((what, outcome), &self.words(), now_ms);
+        match request.who.agent_id() {
+            Some(agent) => decision.about(Who::Agent(*agent)),
+            None => decision,
+        }
+    }
+
+    /// The record of what follows from it for something else, as for a commit; in these words.
+    #[must_use]
+    pub fn decision_on(
+        &self,
+        (what, outcome): (What, DecisionOutcome),
+        words: &str,
+        now_ms: u64,
+    ) -> Decision {
         let rule = match &self.rule {
             Some(rule) => format!("{} {rule}", self.ground.name()),
             None => self.ground.name().to_owned(),
         };
         let near = self.near.iter().map(|near| *near.link());
         let evidence = self.chain.iter().copied().chain(near).map(Link::from);
-        let mut decision = Decision::new(now_ms, what, outcome)
+        Decision::new(now_ms, what, outcome)
             .by_rule(&rule)
-            .because(&self.words())
-            .resting_on(evidence.collect::<Vec<_>>());
-        if let Some(agent) = request.who.agent_id() {
-            decision = decision.about(Who::Agent(*agent));
-        }
-        decision
+            .because(words)
+            .resting_on(evidence.collect::<Vec<_>>())
     }
 }

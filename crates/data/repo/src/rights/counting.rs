@@ -46,6 +46,57 @@ impl Repo {
         }
     }
 
+    /// Of a commit that does not stand, the first after it that stands for it: that counts, and whose author may do the same, or answers
+    /// for all (REPO-112). `None` if nobody does.
+    ///
+    /// # Errors
+    /// [`RepoError::NoCommit`] if it is not here.
+    pub fn voucher_of(&self, id: CommitId) -> Result<Option<CommitId>, RepoError> {
+        let (rights, of) = (self.rights()?, Heads::from([id]));
+        let tips = self.tips(self.commit(id)?.payload().branch.is_meta())?;
+        let mut resting = of.clone();
+        for ((_, after), ties) in self.region(&rights, &tips, &of)? {
+            let rests = ties.rests.iter().any(|it| resting.contains(it));
+            if rests {
+                resting.insert(after);
+            }
+            if after == id || !self.stands_by(&rights, after)? {
+                continue;
+            }
+            let commit = self.commit(after)?;
+            let said = commit.payload();
+            let who = (&said.author, said.stamp.millis());
+            let may = ties.may_answer || (rests && self.may_as_well(&rights, who, id)?);
+            if may && self.counts(after)? {
+                return Ok(Some(after));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a commit that stands answers for one below it that is not clean, and that none between them answers for: what
+    /// somebody else merged before, from whatever branch.
+    pub(crate) fn answers_anew(&self, rights: &Rights, id: CommitId) -> Result<bool, RepoError> {
+        if !rights.answers_for_all(self.commit(id)?.payload()) {
+            return Ok(false);
+        }
+        let (mut open, mut seen) = (vec![id], Heads::new());
+        while let Some(id) = open.pop() {
+            for parent in &self.commit(id)?.payload().parents {
+                if !seen.insert(*parent) || !self.has_commit(*parent)? {
+                    continue;
+                }
+                if !self.is_clean(rights, *parent)? {
+                    return Ok(true);
+                }
+                if !rights.answers_for_all(self.commit(*parent)?.payload()) {
+                    open.push(*parent);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Adds to `open` those of some commits, and those below them up to the first on each way, that are not clean.
     fn unclean_below(&self, rights: &Rights, of: Heads, open: &mut Heads) -> Result<(), RepoError> {
         let mut next: Vec<CommitId> = of.into_iter().collect();

@@ -1,6 +1,7 @@
 //! What a commit does, as rights are asked about it (REPO-113, REPO-114).
 
-use allod_access::{Authorizer, Grant, Op, Principal, Request, Target, Ungrant};
+use allod_access::{Authorizer, Grant, Op, Principal, Request, Target, Ungrant, Verdict};
+use allod_identity::AgentId;
 use allod_tree::Tree;
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use crate::entry::Entry;
 use crate::error::{Refusal, RepoError};
 use crate::ids::{BranchName, CommitId};
 use crate::repo::{Heads, Repo};
+use crate::rights::Denial;
 use crate::rights::facts::{GRANT_PREFIX, UNGRANT_PREFIX, verified};
 use crate::statements::Commit;
 use crate::view::{Content, decode};
@@ -95,23 +97,38 @@ impl<'a> Deed<'a> {
 
     /// Whether its author may do it.
     pub(crate) fn is_right(&self, rights: &Authorizer) -> Result<bool, RepoError> {
-        let who = Principal::agent(self.said.author);
-        self.is_allowed(rights, &who, self.said.stamp.millis())
+        Ok(self.wrong(rights)?.is_none())
+    }
+
+    /// What of it its author may not do, if there is something.
+    pub(crate) fn wrong(&self, rights: &Authorizer) -> Result<Option<Denial>, RepoError> {
+        self.denial(rights, &self.said.author, self.said.stamp.millis())
     }
 
     /// Whether somebody may do it at a time.
     pub(crate) fn is_allowed(
         &self,
         rights: &Authorizer,
-        who: &Principal,
+        agent: &AgentId,
         at: u64,
     ) -> Result<bool, RepoError> {
+        Ok(self.denial(rights, agent, at)?.is_none())
+    }
+
+    /// What of it somebody may not do at a time, if there is something: the one place that asks.
+    fn denial(
+        &self,
+        rights: &Authorizer,
+        agent: &AgentId,
+        at: u64,
+    ) -> Result<Option<Denial>, RepoError> {
         if self.said.branch.is_meta() {
-            return self.is_allowed_on_meta(rights, who, at);
+            return self.denial_on_meta(rights, agent, at);
         }
-        if rights.is_plain() {
-            return Ok(who.agent_id().is_some_and(|agent| rights.is_member(agent)));
+        if rights.is_plain() && rights.is_member(agent) {
+            return Ok(None);
         }
+        let who = &Principal::agent(*agent);
         let joins = !self.own.is_empty() && self.own.len() < self.said.parents.len();
         let is_ordinary = (!self.own.is_empty() && !joins) || self.is_of_part()?;
         let op = if joins {
@@ -121,41 +138,53 @@ impl<'a> Deed<'a> {
         } else {
             Op::Create
         };
-        let as_branch = self.request(who, op, Target::Branch, at);
-        if !rights.check(&as_branch).is_allowed() {
-            return Ok(false);
+        let denied = |op, key, verdict| Denial {
+            who: *agent,
+            at,
+            op,
+            branch: self.said.branch.clone(),
+            key,
+            verdict,
+        };
+        let of_branch = rights.check(&self.request(who, op, Target::Branch, at));
+        if !of_branch.is_allowed() {
+            return Ok(Some(denied(op, None, of_branch)));
         }
         // Who writes has to be allowed the branch and the key together (ACCESS-21).
-        let may = |request: &Request<'_>| {
+        let ask = |op: Op, target: Target<'_>| {
+            let request = self.request(who, op, target, at);
             let verdict = if is_ordinary {
-                rights.check(request)
+                rights.check(&request)
             } else {
-                rights.check_key(request)
+                rights.check_key(&request)
             };
-            verdict.is_allowed()
+            (!verdict.is_allowed()).then_some(verdict)
         };
-        let may_all = [Op::Write, Op::Delete]
-            .into_iter()
-            .all(|op| may(&self.request(who, op, Target::Prefix(b""), at)));
-        if may_all {
-            return Ok(true);
-        }
-        let may_keys = |keys: &[ChangedKey]| {
-            are_allowed(keys, &|op, target| may(&self.request(who, op, target, at)))
+        let of_keys = |keys: &[ChangedKey]| {
+            first_denied(keys, &ask).map(|(op, key, verdict)| denied(op, Some(key), verdict))
         };
         if let Some(changed) = self.changed {
-            return Ok(may_keys(changed));
+            return Ok(of_keys(changed));
         }
-        let (mut may_each, mut some) = (true, Vec::new());
+        if self.tree.is_none() {
+            return Ok(None);
+        }
+        let may_all = [Op::Write, Op::Delete]
+            .into_iter()
+            .all(|op| ask(op, Target::Prefix(b"")).is_none());
+        if may_all {
+            return Ok(None);
+        }
+        let (mut found, mut some) = (None, Vec::new());
         self.each_change(&mut |key, entry, _before| {
             some.push((key.clone(), entry.is_live()));
             if some.len() == TOGETHER {
-                may_each = may_keys(&some);
+                found = of_keys(&some);
                 some.clear();
             }
-            Ok(may_each)
+            Ok(found.is_none())
         })?;
-        Ok(may_each && may_keys(&some))
+        Ok(found.or_else(|| of_keys(&some)))
     }
 
     /// Whether it was made by who has a part alone, and so names no parent (PART-23).
@@ -181,53 +210,72 @@ impl<'a> Deed<'a> {
     }
 
     /// REPO-114: who may not administer the space can still pass on what it has, and take that back.
-    fn is_allowed_on_meta(
+    fn denial_on_meta(
         &self,
         rights: &Authorizer,
-        who: &Principal,
+        agent: &AgentId,
         at: u64,
-    ) -> Result<bool, RepoError> {
-        if rights
-            .check(&self.request(who, Op::Admin, Target::Branch, at))
-            .is_allowed()
-        {
-            return Ok(true);
+    ) -> Result<Option<Denial>, RepoError> {
+        let who = &Principal::agent(*agent);
+        let verdict = rights.check(&self.request(who, Op::Admin, Target::Branch, at));
+        if verdict.is_allowed() {
+            return Ok(None);
         }
-        let (Some(agent), true) = (who.agent_id(), self.tree.is_some()) else {
-            return Ok(false);
-        };
-        let space = *self.repo.id().cid();
-        let (mut may, mut any, mut granted) = (true, false, 0);
+        let (mut other, mut any, mut granted) = (None, false, 0);
         self.each_change(&mut |key, entry, before| {
             any = true;
-            let key = std::str::from_utf8(key).unwrap_or_default();
-            let Some(Content::Bytes(bytes)) = self.repo.content(entry)? else {
-                may = false;
-                return Ok(false);
-            };
-            may = !before
-                && if let Some(name) = key.strip_prefix(GRANT_PREFIX) {
-                    granted += 1;
-                    let is_room = rights.issued_by(agent) + granted <= GRANTS_OF_ONE_MAX;
-                    let is_room = is_room || !self.is_new;
-                    verified::<Grant>(name, bytes).is_some_and(|grant| {
-                        let grant = grant.payload();
-                        is_room
-                            && grant.issuer == *agent
-                            && grant.space == space
-                            && grant.proof.is_some_and(|of| rights.holds(agent, &of, at))
-                    })
-                } else if let Some(name) = key.strip_prefix(UNGRANT_PREFIX) {
-                    verified::<Ungrant>(name, bytes).is_some_and(|ungrant| {
-                        let ungrant = ungrant.payload();
-                        ungrant.by == *agent && rights.may_take_back(agent, &ungrant.of)
-                    })
-                } else {
-                    false
-                };
+            let may = !before && self.passes_on(rights, (agent, at), (key, entry), &mut granted)?;
+            if !may {
+                other = Some(key.clone());
+            }
             Ok(may)
         })?;
-        Ok(may && any)
+        if any && other.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Denial {
+            who: *agent,
+            at,
+            op: Op::Admin,
+            branch: self.said.branch.clone(),
+            key: other,
+            verdict,
+        }))
+    }
+
+    /// Whether a new entry on `meta` is a grant that somebody may give, of which so many came before, or takes one back that they
+    /// may take back.
+    fn passes_on(
+        &self,
+        rights: &Authorizer,
+        (agent, at): (&AgentId, u64),
+        (key, entry): (&Bytes, &Entry),
+        granted: &mut usize,
+    ) -> Result<bool, RepoError> {
+        let key = std::str::from_utf8(key).unwrap_or_default();
+        let Some(Content::Bytes(bytes)) = self.repo.content(entry)? else {
+            return Ok(false);
+        };
+        let may = if let Some(name) = key.strip_prefix(GRANT_PREFIX) {
+            *granted += 1;
+            let is_room = rights.issued_by(agent) + *granted <= GRANTS_OF_ONE_MAX;
+            let is_room = is_room || !self.is_new;
+            verified::<Grant>(name, bytes).is_some_and(|grant| {
+                let grant = grant.payload();
+                is_room
+                    && grant.issuer == *agent
+                    && grant.space == *self.repo.id().cid()
+                    && grant.proof.is_some_and(|of| rights.holds(agent, &of, at))
+            })
+        } else if let Some(name) = key.strip_prefix(UNGRANT_PREFIX) {
+            verified::<Ungrant>(name, bytes).is_some_and(|ungrant| {
+                let ungrant = ungrant.payload();
+                ungrant.by == *agent && rights.may_take_back(agent, &ungrant.of)
+            })
+        } else {
+            false
+        };
+        Ok(may)
     }
 
     /// Hands on each entry that it changed, with whether there was one before, until that says false.
@@ -260,27 +308,30 @@ impl<'a> Deed<'a> {
     }
 }
 
-/// Whether each of some keys may be changed: all that begins as all of them do, or else each half.
-fn are_allowed(keys: &[ChangedKey], may: &dyn Fn(Op, Target<'_>) -> bool) -> bool {
-    let (Some((first, _)), Some((last, _))) = (keys.first(), keys.last()) else {
-        return true;
-    };
+/// The first of some keys that may not be changed, and why: none if all that begins as all of them do may be, or else of each half.
+fn first_denied(
+    keys: &[ChangedKey],
+    ask: &dyn Fn(Op, Target<'_>) -> Option<Verdict>,
+) -> Option<(Op, Bytes, Verdict)> {
+    let ((first, _), (last, _)) = (keys.first()?, keys.last()?);
     let op_of = |live: bool| if live { Op::Write } else { Op::Delete };
     if keys.len() <= FEW {
-        let mut keys = keys.iter();
-        return keys.all(|(key, live)| may(op_of(*live), Target::Key(key)));
+        return keys.iter().find_map(|(key, live)| {
+            let op = op_of(*live);
+            ask(op, Target::Key(key)).map(|verdict| (op, key.clone(), verdict))
+        });
     }
     let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
     let prefix = Target::Prefix(&first[..common]);
     let has = |live: bool| keys.iter().any(|(_, it)| *it == live);
     if [true, false]
         .into_iter()
-        .all(|live| !has(live) || may(op_of(live), prefix))
+        .all(|live| !has(live) || ask(op_of(live), prefix).is_none())
     {
-        return true;
+        return None;
     }
     let (left, right) = keys.split_at(keys.len() / 2);
-    are_allowed(left, may) && are_allowed(right, may)
+    first_denied(left, ask).or_else(|| first_denied(right, ask))
 }
 
 type EachChange<'a> = dyn FnMut(&Bytes, &Entry, bool) -> Result<bool, RepoError> + 'a;

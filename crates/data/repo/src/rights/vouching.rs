@@ -101,7 +101,7 @@ impl Repo {
         Ok(true)
     }
 
-    fn unvouched(&self, rights: &Rights, id: CommitId) -> Result<Unvouched, RepoError> {
+    pub(super) fn unvouched(&self, rights: &Rights, id: CommitId) -> Result<Unvouched, RepoError> {
         {
             let mut known = lock(&rights.unvouched);
             if known.len() > ANSWERS_KEPT {
@@ -147,7 +147,7 @@ impl Repo {
     }
 
     /// Whether somebody may do at a time what a commit does.
-    fn may_as_well(
+    pub(super) fn may_as_well(
         &self,
         rights: &Rights,
         (agent, at): (&AgentId, u64),
@@ -158,7 +158,7 @@ impl Repo {
         }
         let commit = self.commit(of)?;
         let deed = Deed::stored(self, of, commit.payload())?;
-        deed.is_allowed(&rights.authorizer, &Principal::agent(*agent), at)
+        deed.is_allowed(&rights.authorizer, agent, at)
     }
 
     /// The parents of a commit for which nobody answers by the commit itself: of a merge those on its own branch, as what

@@ -67,7 +67,7 @@ fn nobody_takes_back_or_deletes_what_is_protected() {
     let ada = Person::new(1);
     let (left, _) = two(&ada);
     let refused = |result: RepoError| match result {
-        RepoError::Refused(refusal) => refusal,
+        RepoError::Refused(refusal) | RepoError::Denied { refusal, .. } => refusal,
         other => panic!("{other}"),
     };
     put(&left, &ada, &[("a", Some("1"))], START);

@@ -2,7 +2,9 @@
 
 mod branches;
 mod deeds;
+mod denials;
 mod losing;
+mod red_team;
 mod saying;
 mod twin;
 mod worlds;
@@ -142,7 +144,7 @@ pub(crate) fn write_as(
 
 pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, RepoError>) -> Refusal {
     match result {
-        Err(RepoError::Refused(refusal)) => refusal,
+        Err(RepoError::Refused(refusal) | RepoError::Denied { refusal, .. }) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
     }
 }

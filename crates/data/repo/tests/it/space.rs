@@ -180,7 +180,10 @@ fn only_members_write() {
         .unwrap();
     assert!(matches!(
         fault(repo.commit_staged(&main(), bob.author(), "mine", START)),
-        RepoError::Refused(Refusal::NotMember)
+        RepoError::Denied {
+            refusal: Refusal::NotMember,
+            ..
+        }
     ));
     assert!(
         repo.add_member(&bob.author().agent, ada.author(), START)
@@ -197,7 +200,10 @@ fn only_members_write() {
         .unwrap();
     assert!(matches!(
         fault(repo.add_member(&Person::new(3).author().agent, bob.author(), START)),
-        RepoError::Refused(Refusal::NotOwner)
+        RepoError::Denied {
+            refusal: Refusal::NotOwner,
+            ..
+        }
     ));
 }
 

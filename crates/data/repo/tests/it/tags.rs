@@ -46,7 +46,10 @@ fn a_tag_is_for_everybody_and_does_not_change() {
     let stranger = repo.create_tag(&name("v2"), first, "", bob.author(), START + 3);
     assert!(matches!(
         fault(stranger),
-        RepoError::Refused(Refusal::NotOwner | Refusal::Device)
+        RepoError::Denied {
+            refusal: Refusal::NotOwner,
+            ..
+        }
     ));
     let nothing = repo.create_tag(
         &name("v2"),

@@ -1,4 +1,4 @@
-//! The cases of `specs/vectors/repo/commit.json` and `history.json`.
+//! The cases of `specs/vectors/repo/commit.json`, `history.json` and `counting.json`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,4 +161,37 @@ fn histories() {
         }))
     });
     assert!(accepted >= 5 && refused >= 4, "{accepted} {refused}");
+}
+
+/// REPO-100, REPO-101 and REPO-110 to REPO-116, as the second reading has them.
+#[test]
+fn counting() {
+    let (accepted, refused) = run("counting.json", |input| {
+        members(input, &["genesis", "logs", "now", "commits"]);
+        let now = input["now"].as_u64().unwrap();
+        let repo = replica(input)?;
+        let mut commits = Vec::new();
+        for commit in input["commits"].as_array().unwrap() {
+            members(commit, &["bytes", "branch", "changes"]);
+            commits.push(accept(&repo, commit, now)?);
+        }
+        let (mut stands, mut counts) = (Vec::new(), Vec::new());
+        for id in &commits {
+            stands.push(repo.stands(*id)?);
+            counts.push(repo.counts(*id)?);
+        }
+        let texts = |ids: Heads| {
+            let mut texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            texts.sort();
+            texts
+        };
+        let mut branches = Map::new();
+        for (branch, _) in repo.offered()? {
+            let (heads, beside) = (repo.heads(&branch)?, repo.beside(&branch)?);
+            let stand = json!({ "heads": texts(heads), "beside": texts(beside) });
+            branches.insert(branch.as_str().to_owned(), stand);
+        }
+        Ok(json!({ "stands": stands, "counts": counts, "branches": branches }))
+    });
+    assert!(accepted >= 50 && refused >= 10, "{accepted} {refused}");
 }

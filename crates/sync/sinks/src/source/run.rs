@@ -463,7 +463,9 @@ fn refused(error: RepoError) -> Result<Committed, Ended> {
         | RepoError::TooLong { .. }
         | RepoError::OutOfPart { .. } => Ok(Committed::Refused(error.to_string())),
         RepoError::HookFailed(_) => Ok(Committed::NotJudged(error.to_string())),
-        RepoError::Refused(_) | RepoError::Beside => Err(Fault::Stopped(error.to_string()).into()),
+        RepoError::Refused(_) | RepoError::Denied { .. } | RepoError::Beside => {
+            Err(Fault::Stopped(error.to_string()).into())
+        }
         error => Err(error.into()),
     }
 }

@@ -199,6 +199,8 @@ fn who_has_other_rights_lends_none() {
     by_owner.unwrap();
     let none = write(repo, &town.owner, ("side", "x", Some("1")), START + 5);
     none.unwrap();
+    assert_eq!(heads(repo), [lost].into());
+    assert_eq!(repo.beside(&main()).unwrap(), Heads::new());
     assert_agree(&[repo, &town.replica()]);
 }
 

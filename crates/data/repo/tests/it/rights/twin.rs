@@ -265,6 +265,26 @@ impl Naive {
         }
     }
 
+    /// What is said of each commit is what it is: what its author may not do, and who stands for it.
+    fn check_reasons(&self, repo: &Repo, counting: &BTreeSet<CommitId>) {
+        for (id, said) in &self.all {
+            let author = &said.commit.author;
+            let may =
+                author == self.rights.owner() || self.may(author, said, said.commit.stamp.millis());
+            let denial = repo.denial_of(*id).unwrap();
+            assert_eq!(denial.is_none(), may, "{denial:?}");
+            if let Some(denial) = denial {
+                assert_eq!((&denial.who, denial.verdict.is_allowed()), (author, false));
+                let is_key = |key: &Bytes| said.changes.iter().any(|(it, _)| *it == *key);
+                assert!(denial.key.as_ref().is_none_or(is_key), "{denial:?}");
+            }
+            if counting.contains(id) && !self.stands(said) {
+                let voucher = repo.voucher_of(*id).unwrap().unwrap();
+                assert!(counting.contains(&voucher) && self.stands(&self.all[&voucher]));
+            }
+        }
+    }
+
     fn newest(&self, of: &BTreeSet<CommitId>) -> Heads {
         let parents = |id: &CommitId| self.all[id].commit.parents.clone();
         let below: BTreeSet<CommitId> = self.below(&of.iter().flat_map(parents).collect());
@@ -316,6 +336,7 @@ pub(crate) fn naive(repo: &Repo, known: &Known) -> Stands {
         let all: Heads = mine().flat_map(|(_, ids)| ids.iter().copied()).collect();
         let reading = Naive::new(repo, rights(), &all);
         let counting = reading.counting();
+        reading.check_reasons(repo, &counting);
         for (branch, ids) in mine() {
             let stand = reading.stand(branch, ids, &counting);
             stands.insert(branch.clone(), stand);
