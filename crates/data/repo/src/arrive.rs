@@ -89,7 +89,12 @@ impl Repo {
         let (Some(part), Some(root)) = (self.part_of(&said.branch), said.parts) else {
             return Ok(None);
         };
-        let parts = InParts::new(&part);
+        let mut parts = InParts::new(&part);
+        if let [only] = said.parents[..]
+            && self.is_held(only)?
+        {
+            parts.known = self.known_slices(only, &part);
+        }
         let walk = Walk::new(root, Vec::new()).map_err(|_error| Refusal::Parts)?;
         let walk = walk.only(part.keys());
         self.arriving(reviewed, walk, Some(parts)).map(Some)
@@ -104,7 +109,11 @@ impl Repo {
         let (commit, note) = reviewed.into_parts();
         let said = commit.payload();
         let part = self.part_of(&said.branch);
-        let before = self.held_of(&parents(said))?;
+        let before = match parts {
+            // What its parents changed without signing parts is not here, and what was there before them must be in it.
+            Some(_) => self.newest_held(&said.parents)?.into_iter().collect(),
+            None => self.held_of(&parents(said))?,
+        };
         let (base, joined) = self.joined(&before)?;
         Ok(Arriving {
             commit,
@@ -182,14 +191,11 @@ impl Arriving {
                 Err(_fault) => self.uncompared.push(cid),
             }
         }
-        if let Some(parts) = &mut self.parts
+        while let Some(parts) = &mut self.parts
             && self.walk.is_done()
             && let Some(root) = parts.next()
         {
-            // A slice of one part alone is that part's tree.
-            let known = (parts.keys.len() == 1).then(|| self.base.clone());
-            let known = known.filter(|_| !self.is_unrelated);
-            let walk = Walk::new(root, known.into_iter().collect());
+            let walk = Walk::new(root, parts.known.clone());
             self.walk = walk.map_err(|_error| Refusal::Parts)?;
         }
         Ok(true)
@@ -299,11 +305,38 @@ impl Arriving {
     }
 }
 
+impl Repo {
+    /// The slices that a commit signs of what is kept, as far as they are here.
+    fn known_slices(&self, id: CommitId, part: &Part) -> Vec<Tree> {
+        let parts = self
+            .commit(id)
+            .ok()
+            .and_then(|commit| commit.payload().parts);
+        let Some(parts) = parts.and_then(|root| self.tree(root).ok()) else {
+            return Vec::new();
+        };
+        let slices = part
+            .prefixes()
+            .map(|prefix| self.slice_in(&parts, prefix).ok().flatten());
+        let slices: Vec<Tree> = slices.flatten().collect();
+        let count: u64 = slices.iter().map(Tree::len).sum();
+        // Otherwise they are not what is held.
+        let held = self.held_tree(id).map(|tree| tree.len());
+        if held.is_ok_and(|held| held == count) {
+            slices
+        } else {
+            Vec::new()
+        }
+    }
+}
+
 /// A commit that comes in parts: the tree of parts is walked first, then the trees that it names.
 struct InParts {
     /// The prefixes that are kept.
     keys: Vec<Bytes>,
     found: BTreeMap<Bytes, Cid>,
+    /// The slices of its only parent, whose nodes need not be looked at again.
+    known: Vec<Tree>,
     /// Whether what the tree of parts names is being walked.
     is_open: bool,
     /// Whether it lacks one that is kept.
@@ -318,6 +351,7 @@ impl InParts {
         Self {
             keys: part.prefixes().map(Bytes::copy_from_slice).collect(),
             found: BTreeMap::new(),
+            known: Vec::new(),
             is_open: false,
             lacks: false,
             roots: Vec::new(),

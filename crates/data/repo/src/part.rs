@@ -6,9 +6,10 @@ mod fetch;
 mod signed;
 mod slice;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use allod_blocks::{Batch, BatchOutcome, Block, Cid, Expect, REF_VALUE_BYTES_MAX, Store};
+use allod_blocks::{Batch, BatchOutcome, Block, Cid, Codec, Expect, REF_VALUE_BYTES_MAX, Store};
 use allod_identity::canonical;
 use allod_tree::{KeySpans, Tree, TreeError};
 use bytes::Bytes;
@@ -244,6 +245,9 @@ impl Holding {
     }
 }
 
+/// Commits that are looked at for one that is held, before some that are bare: who has all commits now and then.
+const BARE_WALK_MAX: usize = 4096;
+
 /// What is kept of a space, and what is to be (PART-12); none for all of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -396,8 +400,11 @@ impl Repo {
     /// Of some commits those whose entries are here, and in place of the others the newest before them that have theirs here.
     pub fn newest_held(&self, commits: &[CommitId]) -> Result<Vec<CommitId>, RepoError> {
         let (mut seen, mut held) = (Heads::new(), Vec::new());
-        let mut open = commits.to_vec();
-        while let Some(id) = open.pop() {
+        let mut open: VecDeque<CommitId> = commits.iter().copied().collect();
+        while let Some(id) = open.pop_front() {
+            if seen.len() >= BARE_WALK_MAX {
+                break;
+            }
             if !seen.insert(id) || !self.has_commit(id)? {
                 continue;
             }
@@ -472,12 +479,23 @@ impl Repo {
         out: &mut dyn FnMut(Block),
     ) -> Result<Tree, RepoError> {
         let mut base = Tree::empty();
+        // States that two of them join to, and that are nowhere yet.
+        let mut made: BTreeMap<Cid, Bytes> = BTreeMap::new();
         for (at, parent) in parents.iter().enumerate() {
             let tree = self.tree(self.commit(*parent)?.payload().tree)?;
-            base = match at {
-                0 => tree,
-                _ => join(&base, &tree, &|cid| self.raw(cid), out)?,
-            };
+            if at == 0 {
+                base = tree;
+                continue;
+            }
+            let mut new = Vec::new();
+            let load = |cid: &Cid| made.get(cid).cloned().map_or_else(|| self.raw(cid), Ok);
+            base = join(&base, &tree, &load, &mut |block| new.push(block))?;
+            for block in new {
+                if block.cid().codec() == Codec::Raw.code() {
+                    made.insert(*block.cid(), block.bytes().clone());
+                }
+                out(block);
+            }
         }
         Ok(base)
     }

@@ -1,12 +1,14 @@
 //! What comes from the peer: commits, completed one after the other.
 
 mod files;
+mod naming;
 mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use allod_blocks::{Batch, Cid, Codec};
+use allod_identity::AgentId;
 use allod_repo::{
     Arriving, BranchName, CommitId, Complete, Heads, Part, Refusal, Rejected, Repo, RepoError,
     Reviewed,
@@ -20,6 +22,7 @@ use crate::inbound::files::{PART_BYTES, Todo};
 use crate::limits::{COMMITS_MAX, COMPARED_MAX, COMPARED_MIN, CREDIT_BYTES};
 use crate::message::{Message, Mode};
 use crate::offering::InParts;
+use crate::readers::Reader;
 use crate::scope::Scope;
 use crate::session::{Fault, Refused, Stats};
 
@@ -30,6 +33,10 @@ pub(crate) struct Inbound {
     branches: Vec<(BranchName, Vec<CommitId>)>,
     /// Those that come in parts.
     parts: InParts,
+    /// Commits that the peer may name as parents, though it may not read the branches that they are on.
+    theirs: BTreeSet<CommitId>,
+    /// Whether nodes of the tree at hand may come from what is here.
+    from_here: bool,
     scope: Scope,
     /// Messages that wait for the commit at hand, with the bytes they were charged.
     queue: VecDeque<(Message, usize)>,
@@ -106,10 +113,15 @@ fn fetching(complete: Complete, branch: BranchName) -> Current {
 
 /// A commit whose tree is to be had: compared with what the branch has here if that may be like it, and
 /// otherwise walked.
-fn on_the_way(repo: &Repo, tree: Arriving, branch: BranchName) -> Result<Current, Fault> {
-    // One that is here already has nothing to be compared for.
+fn on_the_way(
+    repo: &Repo,
+    from: Source<'_>,
+    tree: Arriving,
+    branch: BranchName,
+) -> Result<Current, Fault> {
+    // One that is here already has nothing to be compared for; and a comparison tells how much there is here.
     let is_new = !repo.store().has(&tree.root())?;
-    let base = if is_new && tree.is_unrelated() {
+    let base = if is_new && tree.is_unrelated() && from.reads_all(repo)? {
         like(repo, &branch)?
     } else {
         None
@@ -145,6 +157,26 @@ fn like(repo: &Repo, branch: &BranchName) -> Result<Option<Tree>, Fault> {
     Ok(fits.then_some(base))
 }
 
+/// Whom it comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) agent: AgentId,
+}
+
+impl Source<'_> {
+    /// Whether it may read all that there is here: then nothing is told by what is done with what it sends.
+    pub(crate) fn reads_all(self, repo: &Repo) -> Result<bool, Fault> {
+        if self.reader.is_plain() {
+            return Ok(true);
+        }
+        let offered = repo.offered()?;
+        Ok(offered
+            .iter()
+            .all(|(branch, _)| self.reader.may_have(branch)))
+    }
+}
+
 /// What a step of the receiving half asks of the session.
 pub(crate) struct Step {
     pub(crate) send: Vec<Message>,
@@ -165,6 +197,8 @@ impl Inbound {
         Self {
             branches,
             parts,
+            theirs: BTreeSet::new(),
+            from_here: false,
             scope: scope.clone(),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -222,6 +256,7 @@ impl Inbound {
     pub(crate) fn step(
         &mut self,
         repo: &Repo,
+        from: Source<'_>,
         now_ms: u64,
         stats: &mut Stats,
     ) -> Result<Step, Fault> {
@@ -240,7 +275,7 @@ impl Inbound {
             } => self.fetch(repo, (complete, branch), todo, &mut send, stats)?,
             current => {
                 self.current = current;
-                self.next(repo, now_ms, &mut send, stats)?
+                self.next((repo, from), now_ms, &mut send, stats)?
             }
         };
         if self.owed > CREDIT_BYTES / 4 {
@@ -251,7 +286,7 @@ impl Inbound {
 
     fn next(
         &mut self,
-        repo: &Repo,
+        (repo, from): (&Repo, Source<'_>),
         now_ms: u64,
         send: &mut Vec<Message>,
         stats: &mut Stats,
@@ -259,7 +294,7 @@ impl Inbound {
         let Some((message, bytes)) = self.queue.pop_front() else {
             let next = self.fills.as_mut().and_then(VecDeque::pop_front);
             if let Some((id, branch)) = next {
-                let begun = self.fill(repo, id, branch)?;
+                let begun = self.fill((repo, from), id, branch)?;
                 send.extend(begun.err().map(|refused| stats.refuse(refused)));
                 return Ok(true);
             }
@@ -293,7 +328,7 @@ impl Inbound {
                     send.extend(self.settle_meta(repo, stats)?);
                 }
                 let bare = self.bare.len();
-                let begun = self.begin(repo, statement, branch, mode, now_ms)?;
+                let begun = self.begin((repo, from), statement, (branch, mode), now_ms)?;
                 stats.bare_in += (self.bare.len() - bare) as u64;
                 send.extend(begun.err().map(|refused| stats.refuse(refused)));
             }
@@ -346,16 +381,17 @@ impl Inbound {
     /// Begins to fetch the entries of a commit whose statement is here.
     fn fill(
         &mut self,
-        repo: &Repo,
+        (repo, from): (&Repo, Source<'_>),
         id: CommitId,
         branch: BranchName,
     ) -> Result<Result<(), Refused>, Fault> {
+        self.from_here = from.reads_all(repo)?;
         if self.parts.has(&branch) {
-            return self.fill_parts(repo, id, branch);
+            return self.fill_parts((repo, from), id, branch);
         }
         match repo.fetch_tree(repo.accepted(id)?) {
             Ok(tree) => {
-                self.current = on_the_way(repo, tree, branch)?;
+                self.current = on_the_way(repo, from, tree, branch)?;
                 Ok(Ok(()))
             }
             Err(Rejected::Refused(refusal)) => Ok(Err(Refused::new(id, refusal))),
@@ -367,12 +403,14 @@ impl Inbound {
     /// no parts.
     fn fill_parts(
         &mut self,
-        repo: &Repo,
+        (repo, from): (&Repo, Source<'_>),
         id: CommitId,
         branch: BranchName,
     ) -> Result<Result<(), Refused>, Fault> {
         let part = repo.part();
-        if !part.is_some_and(|part| self.parts.covers(&branch, &part)) {
+        let has_all = part.is_some_and(|part| self.parts.covers(&branch, &part));
+        // Who has not all of a branch has not checked what it says of its parts (PART-22).
+        if !has_all || !from.reader.may_have(&branch) {
             return Ok(Ok(()));
         }
         match repo.fetch_parts(repo.accepted(id)?) {
@@ -410,10 +448,9 @@ impl Inbound {
 
     fn begin(
         &mut self,
-        repo: &Repo,
+        (repo, from): (&Repo, Source<'_>),
         statement: Bytes,
-        branch: u64,
-        mode: Mode,
+        (branch, mode): (u64, Mode),
         now_ms: u64,
     ) -> Result<Result<(), Refused>, Fault> {
         let id = CommitId::from_cid(allod_blocks::sha256_cid(Codec::DagCbor, &statement));
@@ -443,9 +480,13 @@ impl Inbound {
             Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
             Err(Rejected::Fault(fault)) => return Err(fault.into()),
         };
+        if !self.may_name(repo, from, reviewed.commit().payload())? {
+            return Ok(Err(Refused::new(id, Refusal::Rights)));
+        }
         if in_part {
             return self.take_bare(repo, *reviewed, branch);
         }
+        self.from_here = mode == Mode::Walk && from.reads_all(repo)?;
         self.current = match mode {
             Mode::Changes => Current::Changes {
                 reviewed,
@@ -454,7 +495,7 @@ impl Inbound {
                 bytes: 0,
             },
             Mode::Walk => match repo.fetch_tree(*reviewed) {
-                Ok(tree) => on_the_way(repo, tree, branch)?,
+                Ok(tree) => on_the_way(repo, from, tree, branch)?,
                 Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
                 Err(Rejected::Fault(fault)) => return Err(fault.into()),
             },

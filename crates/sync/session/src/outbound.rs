@@ -466,12 +466,18 @@ fn changes_here(repo: &Repo, commit: &Verified<Commit>) -> Result<Changed, Fault
         return Ok(changes.map_or(Changed::Much, Changed::Here));
     }
     let changes = match repo.changes_of(commit, usize::MAX) {
-        Err(RepoError::Tree(TreeError::Missing { .. })) => return Ok(Changed::Elsewhere),
+        // Of what came in parts the tree was never looked at: it may be missing, and it may be none.
+        Err(RepoError::Tree(
+            TreeError::Missing { .. } | TreeError::Node { .. } | TreeError::Link { .. },
+        )) => return Ok(Changed::Elsewhere),
         changes => changes?.unwrap_or_default(),
     };
     let (mut links, mut bytes) = (Vec::new(), 0);
     for (key, entry) in &changes {
-        links.extend(link_of(entry)?);
+        let Ok(link) = link_of(entry) else {
+            return Ok(Changed::Elsewhere);
+        };
+        links.extend(link);
         bytes += key.len() + entry.len();
     }
     // Nodes have the entries beside those of the part too, and those may link to what is not here.

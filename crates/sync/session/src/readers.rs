@@ -1,10 +1,11 @@
-//! What a peer may be told of a space (SYNC-60 to SYNC-64).
+//! What a peer may be told of a space (SYNC-60 to SYNC-65).
 
 use std::collections::BTreeSet;
 
 use allod_access::{Op, Principal, Request, Target};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, Repo, RepoError, RightsNow};
+use allod_tree::{KeySpans, Tree};
 use bytes::Bytes;
 
 /// What a peer may have of a branch.
@@ -79,10 +80,19 @@ impl Reader {
         branch.is_meta() || self.rights.is_plain() || self.may_read(branch, b"")
     }
 
+    /// Whether all members may do the same, and nobody else anything.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.rights.is_plain()
+    }
+
     /// What it may have of a branch.
     pub(crate) fn share(&self, repo: &Repo, branch: &BranchName) -> Result<Share, RepoError> {
         if self.may_have(branch) {
             return Ok(Share::All);
+        }
+        if repo.part().is_some() {
+            // What it has not all of it has not checked against the rest either (PART-21).
+            return Ok(Share::Nothing);
         }
         let declared = repo.declared_parts()?;
         let of_branch = declared.iter().filter(|(_, of)| of.contains(branch));
@@ -93,6 +103,25 @@ impl Reader {
         } else {
             Share::Parts(parts)
         })
+    }
+
+    /// Whether it may read all keys that a tree has of a branch.
+    pub(crate) fn may_read_tree(
+        &self,
+        repo: &Repo,
+        branch: &BranchName,
+        tree: &Tree,
+    ) -> Result<bool, RepoError> {
+        let declared = repo.declared_parts()?;
+        let of_branch = declared.iter().filter(|(_, of)| of.contains(branch));
+        let may = of_branch.filter(|(prefix, _)| self.may_read(branch, prefix));
+        let keys = KeySpans::of_prefixes(may.map(|(prefix, _)| prefix));
+        let mut count = 0;
+        for (from, to) in keys.iter() {
+            let end = to.map_or(Ok(tree.len()), |to| tree.rank(to))?;
+            count += end.saturating_sub(tree.rank(from)?);
+        }
+        Ok(count == tree.len())
     }
 
     fn may_read(&self, branch: &BranchName, prefix: &[u8]) -> bool {

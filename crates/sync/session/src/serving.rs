@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use allod_blocks::{Block, Cid, Codec};
-use allod_identity::DeviceId;
+use allod_identity::{AgentId, DeviceId};
 use allod_repo::{CommitId, Repo};
 use allod_tree::Node;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::limits::{BLOCKS_FRAME_BYTES, FETCH_LINKS_MAX, TREES_TOLD_MAX};
 use crate::message::Message;
 use crate::outbound::links_of;
 use crate::readers::Reader;
-use crate::recognise::recognise;
+use crate::recognise::{not_member, recognise};
 use crate::session::{Fault, Stop, short};
 
 /// The root of the tree that is kept of a projection, by its name (PROJ-10) and the root of the state.
@@ -27,9 +27,11 @@ pub type KeptTrees = Box<dyn Fn(&Cid, &Cid) -> Option<Cid> + Send + Sync>;
 pub struct Serving {
     repo: Repo,
     peer: DeviceId,
-    /// When the stream began: for so long as it lasts, who may read may.
+    /// When the stream began: a right that ends with time lasts as long as it.
     now_ms: u64,
     reader: Option<Reader>,
+    /// For whom the asker acts, once it has said so.
+    agent: Option<AgentId>,
     /// Whether the asker may read all that there is.
     reads_all: bool,
     kept: Option<KeptTrees>,
@@ -70,6 +72,7 @@ impl Serving {
             peer,
             now_ms,
             reader: None,
+            agent: None,
             kept: None,
             told: BTreeSet::new(),
             tree: None,
@@ -129,26 +132,49 @@ impl Serving {
         match message {
             Message::Hello(hello) if !self.met => {
                 let reader = recognise(&self.repo, self.peer, &hello, self.now_ms)?;
-                self.reads_all = true;
-                for (branch, _) in self.repo.offered().map_err(Fault::from)? {
-                    self.reads_all &= reader.may_have(&branch);
-                }
-                self.reader = Some(reader);
+                self.agent = Some(hello.agent);
+                self.take_reader(reader)?;
                 self.met = true;
             }
             Message::Want { opened, names } if self.met && self.is_idle() => {
+                self.look_again()?;
                 if opened.len() + names.len() > FETCH_LINKS_MAX {
                     return Err(Stop("E_LIMIT", "too many links in one want".to_owned()));
                 }
                 self.judge(&opened, names)?;
             }
             Message::Projection { name, state } if self.met && self.is_idle() => {
+                self.look_again()?;
                 self.tell(&name, &state)?;
             }
             Message::Close { .. } => self.closed = true,
             _ => return Err(Stop("E_ORDER", "not what is asked here".to_owned())),
         }
         Ok(())
+    }
+
+    fn take_reader(&mut self, reader: Reader) -> Result<(), Stop> {
+        self.reads_all = true;
+        for (branch, _) in self.repo.offered().map_err(Fault::from)? {
+            self.reads_all &= reader.may_have(&branch);
+        }
+        self.reader = Some(reader);
+        Ok(())
+    }
+
+    /// What the asker may read is what it may read now (SYNC-63).
+    fn look_again(&mut self) -> Result<(), Stop> {
+        let (Some(reader), Some(agent)) = (&self.reader, self.agent) else {
+            return Ok(());
+        };
+        if reader.is_current(&self.repo).map_err(Fault::from)? {
+            return Ok(());
+        }
+        let reader = Reader::agent(&self.repo, agent, self.now_ms).map_err(Fault::from)?;
+        if !reader.knows() {
+            return Err(not_member());
+        }
+        self.take_reader(reader)
     }
 
     fn is_idle(&self) -> bool {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_bytes::ByteArray;
 
 use crate::claims::Claims;
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, Source};
 use crate::limits::{IDLE_MS, LOGS_MAX, SAMPLES_MAX};
 use crate::message::{Hello, Message, VERSION};
 use crate::offering::{InParts, Offer, branches_of, parts_of};
@@ -696,7 +696,13 @@ impl Session {
 
     fn step(&mut self, flow: &mut Flow, now_ms: u64) -> Result<(), Stop> {
         self.check_reader(flow, now_ms)?;
-        let step = flow.inbound.step(&self.repo, now_ms, &mut self.stats)?;
+        let from = Source {
+            reader: &flow.reader,
+            agent: flow.peer_agent,
+        };
+        let step = flow
+            .inbound
+            .step(&self.repo, from, now_ms, &mut self.stats)?;
         self.busy |= step.again;
         for message in &step.send {
             self.send(message);

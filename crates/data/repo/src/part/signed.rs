@@ -86,7 +86,9 @@ impl Repo {
         if let (true, Some(Some(parts))) = (are_alike, before.first()) {
             let mut edits = Entries::new();
             for prefix in prefixes.iter().filter(|prefix| touches(prefix, changes)) {
-                let slice = self.slice_in(parts, prefix)?.ok_or(RepoError::BadPart)?;
+                let slice = self.slice_in(parts, prefix)?;
+                // A commit that was not held whole may have been believed without it.
+                let slice = slice.ok_or(TreeError::Missing { cid: parts.root() })?;
                 let slice = changed(&slice, prefix, changes, out)?;
                 edits.insert(prefix.clone(), slice.root().to_bytes().into());
             }
@@ -102,27 +104,31 @@ impl Repo {
         parts_tree(prefixes, from_parents, out)
     }
 
-    /// The join of the slices that some trees of parts have; none unless all have it.
+    /// The join of the slices that some trees of parts have; none unless all have it, or where more than two differ: what
+    /// two of them join to may be a block that is nowhere yet.
     fn joined_slice(
         &self,
         trees: &[Tree],
         prefix: &[u8],
         out: &mut dyn FnMut(Block),
     ) -> Result<Option<Tree>, RepoError> {
-        let mut joined: Option<Tree> = None;
+        let mut slices: Vec<Tree> = Vec::new();
         for parts in trees {
             let Some(slice) = self.slice_in(parts, prefix)? else {
                 return Ok(None);
             };
-            joined = Some(match joined {
-                None => slice,
-                Some(joined) => join(&joined, &slice, &|cid| self.raw(cid), out)?,
-            });
+            if slices.iter().all(|there| there.root() != slice.root()) {
+                slices.push(slice);
+            }
         }
-        Ok(joined)
+        Ok(match slices.as_slice() {
+            [only] => Some(only.clone()),
+            [one, other] => Some(join(one, other, &|cid| self.raw(cid), out)?),
+            _ => None,
+        })
     }
 
-    fn slice_in(&self, parts: &Tree, prefix: &[u8]) -> Result<Option<Tree>, RepoError> {
+    pub(crate) fn slice_in(&self, parts: &Tree, prefix: &[u8]) -> Result<Option<Tree>, RepoError> {
         let root = parts.get(prefix)?;
         let root = root.map(|bytes| root_in(&bytes)).transpose()?;
         root.map(|root| self.tree(root)).transpose()

@@ -169,7 +169,9 @@ impl Inbound {
             let new = made.remove(&cid);
             let block = match &new {
                 Some(block) => Some(block.clone()),
-                None => repo.store().get(&cid)?,
+                // Who may not read all has to have what it sends: of a root it may just have heard (SYNC-65).
+                None if self.from_here => repo.store().get(&cid)?,
+                None => None,
             };
             let Some(block) = block else {
                 ask.push(cid);

@@ -6,10 +6,10 @@ use allod_access::Policy;
 use allod_blocks::{Cid, MemoryStore};
 use allod_identity::Verified;
 use allod_repo::{
-    BranchName, Commit, CommitId, Edit, GcOptions, Granting, Part, Repo, RepoError, Span,
+    BranchName, Commit, CommitId, Edit, GcOptions, Granting, Part, Repo, RepoError, Span, Stamp,
     collect_garbage,
 };
-use allod_sync::{Message, Outcome};
+use allod_sync::{Message, Mode, Outcome};
 use allod_tree::{Node, Tree};
 use bytes::Bytes;
 
@@ -441,4 +441,135 @@ fn parts_that_are_not_of_the_tree_are_refused() {
     };
     // Who may read all is offered all.
     assert_eq!(run.messages.iter().map(parts).sum::<usize>(), 0);
+}
+
+/// What Bob sends of his own is something else, with these changes or none in its place; how it is answered.
+fn answer(
+    (own, bob): (&Repo, &Person),
+    (full, ada): (&Repo, &Person),
+    (forged, changes): (&Commit, Option<&[(Bytes, Bytes)]>),
+) -> String {
+    let signed = Verified::sign(&bob.0, forged.clone()).unwrap();
+    let run = run((own, bob), (full, ada), usize::MAX, &mut |left, frame| {
+        let message = Message::decode(&frame).unwrap();
+        let message = match message {
+            Message::Commit { branch, .. } if left => Message::Commit {
+                statement: signed.bytes().clone(),
+                branch,
+                mode: changes.map_or(Mode::Walk, |_| Mode::Changes),
+            },
+            Message::Changes { .. } if left => Message::Changes {
+                entries: changes?.to_vec(),
+                last: true,
+            },
+            _ => return Some(frame),
+        };
+        Some(message.encode())
+    });
+    let refused = run.right_stats.refused.first().expect("a refusal");
+    assert_eq!(refused.commit.cid(), signed.cid());
+    refused.code.clone()
+}
+
+/// SYNC-65: no answer tells of what may not be read, whatever is guessed of it.
+#[test]
+fn nothing_can_be_found_out_by_guessing() {
+    let (ada, bob) = (Person::new(1), Person::new(2));
+    let full = spread(&ada);
+    let both = ["/space/read", "/space/write"];
+    grant(&full, (&ada, &bob), "notes/", &both);
+    put(&full, &ada, &notes("notes", 0..1, "signs"), START + 50);
+    let own = part_of(&full, &["notes/"]);
+    is_complete(&talk((&own, &bob), (&full, &ada)));
+    put(&own, &bob, &notes("notes", 0..1, "mine"), START + 60);
+    let mine = *own.heads(&BranchName::main()).unwrap().last().unwrap();
+    let mine = own.commit(mine).unwrap().payload().clone();
+    let there = head(&full);
+    let top = full.heads(&BranchName::main()).unwrap();
+    let entries = content(&full, "diary/000000");
+    let (key, entry) = entries.first().unwrap().clone();
+    let forged = |tree| Commit {
+        author: bob.author().agent,
+        parents: top.iter().copied().collect(),
+        generation: there.generation + 1,
+        stamp: mine.stamp.max(Stamp::from_bits(there.stamp.bits() + 1)),
+        parts: None,
+        tree,
+        ..mine.clone()
+    };
+    let guesses: [Vec<(Bytes, Bytes)>; 4] = [
+        vec![(key.clone(), entry.clone())],
+        vec![("diary/absent".into(), entry.clone())],
+        vec![(key, entry[..1].to_vec().into())],
+        Vec::new(),
+    ];
+    for guess in &guesses {
+        for tree in [there.tree, mine.tree] {
+            let code = answer((&own, &bob), (&full, &ada), (&forged(tree), Some(guess)));
+            assert_eq!(code, "E_RIGHTS", "{guess:?}");
+        }
+    }
+    let walked = answer((&own, &bob), (&full, &ada), (&forged(there.tree), None));
+    assert_eq!(walked, "E_RIGHTS");
+}
+
+/// SYNC-65: what somebody knows by its root alone is not put under a branch that they may read.
+#[test]
+fn a_tree_is_not_had_by_its_name() {
+    let (ada, bob) = (Person::new(1), Person::new(2));
+    let full = spread(&ada);
+    grant(
+        &full,
+        (&ada, &bob),
+        "notes/",
+        &["/space/read", "/space/write"],
+    );
+    let what = Granting {
+        commands: vec!["/space".parse().unwrap(), "/branch".parse().unwrap()],
+        policy: Policy::branch("bob"),
+        not_before: None,
+        expires: None,
+    };
+    let agent = bob.author().agent;
+    full.grant(agent, &what, &[9; 16], ada.author(), START)
+        .unwrap();
+    put(&full, &ada, &notes("notes", 0..1, "signs"), START + 50);
+    let own = part_of(&full, &["notes/"]);
+    is_complete(&talk((&own, &bob), (&full, &ada)));
+    put(&own, &bob, &notes("notes", 0..1, "mine"), START + 60);
+    let mine = *own.heads(&BranchName::main()).unwrap().last().unwrap();
+    let mine = own.commit(mine).unwrap().payload().clone();
+    let there = head(&full);
+    let top: Vec<CommitId> = full
+        .heads(&BranchName::main())
+        .unwrap()
+        .into_iter()
+        .collect();
+    let alone = Commit {
+        branch: "bob".parse().unwrap(),
+        parts: None,
+        tree: there.tree,
+        ..mine
+    };
+    let goes_on = Commit {
+        parents: top,
+        generation: there.generation + 1,
+        stamp: alone.stamp.max(Stamp::from_bits(there.stamp.bits() + 1)),
+        ..alone.clone()
+    };
+    // Bob's replica has not the nodes, so nobody has what he is asked for.
+    assert_eq!(
+        answer((&own, &bob), (&full, &ada), (&alone, None)),
+        "E_MISSING"
+    );
+    assert_eq!(
+        answer((&own, &bob), (&full, &ada), (&goes_on, Some(&[]))),
+        "E_RIGHTS"
+    );
+    assert!(
+        full.branches()
+            .unwrap()
+            .iter()
+            .all(|(name, _)| name.as_str() != "bob")
+    );
 }
