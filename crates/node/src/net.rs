@@ -40,6 +40,9 @@ pub struct SyncReport {
     pub stats: Stats,
     /// Branches that were to be pulled and are not there.
     pub absent: Vec<BranchName>,
+    /// Branches that the peer offered in parts alone which are not what is kept here, so that nothing of them comes: with
+    /// the prefixes of these (SYNC-64).
+    pub in_other_parts: Vec<(BranchName, Vec<Bytes>)>,
     /// How long it took, handshake included.
     pub elapsed: Duration,
 }
@@ -137,6 +140,7 @@ impl Node {
                     peer: device,
                     stats: session.stats().clone(),
                     absent: Vec::new(),
+                    in_other_parts: in_other_parts(repo, &session),
                     elapsed: started.elapsed(),
                 };
                 Ok((report, session))
@@ -404,4 +408,17 @@ pub(crate) async fn dial_by<F: Future<Output = Result<Connection, QuicError>>>(
         }
     }
     Err(NodeError::Unreachable { peer, reason: last })
+}
+
+/// The branches that came in parts alone, and of which not all that is kept here was among those.
+fn in_other_parts(repo: &Repo, session: &Session) -> Vec<(BranchName, Vec<Bytes>)> {
+    let kept = repo.part();
+    let has = |of: &[Bytes]| {
+        let all = |prefix: &[u8]| of.iter().any(|it| *it == prefix);
+        kept.as_deref().is_some_and(|part| part.prefixes().all(all))
+    };
+    let others = session.offered_in_parts().filter(|(_, of)| !has(of));
+    others
+        .map(|(branch, of)| (branch.clone(), of.to_vec()))
+        .collect()
 }

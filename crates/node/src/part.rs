@@ -1,5 +1,6 @@
 //! Keeping another part of a space than before.
 
+use allod_access::{Op, Request, Target};
 use allod_identity::DeviceId;
 use allod_quic::Endpoint;
 use allod_repo::{BranchName, Content, Heads, Part, Repo, RepoError};
@@ -11,6 +12,7 @@ use crate::error::NodeError;
 use crate::heal::Asking;
 use crate::net::SyncReport;
 use crate::node::Node;
+use crate::now_ms;
 use crate::peers::Peer;
 
 /// How often a session is begun anew whose heads moved meanwhile.
@@ -42,9 +44,21 @@ impl Node {
     ) -> Result<bool, NodeError> {
         // A part is of the space: where branches are offered in different parts, that of the first branch is.
         offered.sort_by_key(|(branch, _)| **branch != BranchName::main());
-        let Some((_, prefixes)) = offered.into_iter().next() else {
+        let Some((branch, prefixes)) = offered.into_iter().next() else {
             return Ok(false);
         };
+        // A peer may know less of what is granted here, or say less.
+        let (who, target) = (self.principal()?, Target::Prefix(b""));
+        let all = Request {
+            who: &who,
+            op: Op::Read,
+            branch: branch.as_str(),
+            target,
+            at: now_ms(),
+        };
+        if repo.may(&all)?.is_allowed() {
+            return Ok(false);
+        }
         let has_some = repo
             .branches()?
             .iter()

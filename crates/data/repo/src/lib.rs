@@ -75,6 +75,7 @@ mod view;
 mod work;
 mod write;
 
+pub use crate::part::{BadPart, DeclaredParts, PREFIX_BYTES_MAX, Part};
 pub use crate::rights::{BadReach, Denial, Granting, OnDenial, Reach, RightsNow};
 pub use crate::{accept::Complete, accept::Reviewed, agents::Agents, arrive::Arriving};
 pub use crate::{beside::BESIDE_MAX, beside::Judge, beside::Judgement, bisect::Bisect};
@@ -96,24 +97,23 @@ pub use crate::{inspect::StoreSizes, inspect::parse, inspect::store_sizes, joini
 pub use crate::{joining::join, joining::shown_text, kinds::KindRules, merge::Done};
 pub use crate::{merge::FastForward, merge::MergeOptions, merge::Outcome, merge::Stopped};
 pub use crate::{objects::ATTRIBUTES_MAX, objects::OBJECT_NAME_BYTES_MAX, objects::Object};
-pub use crate::{objects::ObjectError, objects::Ref, part::BadPart, part::DeclaredParts};
-pub use crate::{part::Part, patch::PATCH_BYTES_MAX, patch::PATCH_CHANGES_MAX};
-pub use crate::{patch::PATCH_LINE_BYTES_MAX, patch::Patch, patch::PatchError, patch::write_patch};
-pub use crate::{pattern::BadPattern, pattern::Pattern, pending::Applied, pending::RULES_MAX};
-pub use crate::{pending::Replay, pending::Task, pending::UnderWay, pick::REPLAY_MAX};
-pub use crate::{plan::KEYS_LISTED, plan::Keys, repair::Mended, repair::Progress};
-pub use crate::{repair::StoreReport, repair::check_store, repair::lost_blocks, repair::mend};
-pub use crate::{repo::Author, repo::BRANCHES_MAX, repo::HEADS_MAX, repo::HEADS_TOTAL_MAX};
-pub use crate::{repo::Heads, repo::Repo, resolve::BadStrategy, resolve::BadValue};
-pub use crate::{resolve::Callback, resolve::MergeConflict, resolve::MergeType};
-pub use crate::{resolve::MergeTypes, resolve::Resolution, resolve::Resolving, resolve::Rule};
-pub use crate::{resolve::Strategy, stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp};
-pub use crate::{stash::STASHES_MAX, stash::Stash, stash::Unstashed, statements::Commit};
-pub use crate::{statements::Genesis, statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX};
-pub use crate::{statements::SpaceClass, tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings};
-pub use crate::{timing::Verb, tracking::Tracking, transaction::Savepoint};
-pub use crate::{transaction::Transaction, view::Content, view::Item, view::Span, view::View};
-pub use crate::{work::Edit, work::Staged};
+pub use crate::{objects::ObjectError, objects::Ref, patch::PATCH_BYTES_MAX};
+pub use crate::{patch::PATCH_CHANGES_MAX, patch::PATCH_LINE_BYTES_MAX, patch::Patch};
+pub use crate::{patch::PatchError, patch::write_patch, pattern::BadPattern, pattern::Pattern};
+pub use crate::{pending::Applied, pending::RULES_MAX, pending::Replay, pending::Task};
+pub use crate::{pending::UnderWay, pick::REPLAY_MAX, plan::KEYS_LISTED, plan::Keys};
+pub use crate::{repair::Mended, repair::Progress, repair::StoreReport, repair::check_store};
+pub use crate::{repair::lost_blocks, repair::mend, repo::Author, repo::BRANCHES_MAX};
+pub use crate::{repo::HEADS_MAX, repo::HEADS_TOTAL_MAX, repo::Heads, repo::Repo};
+pub use crate::{resolve::BadStrategy, resolve::BadValue, resolve::Callback};
+pub use crate::{resolve::MergeConflict, resolve::MergeType, resolve::MergeTypes};
+pub use crate::{resolve::Resolution, resolve::Resolving, resolve::Rule, resolve::Strategy};
+pub use crate::{stamp::Clock, stamp::DRIFT_MS_MAX, stamp::Stamp, stash::STASHES_MAX};
+pub use crate::{stash::Stash, stash::Unstashed, statements::Commit, statements::Genesis};
+pub use crate::{statements::MESSAGE_BYTES_MAX, statements::PARENTS_MAX, statements::SpaceClass};
+pub use crate::{tags::TAG_MESSAGE_BYTES_MAX, tags::Tag, timing::Timings, timing::Verb};
+pub use crate::{tracking::Tracking, transaction::Savepoint, transaction::Transaction};
+pub use crate::{view::Content, view::Item, view::Span, view::View, work::Edit, work::Staged};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -37,7 +37,7 @@ pub(crate) use self::slice::{Slice, count_within};
 const PART_PREFIXES_MAX: usize = 64;
 
 /// The longest prefix, in bytes. What a space is parted by is short, and two parts fit a reference.
-const PREFIX_BYTES_MAX: usize = 256;
+pub const PREFIX_BYTES_MAX: usize = 256;
 
 /// The part of a space that a replica keeps (PART-1).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

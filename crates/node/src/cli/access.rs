@@ -27,6 +27,7 @@ pub(crate) fn grant(
 ) -> Result<()> {
     let repo = node.space(space)?;
     let mut what = granting(&options.gift)?;
+    parts::check(&options.gift)?;
     what.not_before = options.after.map(|after| now_ms().saturating_add(after));
     let seed = random()?;
     let made = repo.grant(options.to, &what, &seed, node.author()?, now_ms())?;

@@ -1,5 +1,6 @@
 //! `up`, `sync` and `peers`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use allod::{Home, Node, NodeError, Peer, PeerLag, SyncReport};
@@ -256,7 +257,15 @@ pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
         })
         .collect()
     };
+    let shown = |of: &[bytes::Bytes]| -> Vec<String> {
+        of.iter().map(|it| it.escape_ascii().to_string()).collect()
+    };
+    let others = report.in_other_parts.iter();
+    let others: Vec<(String, Vec<String>)> = others
+        .map(|(branch, of)| (branch.to_string(), shown(of)))
+        .collect();
     let value = json!({
+        "in_other_parts": others.iter().cloned().collect::<BTreeMap<_, _>>(),
         "peer": report.peer.to_string(),
         "commits_in": stats.commits_in,
         "commits_out": stats.commits_out,
@@ -292,6 +301,13 @@ pub(crate) fn print_report(report: &SyncReport, io: &mut Io<'_>) -> Result<()> {
                 "\n  {} commits stay behind: not all of them is kept here, and it gets them from others, or \
                 they are too many for one session",
                 count(stats.left_out)
+            );
+        }
+        for (branch, of) in &others {
+            text += &format!(
+                "\n  nothing came of {branch}: the peer lets read no more of it than what begins with {}; `allod space part \
+                --prefix` keeps that",
+                of.join(", ")
             );
         }
         for refused in &stats.refused {

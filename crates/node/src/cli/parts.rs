@@ -2,10 +2,11 @@
 
 use allod::{Node, now_ms};
 use allod_access::{Op, Request, Target};
-use allod_repo::{BranchName, Repo};
+use allod_repo::{BranchName, PREFIX_BYTES_MAX, Repo};
 use anyhow::Result;
 use serde_json::json;
 
+use crate::cli::Usage;
 use crate::cli::access::may_read;
 use crate::cli::access_args::Gift;
 use crate::cli::io::Io;
@@ -18,15 +19,18 @@ pub(crate) fn declare(
     prefix: &str,
     branches: &[BranchName],
 ) -> Result<()> {
-    let prefix = key_bytes(prefix)?;
+    declare_bytes(node, repo, &key_bytes(prefix)?, branches)
+}
+
+fn declare_bytes(node: &Node, repo: &Repo, prefix: &[u8], branches: &[BranchName]) -> Result<()> {
     let declared = repo.declared_parts()?;
-    let mut all = declared.get(&prefix[..]).cloned().unwrap_or_default();
+    let mut all = declared.get(prefix).cloned().unwrap_or_default();
     all.extend_from_slice(branches);
     if branches.is_empty() {
         all.push(BranchName::main());
     }
     if repo
-        .declare_part(&prefix, &all, node.author()?, now_ms())?
+        .declare_part(prefix, &all, node.author()?, now_ms())?
         .is_some()
     {
         for branch in &all {
@@ -57,6 +61,16 @@ pub(crate) fn list(repo: &Repo, io: &mut Io<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Refuses prefixes that no part can have, before anything is granted.
+pub(crate) fn check(gift: &Gift) -> Result<()> {
+    let is_part = |prefix: &String| (1..=PREFIX_BYTES_MAX).contains(&prefix.len());
+    if may_read(gift)? && !gift.prefix.iter().all(is_part) {
+        let what = format!("a prefix that may be read has 1 to {PREFIX_BYTES_MAX} bytes");
+        return Err(Usage(what).into());
+    }
+    Ok(())
+}
+
 /// Declares the prefixes that a grant lets somebody read, so that they get them over the wire; says so where that is for
 /// somebody else to do.
 pub(crate) fn declare_for(node: &Node, repo: &Repo, gift: &Gift, io: &mut Io<'_>) -> Result<()> {
@@ -79,7 +93,7 @@ pub(crate) fn declare_for(node: &Node, repo: &Repo, gift: &Gift, io: &mut Io<'_>
     })?;
     for prefix in &gift.prefix {
         let declared = repo.declared_parts()?;
-        let of = declared.get(&key_bytes(prefix)?[..]);
+        let of = declared.get(prefix.as_bytes());
         let main = [BranchName::main()];
         let wanted = if branches.is_empty() {
             &main[..]
@@ -92,14 +106,17 @@ pub(crate) fn declare_for(node: &Node, repo: &Repo, gift: &Gift, io: &mut Io<'_>
         if !may.is_allowed() {
             return say_undeclared(gift, io);
         }
-        declare(node, repo, prefix, &branches)?;
+        declare_bytes(node, repo, prefix.as_bytes(), &branches)?;
+    }
+    if branches.len() < gift.branch.len() {
+        return say_undeclared(gift, io);
     }
     Ok(())
 }
 
 fn say_undeclared(gift: &Gift, io: &mut Io<'_>) -> Result<()> {
     io.warn(format!(
-        "{} is no declared part of a branch, so nothing of it goes over the wire to who may read no more; whoever \
+        "{} is no declared part of each branch that is meant, so nothing of it goes over the wire to who may read no more; whoever \
          administers the space declares it with `allod space parts --declare`",
         gift.prefix.join(", ")
     ))

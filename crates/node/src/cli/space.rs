@@ -159,6 +159,9 @@ fn ticket(
     let valid_ms = days.saturating_mul(24 * 60 * 60 * 1000);
     let gives = (!gift.can.is_empty()).then(|| access::granting(gift));
     let gives = gives.transpose()?;
+    if gives.is_some() {
+        parts::check(gift)?;
+    }
     let ticket = node.ticket(&repo, addrs, Some(valid_ms), gives.as_ref())?;
     parts::declare_for(node, &repo, gift, io)?;
     let ticket = ticket.to_text();
