@@ -1,8 +1,9 @@
 //! What comes from the peer: commits, completed one after the other.
 
 mod files;
-mod naming;
+
 mod nodes;
+mod parents;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -480,7 +481,7 @@ impl Inbound {
             Err(Rejected::Refused(refusal)) => return Ok(Err(Refused::new(id, refusal))),
             Err(Rejected::Fault(fault)) => return Err(fault.into()),
         };
-        if !self.may_name(repo, from, reviewed.commit().payload())? {
+        if !self.may_build_on(repo, from, reviewed.commit().payload())? {
             return Ok(Err(Refused::new(id, Refusal::Rights)));
         }
         if in_part {

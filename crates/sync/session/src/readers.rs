@@ -1,4 +1,4 @@
-//! What a peer may be told of a space (SYNC-60 to SYNC-65).
+//! What a peer may be told of a space (SYNC-60 to SYNC-66).
 
 use std::collections::BTreeSet;
 

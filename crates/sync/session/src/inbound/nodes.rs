@@ -169,7 +169,7 @@ impl Inbound {
             let new = made.remove(&cid);
             let block = match &new {
                 Some(block) => Some(block.clone()),
-                // Who may not read all has to have what it sends: of a root it may just have heard (SYNC-65).
+                // Who may not read all has to have what it sends: of a root it may just have heard (SYNC-66).
                 None if self.from_here => repo.store().get(&cid)?,
                 None => None,
             };

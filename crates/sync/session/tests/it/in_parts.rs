@@ -471,7 +471,7 @@ fn answer(
     refused.code.clone()
 }
 
-/// SYNC-65: no answer tells of what may not be read, whatever is guessed of it.
+/// SYNC-66: no answer tells of what may not be read, whatever is guessed of it.
 #[test]
 fn nothing_can_be_found_out_by_guessing() {
     let (ada, bob) = (Person::new(1), Person::new(2));
@@ -513,7 +513,7 @@ fn nothing_can_be_found_out_by_guessing() {
     assert_eq!(walked, "E_RIGHTS");
 }
 
-/// SYNC-65: what somebody knows by its root alone is not put under a branch that they may read.
+/// SYNC-66: what somebody knows by its root alone is not put under a branch that they may read.
 #[test]
 fn a_tree_is_not_had_by_its_name() {
     let (ada, bob) = (Person::new(1), Person::new(2));

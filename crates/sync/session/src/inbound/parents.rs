@@ -1,4 +1,4 @@
-//! Which parents a peer may name whose agent may not read all that is here (SYNC-65).
+//! Which parents a peer may name whose agent may not read all that is here (SYNC-66).
 
 use allod_blocks::Cid;
 use allod_repo::{Commit, CommitId, Repo, RepoError};
@@ -13,7 +13,7 @@ const OWN_MAX: usize = 1024;
 impl Inbound {
     /// Whether a peer may send a commit with these parents. What is judged against a state that it may not read would tell of
     /// that, and a branch that goes on from there would be given to it.
-    pub(super) fn may_name(
+    pub(super) fn may_build_on(
         &mut self,
         repo: &Repo,
         from: Source<'_>,
