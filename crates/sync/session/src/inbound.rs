@@ -19,6 +19,7 @@ use crate::comparing::{Comparing, Made};
 use crate::inbound::files::{PART_BYTES, Todo};
 use crate::limits::{COMMITS_MAX, COMPARED_MAX, COMPARED_MIN, CREDIT_BYTES};
 use crate::message::{Message, Mode};
+use crate::readers::Reader;
 use crate::scope::Scope;
 use crate::session::{Fault, Refused, Stats};
 
@@ -50,6 +51,8 @@ pub(crate) struct Inbound {
     /// What is dealt with and not yet given back as credit.
     owed: u64,
     commits: usize,
+    /// Commits that the peer gave, and that were not here before.
+    came: BTreeSet<CommitId>,
     /// Commits of which the statement is here, in the order in which they came.
     bare: Vec<(CommitId, BranchName)>,
     /// Those whose entries are fetched once all messages were dealt with, the next one first.
@@ -175,6 +178,7 @@ impl Inbound {
             batch_bytes: 0,
             owed: 0,
             commits: 0,
+            came: BTreeSet::new(),
             bare: Vec::new(),
             fills: None,
             in_changes: false,
@@ -218,7 +222,7 @@ impl Inbound {
     pub(crate) fn step(
         &mut self,
         repo: &Repo,
-        now_ms: u64,
+        (reader, now_ms): (&Reader, u64),
         stats: &mut Stats,
     ) -> Result<Step, Fault> {
         let mut send = Vec::new();
@@ -236,7 +240,7 @@ impl Inbound {
             } => self.fetch(repo, (complete, branch), todo, &mut send, stats)?,
             current => {
                 self.current = current;
-                self.next(repo, now_ms, &mut send, stats)?
+                self.next(repo, (reader, now_ms), &mut send, stats)?
             }
         };
         if self.owed > CREDIT_BYTES / 4 {
@@ -248,7 +252,7 @@ impl Inbound {
     fn next(
         &mut self,
         repo: &Repo,
-        now_ms: u64,
+        (reader, now_ms): (&Reader, u64),
         send: &mut Vec<Message>,
         stats: &mut Stats,
     ) -> Result<bool, Fault> {
@@ -260,7 +264,7 @@ impl Inbound {
                 return Ok(true);
             }
             if self.fills.is_some() && !self.settled {
-                self.settle(repo, send, stats)?;
+                self.settle(repo, reader, send, stats)?;
                 // SYNC-10, BLOCKS-87.
                 repo.store().sync()?;
                 send.push(Message::Ack);
@@ -369,6 +373,7 @@ impl Inbound {
         }
         match repo.accept_bare(reviewed) {
             Ok(id) => {
+                self.came.insert(id);
                 self.bare.push((id, branch));
                 Ok(Ok(()))
             }
@@ -496,6 +501,7 @@ impl Inbound {
     fn settle(
         &mut self,
         repo: &Repo,
+        reader: &Reader,
         send: &mut Vec<Message>,
         stats: &mut Stats,
     ) -> Result<(), Fault> {
@@ -503,10 +509,33 @@ impl Inbound {
         send.extend(self.settle_meta(repo, stats)?);
         let branches = self.branches.iter().filter(|(branch, _)| !branch.is_meta());
         for (branch, heads) in branches.filter(|_| self.scope.apart.is_none()) {
-            send.extend(join(repo, branch, heads, stats)?);
+            let mut theirs = Vec::new();
+            for head in heads {
+                if self.may_name(repo, reader, (branch, *head))? {
+                    theirs.push(*head);
+                } else {
+                    send.push(stats.refuse(Refused::new(*head, Refusal::Rights)));
+                }
+            }
+            send.extend(join(repo, branch, &theirs, stats)?);
         }
         self.settled = true;
         Ok(())
+    }
+
+    /// Whether the peer may take a commit to a branch by naming it: not one that it has only heard of (SYNC-65).
+    fn may_name(
+        &self,
+        repo: &Repo,
+        reader: &Reader,
+        (branch, head): (&BranchName, CommitId),
+    ) -> Result<bool, Fault> {
+        if self.came.contains(&head) || !repo.has_commit(head)? {
+            return Ok(true);
+        }
+        let commit = repo.commit(head)?;
+        let made_on = &commit.payload().branch;
+        Ok(made_on == branch || reader.may_have(made_on))
     }
 
     /// `meta` comes first, so all of it is there when a commit of another branch begins: what it

@@ -664,8 +664,10 @@ impl Session {
     }
 
     fn step(&mut self, flow: &mut Flow, now_ms: u64) -> Result<(), Stop> {
+        let told = (&flow.reader, now_ms);
+        let step = flow.inbound.step(&self.repo, told, &mut self.stats)?;
+        // What came just now may have changed what the peer may have.
         self.check_reader(flow, now_ms)?;
-        let step = flow.inbound.step(&self.repo, now_ms, &mut self.stats)?;
         self.busy |= step.again;
         for message in &step.send {
             self.send(message);

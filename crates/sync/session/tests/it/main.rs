@@ -13,6 +13,7 @@ mod hostile;
 mod join;
 mod pair;
 mod parts;
+mod readers;
 mod scopes;
 mod sessions;
 mod sources;
