@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use allod_access::{Op, Principal, Request, Target};
 use allod_blocks::Cid;
 use allod_identity::SecretKey;
 use allod_repo::{BranchName, CommitId};
@@ -196,36 +197,58 @@ impl RightsWorld {
         Ok(stands)
     }
 
-    /// No branch leads to more than before but to what the asker may read: to name something is not to have it.
+    /// No branch leads to more than before but to what the asker may read and, if it was made elsewhere, may bring there: to name
+    /// something is not to have it (SYNC-65).
     fn got_nothing(
-        &mut self,
+        &self,
         asker: &Asker,
         before: &BTreeMap<BranchName, BTreeSet<CommitId>>,
     ) -> Result<(), String> {
-        let after = self.stands(asker.of)?;
+        let (node, to) = (asker.of, self.people[asker.person].id());
         let way = Way {
-            from: (asker.of, &self.nodes[asker.of].repo),
-            to: self.people[asker.person].id(),
+            from: (node, &self.nodes[node].repo),
+            to,
             at: asker.at,
             is_first: false,
         };
-        let mut known = BTreeSet::new();
-        for all in before.values() {
-            known.extend(all.iter().copied());
-        }
+        let known: BTreeSet<CommitId> = before.values().flatten().copied().collect();
         let may = readable_before(way, before)?;
-        for (branch, all) in after {
+        for (branch, all) in self.stands(node)? {
             let had = before.get(&branch);
-            for id in all {
-                let is_new = had.is_none_or(|had| !had.contains(&id));
-                if is_new && known.contains(&id) && !may.contains(&id) {
-                    let (node, id) = (asker.of, id.short());
+            let is_new = |id: &CommitId| had.is_none_or(|had| !had.contains(id));
+            for id in all.into_iter().filter(is_new) {
+                let id_text = id.short();
+                if known.contains(&id) && !may.contains(&id) {
                     return Err(format!(
-                        "node {node} took {id} to {branch} for somebody who may not read it"
+                        "node {node} took {id_text} to {branch} for somebody who may not read it"
+                    ));
+                }
+                if !may_bring(way, (&branch, had.is_none()))? {
+                    return Err(format!(
+                        "node {node} took {id_text} to {branch} for somebody who may not merge there"
                     ));
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether somebody may bring to a branch, or begin it with, what was made on others.
+fn may_bring(way: Way<'_>, (branch, begins): (&BranchName, bool)) -> Result<bool, String> {
+    let rights = way.from.1.authorizer().map_err(words)?;
+    let op = if begins { Op::Create } else { Op::Merge };
+    let all = Target::Prefix(b"");
+    let asked = [(op, Target::Branch), (Op::Write, all), (Op::Delete, all)];
+    let may = |(op, target)| {
+        let request = Request {
+            who: &Principal::agent(way.to),
+            op,
+            branch: branch.as_str(),
+            target,
+            at: way.at,
+        };
+        rights.check(&request).is_allowed()
+    };
+    Ok(asked.into_iter().all(may))
 }

@@ -6,6 +6,7 @@ mod nodes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use allod_access::Op;
 use allod_blocks::{Batch, Cid, Codec};
 use allod_repo::{
     Arriving, BranchName, CommitId, Complete, Heads, Part, Refusal, Rejected, Repo, RepoError,
@@ -523,19 +524,26 @@ impl Inbound {
         Ok(())
     }
 
-    /// Whether the peer may take a commit to a branch by naming it: not one that it has only heard of (SYNC-65).
+    /// Whether the peer may take a branch to a commit: to one that was made elsewhere as a merge would, and not to one that it
+    /// has only heard of (SYNC-65).
     fn may_name(
         &self,
         repo: &Repo,
         reader: &Reader,
         (branch, head): (&BranchName, CommitId),
     ) -> Result<bool, Fault> {
-        if self.came.contains(&head) || !repo.has_commit(head)? {
+        if !repo.has_commit(head)? {
             return Ok(true);
         }
         let commit = repo.commit(head)?;
         let made_on = &commit.payload().branch;
-        Ok(made_on == branch || reader.may_have(made_on))
+        if made_on == branch {
+            return Ok(true);
+        }
+        let begins = repo.heads(branch)?.is_empty();
+        let op = if begins { Op::Create } else { Op::Merge };
+        let has_it = self.came.contains(&head) || reader.may_have(made_on);
+        Ok(has_it && reader.may_move(branch, op))
     }
 
     /// `meta` comes first, so all of it is there when a commit of another branch begins: what it

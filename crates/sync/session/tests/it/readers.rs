@@ -18,9 +18,17 @@ fn write(repo: &Repo, who: &Person, branch: &str, value: &str) -> CommitId {
     made.unwrap().0
 }
 
-fn let_read(repo: &Repo, (owner, whom): (&Person, &Person), branch: &str) -> Cid {
+fn let_read(repo: &Repo, people: (&Person, &Person), branch: &str) -> Cid {
+    let_do(repo, people, (branch, &[Op::Read]))[0]
+}
+
+fn let_do(
+    repo: &Repo,
+    (owner, whom): (&Person, &Person),
+    (branch, ops): (&str, &[Op]),
+) -> Vec<Cid> {
     let what = Granting {
-        commands: vec![Op::Read.into()],
+        commands: ops.iter().map(|op| (*op).into()).collect(),
         policy: Policy::branch(branch),
         not_before: None,
         expires: None,
@@ -28,7 +36,7 @@ fn let_read(repo: &Repo, (owner, whom): (&Person, &Person), branch: &str) -> Cid
     let seed = [branch.len() as u8; 16];
     let whom = whom.author().agent;
     let given = repo.grant(whom, &what, &seed, owner.author(), START);
-    given.unwrap()[0]
+    given.unwrap()
 }
 
 fn may_read(repo: &Repo, whom: &Person, branch: &str) -> bool {
@@ -65,8 +73,13 @@ fn who_knows_a_name_gets_nothing_by_it() {
     assert_eq!(full.offered().unwrap(), before);
     assert!(talk((&theirs, &bob), (&full, &ada)).is_complete());
     assert!(!theirs.has_commit(secret).unwrap());
-    // Who may read both has it there.
+    // Who may read both, and merge, has it there.
     let_read(&full, (&ada, &bob), "main");
+    let_do(
+        &full,
+        (&ada, &bob),
+        ("side", &[Op::Merge, Op::Write, Op::Delete]),
+    );
     let done = run((&theirs, &bob), (&full, &ada), usize::MAX, &mut { offers });
     assert_eq!(done.right_stats.refused, []);
     let side = full.offered().unwrap().into_iter();
@@ -113,4 +126,38 @@ fn who_brings_the_loss_of_a_right_hears_nothing_after_it() {
         matches!(&*said_after, [Message::Close { .. }]),
         "{said_after:?}"
     );
+}
+
+/// SYNC-65: who may read two branches, and write neither, does not bring one into the other by offering it there.
+#[test]
+fn who_may_read_alone_moves_nothing() {
+    for brings in [false, true] {
+        let [ada, bob, eve] = [1, 2, 3].map(Person::new);
+        let full = space(&ada, &[&eve]);
+        let_read(&full, (&ada, &bob), "side");
+        let_read(&full, (&ada, &bob), "main");
+        let main = write(&full, &eve, "main", "1");
+        let other = replica(&full);
+        assert!(talk((&full, &ada), (&other, &ada)).is_complete());
+        let side = write(&full, &ada, "side", "2");
+        let theirs = replica(&full);
+        assert!(talk((&theirs, &bob), (&full, &ada)).is_complete());
+        let to = if brings { &other } else { &full };
+        let offers = |is_left: bool, frame| match Message::decode(&frame) {
+            Ok(Message::Hello(hello)) if is_left => {
+                let mut hello = *hello;
+                for (name, heads) in &mut hello.branches {
+                    if *name == on("main") {
+                        heads.insert(0, side);
+                    }
+                }
+                Some(Message::Hello(Box::new(hello)).encode())
+            }
+            _ => Some(frame),
+        };
+        let done = run((&theirs, &bob), (to, &ada), usize::MAX, &mut { offers });
+        assert_eq!(done.right_stats.refused[0].commit, side);
+        assert_eq!(done.right_stats.refused[0].code, "E_RIGHTS");
+        assert_eq!(to.heads(&on("main")).unwrap(), [main].into());
+    }
 }
