@@ -14,6 +14,9 @@ pub(crate) struct Worlds {
     /// The first
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Worlds about rights
+    #[arg(long, conflicts_with_all = ["keep", "trace"])]
+    rights: bool,
     /// Built for speed, without the checks of the numbers
     #[arg(long)]
     release: bool,
@@ -38,6 +41,9 @@ pub(crate) fn run(worlds: &Worlds) -> Result<()> {
         run.arg("--release");
     }
     run.arg("--");
+    if worlds.rights {
+        run.arg("--rights");
+    }
     match worlds.seed {
         Some(seed) => run.arg("--seed").arg(seed.to_string()),
         None => {

@@ -7,11 +7,12 @@
 )]
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use allod_sim::{Failure, Scenario, Summary, World, run_traced, shrink};
+use allod_sim::{Failure, RightsSummary, Scenario, Summary, World, run_rights, run_traced, shrink};
 
 /// Lines of a trace that are shown of a failure.
 const LAST_LINES: usize = 40;
@@ -25,14 +26,16 @@ fn main() -> ExitCode {
         Err(what) => {
             eprintln!("{what}");
             eprintln!(
-                "usage: sim [--seeds N] [--from S] [--first] | --seed X [--keep 3,5,..] [--trace] [--no-shrink]"
+                "usage: sim [--rights] [--seeds N] [--from S] [--first] | --seed X [--keep 3,5,..] [--trace] [--no-shrink]"
             );
             return ExitCode::FAILURE;
         }
     };
-    let is_good = match asked.seed {
-        Some(seed) => one(seed, &asked),
-        None => many(&asked),
+    let is_good = match (asked.sort, asked.seed) {
+        (Sort::Rights, Some(seed)) => rights(seed..seed + 1, &asked),
+        (Sort::Rights, None) => rights(asked.from..asked.from + asked.seeds, &asked),
+        (Sort::Whole, Some(seed)) => one(seed, &asked),
+        (Sort::Whole, None) => many(&asked),
     };
     if is_good {
         ExitCode::SUCCESS
@@ -52,6 +55,16 @@ struct Asked {
     shrink: bool,
     /// Whether the first failure is enough.
     first: bool,
+    sort: Sort,
+}
+
+/// Which worlds are run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sort {
+    /// Those of all that can go wrong.
+    Whole,
+    /// Those about rights.
+    Rights,
 }
 
 impl Asked {
@@ -64,6 +77,7 @@ impl Asked {
             trace: false,
             shrink: true,
             first: false,
+            sort: Sort::Whole,
         };
         while let Some(arg) = args.next() {
             let mut number = || {
@@ -77,6 +91,7 @@ impl Asked {
                 "--seed" => asked.seed = Some(number()?),
                 "--trace" => asked.trace = true,
                 "--first" => asked.first = true,
+                "--rights" => asked.sort = Sort::Rights,
                 "--no-shrink" => asked.shrink = false,
                 "--keep" => {
                     let list = args.next().unwrap_or_default();
@@ -139,6 +154,50 @@ fn explain(scenario: &Scenario, failure: Failure, asked: &Asked) {
         let keep = keep.join(",");
         eprintln!("  the least of it: cargo xtask sim --seed {seed} --keep \"{keep}\" --trace");
     }
+}
+
+/// Runs worlds about rights on all processors.
+fn rights(seeds: Range<u64>, asked: &Asked) -> bool {
+    let started = Instant::now();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(seeds.start);
+    let is_failed = AtomicBool::new(false);
+    let work = || {
+        let (mut sum, mut failed) = (RightsSummary::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || (asked.first && is_failed.load(Ordering::Relaxed)) {
+                return (sum, failed);
+            }
+            match run_rights(seed) {
+                Ok(summary) => sum.add(&summary),
+                Err(what) => {
+                    is_failed.store(true, Ordering::Relaxed);
+                    failed.push((seed, what));
+                }
+            }
+        }
+    };
+    let (mut sum, mut failed, mut done) = (RightsSummary::default(), Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for run in runs {
+            if let Ok((part, mut failures)) = run.join() {
+                sum.add(&part);
+                failed.append(&mut failures);
+                done += 1;
+            }
+        }
+    });
+    println!("{sum:#?}");
+    failed.sort();
+    for (seed, what) in failed.iter().take(SHOWN_MAX) {
+        eprintln!("seed {seed}: {what}");
+        eprintln!("  replay: cargo xtask sim --rights --seed {seed}");
+    }
+    let (count, seconds) = (failed.len(), started.elapsed().as_secs());
+    println!("{count} failed, {seconds} s");
+    count == 0 && done == threads
 }
 
 /// Runs many worlds on all processors.

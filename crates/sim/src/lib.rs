@@ -1,6 +1,6 @@
 //! Whole nodes in a deterministic world: fake clock, seeded network, faulty disk.
 //!
-//! Specs put to the test: `specs/22-repo.md` (REPO), `specs/30-sync.md` (SYNC).
+//! Specs put to the test: `specs/15-access.md` (ACCESS), `specs/22-repo.md` (REPO), `specs/30-sync.md` (SYNC).
 //!
 //! # What this crate is
 //! A [`World`] has 2 to 25 nodes of up to three agents, linked in some [`Topology`] that changes. Each is a
@@ -34,6 +34,9 @@
 //!   nothing. What a hostile one does has the code of a refusal or of an end.
 //! - In a world about keys ([`run_keys`]): whatever thieves do with devices and keys, honest nodes agree in the end on who
 //!   speaks for whom and on what counts, all see a contradiction that one sees, and nobody is locked out.
+//! - In a world about rights ([`run_rights`]): whatever is granted, ruled, taken back and dated back, nodes whose persons may
+//!   read the same agree, what counts is what a plain reading makes of it, nothing is lost that was written by right, and no
+//!   frame that a node hands over has anything in it that its receiver may not read.
 //! - No storms: a link has no more sessions than there are commits that one end did not know the other to have,
 //!   and of what is written once all have the same, a commit or block crosses a link at most once.
 //!
@@ -55,6 +58,7 @@ mod node;
 mod part;
 mod plan;
 mod rest;
+mod rights;
 mod rng;
 mod rot;
 mod scenario;
@@ -75,6 +79,7 @@ pub use crate::hostile::Vice;
 pub use crate::keys::{KeySummary, run_keys};
 pub use crate::model::Rule;
 pub use crate::node::Disk;
+pub use crate::rights::{RightsSummary, run_rights};
 pub use crate::rng::Rng;
 pub use crate::scenario::Scenario;
 pub use crate::shrink::shrink;

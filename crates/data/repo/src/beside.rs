@@ -38,6 +38,11 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
+    pub(crate) fn without_beside(heads: Heads) -> Self {
+        let beside = Heads::new();
+        Self { heads, beside }
+    }
+
     pub(crate) fn all(&self) -> Heads {
         self.heads.union(&self.beside).copied().collect()
     }
@@ -194,10 +199,10 @@ impl Repo {
     pub(crate) fn moved_on(
         &self,
         branch: &BranchName,
-        (before, next): (&Heads, &Heads),
+        (before, next): (&Stand, &Stand),
     ) -> Result<(), RepoError> {
         let rights = self.rights()?;
-        for head in next.difference(before) {
+        for head in next.heads.difference(&before.heads) {
             if !self.is_head(&rights, branch, *head)? {
                 let _moved = self.settle(branch)?;
                 break;
@@ -214,7 +219,10 @@ impl Repo {
         let rights = self.rights()?;
         // What rests on what counts only now may be beside any branch.
         let (mut passed, mut is_answered) = (Heads::new(), false);
-        for id in self.missing(next, before)? {
+        let led = self.missing(&next.heads, &before.heads)?;
+        // What is beside this branch, as it was made on another one, may count.
+        let beside = self.missing(&next.beside, &before.all())?;
+        for id in led.into_iter().chain(beside) {
             is_answered =
                 is_answered || !self.is_clean(&rights, id)? || self.answers_anew(&rights, id)?;
             passed.insert(id);

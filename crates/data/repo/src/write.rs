@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::accept::is_recent;
 use crate::agents::statement_block;
+use crate::beside::Stand;
 use crate::conflict;
 use crate::entry::{Entry, joins};
 use crate::error::{Refusal, RepoError};
@@ -163,7 +164,8 @@ impl Repo {
             forget(current, staged);
         }
         drop(all);
-        self.moved_on(draft.branch, (heads, &next))?;
+        let stands = [heads.clone(), next].map(Stand::without_beside);
+        self.moved_on(draft.branch, (&stands[0], &stands[1]))?;
         Ok(Some(id))
     }
 
@@ -518,7 +520,7 @@ impl Repo {
             self.put_beside(branch, (&raw, &before), &stand, &mut attempt)?;
             // Who is told that it was taken is told after a sync (BLOCKS-87).
             if let BatchOutcome::Done { .. } = self.inner.store.commit_later(attempt)? {
-                self.moved_on(branch, (heads, next))?;
+                self.moved_on(branch, (&before, &stand))?;
                 self.tell_beside(&before.beside, &stand.beside)?;
                 return self.heads(branch);
             }

@@ -2,4 +2,5 @@
 
 mod keys;
 mod mutants;
+mod rights;
 mod seeds;

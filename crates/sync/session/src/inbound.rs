@@ -8,6 +8,7 @@ mod parents;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use allod_access::Op;
 use allod_blocks::{Batch, Cid, Codec};
 use allod_identity::AgentId;
 use allod_repo::{
@@ -61,6 +62,8 @@ pub(crate) struct Inbound {
     /// What is dealt with and not yet given back as credit.
     owed: u64,
     commits: usize,
+    /// Commits that the peer gave, and that were not here before.
+    came: BTreeSet<CommitId>,
     /// Commits of which the statement is here, in the order in which they came.
     bare: Vec<(CommitId, BranchName)>,
     /// Those whose entries are fetched once all messages were dealt with, the next one first.
@@ -214,6 +217,7 @@ impl Inbound {
             batch_bytes: 0,
             owed: 0,
             commits: 0,
+            came: BTreeSet::new(),
             bare: Vec::new(),
             fills: None,
             in_changes: false,
@@ -300,7 +304,7 @@ impl Inbound {
                 return Ok(true);
             }
             if self.fills.is_some() && !self.settled {
-                self.settle(repo, send, stats)?;
+                self.settle(repo, from, send, stats)?;
                 // SYNC-10, BLOCKS-87.
                 repo.store().sync()?;
                 send.push(Message::Ack);
@@ -439,6 +443,7 @@ impl Inbound {
         }
         match repo.accept_bare(reviewed) {
             Ok(id) => {
+                self.came.insert(id);
                 self.bare.push((id, branch));
                 Ok(Ok(()))
             }
@@ -569,6 +574,7 @@ impl Inbound {
     fn settle(
         &mut self,
         repo: &Repo,
+        from: Source<'_>,
         send: &mut Vec<Message>,
         stats: &mut Stats,
     ) -> Result<(), Fault> {
@@ -582,10 +588,40 @@ impl Inbound {
             } else {
                 heads.clone()
             };
-            send.extend(join(repo, branch, &heads, stats)?);
+            let mut theirs = Vec::new();
+            for head in &heads {
+                if self.may_lead_to(repo, from.reader, (branch, *head))? {
+                    theirs.push(*head);
+                } else {
+                    send.push(stats.refuse(Refused::new(*head, Refusal::Rights)));
+                }
+            }
+            send.extend(join(repo, branch, &theirs, stats)?);
         }
         self.settled = true;
         Ok(())
+    }
+
+    /// Whether the peer may take a branch to a commit: to one that was made elsewhere as a merge would, and not to one that it
+    /// has only heard of (SYNC-65).
+    fn may_lead_to(
+        &self,
+        repo: &Repo,
+        reader: &Reader,
+        (branch, head): (&BranchName, CommitId),
+    ) -> Result<bool, Fault> {
+        if !repo.has_commit(head)? {
+            return Ok(true);
+        }
+        let commit = repo.commit(head)?;
+        let made_on = &commit.payload().branch;
+        if made_on == branch {
+            return Ok(true);
+        }
+        let begins = repo.heads(branch)?.is_empty();
+        let op = if begins { Op::Create } else { Op::Merge };
+        let has_it = self.came.contains(&head) || reader.may_have(made_on);
+        Ok(has_it && reader.may_move(branch, op))
     }
 
     /// `meta` comes first, so all of it is there when a commit of another branch begins: what it

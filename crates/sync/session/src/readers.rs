@@ -1,4 +1,4 @@
-//! What a peer may be told of a space (SYNC-60 to SYNC-66).
+//! What a peer may be told of a space, and what it may take a branch to (SYNC-60 to SYNC-66).
 
 use std::collections::BTreeSet;
 
@@ -135,6 +135,28 @@ impl Reader {
                     at: self.at,
                 };
                 self.rights.check(&request).is_allowed()
+            })
+    }
+
+    /// Whether it may take a branch to commits that were made on others, or begin it there: such a move is signed by nobody, so it
+    /// is taken from who might make it (SYNC-65).
+    pub(crate) fn may_move(&self, branch: &BranchName, op: Op) -> bool {
+        let all = Target::Prefix(b"");
+        let may = |who, op, target| {
+            let request = Request {
+                who,
+                op,
+                branch: branch.as_str(),
+                target,
+                at: self.at,
+            };
+            self.rights.check(&request).is_allowed()
+        };
+        self.rights.is_plain()
+            || self.agents.iter().all(|who| {
+                may(who, op, Target::Branch)
+                    && may(who, Op::Write, all)
+                    && may(who, Op::Delete, all)
             })
     }
 

@@ -695,14 +695,14 @@ impl Session {
     }
 
     fn step(&mut self, flow: &mut Flow, now_ms: u64) -> Result<(), Stop> {
-        self.check_reader(flow, now_ms)?;
         let from = Source {
             reader: &flow.reader,
             agent: flow.peer_agent,
         };
-        let step = flow
-            .inbound
-            .step(&self.repo, from, now_ms, &mut self.stats)?;
+        let inbound = &mut flow.inbound;
+        let step = inbound.step(&self.repo, from, now_ms, &mut self.stats)?;
+        // What came just now may have changed what the peer may have.
+        self.check_reader(flow, now_ms)?;
         self.busy |= step.again;
         for message in &step.send {
             self.send(message);

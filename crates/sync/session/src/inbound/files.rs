@@ -44,6 +44,7 @@ impl Inbound {
     ) -> Result<bool, Fault> {
         let id = complete.id();
         if self.was_accepted_elsewhere(repo, id)? {
+            self.came.insert(id);
             self.want_no_more();
             return Ok(true);
         }
@@ -74,6 +75,7 @@ impl Inbound {
             Err(Rejected::Fault(fault)) => return Err(fault.into()),
         };
         if missing.blocks.is_empty() {
+            self.came.insert(id);
             let accepted = if self.scope.apart.is_some() && !branch.is_meta() {
                 repo.accept_apart(*complete, &branch).map(drop)
             } else {

@@ -14,6 +14,7 @@ mod in_parts;
 mod join;
 mod pair;
 mod parts;
+mod readers;
 mod scopes;
 mod sessions;
 mod sources;

@@ -153,6 +153,39 @@ fn what_counts_elsewhere_counts_below_others() {
     assert_agree(&[&first, &then, &last]);
 }
 
+/// What comes to a branch that it was not made on is beside that, and counts; and so what it vouches for elsewhere.
+#[test]
+fn what_is_beside_one_branch_vouches_on_another() {
+    let town = Town::new();
+    let repo = &town.repo;
+    let other = &Person::new(9);
+    let side = With {
+        policy: Policy::branch("side"),
+        ..With::default()
+    };
+    give(repo, (&town.owner, other), "/", side, START);
+    let base = heads(repo);
+    let lost = write(repo, &town.writer, ("main", "docs/b", Some("1")), START + 1).unwrap();
+    let begun = (town.owner.author(), "begin");
+    let vouched = repo.begin_branch(&on("side"), &[lost].into(), begun, START + 2);
+    let vouched = vouched.unwrap().unwrap();
+    take_back(repo, &town.owner, &town.to_writer, START + 3).unwrap();
+    assert_eq!(heads(repo), [lost].into());
+    let apart = crate::world::replica(repo);
+    let meta = BranchName::meta();
+    share_some(
+        (repo, &apart),
+        &meta,
+        &repo.heads(&meta).unwrap(),
+        START + 4,
+    );
+    share_some((repo, &apart), &main(), &[lost].into(), START + 4);
+    assert_eq!(heads(&apart), base);
+    share_some((repo, &apart), &on("news"), &[vouched].into(), START + 4);
+    assert_eq!(apart.beside(&on("news")).unwrap(), [vouched].into());
+    assert_eq!(heads(&apart), [lost].into());
+}
+
 /// A right is not lent: that somebody with another right merged it, on another branch, makes it count on neither.
 #[test]
 fn who_has_other_rights_lends_none() {
