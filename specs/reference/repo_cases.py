@@ -454,6 +454,7 @@ def parted():
     yield case("side", "those that are declared for side", branch="side")
     yield case("first", "without a parent", parents=())
     empty = repo.cid_bytes(repo.root_of({}))
+    yield case("null", "null for no parts", "E_COMMIT", lambda right, tree: None)
     yield case("none", "the tree of no parts", "E_PARTS", lambda right, tree: empty)
     yield case("tree", "the tree itself", "E_PARTS", lambda right, tree: repo.cid_bytes(repo.root_of(tree)))
     yield case("missing", "a part that is declared is left out", "E_PARTS",

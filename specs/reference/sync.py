@@ -21,6 +21,7 @@ from vectors import Fault
 FRAME_BYTES_MAX = 1_310_720
 FRAME_BYTES_CEILING = 2 * 1024 * 1024 + 64 * 1024
 BRANCHES_MAX, HEADS_MAX, LOGS_MAX, SAMPLES_MAX, WANTED_MAX = 1024, 256, 256, 512, 1024
+PREFIXES_MAX = 1024
 REASON_BYTES_MAX = 512
 HELLO = {
     "agent": bytes, "branches": list, "events": list, "logs": list, "samples": list,
@@ -70,11 +71,16 @@ def hexes(items):
 
 
 def hello(value):
-    members(value, HELLO)
+    members(value, HELLO | ({"parts": list} if "parts" in value else {}))
     require(s.is_key(value["agent"]) and is_list_of(bytes, value["events"]) and is_list_of(s.Link, value["samples"]))
     for branch in value["branches"]:
         require(is_pair(branch, str, list) and repo.is_branch(branch[0]) and is_list_of(s.Link, branch[1]))
         require(len(branch[1]) <= HEADS_MAX)
+    for part in value.get("parts", []):
+        require(is_pair(part, str, list) and repo.is_branch(part[0]) and is_list_of(bytes, part[1]))
+        require(all(1 <= len(prefix) <= 256 for prefix in part[1]))
+    require("parts" not in value or value["parts"])
+    require(sum(len(part[1]) for part in value.get("parts", [])) <= PREFIXES_MAX)
     for log in value["logs"]:
         require(is_pair(log, bytes, bytes) and s.is_key(log[0]) and len(log[1]) == 16)
     require(len(value["branches"]) <= BRANCHES_MAX)
@@ -86,6 +92,7 @@ def hello(value):
         "branches": [[name, texts(heads)] for name, heads in value["branches"]],
         "events": hexes(value["events"]),
         "logs": [[s.to_did(agent), mark.hex()] for agent, mark in value["logs"]],
+        "parts": [[name, hexes(prefixes)] for name, prefixes in value.get("parts", [])],
         "samples": texts(value["samples"]),
         "slices": value["slices"],
         "space": s.cid_text(value["space"]),

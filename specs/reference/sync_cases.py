@@ -56,6 +56,7 @@ def frames():
     yield good("hello-version", hello(version=2), "a hello of another version decodes, and is answered by E_VERSION")
     yield good("hello-nothing", hello(branches=[], wants=[]), "a hello of one who neither offers nor wants anything")
     yield good("hello-slices", hello(slices=True), "a hello of one who keeps a part")
+    yield good("hello-parts", hello(parts=[["main", [b"a/", b"b"]]]), "a hello that offers a branch in two parts")
     yield good("hello-wants", hello(wants=["main", "a/b"]), "a hello that asks for two branches")
     yield good("key-events", [2, KEY[r.OWNER], [STATEMENT]], "key events")
     yield good("commit", [3, STATEMENT, 1, 0], "a commit whose changes follow")
@@ -117,6 +118,13 @@ def frames():
         ("logs-short", {"logs": [[KEY[r.OWNER], bytes(15)]]}, "a mark of 15 bytes"),
         ("samples-513", {"samples": [LINK] * 513}, "513 samples"),
         ("events-text", {"events": ["a"]}, "an event that is a text"),
+        ("parts-none", {"parts": []}, "no branches in parts, said all the same"),
+        ("parts-null", {"parts": None}, "null for branches in parts"),
+        ("parts-text", {"parts": [["main", ["a"]]]}, "a prefix that is a text"),
+        ("parts-name", {"parts": [["a//b", [b"a"]]]}, "a malformed name of a branch in parts"),
+        ("parts-empty", {"parts": [["main", [b""]]]}, "a prefix of no bytes"),
+        ("parts-long", {"parts": [["main", [b"a" * 257]]]}, "a prefix of 257 bytes"),
+        ("parts-1025", {"parts": [["main", [b"a"] * 1025]]}, "1,025 prefixes"),
         ("space-null", {"space": None}, "no space"),
         ("slices-null", {"slices": None}, "neither a part nor all"),
         ("slices-one", {"slices": 1}, "a number for a part"),

@@ -25,6 +25,8 @@ enum By {
     Grant { rules: usize },
     /// By a rule, among others.
     Rule { rules: usize },
+    /// As a member, where so many parts are declared, the first of which has all the keys.
+    Parts { declared: usize },
 }
 
 pub fn run() {
@@ -38,6 +40,14 @@ pub fn run() {
         let case = format!("{case}, {name}");
         let peer = Some(("without rules", plain));
         row(&case, "ms", receive(by), peer, "<= 1.15x without rules");
+    }
+    for (name, declared) in [
+        ("all of them in a declared part", 1),
+        ("all of them in one of 1000 declared parts", 1000),
+    ] {
+        let case = format!("{case}, {name}");
+        let peer = Some(("without parts", plain));
+        row(&case, "ms", receive(By::Parts { declared }), peer, "stated");
     }
 }
 
@@ -100,6 +110,18 @@ fn say(repo: &Repo, (owner, writer): (&SecretKey, &SecretKey), by: By) {
         By::Membership => (0, false),
         By::Grant { rules } => (rules, false),
         By::Rule { rules } => (rules, true),
+        By::Parts { declared } => {
+            for number in 0..declared {
+                let prefix = match number {
+                    0 => "docs/".to_owned(),
+                    _ => format!("part{number}/"),
+                };
+                let main = [BranchName::main()];
+                repo.declare_part(prefix.as_bytes(), &main, author(owner), NOW)
+                    .expect("a part");
+            }
+            (0, false)
+        }
     };
     let rule = |pattern: String| {
         let allow: Roles = [(Op::Write, vec!["editor".to_owned()])].into();

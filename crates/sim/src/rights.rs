@@ -372,6 +372,7 @@ impl RightsWorld {
             }
             Err(
                 RepoError::Refused(Rights | NotMember | NotOwner)
+                | RepoError::Denied { .. }
                 | RepoError::RightsApart
                 | RepoError::BranchExists(_)
                 | RepoError::NoBranch(_)

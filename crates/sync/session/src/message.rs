@@ -329,6 +329,7 @@ impl Message {
                     && hello.logs.len() <= LOGS_MAX
                     && hello.samples.len() <= SAMPLES_MAX
                     && hello.parts.iter().map(|(_, of)| of.len()).sum::<usize>() <= PREFIXES_MAX
+                    && hello.parts.iter().flat_map(|(_, of)| of).all(is_prefix)
                     && hello.wants.iter().all(|names| names.len() <= allod_repo::BRANCHES_MAX)
                     // Rights come from meta, so it goes first.
                     && !hello.branches.iter().skip(1).any(|(name, _)| name.is_meta())
@@ -431,6 +432,10 @@ fn encode_blocks(blocks: &[Bytes], absent: &[Cid]) -> Bytes {
         out.extend_from_slice(&cid);
     }
     out.into()
+}
+
+fn is_prefix(prefix: &ByteBuf) -> bool {
+    (1..=allod_repo::PREFIX_BYTES_MAX).contains(&prefix.len())
 }
 
 /// Reads what [`encode_blocks`] writes; the blocks are parts of the frame, not copies.

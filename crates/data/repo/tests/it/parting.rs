@@ -278,16 +278,16 @@ fn a_commit_of_a_part_is_no_beginning() {
         other.stage(&main(), edit, now).unwrap();
         other.commit_staged(&main(), bob.author(), "", now)
     };
-    assert!(matches!(
-        made(START + 1),
-        Err(RepoError::Refused(Refusal::Rights))
-    ));
+    assert_eq!(
+        made(START + 1).unwrap_err().refusal(),
+        Some(Refusal::Rights)
+    );
     declare(&repo, &ada, "b/", &["side"], START + 2);
     send(&repo, &other, &BranchName::meta(), START + 2).unwrap();
-    assert!(matches!(
-        made(START + 3),
-        Err(RepoError::Refused(Refusal::Rights))
-    ));
+    assert_eq!(
+        made(START + 3).unwrap_err().refusal(),
+        Some(Refusal::Rights)
+    );
     declare(&repo, &ada, "b/", &["main"], START + 4);
     send(&repo, &other, &BranchName::meta(), START + 4).unwrap();
     let id = made(START + 5).unwrap();
@@ -298,7 +298,7 @@ fn a_commit_of_a_part_is_no_beginning() {
     let edit = [("other".into(), Edit::Put("x".into()))];
     other.stage(&main(), edit, START + 7).unwrap();
     let beyond = other.commit_staged(&main(), bob.author(), "", START + 7);
-    assert!(matches!(beyond, Err(RepoError::Refused(Refusal::Rights))));
+    assert_eq!(beyond.unwrap_err().refusal(), Some(Refusal::Rights));
 }
 
 /// Parts whose policy is not here cannot be judged.

@@ -105,6 +105,9 @@ fn view(message: &Message) -> Value {
                 "logs": logs
                     .map(|(agent, mark)| json!([named(agent), hex(&mark[..])]))
                     .collect::<Vec<_>>(),
+                "parts": hello.parts.iter()
+                    .map(|(name, of)| json!([name.as_str(), of.iter().map(|it| hex(it)).collect::<Vec<_>>()]))
+                    .collect::<Vec<_>>(),
                 "samples": texts(&hello.samples),
                 "slices": hello.slices,
                 "space": hello.space.to_string(),
