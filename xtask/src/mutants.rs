@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{command, root};
 
 /// Worlds that a mutant is put to, of each sort. Each of the mutants shows in fewer of one of them.
-const SEEDS: [(&[&str], &str); 2] = [(&["--rights"], "300"), (&[], "600")];
+const SEEDS: [(&[&str], &str); 2] = [(&["--rights"], "150"), (&[], "600")];
 
 /// Runs the simulator on a copy of the sources with each mutant in turn; fails if one of them survives.
 pub(crate) fn run(only: &[String]) -> Result<()> {

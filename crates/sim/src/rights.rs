@@ -1,5 +1,5 @@
 //! A world about rights: an owner, an administrator and others who are given rights, pass them on and lose them, while their
-//! nodes write and meet apart (ACCESS, REPO-110 to REPO-117, SYNC-60 to SYNC-63).
+//! nodes write and meet apart (ACCESS, REPO-110 to REPO-117, SYNC-60 to SYNC-65).
 //!
 //! Nodes and sessions are the real ones. Each frame that a node hands over is looked at: nothing is in it that its receiver
 //! may not read by what the sender knows. Stores do not fail here, and time is what each node's clock makes of it.

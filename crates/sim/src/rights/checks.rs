@@ -38,7 +38,13 @@ impl RightsWorld {
         }
         self.gossip()?;
         self.agree("when the owner had taken everything in")?;
-        self.all_counts()
+        self.all_counts()?;
+        let node = self.rng.index(self.nodes.len());
+        let report = self.nodes[node].repo.check(&mut |_, _| {});
+        match report.map_err(words)?.problems.first() {
+            Some(problem) => Err(format!("node {node}: {problem:?}")),
+            None => Ok(()),
+        }
     }
 
     /// All meet all, strangers too, until a round from each side has changed nothing.

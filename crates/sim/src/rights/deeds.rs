@@ -199,7 +199,7 @@ impl RightsWorld {
             return Ok(());
         }
         let grant = known[self.rng.index(known.len())];
-        if self.rng.chance(40) {
+        if self.rng.chance(80) {
             let mut after = facts.clone();
             after.grants.remove(&grant);
             self.vouch(node, &after)?;
@@ -208,6 +208,22 @@ impl RightsWorld {
         let taken = self.tally(node, taken)?.flatten();
         self.summary.taken_back += u64::from(taken.is_some());
         Ok(())
+    }
+
+    /// Somebody takes from a person what lets them read: a grant, that they are a member, or that members read a branch.
+    pub(super) fn turn_away(&mut self, node: usize, person: usize) -> Result<(), String> {
+        if self.rng.chance(50) {
+            let branch = BRANCHES[self.rng.index(BRANCHES.len())];
+            let closed = rule(On::Branch, branch, &[(Op::Read, "admin")], None)?;
+            return self.set_rule(node, &closed);
+        }
+        let repo = &self.nodes[node].repo;
+        let id = self.people[person].id();
+        let is_member = repo.is_member(&id).map_err(words)?;
+        if is_member && self.people[person].role != Role::Owner {
+            return self.name(node, person, &Member::removed());
+        }
+        self.take_back(node, Some(person))
     }
 
     fn vouch(&mut self, node: usize, after: &Facts) -> Result<(), String> {
@@ -286,7 +302,7 @@ impl RightsWorld {
         let roles = roles.map(|it| (*it).to_owned()).collect();
         let name = self.rng.chance(30).then(|| "mia".to_owned());
         let member = Member::new(name, roles).map_err(words)?;
-        if self.rng.chance(40) {
+        if self.rng.chance(80) {
             let repo = &self.nodes[node].repo;
             let mut after = repo.authorizer().map_err(words)?.facts().clone();
             after

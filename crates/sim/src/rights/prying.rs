@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::keys::words;
 
 use super::people::Role;
-use super::watch::{Way, readable_before};
+use super::watch::Way;
 use super::{BRANCHES, RightsWorld, on};
 
 /// Links in one want.
@@ -213,11 +213,13 @@ impl RightsWorld {
             is_first: false,
         };
         let known: BTreeSet<CommitId> = before.values().flatten().copied().collect();
-        let may = readable_before(way, before)?;
+        let may = self.watch.readable_of(way, before)?;
         for (branch, all) in self.stands(node)? {
             let had = before.get(&branch);
+            let mut own = BTreeSet::new();
+            self.watch.add_made_on(&branch, all.iter(), &mut own);
             let is_new = |id: &CommitId| had.is_none_or(|had| !had.contains(id));
-            for id in all.into_iter().filter(is_new) {
+            for id in all.difference(&own).copied().filter(is_new) {
                 let id_text = id.short();
                 if known.contains(&id) && !may.contains(&id) {
                     return Err(format!(

@@ -268,6 +268,40 @@ impl Watch {
             .unwrap_or_else(|| "what nobody committed".to_owned())
     }
 
+    /// What somebody may have all of, of what a node has: what stands on branches that they may read or was made on them, and all
+    /// before it.
+    pub(super) fn readable_of(
+        &self,
+        way: Way<'_>,
+        stood: &BTreeMap<BranchName, BTreeSet<CommitId>>,
+    ) -> Result<BTreeSet<CommitId>, String> {
+        let rights = way.from.1.authorizer().map_err(words)?;
+        let made_on = self.commits.values().map(|(branch, _)| branch);
+        let reads = reads(&rights, &way.to, way.at, made_on.chain(stood.keys()));
+        let mut may = BTreeSet::new();
+        for (branch, prefix) in &reads {
+            if prefix.is_empty() {
+                may.extend(stood.get(branch).into_iter().flatten());
+                let all = stood.values().flatten();
+                self.add_made_on(branch, all, &mut may);
+            }
+        }
+        Ok(may)
+    }
+
+    /// Adds those of some commits that were made on a branch, and all before them.
+    pub(super) fn add_made_on<'a>(
+        &self,
+        branch: &BranchName,
+        of: impl Iterator<Item = &'a CommitId>,
+        to: &mut BTreeSet<CommitId>,
+    ) {
+        let is_of = |id: &&CommitId| self.commits.get(*id).is_some_and(|it| it.0 == *branch);
+        let mut below = BTreeSet::new();
+        self.add_below(of.filter(is_of), &mut below);
+        to.append(&mut below);
+    }
+
     fn look_up(&mut self, way: Way<'_>) -> Result<(), String> {
         let (number, repo) = way.from;
         let rights = repo.authorizer().map_err(words)?;
@@ -332,21 +366,6 @@ impl Readable {
         let mut commits = self.commits.iter();
         commits.any(|(prefix, commits)| part.is_within(prefix) && commits.contains(&id))
     }
-}
-
-/// What somebody may have all of, by what a node knows and where its branches stood.
-pub(super) fn readable_before(
-    way: Way<'_>,
-    stood: &BTreeMap<BranchName, BTreeSet<CommitId>>,
-) -> Result<BTreeSet<CommitId>, String> {
-    let rights = way.from.1.authorizer().map_err(words)?;
-    let mut may = BTreeSet::new();
-    for (branch, prefix) in reads(&rights, &way.to, way.at, stood.keys()) {
-        if prefix.is_empty() {
-            may.extend(stood.get(&branch).into_iter().flatten());
-        }
-    }
-    Ok(may)
 }
 
 /// What somebody may read at a time (SYNC-60, ACCESS-22).

@@ -15,7 +15,7 @@ use super::watch::Way;
 const STEPS_MAX: usize = 20_000;
 
 /// Steps of a session in which somebody may change what the other may, at the latest.
-const MOMENT_MAX: u64 = 40;
+const MOMENT_MAX: u64 = 12;
 
 /// Two ends of a connection.
 struct Pair {
@@ -32,7 +32,7 @@ struct Pair {
 impl RightsWorld {
     /// Two nodes have a session, of which so many frames arrive. Sometimes one takes a right of the other away meanwhile.
     pub(super) fn meet(&mut self, left: usize, right: usize, cut: usize) -> Result<(), String> {
-        let moment = self.rng.chance(15).then(|| self.rng.below(MOMENT_MAX));
+        let moment = self.rng.chance(20).then(|| self.rng.below(MOMENT_MAX));
         self.meet_at(left, right, (cut, moment))
     }
 
@@ -49,7 +49,7 @@ impl RightsWorld {
             if moment == Some(step) {
                 let by = usize::from(self.rng.chance(50));
                 let of = self.nodes[pair.nodes[1 - by]].person;
-                self.take_back(pair.nodes[by], Some(of))?;
+                self.turn_away(pair.nodes[by], of)?;
             }
             step += 1;
             if step > STEPS_MAX as u64 {
