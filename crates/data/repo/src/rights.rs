@@ -11,9 +11,9 @@ mod vouching;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use allod_access::{Authorizer, Facts, Grant, Principal, Request, Verdict};
+use allod_access::{Authorizer, Facts, Grant, Op, Principal, Request, Target, Verdict};
 use allod_blocks::Cid;
-use allod_identity::Verified;
+use allod_identity::{AgentId, Verified};
 use allod_tree::Tree;
 
 use crate::error::{Refusal, Rejected, RepoError};
@@ -128,6 +128,53 @@ impl Repo {
     /// Answers a request by what is known now.
     pub fn may(&self, request: &Request<'_>) -> Result<Verdict, RepoError> {
         Ok(self.rights()?.authorizer.check(request))
+    }
+
+    /// Whether somebody might read all that a commit has, by the `meta` that it names, or by a later one that the commit which
+    /// goes on from it names: then they may have it, whatever they may read now.
+    pub fn might_read(
+        &self,
+        id: CommitId,
+        agent: &AgentId,
+        by: &Commit,
+    ) -> Result<bool, RepoError> {
+        let commit = self.commit(id)?;
+        let said = commit.payload();
+        if self.reads_by(said.policy, agent, said)? {
+            return Ok(true);
+        }
+        let is_later = match (said.policy, by.policy) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(then), Some(later)) => {
+                self.has_commit(then)?
+                    && self.has_commit(later)?
+                    && self.is_ancestor(then, later)?
+            }
+        };
+        Ok(is_later && self.reads_by(by.policy, agent, said)?)
+    }
+
+    fn reads_by(
+        &self,
+        policy: Option<CommitId>,
+        agent: &AgentId,
+        said: &Commit,
+    ) -> Result<bool, RepoError> {
+        if policy.is_some_and(
+            |policy| !matches!(self.commit(policy), Ok(it) if it.payload().branch.is_meta()),
+        ) {
+            return Ok(false);
+        }
+        let who = Principal::agent(*agent);
+        let read_all = Request {
+            who: &who,
+            op: Op::Read,
+            branch: said.branch.as_str(),
+            target: Target::Prefix(b""),
+            at: said.stamp.millis(),
+        };
+        Ok(self.rights_at(policy)?.check(&read_all).is_allowed())
     }
 
     /// Who might do what at a commit of `meta`, or before there was any.
