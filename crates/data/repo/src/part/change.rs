@@ -201,6 +201,9 @@ impl Repo {
             // A branch that moved meanwhile has heads that are to be looked at.
             if let BatchOutcome::Done { .. } = self.store().commit(batch)? {
                 *in_force = new;
+                drop(in_force);
+                // A branch that began just before is one that the batch knew nothing of; all of it is here.
+                let _missing = next.fill_heads()?;
                 return Ok(true);
             }
         }
