@@ -30,6 +30,10 @@ use crate::session::{Fault, Refused, Stats};
 
 /// The receiving half of a session.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "how far either side is, and what is at hand: none follows from another"
+)]
 pub(crate) struct Inbound {
     /// What the peer offers; a branch that is not wanted is without heads here.
     branches: Vec<(BranchName, Vec<CommitId>)>,

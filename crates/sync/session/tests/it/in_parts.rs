@@ -12,7 +12,9 @@ use allod_repo::{
 use allod_sync::{Message, Mode, Outcome};
 use allod_tree::{Node, Tree};
 use bytes::Bytes;
+use proptest::prelude::*;
 
+use crate::hostile::scale;
 use crate::pair::{Person, Run, START, get, pairs, put, replica, run, space, talk};
 
 /// A value that nobody could guess, and that is found wherever it stands.
@@ -572,4 +574,111 @@ fn a_tree_is_not_had_by_its_name() {
             .iter()
             .all(|(name, _)| name.as_str() != "bob")
     );
+}
+
+const KINDS: [&str; 5] = ["a/", "b/", "b/x/", "c", "d/"];
+
+/// What happens in a space of Ada's, of which Bob may read some parts.
+#[derive(Clone, Debug)]
+enum Happens {
+    /// Ada commits values under some kinds of keys.
+    Put(Vec<usize>),
+    /// So does Bob, under the kinds that he keeps.
+    Write(usize),
+    Declare(usize, bool),
+    /// Both meet, and whether Bob says hello first.
+    Meet(bool),
+    Collect,
+}
+
+fn happens() -> impl Strategy<Value = Vec<Happens>> {
+    let happens = prop_oneof![
+        5 => proptest::collection::vec(0..KINDS.len(), 1..4).prop_map(Happens::Put),
+        2 => (0..KINDS.len()).prop_map(Happens::Write),
+        1 => (0..KINDS.len(), any::<bool>()).prop_map(|(kind, is)| Happens::Declare(kind, is)),
+        4 => any::<bool>().prop_map(Happens::Meet),
+        1 => Just(Happens::Collect),
+    ];
+    proptest::collection::vec(happens, 1..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48 * scale(), ..ProptestConfig::default() })]
+
+    /// Whatever happens, no byte that leaves Ada has a key or value of Bob's other kinds, and once she has signed all that he
+    /// keeps he has what she has there.
+    #[test]
+    fn no_byte_of_the_rest_leaves(
+        kept in proptest::collection::btree_set(0..KINDS.len(), 1..3),
+        happens in happens(),
+    ) {
+        let (ada, bob) = (Person::new(1), Person::new(2));
+        let full = space(&ada, &[]);
+        let kept: Vec<&str> = kept.into_iter().map(|kind| KINDS[kind]).collect();
+        declare(&full, &ada, &kept);
+        for prefix in &kept {
+            grant(&full, (&ada, &bob), prefix, &["/space/read", "/space/write"]);
+        }
+        let own = part_of(&full, &kept);
+        let is_kept = |key: &str| kept.iter().any(|prefix| key.starts_with(prefix));
+        let (mut now, mut heard, mut secrets) = (START, Vec::new(), Vec::new());
+        let meet = |is_first: bool, heard: &mut Vec<u8>| {
+            let run = if is_first {
+                let (run, bytes) = overheard((&own, &bob), (&full, &ada));
+                heard.extend(bytes);
+                run
+            } else {
+                run((&full, &ada), (&own, &bob), usize::MAX, &mut |from_ada, frame| {
+                    if from_ada {
+                        heard.extend_from_slice(&frame);
+                    }
+                    Some(frame)
+                })
+            };
+            is_complete(&run);
+        };
+        let mut put_under = |who: (&Repo, &Person), kinds: &[&str], now: u64| {
+            let mut edits = Vec::new();
+            for kind in kinds {
+                let number = secrets.len();
+                let key = format!("{kind}key-{number}-of-{kind}");
+                edits.push((key.clone(), format!("value-{number}-of-{key}")));
+                secrets.push(key);
+            }
+            put(who.0, who.1, &edits, now);
+        };
+        for it in &happens {
+            now += 1;
+            match it {
+                Happens::Put(kinds) => {
+                    let kinds: Vec<&str> = kinds.iter().map(|kind| KINDS[*kind]).collect();
+                    put_under((&full, &ada), &kinds, now);
+                }
+                Happens::Write(kind) if is_kept(KINDS[*kind]) => {
+                    put_under((&own, &bob), &[KINDS[*kind]], now);
+                }
+                Happens::Declare(kind, is) if !kept.contains(&KINDS[*kind]) => {
+                    let branches: &[BranchName] = if *is { &[BranchName::main()] } else { &[] };
+                    let prefix = KINDS[*kind].as_bytes();
+                    full.declare_part(prefix, branches, ada.author(), now).unwrap();
+                }
+                Happens::Meet(is_first) => meet(*is_first, &mut heard),
+                Happens::Collect => collect(&full),
+                _ => {}
+            }
+        }
+        meet(true, &mut heard);
+        put_under((&full, &ada), &["d/"], now + 1);
+        meet(false, &mut heard);
+        for key in &secrets {
+            prop_assert!(is_kept(key) || !finds(&heard, key.as_bytes()), "{}", key);
+        }
+        let expected = content(&full, "").into_iter();
+        let expected: Vec<_> = expected
+            .filter(|(key, _)| is_kept(std::str::from_utf8(key).unwrap()))
+            .collect();
+        prop_assert_eq!(content(&own, ""), expected);
+        is_sound(&own);
+        is_sound(&full);
+    }
 }

@@ -8,6 +8,9 @@ use allod_repo::{Denial, MergeOptions};
 use super::*;
 use crate::world::{heads, main};
 
+/// What an observer heard of: a commit, a key, and whether it was refused.
+type Heard = (CommitId, Option<Bytes>, bool);
+
 fn denied<T: std::fmt::Debug>(result: Result<T, RepoError>) -> Denial {
     match result {
         Err(RepoError::Denied { denial, .. }) => *denial,
@@ -139,7 +142,7 @@ fn a_commit_that_lost_its_right_says_why() {
 #[test]
 fn who_listens_hears_of_each() {
     let town = Town::new();
-    let heard: Arc<Mutex<Vec<(CommitId, Option<Bytes>, bool)>>> = Arc::default();
+    let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
     let log = Arc::clone(&heard);
     let repo = town
         .replica()
