@@ -647,6 +647,8 @@ proptest! {
             }
             put(who.0, who.1, &edits, now);
         };
+        // What he may do he has to have heard.
+        meet(true, &mut heard);
         for it in &happens {
             now += 1;
             match it {
