@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use allod_access::{Op, Principal, Request, Target};
 use allod_identity::{AgentId, DeviceId};
 use allod_repo::{BranchName, Repo, RepoError, RightsNow};
-use allod_tree::{KeySpans, Tree};
+use allod_tree::Tree;
 use bytes::Bytes;
 
 /// What a peer may have of a branch.
@@ -115,13 +115,7 @@ impl Reader {
         let declared = repo.declared_parts()?;
         let of_branch = declared.iter().filter(|(_, of)| of.contains(branch));
         let may = of_branch.filter(|(prefix, _)| self.may_read(branch, prefix));
-        let keys = KeySpans::of_prefixes(may.map(|(prefix, _)| prefix));
-        let mut count = 0;
-        for (from, to) in keys.iter() {
-            let end = to.map_or(Ok(tree.len()), |to| tree.rank(to))?;
-            count += end.saturating_sub(tree.rank(from)?);
-        }
-        Ok(count == tree.len())
+        Repo::is_under(tree, may.map(|(prefix, _)| prefix))
     }
 
     fn may_read(&self, branch: &BranchName, prefix: &[u8]) -> bool {

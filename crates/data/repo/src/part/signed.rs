@@ -9,7 +9,6 @@ use bytes::Bytes;
 
 use crate::error::{Refusal, Rejected, RepoError};
 use crate::joining::join;
-use crate::part::count_within;
 use crate::part::slice::Nodes;
 use crate::repo::Repo;
 use crate::statements::Commit;
@@ -175,8 +174,7 @@ impl Repo {
     /// Refuses slices that have other keys than those of their prefixes.
     pub(crate) fn check_named(&self, found: &BTreeMap<Bytes, Cid>) -> Result<(), Rejected> {
         for (prefix, root) in found {
-            let slice = self.tree(*root)?;
-            if count_within(&slice, &KeySpans::of_prefixes([prefix]))? != slice.len() {
+            if !Self::is_under(&self.tree(*root)?, [prefix])? {
                 return Err(Refusal::Parts.into());
             }
         }
@@ -201,7 +199,7 @@ impl Repo {
         let Some(tree) = tree else {
             return Ok(true);
         };
-        Ok(count_within(tree, &KeySpans::of_prefixes(&prefixes))? == tree.len())
+        Self::is_under(tree, &prefixes)
     }
 }
 

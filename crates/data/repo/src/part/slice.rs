@@ -104,6 +104,16 @@ impl Slice {
     }
 }
 
+impl Repo {
+    /// Whether all keys of a tree begin with one of some prefixes.
+    pub fn is_under<P: AsRef<[u8]>>(
+        tree: &Tree,
+        prefixes: impl IntoIterator<Item = P>,
+    ) -> Result<bool, RepoError> {
+        Ok(count_within(tree, &KeySpans::of_prefixes(prefixes))? == tree.len())
+    }
+}
+
 /// How many entries with these keys a tree has, by the counts in its nodes.
 pub(crate) fn count_within(tree: &Tree, keys: &KeySpans) -> Result<u64, RepoError> {
     let mut count = 0;
