@@ -140,7 +140,10 @@ impl Node {
                     peer: device,
                     stats: session.stats().clone(),
                     absent: Vec::new(),
-                    in_other_parts: in_other_parts(repo, &session),
+                    in_other_parts: session
+                        .offered_in_other_parts()
+                        .map(|(branch, of)| (branch.clone(), of.to_vec()))
+                        .collect(),
                     elapsed: started.elapsed(),
                 };
                 Ok((report, session))
@@ -408,17 +411,4 @@ pub(crate) async fn dial_by<F: Future<Output = Result<Connection, QuicError>>>(
         }
     }
     Err(NodeError::Unreachable { peer, reason: last })
-}
-
-/// The branches that came in parts alone, and of which not all that is kept here was among those.
-fn in_other_parts(repo: &Repo, session: &Session) -> Vec<(BranchName, Vec<Bytes>)> {
-    let kept = repo.part();
-    let has = |of: &[Bytes]| {
-        let all = |prefix: &[u8]| of.iter().any(|it| *it == prefix);
-        kept.as_deref().is_some_and(|part| part.prefixes().all(all))
-    };
-    let others = session.offered_in_parts().filter(|(_, of)| !has(of));
-    others
-        .map(|(branch, of)| (branch.clone(), of.to_vec()))
-        .collect()
 }

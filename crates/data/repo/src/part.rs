@@ -248,6 +248,9 @@ impl Holding {
 /// Commits that are looked at for one that is held, before some that are bare: who has all commits now and then.
 const BARE_WALK_MAX: usize = 4096;
 
+/// Parents, the tree that they sign together, the same with what was edited, and its new nodes.
+pub(crate) type Within = (Heads, (Tree, Tree), Vec<Block>);
+
 /// What is kept of a space, and what is to be (PART-12); none for all of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -462,14 +465,16 @@ impl Repo {
         Ok(Reviewed::again(self.commit(id)?.as_ref().clone()))
     }
 
-    /// The tree that commits sign together, with `entries` set. Of a part of it some nodes are missing.
+    /// The tree that commits sign together, and the same with `entries` set. Of a part of it some nodes are missing.
     fn signed_tree(
         &self,
         parents: &Heads,
         entries: &Entries,
         out: &mut dyn FnMut(Block),
-    ) -> Result<Tree, RepoError> {
-        apply(&self.signed_base(parents, out)?, entries, out)
+    ) -> Result<(Tree, Tree), RepoError> {
+        let base = self.signed_base(parents, out)?;
+        let tree = apply(&base, entries, out)?;
+        Ok((base, tree))
     }
 
     /// The tree that commits sign together; of the nodes that it needs besides, `out` hears.
@@ -502,13 +507,13 @@ impl Repo {
 
     /// Finds parents over whose tree `entries` can be set with what is here (PART-8, PART-9): `seen`
     /// together if that can be, and else, unless they `must` be it, one of them or none. Gives them with
-    /// that tree and its new nodes.
+    /// the tree that they sign, that tree, and its new nodes.
     pub(crate) fn parents_within(
         &self,
         seen: &Heads,
         must: bool,
         entries: &Entries,
-    ) -> Result<(Heads, Tree, Vec<Block>), RepoError> {
+    ) -> Result<Within, RepoError> {
         let mut ways = vec![seen.clone()];
         if !must {
             let mut latest = Vec::new();
@@ -522,7 +527,7 @@ impl Repo {
         for parents in ways {
             let mut blocks = Vec::new();
             match self.signed_tree(&parents, entries, &mut |block| blocks.push(block)) {
-                Ok(tree) => return Ok((parents, tree, blocks)),
+                Ok(trees) => return Ok((parents, trees, blocks)),
                 Err(RepoError::Tree(TreeError::Missing { .. })) => {}
                 Err(error) => return Err(error),
             }

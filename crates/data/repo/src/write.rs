@@ -280,9 +280,9 @@ impl Repo {
         if let Some(key) = entries.keys().find(|key| !part.contains(key)) {
             return Err(RepoError::OutOfPart { key: key.to_vec() });
         }
-        let (parents, signed, blocks) = self.parents_within(seen, must, entries)?;
-        let (base, joined) = self.joined(&parents)?;
-        let held = apply(&base, entries, &mut |block| batch.put(block))?;
+        let (parents, (base, signed), blocks) = self.parents_within(seen, must, entries)?;
+        let (held_base, joined) = self.joined(&parents)?;
+        let held = apply(&held_base, entries, &mut |block| batch.put(block))?;
         for block in joined.iter().chain(&blocks) {
             batch.put(block.clone());
         }
@@ -293,8 +293,8 @@ impl Repo {
             apply(&self.joined(seen)?.0, entries, &mut |_block| {})?
         };
         Ok(Led {
-            base: self.signed_base(&parents, &mut |_block| {})?,
             parents,
+            base,
             signed,
             held,
             after,

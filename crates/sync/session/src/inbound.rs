@@ -38,7 +38,7 @@ pub(crate) struct Inbound {
     /// What the peer offers; a branch that is not wanted is without heads here.
     branches: Vec<(BranchName, Vec<CommitId>)>,
     /// Those that come in parts.
-    parts: InParts,
+    pub(crate) parts: InParts,
     /// Commits that the peer may name as parents, though it may not read the branches that they are on.
     theirs: BTreeSet<CommitId>,
     /// Whether nodes of the tree at hand may come from what is here.
@@ -194,7 +194,8 @@ pub(crate) struct Step {
 
 impl Inbound {
     pub(crate) fn new(
-        (mut branches, parts): (Vec<(BranchName, Vec<CommitId>)>, InParts),
+        mut branches: Vec<(BranchName, Vec<CommitId>)>,
+        parts: InParts,
         scope: &Scope,
         claims: &Claims,
     ) -> Self {

@@ -94,10 +94,7 @@ impl Reader {
             // What it has not all of it has not checked against the rest either (PART-21).
             return Ok(Share::Nothing);
         }
-        let declared = repo.declared_parts()?;
-        let of_branch = declared.iter().filter(|(_, of)| of.contains(branch));
-        let may = of_branch.filter(|(prefix, _)| self.may_read(branch, prefix));
-        let parts: BTreeSet<Bytes> = may.map(|(prefix, _)| prefix.clone()).collect();
+        let parts = self.parts(repo, branch)?;
         Ok(if parts.is_empty() {
             Share::Nothing
         } else {
@@ -112,46 +109,44 @@ impl Reader {
         branch: &BranchName,
         tree: &Tree,
     ) -> Result<bool, RepoError> {
+        Repo::is_under(tree, self.parts(repo, branch)?)
+    }
+
+    /// The prefixes that are declared for a branch and under which it may read all keys.
+    fn parts(&self, repo: &Repo, branch: &BranchName) -> Result<BTreeSet<Bytes>, RepoError> {
         let declared = repo.declared_parts()?;
         let of_branch = declared.iter().filter(|(_, of)| of.contains(branch));
         let may = of_branch.filter(|(prefix, _)| self.may_read(branch, prefix));
-        Repo::is_under(tree, may.map(|(prefix, _)| prefix))
+        Ok(may.map(|(prefix, _)| prefix.clone()).collect())
     }
 
     fn may_read(&self, branch: &BranchName, prefix: &[u8]) -> bool {
-        !self.agents.is_empty()
-            && self.agents.iter().all(|who| {
-                let request = Request {
-                    who,
-                    op: Op::Read,
-                    branch: branch.as_str(),
-                    target: Target::Prefix(prefix),
-                    at: self.at,
-                };
-                self.rights.check(&request).is_allowed()
-            })
+        let mut agents = self.agents.iter();
+        let may = |who| self.may(who, Op::Read, branch, Target::Prefix(prefix));
+        !self.agents.is_empty() && agents.all(may)
     }
 
     /// Whether it may take a branch to commits that were made on others, or begin it there: such a move is signed by nobody, so it
     /// is taken from who might make it (SYNC-65).
     pub(crate) fn may_move(&self, branch: &BranchName, op: Op) -> bool {
         let all = Target::Prefix(b"");
-        let may = |who, op, target| {
-            let request = Request {
-                who,
-                op,
-                branch: branch.as_str(),
-                target,
-                at: self.at,
-            };
-            self.rights.check(&request).is_allowed()
-        };
         self.rights.is_plain()
             || self.agents.iter().all(|who| {
-                may(who, op, Target::Branch)
-                    && may(who, Op::Write, all)
-                    && may(who, Op::Delete, all)
+                self.may(who, op, branch, Target::Branch)
+                    && self.may(who, Op::Write, branch, all)
+                    && self.may(who, Op::Delete, branch, all)
             })
+    }
+
+    fn may(&self, who: &Principal, op: Op, branch: &BranchName, target: Target<'_>) -> bool {
+        let request = Request {
+            who,
+            op,
+            branch: branch.as_str(),
+            target,
+            at: self.at,
+        };
+        self.rights.check(&request).is_allowed()
     }
 
     /// Whether rights are what they were when this was made; else they are looked at anew.

@@ -60,8 +60,6 @@ struct Flow {
     peer_agent: AgentId,
     /// What its hello offered.
     theirs: Vec<(BranchName, Vec<CommitId>)>,
-    /// What of that it offered in parts.
-    parts: InParts,
     /// What of this side's branches it asked for.
     wants: Branches,
     /// Whether it only takes: it has heads of branches that it wants, and offers none.
@@ -372,7 +370,9 @@ impl Session {
     #[must_use]
     pub fn was_about_all(&self) -> bool {
         let is_about_all = |flow: &Flow| {
-            flow.wants == Branches::All && !flow.takes_only && flow.parts.iter().next().is_none()
+            flow.wants == Branches::All
+                && !flow.takes_only
+                && flow.inbound.parts.iter().next().is_none()
         };
         let mut said = self.said.iter().flatten();
         self.me.scope == Scope::default()
@@ -419,7 +419,17 @@ impl Session {
 
     /// The branches that the peer offered in parts (SYNC-64), with the prefixes of these.
     pub fn offered_in_parts(&self) -> impl Iterator<Item = (&BranchName, &[Bytes])> {
-        self.flow.iter().flat_map(|flow| flow.parts.iter())
+        self.flow.iter().flat_map(|flow| flow.inbound.parts.iter())
+    }
+
+    /// Those of them of which not all that is kept here was offered, so that nothing of them came.
+    pub fn offered_in_other_parts(&self) -> impl Iterator<Item = (&BranchName, &[Bytes])> {
+        let part = self.repo.part();
+        self.flow.iter().flat_map(move |flow| {
+            let (parts, part) = (&flow.inbound.parts, part.clone());
+            let is_had = move |branch| part.as_ref().is_some_and(|part| parts.covers(branch, part));
+            parts.iter().filter(move |(branch, _)| !is_had(branch))
+        })
     }
 
     /// The peer's agent, once it was recognised.
@@ -534,7 +544,6 @@ impl Session {
         let said = self.said.iter().flatten().cloned();
         let gives = said.map(|offer| offer.to(&self.repo, &reader, hello));
         let gives: Vec<Offer> = gives.collect::<Result<_, _>>().map_err(Fault::from)?;
-        let parts = InParts::of(hello);
         let outbound = Outbound::plan(&self.repo, &gives, hello)?;
         let to_send = outbound.remaining();
         self.said = Some(gives);
@@ -542,11 +551,11 @@ impl Session {
             outbound,
             reader,
             inbound: Inbound::new(
-                (hello.branches.clone(), parts.clone()),
+                hello.branches.clone(),
+                InParts::of(hello),
                 &self.me.scope,
                 &self.claims,
             ),
-            parts,
             peer_agent: hello.agent,
             theirs: hello.branches.clone(),
             wants: hello.wants.clone().into(),
